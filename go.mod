@@ -1,0 +1,3 @@
+module github.com/umagate/umagate
+
+go 1.26.0

@@ -1,0 +1,234 @@
+// Package config is the contract between the control plane and the filter: the
+// JSON document that Envoy hands to the plugin.
+//
+// The control plane builds a [Config] and calls [Encode]; the filter calls
+// [Parse], which refuses the document with every fault in it named by its path.
+// Nothing here holds a secret, with one exception that says so in its name.
+package config
+
+import "encoding/json"
+
+// Version is the version of the contract. The filter refuses any other.
+const Version = 1
+
+// Config is the whole configuration of one filter. The zero value is not valid.
+type Config struct {
+	// Version must be [Version].
+	Version int `json:"version"`
+	// Revision is the control plane's name for this configuration. The filter
+	// reports it and never interprets it.
+	Revision string `json:"revision,omitempty"`
+	// UnknownHosts says what becomes of a request whose host no site has.
+	UnknownHosts Verdict `json:"unknown_hosts,omitempty"`
+	// Cache bounds what each Envoy worker remembers of tokens.
+	Cache Cache  `json:"cache,omitzero"`
+	Sites []Site `json:"sites"`
+}
+
+// Cache bounds a worker's memory of tokens. Zero means the default.
+type Cache struct {
+	// Entries and Bytes bound the tokens the AS said are active (defaults
+	// 10,000 and 16 MiB).
+	Entries int `json:"entries,omitempty"`
+	Bytes   int `json:"bytes,omitempty"`
+	// NegativeEntries and NegativeBytes bound, apart from the others, the tokens
+	// the AS said are not active (defaults 2,000 and 4 MiB).
+	NegativeEntries int `json:"negative_entries,omitempty"`
+	NegativeBytes   int `json:"negative_bytes,omitempty"`
+}
+
+// Site is one resource server: the hosts it answers on, its AS and its
+// protected resources.
+type Site struct {
+	// Name is unique, of lower-case letters, digits, "-" and "_".
+	Name string `json:"name"`
+	// Hosts are exact names ("photos.example.com"), suffixes ("*.example.com",
+	// which does not match "example.com" itself) or "*" for every other host.
+	// Without port.
+	Hosts []string `json:"hosts"`
+	// Realm is what WWW-Authenticate names; the site's name when empty.
+	Realm string `json:"realm,omitempty"`
+	Mode  Mode   `json:"mode,omitempty"`
+	// Unmatched says what becomes of a path that no condition names. A path that
+	// a condition names, with a method that none covers, is always denied.
+	Unmatched Verdict `json:"unmatched,omitempty"`
+	// AmbiguousPaths says whether a path that two parsers may read differently
+	// is refused or rewritten to its canonical form.
+	AmbiguousPaths AmbiguousPaths `json:"ambiguous_paths,omitempty"`
+	// Case is how literal path segments compare.
+	Case Case `json:"case,omitempty"`
+	// OverrideHeaders says what becomes of X-HTTP-Method-Override,
+	// X-Original-URL and their like.
+	OverrideHeaders Keep `json:"override_headers,omitempty"`
+	// CORSPreflight "allow" lets a CORS preflight (OPTIONS with Origin and
+	// Access-Control-Request-Method) pass without a token.
+	CORSPreflight Verdict `json:"cors_preflight,omitempty"`
+	Require       Require `json:"require,omitempty"`
+	Token         Token   `json:"token,omitzero"`
+	Limits        Limits  `json:"limits,omitzero"`
+
+	AuthorizationServer AuthorizationServer `json:"authorization_server"`
+	Resources           []Resource          `json:"resources"`
+}
+
+// Token is what a site asks of every token, whatever the condition.
+type Token struct {
+	// Issuers, Audiences and ClientIDs: when not empty, the token's iss, one of
+	// its aud, and its client_id must be listed (RFC 7662 section 2.2).
+	Issuers   []string `json:"issuers,omitempty"`
+	Audiences []string `json:"audiences,omitempty"`
+	ClientIDs []string `json:"client_ids,omitempty"`
+	// LeewayMS is the clock difference tolerated in exp and nbf; default 0.
+	LeewayMS int `json:"leeway_ms,omitempty"`
+	// MaxTTLMS bounds how long an active token is believed without asking the AS
+	// again (default 60,000); -1 asks for every request.
+	MaxTTLMS int `json:"max_ttl_ms,omitempty"`
+	// NegativeTTLMS is the same for a token that is not active (default 5,000).
+	NegativeTTLMS int `json:"negative_ttl_ms,omitempty"`
+	// AuthorizationHeader says whether the API gets to see the token.
+	AuthorizationHeader Keep `json:"authorization_header,omitempty"`
+}
+
+// Limits protect the AS from the clients of a site. Each is per Envoy worker.
+// Zero means the default.
+type Limits struct {
+	// TicketsPerSecond bounds permission requests, TicketBurst how many may come
+	// at once (defaults 50 and 100).
+	TicketsPerSecond int `json:"tickets_per_second,omitempty"`
+	TicketBurst      int `json:"ticket_burst,omitempty"`
+	// CallsInFlight bounds calls to the AS that have no answer yet (default 256).
+	CallsInFlight int `json:"calls_in_flight,omitempty"`
+}
+
+// AuthorizationServer tells the filter how to reach a site's AS.
+type AuthorizationServer struct {
+	// URI is the as_uri of the UMA challenge (UMA Grant section 3.2.1).
+	URI string `json:"uri"`
+	// Introspection is the RFC 7662 endpoint.
+	Introspection Introspection `json:"introspection"`
+	// Permission is the UMA permission endpoint; not used, and may be left out,
+	// with require "oauth_scopes".
+	Permission *Endpoint `json:"permission,omitempty"`
+}
+
+// Endpoint is where a call to the AS goes. Credentials are Envoy's business: the
+// cluster's credential_injector adds them.
+type Endpoint struct {
+	// Cluster is the name of an Envoy cluster.
+	Cluster string `json:"cluster"`
+	// Scheme is "https" (default) or "http"; it is the :scheme of the call. TLS
+	// itself is the cluster's.
+	Scheme string `json:"scheme,omitempty"`
+	// Authority is the :authority of the call.
+	Authority string `json:"authority"`
+	// Path starts with "/" and may have a query.
+	Path string `json:"path"`
+	// TimeoutMS bounds the call (default 5,000).
+	TimeoutMS int `json:"timeout_ms,omitempty"`
+	// InsecureInlineCredentials is a whole Authorization header value, for a mesh
+	// that offers no SDS. Envoy's config_dump shows it.
+	InsecureInlineCredentials string `json:"insecure_inline_credentials,omitempty"`
+}
+
+// Introspection is the introspection endpoint and how its answers are read.
+type Introspection struct {
+	Endpoint
+	// TokenTypeHint is sent as token_type_hint when not empty. Keycloak needs
+	// "requesting_party_token" to answer with permissions.
+	TokenTypeHint string `json:"token_type_hint,omitempty"`
+	// Claims says where sub, iss, aud, client_id and exp come from.
+	Claims ClaimsSource `json:"claims,omitempty"`
+}
+
+// Resource is one registration at the AS and what its conditions protect.
+type Resource struct {
+	// Name is unique in its site.
+	Name string `json:"name"`
+	// ID is the resource_id the AS gave it. While it is empty, the conditions
+	// that need a permission deny.
+	ID         string      `json:"id,omitempty"`
+	Conditions []Condition `json:"conditions"`
+}
+
+// Condition is what a token needs for some methods on some paths. Exactly one
+// of Public, Scopes and ScopeExpression is set.
+type Condition struct {
+	// Paths are templates: literal segments, "{name}", "*" (one segment) and, as
+	// the last segment, "**" (the rest, which may be nothing).
+	Paths []string `json:"paths"`
+	// Methods the condition covers; all when empty. GET covers HEAD, unless
+	// another condition of the same template names HEAD.
+	Methods []string `json:"methods,omitempty"`
+	// Public lets every request pass, and looks at no token.
+	Public bool `json:"public,omitempty"`
+	// Scopes: one of them is enough.
+	Scopes []string `json:"scopes,omitempty"`
+	// ScopeExpression is evaluated over the scopes of the token.
+	ScopeExpression *ScopeExpression `json:"scope_expression,omitempty"`
+	// Ticket lists the permissions a permission ticket asks for. When empty:
+	// this resource, with the expression's data or the scopes.
+	Ticket []Permission `json:"ticket,omitempty"`
+	// Mode overrides the site's mode; the laxer of both is in force.
+	Mode Mode `json:"mode,omitempty"`
+}
+
+// ScopeExpression is a JsonLogic rule over indexes into Data.
+type ScopeExpression struct {
+	Rule json.RawMessage `json:"rule"`
+	Data []string        `json:"data"`
+}
+
+// Permission is one entry of a permission request (UMA Federated Authorization
+// section 4.1).
+type Permission struct {
+	ResourceID     string   `json:"resource_id"`
+	ResourceScopes []string `json:"resource_scopes"`
+}
+
+// The enumerations below are strings on the wire. The empty string is the
+// default, which is always the strict one.
+type (
+	// Mode is how a decision takes effect.
+	Mode string
+	// Verdict is deny or allow.
+	Verdict string
+	// AmbiguousPaths is reject or normalize.
+	AmbiguousPaths string
+	// Case is sensitive or insensitive.
+	Case string
+	// Keep says whether something is kept or dropped.
+	Keep string
+	// Require is which kind of right a token carries.
+	Require string
+	// ClaimsSource is where the claims of an active token are read.
+	ClaimsSource string
+)
+
+// The values of the enumerations, the default first.
+const (
+	ModeEnforce Mode = "enforce" // decide and act
+	ModeMonitor Mode = "monitor" // decide, count and report, but let pass
+	ModeOff     Mode = "off"     // let pass; forged headers are still removed
+
+	VerdictDeny  Verdict = "deny"
+	VerdictAllow Verdict = "allow"
+
+	PathsReject    AmbiguousPaths = "reject"
+	PathsNormalize AmbiguousPaths = "normalize"
+
+	CaseSensitive   Case = "sensitive"
+	CaseInsensitive Case = "insensitive" // ASCII letters only
+
+	HeaderKeep  Keep = "keep"  // default of token.authorization_header
+	HeaderStrip Keep = "strip" // default of override_headers
+
+	RequireUMA         Require = "uma"
+	RequireOAuthScopes Require = "oauth_scopes"
+
+	// ClaimsFromResponse reads the introspection response (RFC 7662).
+	ClaimsFromResponse ClaimsSource = "response"
+	// ClaimsFromToken reads the payload of the JWT that the AS has just said is
+	// active, and the response for what the payload lacks. For an AS whose
+	// answer about an RPT leaves them out (Keycloak).
+	ClaimsFromToken ClaimsSource = "token"
+)
