@@ -168,7 +168,7 @@ type Condition struct {
 	// Ticket lists the permissions a permission ticket asks for. When empty:
 	// this resource, with the expression's data or the scopes.
 	Ticket []Permission `json:"ticket,omitempty"`
-	// Mode overrides the site's mode; the laxer of both is in force.
+	// Mode replaces the site's mode for this condition, unless the site is off.
 	Mode Mode `json:"mode,omitempty"`
 }
 

@@ -1,0 +1,143 @@
+package route
+
+import (
+	"errors"
+	"strings"
+)
+
+// Errors of a host in configuration.
+var (
+	ErrHostForm      = errors.New(`a host is a name without port and path ("photos.example.com"), a suffix ("*.example.com") or "*"`)
+	ErrHostDuplicate = errors.New("another site has this host already")
+)
+
+// CanonicalHost reads an :authority: lower case, without port. It is not ok when
+// a parser could take it for another host: empty, with userinfo, a trailing dot,
+// or characters that no host name has.
+func CanonicalHost(authority string) (host string, ok bool) {
+	host = authority
+	if strings.HasPrefix(host, "[") {
+		end := strings.IndexByte(host, ']')
+		if end < 0 || !isIPv6(host[1:end]) || !isPort(host[end+1:]) {
+			return "", false
+		}
+		return lowerASCII(host[:end+1]), true
+	}
+	if i := strings.IndexByte(host, ':'); i >= 0 {
+		if !isPort(host[i:]) {
+			return "", false
+		}
+		host = host[:i]
+	}
+	if !isHostName(host) {
+		return "", false
+	}
+	return lowerASCII(host), true
+}
+
+// isPort accepts "" and ":digits".
+func isPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	if s[0] != ':' || len(s) < 2 || len(s) > 6 {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func isIPv6(s string) bool {
+	for i := range len(s) {
+		if !isHex(s[i]) && s[i] != ':' && s[i] != '.' {
+			return false
+		}
+	}
+	return strings.Contains(s, ":")
+}
+
+func isHostName(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	label := 0 // bytes of the current label
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '.':
+			if label == 0 {
+				return false
+			}
+			label = 0
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+			if label++; label > 63 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return label > 0 // no trailing dot
+}
+
+// Hosts finds the site of a host. An exact name is preferred to the longest
+// suffix, and that to "*".
+type Hosts struct {
+	exact  map[string]int
+	suffix map[string]int // ".example.com"
+	any    int            // value plus one
+}
+
+// NewHosts makes an empty table.
+func NewHosts() *Hosts {
+	return &Hosts{exact: make(map[string]int), suffix: make(map[string]int)}
+}
+
+// Add enters a host of the configuration. The error is [ErrHostForm] or
+// [ErrHostDuplicate].
+func (h *Hosts) Add(pattern string, value int) error {
+	if pattern == "*" {
+		if h.any != 0 {
+			return ErrHostDuplicate
+		}
+		h.any = value + 1
+		return nil
+	}
+	table, name := h.exact, pattern
+	if strings.HasPrefix(pattern, "*.") {
+		table, name = h.suffix, pattern[2:]
+	}
+	host, ok := CanonicalHost(name)
+	if !ok || !strings.EqualFold(host, name) { // a port was cut
+		return ErrHostForm
+	}
+	if strings.HasPrefix(pattern, "*.") {
+		host = "." + host
+	}
+	if _, present := table[host]; present {
+		return ErrHostDuplicate
+	}
+	table[host] = value
+	return nil
+}
+
+// Find returns the value of a canonical host.
+func (h *Hosts) Find(host string) (value int, ok bool) {
+	if v, ok := h.exact[host]; ok {
+		return v, true
+	}
+	if len(h.suffix) > 0 && !strings.HasPrefix(host, "[") {
+		for i := range len(host) {
+			if host[i] == '.' {
+				if v, ok := h.suffix[host[i:]]; ok {
+					return v, true
+				}
+			}
+		}
+	}
+	return h.any - 1, h.any != 0
+}

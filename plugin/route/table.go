@@ -1,0 +1,148 @@
+package route
+
+import "strings"
+
+// Table finds the template that a path matches. A path is read from left to
+// right; at each segment a literal is preferred to {name}, {name} to *, and * to
+// **. The order of Add does not matter.
+//
+// A trailing slash is not part of the choice: "/a/" is judged by the template
+// "/a", and "/a" by "/a/", unless both are there. Where that would leave two
+// readings ("/a" and "/a/**" are there, and the path is "/a/"), no template
+// matches and the path is ambiguous; a template "/a/" of its own decides it.
+type Table struct {
+	root node
+	fold bool
+}
+
+// node is one segment deep in the table. Values are what Add was given, plus
+// one: zero is absent.
+type node struct {
+	literals map[string]*node
+	named    *node
+	single   *node
+
+	end   int // the template ends here
+	slash int // the template ends here with a trailing slash
+	rest  int // "**" follows
+}
+
+// NewTable makes an empty table. With fold, ASCII letters of literal segments
+// match without case.
+func NewTable(fold bool) *Table { return &Table{fold: fold} }
+
+// Add enters a template under a value, which must not be negative. When a
+// template of the same shape is there already ("/a/{x}" and "/a/{y}" are), its
+// value is kept and returned, with false.
+func (t *Table) Add(template Template, value int) (present int, added bool) {
+	n := &t.root
+	slot := &n.end
+	for _, s := range template.segments {
+		switch s.kind {
+		case literal:
+			text := t.folded(s.text)
+			next := n.literals[text]
+			if next == nil {
+				next = &node{}
+				if n.literals == nil {
+					n.literals = make(map[string]*node)
+				}
+				n.literals[text] = next
+			}
+			n = next
+		case named:
+			n = child(&n.named)
+		case single:
+			n = child(&n.single)
+		case rest:
+			slot = &n.rest
+			return enter(slot, value)
+		}
+	}
+	slot = &n.end
+	if template.slash {
+		slot = &n.slash
+	}
+	return enter(slot, value)
+}
+
+func child(n **node) *node {
+	if *n == nil {
+		*n = &node{}
+	}
+	return *n
+}
+
+func enter(slot *int, value int) (int, bool) {
+	if *slot == 0 {
+		*slot = value + 1
+		return value, true
+	}
+	return *slot - 1, false
+}
+
+// Match finds the value of the template that p matches. ambiguous tells that the
+// path's trailing slash, or the lack of it, leaves two readings.
+func (t *Table) Match(p Path) (value int, ok, ambiguous bool) {
+	v, ambiguous := t.root.match(t.folded(p.decoded), p.slash)
+	return v - 1, v != 0, ambiguous
+}
+
+func (n *node) match(path string, slash bool) (value int, ambiguous bool) {
+	if path == "" {
+		return n.matchEnd(slash)
+	}
+	segment, remainder := path, ""
+	if i := strings.IndexByte(path, '/'); i >= 0 {
+		segment, remainder = path[:i], path[i+1:]
+	}
+	for _, next := range [...]*node{n.literals[segment], n.named, n.single} {
+		if next == nil {
+			continue
+		}
+		if v, ambiguous := next.match(remainder, slash); v != 0 || ambiguous {
+			return v, ambiguous
+		}
+	}
+	return n.rest, false
+}
+
+// matchEnd chooses among what is at the node where the path ends.
+func (n *node) matchEnd(slash bool) (value int, ambiguous bool) {
+	exact, other := n.end, n.slash
+	if slash {
+		exact, other = n.slash, n.end
+	}
+	switch {
+	case exact != 0:
+		return exact, false
+	case other != 0 && n.rest != 0 && other != n.rest:
+		return 0, true
+	case other != 0:
+		return other, false
+	}
+	return n.rest, false
+}
+
+func (t *Table) folded(s string) string {
+	if t.fold {
+		return lowerASCII(s)
+	}
+	return s
+}
+
+// lowerASCII lowers ASCII letters only, so that no other character changes.
+func lowerASCII(s string) string {
+	for i := range len(s) {
+		if s[i] >= 'A' && s[i] <= 'Z' {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				if b[j] >= 'A' && b[j] <= 'Z' {
+					b[j] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}

@@ -1,0 +1,54 @@
+package uma
+
+import "strings"
+
+// MaxToken bounds a bearer token in bytes.
+const MaxToken = 16 << 10
+
+// Credential is what an Authorization header offers.
+type Credential uint8
+
+// The kinds of credential. A scheme other than Bearer is none of ours.
+const (
+	CredentialNone Credential = iota
+	CredentialBearer
+	CredentialMalformed
+)
+
+// ParseBearer reads the value of an Authorization header (RFC 6750 section 2.1,
+// RFC 9110 section 11.4). A comma makes it malformed: two headers joined.
+func ParseBearer(value string) (token string, kind Credential) {
+	value = strings.Trim(value, " \t")
+	scheme, rest := value, ""
+	if i := strings.IndexAny(value, " \t"); i >= 0 {
+		scheme, rest = value[:i], value[i:]
+	}
+	if !strings.EqualFold(scheme, "bearer") {
+		if value == "" || strings.HasPrefix(strings.ToLower(scheme), "bearer") {
+			return "", CredentialMalformed
+		}
+		return "", CredentialNone
+	}
+	token = strings.TrimLeft(rest, " ")
+	if !isToken68(token) || len(token) > MaxToken {
+		return "", CredentialMalformed
+	}
+	return token, CredentialBearer
+}
+
+// isToken68 is RFC 9110's token68, which RFC 6750 calls b64token.
+func isToken68(s string) bool {
+	body := strings.TrimRight(s, "=")
+	for i := range len(body) {
+		c := body[i]
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' {
+			continue
+		}
+		switch c {
+		case '-', '.', '_', '~', '+', '/':
+		default:
+			return false
+		}
+	}
+	return body != ""
+}
