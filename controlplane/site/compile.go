@@ -1,0 +1,249 @@
+package site
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// Facts is what only run time knows of a site.
+type Facts struct {
+	// URI is the as_uri of challenges; Issuer the AS's name of itself. Either
+	// stands for the other when empty, and the file's issuer for both.
+	URI    string `json:"uri,omitempty"`
+	Issuer string `json:"issuer,omitempty"`
+	// Dialect is the one in force, never auto.
+	Dialect Dialect `json:"dialect,omitempty"`
+	// The AS's endpoints, as whole URLs. Permission may be empty when the site
+	// requires OAuth scopes; Token is used by a static rendering only.
+	Token         string `json:"token_endpoint,omitempty"`
+	Introspection string `json:"introspection_endpoint,omitempty"`
+	Permission    string `json:"permission_endpoint,omitempty"`
+	// How introspection is asked for and read, as the dialect has it.
+	TokenTypeHint           string              `json:"token_type_hint,omitempty"`
+	Claims                  config.ClaimsSource `json:"claims,omitempty"`
+	IntrospectionCredential Credential          `json:"introspection_credential,omitempty"`
+	// ResourceIDs maps a resource's name to its resource_id. One that is not there
+	// is not registered yet, and what it protects is denied.
+	ResourceIDs map[string]string `json:"resource_ids,omitempty"`
+}
+
+// ErrIncomplete is wrapped by Compile's error when the facts of a site lack
+// something the filter cannot do without.
+var ErrIncomplete = errors.New("the authorization server is not known well enough")
+
+// IntrospectionCluster names the Envoy cluster of a site's introspection endpoint.
+func IntrospectionCluster(site string) string { return "umagate/" + site + "/introspection" }
+
+// ProtectionCluster names the Envoy cluster of a site's protection API.
+func ProtectionCluster(site string) string { return "umagate/" + site + "/protection" }
+
+// IntrospectionSecret names the SDS secret that the introspection cluster uses.
+func IntrospectionSecret(site string) string { return "umagate/" + site + "/introspection" }
+
+// PATSecret names the SDS secret with a site's PAT.
+func PATSecret(site string) string { return "umagate/" + site + "/pat" }
+
+// Compile translates a file and what is known of its sites into the filter's
+// configuration. The same input always gives the same document; Revision is a
+// hash of its content. A site without usable facts is left out and named in
+// the error, which wraps [ErrIncomplete]; the configuration is valid for the
+// others all the same.
+func Compile(file *File, facts map[string]Facts) (config.Config, error) {
+	out := config.Config{
+		Version:      config.Version,
+		UnknownHosts: file.UnknownHosts,
+		Cache: config.Cache{
+			Entries: file.Cache.Entries, Bytes: file.Cache.Bytes,
+			NegativeEntries: file.Cache.NegativeEntries, NegativeBytes: file.Cache.NegativeBytes,
+		},
+		Sites: []config.Site{},
+	}
+	var errs []error
+	for i := range file.Sites {
+		s := &file.Sites[i]
+		compiled, err := compileSite(s, facts[s.Name])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("site %s: %w", s.Name, err))
+			continue
+		}
+		out.Sites = append(out.Sites, compiled)
+	}
+	revision, err := revisionOf(out)
+	if err != nil {
+		return config.Config{}, err
+	}
+	out.Revision = revision
+	return out, errors.Join(errs...)
+}
+
+func revisionOf(c config.Config) (string, error) {
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("encode filter configuration: %w", err)
+	}
+	sum := sha256.Sum256(doc)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+func compileSite(s *Site, facts Facts) (config.Site, error) {
+	server, err := compileServer(s, facts)
+	if err != nil {
+		return config.Site{}, err
+	}
+	out := config.Site{
+		Name:            s.Name,
+		Hosts:           s.Hosts,
+		Realm:           s.Realm,
+		Mode:            s.Mode,
+		Unmatched:       s.Unmatched,
+		AmbiguousPaths:  s.AmbiguousPaths,
+		Case:            s.Case,
+		OverrideHeaders: s.OverrideHeaders,
+		CORSPreflight:   s.CORSPreflight,
+		Require:         s.Require,
+		Token: config.Token{
+			Issuers:             s.Token.Issuers,
+			Audiences:           s.Token.Audiences,
+			ClientIDs:           s.Token.ClientIDs,
+			LeewayMS:            int(s.Token.Leeway / time.Millisecond),
+			MaxTTLMS:            ttl(s.Token.MaxTTL),
+			NegativeTTLMS:       ttl(s.Token.NegativeTTL),
+			AuthorizationHeader: s.Token.AuthorizationHeader,
+		},
+		Limits: config.Limits{
+			TicketsPerSecond: s.Limits.TicketsPerSecond,
+			TicketBurst:      s.Limits.TicketBurst,
+			CallsInFlight:    s.Limits.CallsInFlight,
+		},
+		AuthorizationServer: server,
+		Resources:           []config.Resource{},
+	}
+	for i := range s.Resources {
+		out.Resources = append(out.Resources, compileResource(s, &s.Resources[i], facts))
+	}
+	return out, nil
+}
+
+// ttl is a duration for the filter, where 0 means its default and -1 never.
+func ttl(d time.Duration) int {
+	if d < time.Millisecond {
+		return -1
+	}
+	return int(d / time.Millisecond)
+}
+
+func compileServer(s *Site, facts Facts) (config.AuthorizationServer, error) {
+	as := &s.AuthorizationServer
+	out := config.AuthorizationServer{URI: firstOf(facts.URI, facts.Issuer, as.Issuer)}
+	introspection, err := compileEndpoint(firstOf(as.Endpoints.Introspection, facts.Introspection), IntrospectionCluster(s.Name), as.Timeout)
+	if err != nil {
+		return out, fmt.Errorf("introspection endpoint: %w", err)
+	}
+	out.Introspection = config.Introspection{
+		Endpoint:      introspection,
+		TokenTypeHint: firstOf(as.Introspection.TokenTypeHint, facts.TokenTypeHint),
+		Claims:        config.ClaimsSource(firstOf(string(as.Introspection.Claims), string(facts.Claims))),
+	}
+	if s.Require == config.RequireOAuthScopes {
+		return out, nil
+	}
+	permission, err := compileEndpoint(firstOf(as.Endpoints.Permission, facts.Permission), ProtectionCluster(s.Name), as.Timeout)
+	if err != nil {
+		return out, fmt.Errorf("permission endpoint: %w", err)
+	}
+	out.Permission = &permission
+	return out, nil
+}
+
+func compileEndpoint(raw, cluster string, timeout time.Duration) (config.Endpoint, error) {
+	if raw == "" {
+		return config.Endpoint{}, fmt.Errorf("%w: it has no URL", ErrIncomplete)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return config.Endpoint{}, fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	if u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return config.Endpoint{}, fmt.Errorf("%w: %q is not an http(s) URL", ErrIncomplete, raw)
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	if u.RawQuery != "" {
+		path += "?" + u.RawQuery
+	}
+	return config.Endpoint{
+		Cluster:   cluster,
+		Scheme:    u.Scheme,
+		Authority: u.Host,
+		Path:      path,
+		TimeoutMS: int(timeout / time.Millisecond),
+	}, nil
+}
+
+func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
+	out := config.Resource{Name: r.Name, Conditions: []config.Condition{}}
+	if s.Require != config.RequireOAuthScopes {
+		out.ID = idOf(s, r.Name, facts)
+	}
+	for i := range r.Conditions {
+		c := &r.Conditions[i]
+		compiled := config.Condition{Paths: c.Paths, Methods: c.Methods, Public: c.Public, Scopes: c.Scopes, Mode: c.Mode}
+		if c.ScopeExpression != nil {
+			compiled.ScopeExpression = &config.ScopeExpression{Rule: c.ScopeExpression.Rule, Data: c.ScopeExpression.Data}
+		}
+		compiled.Ticket = compileTicket(s, c, out.ID, facts)
+		out.Conditions = append(out.Conditions, compiled)
+	}
+	return out
+}
+
+// compileTicket lists the permissions of a condition's ticket, or nothing when
+// the filter's default says the same. A further resource that is not registered
+// yet is left out: the ticket then asks for less, and grants nothing more.
+func compileTicket(s *Site, c *Condition, id string, facts Facts) []config.Permission {
+	if id == "" || c.Public || (len(c.TicketScopes) == 0 && len(c.Ticket) == 0) {
+		return nil
+	}
+	own := c.TicketScopes
+	if len(own) == 0 {
+		own = c.Scopes
+		if c.ScopeExpression != nil {
+			own = c.ScopeExpression.Data
+		}
+	}
+	ticket := []config.Permission{{ResourceID: id, ResourceScopes: own}}
+	for _, further := range c.Ticket {
+		if other := idOf(s, further.Resource, facts); other != "" {
+			ticket = append(ticket, config.Permission{ResourceID: other, ResourceScopes: further.Scopes})
+		}
+	}
+	return ticket
+}
+
+// idOf is the resource_id of a resource: the one in the file, or the one the AS gave.
+func idOf(s *Site, name string, facts Facts) string {
+	for i := range s.Resources {
+		if s.Resources[i].Name == name && s.Resources[i].ID != "" {
+			return s.Resources[i].ID
+		}
+	}
+	return facts.ResourceIDs[name]
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

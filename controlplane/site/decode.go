@@ -1,0 +1,360 @@
+package site
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// maxNodes bounds the values of one document, aliases followed, so that a small
+// file cannot unfold into a large one.
+const maxNodes = 500_000
+
+// Parse reads a document strictly. The name is what faults call the file. The
+// error joins a [Fault] for everything that is wrong.
+func Parse(name string, data []byte, env Environment) (*File, error) {
+	d := &decoder{file: name, env: env, positions: positions{}, left: maxNodes}
+	root, err := d.load(data)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{positions: d.positions}
+	f.setDefaults()
+	if root != nil {
+		d.value(root, reflect.ValueOf(f).Elem(), "")
+	}
+	faults := d.faults
+	if root == nil {
+		faults = append(faults, Fault{File: name, Problem: "the file is empty", Remedy: "see the example in envoy/umagate.yaml"})
+	} else {
+		v := validator{file: f, name: name, decoded: d.refused}
+		v.validate()
+		faults = append(faults, v.faults...)
+		f.Warnings = append(d.warnings, v.warnings...)
+	}
+	if len(faults) > 0 {
+		slices.SortStableFunc(faults, func(a, b Fault) int {
+			if a.Line != b.Line {
+				return a.Line - b.Line
+			}
+			return a.Column - b.Column
+		})
+		errs := make([]error, len(faults))
+		for i, fault := range faults {
+			errs[i] = fault
+		}
+		return nil, errors.Join(errs...)
+	}
+	return f, nil
+}
+
+type decoder struct {
+	file      string
+	env       Environment
+	positions positions
+	faults    []Fault
+	warnings  []Fault
+	// refused are the paths that have a fault already: the validator adds none.
+	refused []string
+	left    int
+}
+
+// load parses the YAML. A syntax error is a Fault with its place.
+func (d *decoder) load(data []byte) (*yaml.Node, error) {
+	var doc yaml.Node
+	if err := yaml.Load(data, &doc); err != nil {
+		fault := Fault{File: d.file, Problem: "not YAML: " + err.Error(), Remedy: "check indentation, colons and quotes around this line"}
+		var at *yaml.LoadError
+		if errors.As(err, &at) {
+			fault.Line, fault.Column, fault.Problem = at.Mark.Line, at.Mark.Column, "not YAML: "+at.Message
+		}
+		var all *yaml.LoadErrors
+		if errors.As(err, &all) && len(all.Errors) == 0 {
+			return nil, nil
+		}
+		if len(strings.TrimSpace(string(data))) == 0 {
+			return nil, nil
+		}
+		return nil, fault
+	}
+	if doc.Kind == 0 || len(doc.Content) == 0 {
+		return nil, nil
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
+		return nil, nil
+	}
+	return root, nil
+}
+
+func (d *decoder) fault(n *yaml.Node, path, problem, remedy string) {
+	d.refused = append(d.refused, path)
+	d.faults = append(d.faults, Fault{File: d.file, Line: n.Line, Column: n.Column, Path: path, Problem: problem, Remedy: remedy})
+}
+
+// defaulter is a struct of the model that has defaults other than zero values.
+type defaulter interface{ setDefaults() }
+
+// value decodes n into v, whose value so far is the default.
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
+	d.positions[path] = position{n.Line, n.Column}
+	if d.left--; d.left <= 0 {
+		if d.left == 0 {
+			d.fault(n, path, "the document unfolds into too many values", "use fewer aliases")
+		}
+		return
+	}
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && v.Type() != reflect.TypeFor[json.RawMessage]() {
+		if v.Kind() == reflect.Pointer {
+			d.fault(n, path, "has no value", "write {} for all defaults, or leave the key out")
+		}
+		return // an empty key is as good as none
+	}
+	switch v.Interface().(type) {
+	case secret.Text:
+		d.secret(n, v, path)
+		return
+	case StoreURL:
+		if s, ok := d.text(n, path); ok {
+			v.Set(reflect.ValueOf(NewStoreURL(s)))
+		}
+		return
+	case time.Duration:
+		d.duration(n, v, path)
+		return
+	case json.RawMessage:
+		d.raw(n, v, path)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.mapping(n, v, path)
+	case reflect.Slice:
+		d.sequence(n, v, path)
+	case reflect.Pointer:
+		elem := reflect.New(v.Type().Elem())
+		d.value(n, elem.Elem(), path)
+		v.Set(elem)
+	case reflect.String:
+		if s, ok := d.text(n, path); ok {
+			d.enumeration(n, v.Type(), s, path)
+			v.SetString(s)
+		}
+	case reflect.Bool:
+		d.boolean(n, v, path)
+	case reflect.Int:
+		d.integer(n, v, path)
+	default:
+		panic("site: the model has a field of a kind that the decoder does not know: " + v.Kind().String())
+	}
+}
+
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.fault(n, path, "is "+kindOf(n)+", not a mapping", "write keys and values: "+strings.Join(keysOf(v.Type()), ", "))
+		return
+	}
+	fields := fieldsOf(v.Type())
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		at := join(path, key.Value)
+		if line, ok := seen[key.Value]; ok {
+			d.fault(key, at, "is written twice, first in line "+strconv.Itoa(line), "keep one of them")
+			continue
+		}
+		seen[key.Value] = key.Line
+		index, ok := fields[key.Value]
+		if !ok {
+			d.unknown(key, at, keysOf(v.Type()))
+			continue
+		}
+		d.value(val, v.Field(index), at)
+	}
+}
+
+func (d *decoder) unknown(key *yaml.Node, path string, known []string) {
+	if key.Value == "<<" {
+		d.fault(key, path, "merge keys are not supported", "write the keys out, or use an alias for the whole value")
+		return
+	}
+	remedy := "known here: " + strings.Join(known, ", ")
+	if near := nearest(key.Value, known); near != "" {
+		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
+	}
+	d.fault(key, path, fmt.Sprintf("unknown key %q", key.Value), remedy)
+}
+
+func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.fault(n, path, "is "+kindOf(n)+", not a list", "write [a, b] or one \"- \" line for each")
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		elem := out.Index(i)
+		if s, ok := elem.Addr().Interface().(defaulter); ok {
+			s.setDefaults()
+		}
+		at := path + "[" + strconv.Itoa(i) + "]"
+		if item.Kind == yaml.ScalarNode && item.ShortTag() == "!!null" {
+			d.fault(item, at, "is empty", "write a value, or take the entry out")
+			continue
+		}
+		d.value(item, elem, at)
+	}
+	v.Set(out)
+}
+
+// text is a scalar with its variables replaced.
+func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
+	if n.Kind != yaml.ScalarNode {
+		d.fault(n, path, "is "+kindOf(n)+", not a text", "write one value")
+		return "", false
+	}
+	s, missing, _ := d.env.expand(n.Value)
+	if len(missing) > 0 {
+		d.fault(n, path, "environment variable "+strings.Join(missing, ", ")+" is not set", "set it, or write ${NAME:-default}")
+		return "", false
+	}
+	return s, true
+}
+
+func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {
+	s, ok := d.text(n, path)
+	if !ok {
+		return
+	}
+	switch strings.ToLower(s) {
+	case "true":
+		v.SetBool(true)
+	case "false":
+		v.SetBool(false)
+	default:
+		d.fault(n, path, fmt.Sprintf("%q is not true or false", s), "write true or false")
+	}
+}
+
+func (d *decoder) integer(n *yaml.Node, v reflect.Value, path string) {
+	s, ok := d.text(n, path)
+	if !ok {
+		return
+	}
+	i, err := strconv.Atoi(strings.ReplaceAll(s, "_", ""))
+	if err != nil {
+		d.fault(n, path, fmt.Sprintf("%q is not a whole number", s), "write digits only")
+		return
+	}
+	v.SetInt(int64(i))
+}
+
+func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string) {
+	s, ok := d.text(n, path)
+	if !ok {
+		return
+	}
+	dur, err := time.ParseDuration(s)
+	if err != nil {
+		d.fault(n, path, fmt.Sprintf("%q is not a duration", s), "write a number with its unit: 500ms, 30s, 5m, 1h")
+		return
+	}
+	v.SetInt(int64(dur))
+}
+
+func (d *decoder) enumeration(n *yaml.Node, t reflect.Type, s, path string) {
+	values := enumOf(t)
+	if values == nil || slices.Contains(values, s) {
+		return
+	}
+	remedy := "one of " + strings.Join(values, ", ")
+	if near := nearest(s, values); near != "" {
+		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
+	}
+	d.fault(n, path, fmt.Sprintf("%q is not known here", s), remedy)
+}
+
+// enumOf lists the values of an enumeration of the model, or nil.
+func enumOf(t reflect.Type) []string {
+	switch t {
+	case reflect.TypeFor[config.Mode]():
+		return []string{string(config.ModeEnforce), string(config.ModeMonitor), string(config.ModeOff)}
+	case reflect.TypeFor[config.Verdict]():
+		return []string{string(config.VerdictDeny), string(config.VerdictAllow)}
+	case reflect.TypeFor[config.AmbiguousPaths]():
+		return []string{string(config.PathsReject), string(config.PathsNormalize)}
+	case reflect.TypeFor[config.Case]():
+		return []string{string(config.CaseSensitive), string(config.CaseInsensitive)}
+	case reflect.TypeFor[config.Keep]():
+		return []string{string(config.HeaderKeep), string(config.HeaderStrip)}
+	case reflect.TypeFor[config.Require]():
+		return []string{string(config.RequireUMA), string(config.RequireOAuthScopes)}
+	case reflect.TypeFor[config.ClaimsSource]():
+		return []string{string(config.ClaimsFromResponse), string(config.ClaimsFromToken)}
+	case reflect.TypeFor[Validation]():
+		return []string{string(ValidateIntrospection)}
+	case reflect.TypeFor[Dialect]():
+		return []string{string(DialectAuto), string(DialectGeneric), string(DialectKeycloak), string(DialectGluu), string(DialectWSO2)}
+	case reflect.TypeFor[Discovery]():
+		return []string{string(DiscoveryOn), string(DiscoveryOff)}
+	case reflect.TypeFor[AuthMethod]():
+		return []string{string(AuthSecretBasic), string(AuthSecretPost), string(AuthSecretJWT), string(AuthPrivateKeyJWT)}
+	case reflect.TypeFor[Credential]():
+		return []string{string(CredentialClient), string(CredentialPAT)}
+	}
+	return nil
+}
+
+// fieldsOf maps the keys of a struct of the model to its fields.
+func fieldsOf(t reflect.Type) map[string]int {
+	fields := make(map[string]int, t.NumField())
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("yaml"); key != "" && key != "-" {
+			fields[key] = i
+		}
+	}
+	return fields
+}
+
+// keysOf lists the keys of a struct of the model in the order it declares them.
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("yaml"); key != "" && key != "-" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		return "a single value"
+	default:
+		return "something else"
+	}
+}

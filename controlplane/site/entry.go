@@ -1,0 +1,200 @@
+package site
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// Site is one resource server: the hosts it answers on, its AS, its client
+// registration there, and what it protects.
+type Site struct {
+	// Unique name, of lower-case letters, digits, "-" and "_".
+	Name string `yaml:"name" jsonschema:"required,pattern=^[a-z0-9][a-z0-9_-]*$"`
+	// Exact names ("photos.example.com"), suffixes ("*.example.com", which does
+	// not match example.com itself), or "*" for every other host. Without port.
+	Hosts []string `yaml:"hosts" jsonschema:"required,minItems=1"`
+	// URL of the protected API ("http://127.0.0.1:8080"). Used by render and the demo only.
+	Upstream string `yaml:"upstream"`
+	// The authorization server and this site's client there.
+	AuthorizationServer AuthorizationServer `yaml:"authorization_server" jsonschema:"required"`
+	// The realm of the WWW-Authenticate challenge. Default: the name.
+	Realm string `yaml:"realm"`
+	// enforce (default); monitor decides and reports but lets pass; off lets pass.
+	Mode config.Mode `yaml:"mode"`
+	// What becomes of a path that no condition names: deny (default) or allow.
+	Unmatched config.Verdict `yaml:"unmatched"`
+	// A path that two parsers may read differently: reject (default) or
+	// normalize, which rewrites it before it is judged and forwarded.
+	AmbiguousPaths config.AmbiguousPaths `yaml:"ambiguous_paths"`
+	// How literal path segments compare: sensitive (default) or insensitive, for
+	// an API that ignores case itself.
+	Case config.Case `yaml:"case"`
+	// X-HTTP-Method-Override, X-Original-URL and their like: strip (default) or keep.
+	OverrideHeaders config.Keep `yaml:"override_headers"`
+	// allow lets a CORS preflight pass without a token. Default deny.
+	CORSPreflight config.Verdict `yaml:"cors_preflight"`
+	// uma (default): permissions of an RPT. oauth_scopes: plain OAuth scopes, no
+	// registered resources and no tickets.
+	Require config.Require `yaml:"require"`
+	// What every token of this site must be.
+	Token Token `yaml:"token"`
+	// What protects the AS from this site's clients.
+	Limits Limits `yaml:"limits"`
+	// What is protected.
+	Resources []Resource `yaml:"resources" jsonschema:"required"`
+}
+
+// Token is what a site asks of every token, whatever the condition.
+type Token struct {
+	// How a token is verified: introspection (RFC 7662).
+	Validate Validation `yaml:"validate"`
+	// The token's iss must be one of these.
+	Issuers []string `yaml:"issuers"`
+	// One of the token's aud must be one of these.
+	Audiences []string `yaml:"audiences"`
+	// The token's client_id must be one of these.
+	ClientIDs []string `yaml:"client_ids"`
+	// With "require: oauth_scopes", take a token whatever its audience: one that
+	// was issued for another API opens this one too.
+	InsecureAnyAudience bool `yaml:"insecure_any_audience"`
+	// Clock difference tolerated in exp and nbf. Default 0s.
+	Leeway time.Duration `yaml:"leeway"`
+	// How long an active token is believed without asking the AS again. Default
+	// 60s; 0s asks for every request.
+	MaxTTL time.Duration `yaml:"max_ttl"`
+	// The same for a token that is not active. Default 5s.
+	NegativeTTL time.Duration `yaml:"negative_ttl"`
+	// Whether the API gets to see the token: keep (default) or strip.
+	AuthorizationHeader config.Keep `yaml:"authorization_header"`
+}
+
+// Validation is how a token is verified.
+type Validation string
+
+// ValidateIntrospection asks the AS (RFC 7662).
+const ValidateIntrospection Validation = "introspection"
+
+// Limits protect the AS from the clients of a site. Each is per Envoy worker.
+// Zero means the filter's default.
+type Limits struct {
+	// Permission tickets asked for in a second. Default 50.
+	TicketsPerSecond int `yaml:"tickets_per_second"`
+	// Permission tickets asked for at once. Default 100.
+	TicketBurst int `yaml:"ticket_burst"`
+	// Calls to the AS without an answer yet. Default 256.
+	CallsInFlight int `yaml:"calls_in_flight"`
+}
+
+// Resource is one registration at the AS (UMA Federated Authorization section 3)
+// and what its conditions protect.
+type Resource struct {
+	// Unique name in its site; the name registered at the AS.
+	Name string `yaml:"name" jsonschema:"required"`
+	// The resource_id at the AS, when the resource is not registered by umagate
+	// but is there already. "umagate render envoy" needs it.
+	ID string `yaml:"id"`
+	// URI of a description of what kind of resource this is.
+	Type string `yaml:"type"`
+	// URI of a picture that the AS may show to a resource owner.
+	IconURI string `yaml:"icon_uri"`
+	// The scopes registered at the AS. Default: those its conditions name.
+	Scopes []string `yaml:"scopes"`
+	// What is protected, and by which scopes.
+	Conditions []Condition `yaml:"conditions" jsonschema:"required,minItems=1"`
+}
+
+// Condition is what a token needs for some methods on some paths. Exactly one of
+// Public, Scopes and ScopeExpression is set.
+type Condition struct {
+	// Templates of whole segments: literal, "{name}", "*" (one segment) and, at
+	// the end, "**" (the rest, which may be nothing).
+	Paths []string `yaml:"paths" jsonschema:"required,minItems=1"`
+	// Methods covered; all when left out. GET covers HEAD, unless another
+	// condition of the same template names HEAD.
+	Methods []string `yaml:"methods"`
+	// Everybody may pass, with or without a token.
+	Public bool `yaml:"public"`
+	// One of these scopes is enough.
+	Scopes []string `yaml:"scopes"`
+	// A JsonLogic rule over the scopes of the token.
+	ScopeExpression *ScopeExpression `yaml:"scope_expression"`
+	// The scopes a permission ticket asks for. Default: the expression's data, or scopes.
+	TicketScopes []string `yaml:"ticket_scopes"`
+	// Permissions on further resources that go into the same ticket.
+	Ticket []TicketPermission `yaml:"ticket"`
+	// Replaces the site's mode for this condition, unless the site is off.
+	Mode config.Mode `yaml:"mode"`
+}
+
+// ScopeExpression is a JsonLogic rule over indexes into Data.
+type ScopeExpression struct {
+	// Operators and, or, ! over {"var": INDEX}, where INDEX counts in data from 0.
+	Rule json.RawMessage `yaml:"rule" jsonschema:"required"`
+	// The scopes that the rule's indexes mean.
+	Data []string `yaml:"data" jsonschema:"required,minItems=1"`
+}
+
+// TicketPermission is one further permission in a ticket.
+type TicketPermission struct {
+	// Name of a resource of the same site.
+	Resource string `yaml:"resource" jsonschema:"required"`
+	// Scopes of that resource.
+	Scopes []string `yaml:"scopes" jsonschema:"required,minItems=1"`
+}
+
+// NeedsPermission reports that the resource has a condition that a token must
+// satisfy, so that it must be registered at the AS when the site requires UMA.
+func (r *Resource) NeedsPermission() bool {
+	for i := range r.Conditions {
+		if !r.Conditions[i].Public {
+			return true
+		}
+	}
+	return false
+}
+
+// RegisteredScopes are the scopes to register at the AS: those listed, or the
+// union of what the conditions name, in order of appearance.
+func (r *Resource) RegisteredScopes() []string {
+	if len(r.Scopes) > 0 {
+		return append([]string(nil), r.Scopes...)
+	}
+	var union []string
+	seen := map[string]bool{}
+	add := func(scopes []string) {
+		for _, s := range scopes {
+			if !seen[s] {
+				seen[s] = true
+				union = append(union, s)
+			}
+		}
+	}
+	for i := range r.Conditions {
+		c := &r.Conditions[i]
+		add(c.Scopes)
+		if c.ScopeExpression != nil {
+			add(c.ScopeExpression.Data)
+		}
+		add(c.TicketScopes)
+	}
+	return union
+}
+
+func (s *Site) setDefaults() {
+	s.Mode = config.ModeEnforce
+	s.Unmatched = config.VerdictDeny
+	s.AmbiguousPaths = config.PathsReject
+	s.Case = config.CaseSensitive
+	s.OverrideHeaders = config.HeaderStrip
+	s.CORSPreflight = config.VerdictDeny
+	s.Require = config.RequireUMA
+	s.Token = Token{
+		Validate:            ValidateIntrospection,
+		MaxTTL:              60 * time.Second,
+		NegativeTTL:         5 * time.Second,
+		AuthorizationHeader: config.HeaderKeep,
+	}
+	s.AuthorizationServer.setDefaults()
+}

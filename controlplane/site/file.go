@@ -1,0 +1,109 @@
+package site
+
+import (
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// File is umagate.yaml.
+type File struct {
+	// Where the control plane listens. Loopback by default.
+	Listen Listen `yaml:"listen"`
+	// Where the control plane keeps its state: "sqlite:PATH" (default
+	// sqlite:umagate.db) or "postgres://USER:PASSWORD@HOST/DATABASE".
+	Store StoreURL `yaml:"store"`
+	// The key that seals secrets in the store: 32 bytes in base64. Generated
+	// beside a SQLite file when left out.
+	StoreKey secret.Text `yaml:"store_key"`
+	// The filter's WebAssembly module.
+	Plugin Plugin `yaml:"plugin"`
+	// What the rendered Envoy configuration looks like.
+	Envoy Envoy `yaml:"envoy"`
+	// What becomes of a request whose host no site has: deny (default) or allow.
+	UnknownHosts config.Verdict `yaml:"unknown_hosts"`
+	// Bounds of what each Envoy worker remembers of tokens.
+	Cache Cache `yaml:"cache"`
+	// The resource servers.
+	Sites []Site `yaml:"sites" jsonschema:"required"`
+
+	// Warnings are not faults: what is allowed but deserves a second look.
+	Warnings []Fault `yaml:"-"`
+
+	positions positions
+}
+
+// Listen is where the control plane listens.
+type Listen struct {
+	// The control plane's own API, HOST:PORT. Default 127.0.0.1:8090.
+	API string `yaml:"api"`
+	// The xDS server that Envoys connect to, HOST:PORT. Default 127.0.0.1:18000.
+	XDS string `yaml:"xds"`
+}
+
+// Plugin says where Envoy finds the filter's module.
+type Plugin struct {
+	// A path on the machine Envoy runs on, or an http(s) URL it fetches from.
+	// Default umagate.wasm.
+	Wasm string `yaml:"wasm"`
+	// SHA-256 of the module, in hexadecimal. Needed with a URL.
+	SHA256 string `yaml:"sha256"`
+	// Envoy shares memory between filters of the same vm_id. Default umagate.
+	VMID string `yaml:"vm_id"`
+}
+
+// Envoy is what the rendered bootstrap needs to know beyond the sites.
+type Envoy struct {
+	// Where Envoy takes requests, HOST:PORT. Default 0.0.0.0:10000.
+	Listener string `yaml:"listener"`
+	// Envoy's admin interface, HOST:PORT. Default 127.0.0.1:9901; "off" leaves it out.
+	Admin string `yaml:"admin"`
+	// Where Envoy reaches the control plane's xDS server, HOST:PORT. Default listen.xds.
+	XDS string `yaml:"xds"`
+	// The node.id that Envoy tells the control plane. Default umagate-envoy.
+	NodeID string `yaml:"node_id"`
+	// The node.cluster that Envoy tells the control plane. Default umagate.
+	NodeCluster string `yaml:"node_cluster"`
+	// File of the access log, with the filter's decision in it. Default
+	// /dev/stdout; "off" leaves it out.
+	AccessLog string `yaml:"access_log"`
+	// File with the certificates that Envoy trusts for an https AS or upstream.
+	// Default /etc/ssl/certs/ca-certificates.crt.
+	CAFile string `yaml:"ca_file"`
+}
+
+// Cache bounds a worker's memory of tokens. Zero means the filter's default.
+type Cache struct {
+	// Active tokens remembered. Default 10000.
+	Entries int `yaml:"entries"`
+	// Bytes used for active tokens. Default 16 MiB.
+	Bytes int `yaml:"bytes"`
+	// Inactive tokens remembered. Default 2000.
+	NegativeEntries int `yaml:"negative_entries"`
+	// Bytes used for inactive tokens. Default 4 MiB.
+	NegativeBytes int `yaml:"negative_bytes"`
+}
+
+// Site returns the site of that name.
+func (f *File) Site(name string) (*Site, bool) {
+	for i := range f.Sites {
+		if f.Sites[i].Name == name {
+			return &f.Sites[i], true
+		}
+	}
+	return nil, false
+}
+
+func (f *File) setDefaults() {
+	f.Listen = Listen{API: "127.0.0.1:8090", XDS: "127.0.0.1:18000"}
+	f.Store = NewStoreURL("sqlite:umagate.db")
+	f.Plugin = Plugin{Wasm: "umagate.wasm", VMID: "umagate"}
+	f.Envoy = Envoy{
+		Listener:    "0.0.0.0:10000",
+		Admin:       "127.0.0.1:9901",
+		NodeID:      "umagate-envoy",
+		NodeCluster: "umagate",
+		AccessLog:   "/dev/stdout",
+		CAFile:      "/etc/ssl/certs/ca-certificates.crt",
+	}
+	f.UnknownHosts = config.VerdictDeny
+}
