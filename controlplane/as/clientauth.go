@@ -1,0 +1,143 @@
+package as
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+// AuthMethod is a client authentication method, as token_endpoint_auth_method
+// spells it (OpenID Connect Core section 9).
+type AuthMethod string
+
+// The methods.
+const (
+	AuthBasic         AuthMethod = "client_secret_basic"
+	AuthPost          AuthMethod = "client_secret_post"
+	AuthSecretJWT     AuthMethod = "client_secret_jwt"
+	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
+)
+
+// assertionLifetime is the validity of a client assertion.
+const assertionLifetime = time.Minute
+
+// Proof is what one request carries to authenticate the client.
+type Proof struct {
+	// Authorization is a whole header value, or empty.
+	Authorization secret.Text
+	// Form are members of the request's body.
+	Form url.Values
+	// Secrets are values that no message may repeat.
+	Secrets []secret.Text
+}
+
+// ClientAuth authenticates the client at the AS. Implementations are immutable
+// and safe for concurrent use.
+type ClientAuth interface {
+	// ClientID is the client_id.
+	ClientID() string
+	// Method is how it authenticates.
+	Method() AuthMethod
+	// Prove makes the proof of one request. audience is the address of the token
+	// endpoint; only assertions use it (RFC 7523 section 3).
+	Prove(audience string) (Proof, error)
+}
+
+// NewSecretAuth authenticates with a client secret by one of the three methods
+// that have one. now is the clock of assertions; time.Now when nil.
+func NewSecretAuth(method AuthMethod, clientID string, clientSecret secret.Text, now func() time.Time) (ClientAuth, error) {
+	switch method {
+	case AuthBasic, "":
+		return basicAuth{clientID, clientSecret}, nil
+	case AuthPost:
+		return postAuth{clientID, clientSecret}, nil
+	case AuthSecretJWT:
+		return NewKeyAuth(method, clientID, jose.SigningKey{Algorithm: jose.HS256, Key: []byte(clientSecret.Reveal())}, now)
+	case AuthPrivateKeyJWT:
+		return nil, fmt.Errorf("as: %s takes a key, not a secret", method)
+	default:
+		return nil, fmt.Errorf("as: client authentication %q: write client_secret_basic, client_secret_post, client_secret_jwt or private_key_jwt", method)
+	}
+}
+
+// NewKeyAuth authenticates with a JWT signed by key (RFC 7523 section 2.2).
+func NewKeyAuth(method AuthMethod, clientID string, key jose.SigningKey, now func() time.Time) (ClientAuth, error) {
+	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, fmt.Errorf("as: %s: the key does not fit algorithm %s: %w", method, key.Algorithm, err)
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return assertionAuth{method: method, id: clientID, signer: signer, now: now}, nil
+}
+
+// BasicAuthorization is the Authorization value of client_secret_basic: id and
+// secret are form-encoded first (RFC 6749 section 2.3.1). The Envoy that
+// introspects is given it by SDS.
+func BasicAuthorization(clientID string, clientSecret secret.Text) secret.Text {
+	pair := url.QueryEscape(clientID) + ":" + url.QueryEscape(clientSecret.Reveal())
+	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(pair)))
+}
+
+type basicAuth struct {
+	id     string
+	secret secret.Text
+}
+
+func (a basicAuth) ClientID() string   { return a.id }
+func (a basicAuth) Method() AuthMethod { return AuthBasic }
+func (a basicAuth) Prove(string) (Proof, error) {
+	return Proof{
+		Authorization: BasicAuthorization(a.id, a.secret),
+		Secrets:       []secret.Text{a.secret},
+	}, nil
+}
+
+type postAuth struct {
+	id     string
+	secret secret.Text
+}
+
+func (a postAuth) ClientID() string   { return a.id }
+func (a postAuth) Method() AuthMethod { return AuthPost }
+func (a postAuth) Prove(string) (Proof, error) {
+	return Proof{
+		Form:    url.Values{"client_id": {a.id}, "client_secret": {a.secret.Reveal()}},
+		Secrets: []secret.Text{a.secret},
+	}, nil
+}
+
+type assertionAuth struct {
+	method AuthMethod
+	id     string
+	signer jose.Signer
+	now    func() time.Time
+}
+
+func (a assertionAuth) ClientID() string   { return a.id }
+func (a assertionAuth) Method() AuthMethod { return a.method }
+func (a assertionAuth) Prove(audience string) (Proof, error) {
+	now := a.now()
+	// The audience is one string: Keycloak refuses a list.
+	claims := map[string]any{
+		"iss": a.id, "sub": a.id, "aud": audience, "jti": rand.Text(),
+		"iat": now.Unix(), "exp": now.Add(assertionLifetime).Unix(),
+	}
+	assertion, err := jwt.Signed(a.signer).Claims(claims).Serialize()
+	if err != nil {
+		return Proof{}, fmt.Errorf("sign the client assertion: %w", err)
+	}
+	return Proof{Form: url.Values{
+		"client_id":             {a.id},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+		"client_assertion":      {assertion},
+	}}, nil
+}

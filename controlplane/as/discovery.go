@@ -1,0 +1,210 @@
+package as
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// Config is what a [Client] needs. Only Issuer is required.
+type Config struct {
+	// Issuer is the AS's issuer identifier, exactly as its metadata spells it.
+	Issuer string
+	// Dialect overrides detection.
+	Dialect DialectName
+	// Endpoints override those of the metadata.
+	Endpoints Endpoints
+	// NoDiscovery uses Endpoints and the dialect alone.
+	NoDiscovery bool
+	// Transport carries the calls; http.DefaultTransport when nil.
+	Transport http.RoundTripper
+	// Timeout bounds each call; [DefaultTimeout] when 0.
+	Timeout time.Duration
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+}
+
+// Client reaches one AS. It is immutable and safe for concurrent use.
+type Client struct {
+	config Config
+	caller *caller
+}
+
+// New checks the configuration. It does no I/O.
+func New(cfg Config) (*Client, error) {
+	u, err := url.Parse(cfg.Issuer)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("as: issuer %q: write an https address without query and fragment", printableURL(cfg.Issuer))
+	}
+	if cfg.Dialect == "" {
+		cfg.Dialect = DialectAuto
+	}
+	return &Client{config: cfg, caller: newCaller(cfg.Transport, cfg.Timeout, cfg.Now)}, nil
+}
+
+// Server is an AS whose metadata and dialect are known. It is immutable and safe
+// for concurrent use.
+type Server struct {
+	metadata Metadata
+	dialect  Dialect
+	caller   *caller
+}
+
+// Metadata is what is known of the AS. Store it for [Client.Known].
+func (s *Server) Metadata() Metadata { return s.metadata }
+
+// Dialect is how the AS differs from the specifications.
+func (s *Server) Dialect() Dialect { return s.dialect }
+
+// Discover fetches the metadata: the UMA document, else OpenID Connect's, else
+// RFC 8414's. The next is tried only when the AS says that it does not have one
+// (4xx): a failing AS must not look like one without UMA.
+func (c *Client) Discover(ctx context.Context) (*Server, error) {
+	if c.config.NoDiscovery {
+		return c.Known(Metadata{Issuer: c.config.Issuer})
+	}
+	var tried []string
+	for _, source := range []func(context.Context) (Metadata, string, error){c.umaDocument, c.oidcDocument, c.oauthDocument} {
+		m, address, err := source(ctx)
+		switch {
+		case err == nil:
+			return c.Known(m)
+		case !isAbsent(err):
+			return nil, err
+		}
+		tried = append(tried, printableURL(address))
+	}
+	return nil, &Error{
+		Op: "discover the authorization server", Kind: ErrNoMetadata,
+		Description: "tried " + strings.Join(tried, ", "),
+	}
+}
+
+// Known makes a Server of metadata that an earlier discovery found, with the
+// configuration's overrides. It does no I/O.
+func (c *Client) Known(m Metadata) (*Server, error) {
+	const op = "read the authorization server's metadata"
+	if m.Issuer != c.config.Issuer {
+		return nil, &Error{
+			Op: op, Kind: ErrIssuer,
+			Description: fmt.Sprintf("asked for %s, got %s", printableURL(c.config.Issuer), printable(printableURL(m.Issuer))),
+		}
+	}
+	m.override(c.config.Endpoints)
+	dialect, ok := chooseDialect(c.config.Dialect, m)
+	if !ok {
+		return nil, fmt.Errorf("as: dialect %q: write one of %v", c.config.Dialect, DialectNames())
+	}
+	if dialect.defaults != nil {
+		issuer, err := url.Parse(m.Issuer)
+		if err != nil {
+			return nil, &Error{Op: op, Kind: ErrIssuer, Cause: err}
+		}
+		m.fill(dialect.defaults(issuer))
+	}
+	if err := m.check(c.config.Endpoints); err != nil {
+		return nil, &Error{Op: op, Kind: ErrMalformed, Cause: err}
+	}
+	return &Server{metadata: m, dialect: dialect, caller: c.caller}, nil
+}
+
+// isAbsent says that the AS has no document there.
+func isAbsent(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Status >= 400 && e.Status < 500 && !e.Temporary()
+}
+
+func (c *Client) umaDocument(ctx context.Context) (Metadata, string, error) {
+	address := wellKnown(c.config.Issuer, "uma2-configuration")
+	m, err := c.document(ctx, address)
+	return m, address, err
+}
+
+func (c *Client) oauthDocument(ctx context.Context) (Metadata, string, error) {
+	address, err := wellKnownInserted(c.config.Issuer, "oauth-authorization-server")
+	if err != nil {
+		return Metadata{}, address, err
+	}
+	m, err := c.document(ctx, address)
+	return m, address, err
+}
+
+// oidcDocument leaves fetching and the issuer's check to go-oidc. Its errors
+// carry no status, so an observing transport remembers it.
+func (c *Client) oidcDocument(ctx context.Context) (Metadata, string, error) {
+	const op = "discover the authorization server (OpenID Connect)"
+	address := wellKnown(c.config.Issuer, "openid-configuration")
+	seen := &observer{next: c.caller.client.Transport}
+	client := *c.caller.client
+	client.Transport = seen
+	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, &client), c.config.Issuer)
+	in := call{op: op, method: http.MethodGet, url: address}
+	if err != nil {
+		switch {
+		case seen.header == nil:
+			return Metadata{}, address, &Error{Op: op, Method: in.method, URL: address, Kind: ErrUnavailable, Cause: seen.err}
+		case seen.status != http.StatusOK:
+			return Metadata{}, address, c.caller.failure(in, answer{status: seen.status, header: seen.header})
+		default:
+			e := &Error{Op: op, Method: in.method, URL: address, Status: seen.status, Kind: ErrNotJSON, Description: describeMedia(seen.header)}
+			if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
+				e.Kind = ErrIssuer
+				e.Description = fmt.Sprintf("asked for %s, got %s", c.config.Issuer, printable(printableURL(mismatch.Discovered)))
+			}
+			return Metadata{}, address, e
+		}
+	}
+	var m Metadata
+	if err := provider.Claims(&m); err != nil {
+		return Metadata{}, address, &Error{Op: op, Method: in.method, URL: address, Kind: ErrMalformed, Cause: err}
+	}
+	return m, address, nil
+}
+
+func (c *Client) document(ctx context.Context, address string) (Metadata, error) {
+	const op = "discover the authorization server"
+	var raw json.RawMessage
+	out, err := c.caller.doJSON(ctx, call{op: op, method: http.MethodGet, url: address}, &raw)
+	if err != nil {
+		return Metadata{}, err
+	}
+	var m Metadata
+	if err := json.Unmarshal(raw, &m); err != nil || m.Issuer == "" || m.TokenEndpoint == "" {
+		return Metadata{}, &Error{
+			Op: op, Method: http.MethodGet, URL: address, Status: out.status, Kind: ErrMalformed,
+			Description: "issuer and token_endpoint are needed", Cause: err,
+		}
+	}
+	if m.Issuer != c.config.Issuer {
+		return Metadata{}, &Error{
+			Op: op, Method: http.MethodGet, URL: address, Kind: ErrIssuer,
+			Description: fmt.Sprintf("asked for %s, got %s", c.config.Issuer, printable(printableURL(m.Issuer))),
+		}
+	}
+	return m, nil
+}
+
+// observer remembers the one answer that go-oidc gets.
+type observer struct {
+	next   http.RoundTripper
+	status int
+	header http.Header
+	err    error
+}
+
+func (o *observer) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := o.next.RoundTrip(req)
+	if err != nil {
+		o.err = err
+		return nil, err
+	}
+	o.status, o.header = resp.StatusCode, resp.Header
+	return resp, nil
+}

@@ -1,0 +1,346 @@
+package as
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+// MaxBody bounds every answer of an AS, in bytes.
+const MaxBody = 1 << 20
+
+// DefaultTimeout bounds a call when [Config.Timeout] is 0.
+const DefaultTimeout = 10 * time.Second
+
+// caller makes the HTTP calls of this package. It is safe for concurrent use.
+type caller struct {
+	client *http.Client
+	now    func() time.Time
+}
+
+func newCaller(transport http.RoundTripper, timeout time.Duration, now func() time.Time) *caller {
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &caller{
+		now: now,
+		client: &http.Client{
+			Transport: limitTransport{next: transport},
+			Timeout:   timeout,
+			// A redirect would carry the credential to wherever it points.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// call is one request to the AS.
+type call struct {
+	op     string
+	method string
+	url    string
+	// header is sent as it is; Authorization comes from bearer or proof.
+	header http.Header
+	bearer secret.Text
+	proof  *Proof
+	// form or json is the body; at most one is set. proof's members join form.
+	form url.Values
+	json any
+	// kinds maps a status to a sentinel where it means something here.
+	kinds map[int]error
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do makes the call and answers for 2xx; everything else is an [*Error].
+func (c *caller) do(ctx context.Context, in call) (answer, error) {
+	fail := func(kind, cause error) error {
+		return &Error{Op: in.op, Method: in.method, URL: printableURL(in.url), Kind: kind, Cause: cause}
+	}
+	if in.url == "" {
+		return answer{}, &Error{Op: in.op, Kind: ErrMissingEndpoint}
+	}
+	req, err := in.request(ctx)
+	if err != nil {
+		return answer{}, fail(ErrRejected, err)
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return answer{}, fail(ErrUnavailable, in.scrubError(transportCause(err)))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		if errors.Is(err, ErrTooLarge) {
+			return answer{}, fail(ErrTooLarge, nil)
+		}
+		return answer{}, fail(ErrUnavailable, in.scrubError(err))
+	}
+	out := answer{status: resp.StatusCode, header: resp.Header, body: body}
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		return out, nil
+	}
+	return out, c.failure(in, out)
+}
+
+// doJSON is do with the answer decoded into target.
+func (c *caller) doJSON(ctx context.Context, in call, target any) (answer, error) {
+	out, err := c.do(ctx, in)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(out.body, target); err != nil {
+		return out, &Error{
+			Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status, Kind: ErrNotJSON,
+			Description: describeMedia(out.header),
+		}
+	}
+	return out, nil
+}
+
+func (in call) request(ctx context.Context) (*http.Request, error) {
+	var body io.Reader
+	header := in.header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	form := in.form
+	if in.proof != nil {
+		form = mergeForm(form, in.proof.Form)
+		if !in.proof.Authorization.IsZero() {
+			header.Set("Authorization", in.proof.Authorization.Reveal())
+		}
+	}
+	switch {
+	case in.json != nil:
+		encoded, err := json.Marshal(in.json)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(encoded)
+		header.Set("Content-Type", "application/json")
+	case form != nil:
+		body = strings.NewReader(form.Encode())
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if !in.bearer.IsZero() {
+		header.Set("Authorization", "Bearer "+in.bearer.Reveal())
+	}
+	header.Set("Accept", "application/json")
+	req, err := http.NewRequestWithContext(ctx, in.method, in.url, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header
+	return req, nil
+}
+
+// failure makes the error of an answer that is not 2xx.
+func (c *caller) failure(in call, out answer) *Error {
+	e := &Error{
+		Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status,
+		RetryAfter: parseRetryAfter(out.header.Get("Retry-After"), c.now()),
+	}
+	e.Kind = kindOf(in.kinds, out.status)
+	var body struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if err := json.Unmarshal(out.body, &body); err == nil {
+		e.Code, e.Description = printable(in.scrub(body.Code)), printable(in.scrub(body.Description))
+	} else if len(out.body) > 0 {
+		e.Description = describeMedia(out.header)
+	}
+	if errors.Is(e.Kind, ErrRedirect) {
+		e.Description = "to " + printableURL(printable(in.scrub(out.header.Get("Location"))))
+	}
+	return e
+}
+
+func kindOf(kinds map[int]error, status int) error {
+	if kind, ok := kinds[status]; ok {
+		return kind
+	}
+	switch {
+	case status >= 300 && status < 400:
+		return ErrRedirect
+	case status == http.StatusTooManyRequests:
+		return ErrRateLimited
+	case status == http.StatusNotFound:
+		return ErrNotFound
+	case status == http.StatusConflict:
+		return ErrConflict
+	case status >= 500, status == http.StatusRequestTimeout:
+		return ErrUnavailable
+	default:
+		return ErrRejected
+	}
+}
+
+// secrets lists what the call sends that no message may repeat: an AS can echo
+// it in its error_description.
+func (in call) secrets() []string {
+	var out []string
+	add := func(s string) {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	add(in.bearer.Reveal())
+	form := in.form
+	if in.proof != nil {
+		form = mergeForm(form, in.proof.Form)
+		full := in.proof.Authorization.Reveal()
+		add(full)
+		if _, credential, ok := strings.Cut(full, " "); ok {
+			add(credential)
+		}
+		for _, s := range in.proof.Secrets {
+			add(s.Reveal())
+		}
+	}
+	for _, name := range []string{"client_secret", "client_assertion", "token", "refresh_token"} {
+		add(form.Get(name))
+	}
+	return out
+}
+
+func (in call) scrub(s string) string {
+	for _, hidden := range in.secrets() {
+		s = strings.ReplaceAll(s, hidden, secret.Redacted)
+	}
+	return s
+}
+
+// scrubError keeps err where it holds no secret, and its words only where it
+// does.
+func (in call) scrubError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if words := in.scrub(err.Error()); words != err.Error() {
+		return errors.New(words)
+	}
+	return err
+}
+
+// transportCause drops the method and URL that net/http puts before the cause:
+// Error names them already.
+func transportCause(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// printableURL leaves out user information and query, where credentials stand.
+func printableURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "an address that cannot be parsed"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// printable makes one line of at most 300 bytes of what an AS said.
+func printable(s string) string {
+	const limit = 300
+	s = strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == '\t' {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
+
+func describeMedia(header http.Header) string {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	switch {
+	case err != nil:
+		return "an answer of no stated type"
+	case media == "text/html":
+		return "an HTML page"
+	default:
+		return "an answer of type " + printable(media)
+	}
+}
+
+func mergeForm(a, b url.Values) url.Values {
+	if b == nil {
+		return a
+	}
+	out := url.Values{}
+	for _, values := range []url.Values{a, b} {
+		for name, v := range values {
+			out[name] = slices.Clone(v)
+		}
+	}
+	return out
+}
+
+// limitTransport bounds every answer, those that libraries read included.
+type limitTransport struct{ next http.RoundTripper }
+
+func (t limitTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &limitedBody{ReadCloser: resp.Body, left: MaxBody}
+	return resp, nil
+}
+
+type limitedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read gives [ErrTooLarge] instead of the byte after the limit.
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, ErrTooLarge
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return n - 1, ErrTooLarge
+	}
+	return n, err
+}
+
+// isTransport says that err came before any answer.
+func isTransport(err error) bool {
+	_, ok := errors.AsType[*url.Error](err)
+	return ok
+}

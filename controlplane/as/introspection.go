@@ -1,0 +1,36 @@
+package as
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+// Introspect asks the AS about a token (RFC 7662) with the credential that the
+// dialect names, and gives the answer as it came: reading it is the business of
+// plugin/uma, so that `umagate check` and the filter read alike.
+func (s *Server) Introspect(ctx context.Context, auth ClientAuth, pats *PATSource, token secret.Text) (json.RawMessage, error) {
+	in := call{
+		op: "introspect the token", method: http.MethodPost, url: s.metadata.IntrospectionEndpoint,
+		form: url.Values{"token": {token.Reveal()}},
+	}
+	if s.dialect.TokenTypeHint != "" {
+		in.form.Set("token_type_hint", s.dialect.TokenTypeHint)
+	}
+	var got json.RawMessage
+	if s.dialect.Introspection == CredentialPAT {
+		_, err := s.Protection(pats).do(ctx, in, &got)
+		return got, err
+	}
+	proof, err := auth.Prove(s.metadata.TokenEndpoint)
+	if err != nil {
+		return nil, &Error{Op: in.op, Kind: ErrClientRefused, Cause: err}
+	}
+	in.proof = &proof
+	in.kinds = map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused}
+	_, err = s.caller.doJSON(ctx, in, &got)
+	return got, err
+}

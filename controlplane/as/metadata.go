@@ -1,0 +1,126 @@
+package as
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Metadata is what is known of an AS: the members of its discovery document that
+// umagate uses (RFC 8414 section 2, UMA Grant section 2, UMA Federated
+// Authorization section 2). It is stored as JSON and holds no secret.
+type Metadata struct {
+	Issuer                       string   `json:"issuer"`
+	AuthorizationEndpoint        string   `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint                string   `json:"token_endpoint,omitempty"`
+	IntrospectionEndpoint        string   `json:"introspection_endpoint,omitempty"`
+	RegistrationEndpoint         string   `json:"registration_endpoint,omitempty"`
+	ResourceRegistrationEndpoint string   `json:"resource_registration_endpoint,omitempty"`
+	PermissionEndpoint           string   `json:"permission_endpoint,omitempty"`
+	PolicyEndpoint               string   `json:"policy_endpoint,omitempty"`
+	ClaimsInteractionEndpoint    string   `json:"claims_interaction_endpoint,omitempty"`
+	RevocationEndpoint           string   `json:"revocation_endpoint,omitempty"`
+	EndSessionEndpoint           string   `json:"end_session_endpoint,omitempty"`
+	JWKSURI                      string   `json:"jwks_uri,omitempty"`
+	GrantTypes                   []string `json:"grant_types_supported,omitempty"`
+	Scopes                       []string `json:"scopes_supported,omitempty"`
+	AuthMethods                  []string `json:"token_endpoint_auth_methods_supported,omitempty"`
+	AuthSigningAlgs              []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
+	UMAProfiles                  []string `json:"uma_profiles_supported,omitempty"`
+}
+
+// Endpoints overrides endpoints of the metadata, each where it is not empty.
+type Endpoints struct {
+	Authorization        string
+	Token                string
+	Introspection        string
+	Registration         string
+	ResourceRegistration string
+	Permission           string
+	ClaimsInteraction    string
+	Revocation           string
+	EndSession           string
+	JWKS                 string
+}
+
+// pairs lists each endpoint of m beside its override.
+func (m *Metadata) pairs(over Endpoints) []struct {
+	name  string
+	field *string
+	value string
+} {
+	return []struct {
+		name  string
+		field *string
+		value string
+	}{
+		{"authorization_endpoint", &m.AuthorizationEndpoint, over.Authorization},
+		{"token_endpoint", &m.TokenEndpoint, over.Token},
+		{"introspection_endpoint", &m.IntrospectionEndpoint, over.Introspection},
+		{"registration_endpoint", &m.RegistrationEndpoint, over.Registration},
+		{"resource_registration_endpoint", &m.ResourceRegistrationEndpoint, over.ResourceRegistration},
+		{"permission_endpoint", &m.PermissionEndpoint, over.Permission},
+		{"claims_interaction_endpoint", &m.ClaimsInteractionEndpoint, over.ClaimsInteraction},
+		{"revocation_endpoint", &m.RevocationEndpoint, over.Revocation},
+		{"end_session_endpoint", &m.EndSessionEndpoint, over.EndSession},
+		{"jwks_uri", &m.JWKSURI, over.JWKS},
+	}
+}
+
+// override sets the endpoints that over names.
+func (m *Metadata) override(over Endpoints) {
+	for _, p := range m.pairs(over) {
+		if p.value != "" {
+			*p.field = p.value
+		}
+	}
+}
+
+// fill sets the endpoints that m lacks.
+func (m *Metadata) fill(defaults Endpoints) {
+	for _, p := range m.pairs(defaults) {
+		if *p.field == "" {
+			*p.field = p.value
+		}
+	}
+}
+
+// check refuses addresses that are not absolute http(s), and http ones that the
+// AS's own document names under an https issuer. What the operator wrote is the
+// operator's: over is exempt from the latter.
+func (m *Metadata) check(over Endpoints) error {
+	issuer, err := url.Parse(m.Issuer)
+	if err != nil {
+		return fmt.Errorf("issuer: %w", err)
+	}
+	for _, p := range m.pairs(over) {
+		if *p.field == "" {
+			continue
+		}
+		u, err := url.Parse(*p.field)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return fmt.Errorf("%w: %s is not an absolute http or https address", ErrMalformed, p.name)
+		}
+		if issuer.Scheme == "https" && u.Scheme == "http" && p.value == "" {
+			return fmt.Errorf("%w: %s %s", ErrInsecureEndpoint, p.name, printableURL(*p.field))
+		}
+	}
+	return nil
+}
+
+// wellKnown appends to the issuer, as OpenID Connect Discovery section 4 and
+// UMA Grant section 2 do.
+func wellKnown(issuer, name string) string {
+	return strings.TrimSuffix(issuer, "/") + "/.well-known/" + name
+}
+
+// wellKnownInserted puts the well-known part between host and path, as RFC 8414
+// section 3.1 does.
+func wellKnownInserted(issuer, name string) (string, error) {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/.well-known/" + name + strings.TrimSuffix(u.Path, "/")
+	return u.String(), nil
+}

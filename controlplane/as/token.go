@@ -1,0 +1,101 @@
+package as
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+// defaultLifetime is taken for a token whose lifetime the AS does not tell.
+const defaultLifetime = 5 * time.Minute
+
+// Token is an access token.
+type Token struct {
+	Value secret.Text
+	// IssuedAt and ExpiresAt are by the control plane's clock.
+	IssuedAt, ExpiresAt time.Time
+}
+
+// PAT gets a protection API access token by client credentials (UMA Federated
+// Authorization section 1.3; RFC 6749 section 4.4), with the dialect's scopes.
+func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
+	const op = "get the PAT"
+	address := s.metadata.TokenEndpoint
+	if address == "" {
+		return Token{}, &Error{Op: op, Kind: ErrMissingEndpoint, Description: "token_endpoint"}
+	}
+	proof, err := auth.Prove(address)
+	if err != nil {
+		return Token{}, &Error{Op: op, Kind: ErrClientRefused, Cause: err}
+	}
+	in := call{op: op, method: http.MethodPost, url: address, proof: &proof}
+	// The proof is in place already, so the library is told of no secret.
+	source := clientcredentials.Config{
+		TokenURL: address, Scopes: s.dialect.PATScopes,
+		AuthStyle: oauth2.AuthStyleInParams, EndpointParams: proof.Form,
+	}
+	client := *s.caller.client
+	client.Transport = authorize{next: client.Transport, value: proof.Authorization}
+	start := s.caller.now()
+	got, err := source.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
+	if err != nil {
+		return Token{}, s.tokenError(in, err)
+	}
+	if !strings.EqualFold(got.Type(), "Bearer") {
+		return Token{}, &Error{
+			Op: op, Method: in.method, URL: printableURL(address), Kind: ErrMalformed,
+			Description: "token_type is " + printable(got.Type()) + ", only Bearer can be sent",
+		}
+	}
+	lifetime := defaultLifetime
+	if !got.Expiry.IsZero() {
+		lifetime = time.Until(got.Expiry).Round(time.Second)
+	}
+	return Token{Value: secret.New(got.AccessToken), IssuedAt: start, ExpiresAt: start.Add(lifetime)}, nil
+}
+
+// tokenError makes this package's error of the library's.
+func (s *Server) tokenError(in call, err error) error {
+	if failed, ok := errors.AsType[*oauth2.RetrieveError](err); ok && failed.Response != nil {
+		in.kinds = map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused}
+		if slices.Contains([]string{"invalid_client", "unauthorized_client"}, failed.ErrorCode) {
+			in.kinds[http.StatusBadRequest] = ErrClientRefused
+		}
+		e := s.caller.failure(in, answer{status: failed.Response.StatusCode, header: failed.Response.Header, body: failed.Body})
+		if e.Status >= 200 && e.Status < 300 {
+			e.Kind = ErrMalformed
+			e.Description = "access_token is missing"
+		}
+		return e
+	}
+	e := &Error{Op: in.op, Method: in.method, URL: printableURL(in.url), Kind: ErrUnavailable, Cause: in.scrubError(transportCause(err))}
+	if !isTransport(err) {
+		e.Kind, e.Cause = ErrNotJSON, nil
+	}
+	if errors.Is(err, ErrTooLarge) {
+		e.Kind, e.Cause = ErrTooLarge, nil
+	}
+	return e
+}
+
+// authorize adds the client's Authorization header.
+type authorize struct {
+	next  http.RoundTripper
+	value secret.Text
+}
+
+func (a authorize) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !a.value.IsZero() {
+		req = req.Clone(req.Context())
+		req.Header.Set("Authorization", a.value.Reveal())
+	}
+	return a.next.RoundTrip(req)
+}
