@@ -21,6 +21,9 @@ type Config struct {
 	Dialect DialectName
 	// Endpoints override those of the metadata.
 	Endpoints Endpoints
+	// DiscoveryURL is where the metadata is, for an AS that keeps it elsewhere
+	// than its issuer says.
+	DiscoveryURL string
 	// NoDiscovery uses Endpoints and the dialect alone.
 	NoDiscovery bool
 	// Transport carries the calls; http.DefaultTransport when nil.
@@ -69,6 +72,13 @@ func (s *Server) Dialect() Dialect { return s.dialect }
 func (c *Client) Discover(ctx context.Context) (*Server, error) {
 	if c.config.NoDiscovery {
 		return c.Known(Metadata{Issuer: c.config.Issuer})
+	}
+	if c.config.DiscoveryURL != "" {
+		m, err := c.document(ctx, c.config.DiscoveryURL)
+		if err != nil {
+			return nil, err
+		}
+		return c.Known(m)
 	}
 	var tried []string
 	for _, source := range []func(context.Context) (Metadata, string, error){c.umaDocument, c.oidcDocument, c.oauthDocument} {

@@ -339,8 +339,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// isTransport says that err came before any answer.
-func isTransport(err error) bool {
-	_, ok := errors.AsType[*url.Error](err)
-	return ok
+func isJSON(header http.Header) bool {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }

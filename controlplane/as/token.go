@@ -43,11 +43,12 @@ func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
 		AuthStyle: oauth2.AuthStyleInParams, EndpointParams: proof.Form,
 	}
 	client := *s.caller.client
-	client.Transport = authorize{next: client.Transport, value: proof.Authorization}
+	seen := &observer{next: authorize{next: client.Transport, value: proof.Authorization}}
+	client.Transport = seen
 	start := s.caller.now()
 	got, err := source.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
 	if err != nil {
-		return Token{}, s.tokenError(in, err)
+		return Token{}, s.tokenError(in, seen, err)
 	}
 	if !strings.EqualFold(got.Type(), "Bearer") {
 		return Token{}, &Error{
@@ -63,7 +64,7 @@ func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
 }
 
 // tokenError makes this package's error of the library's.
-func (s *Server) tokenError(in call, err error) error {
+func (s *Server) tokenError(in call, seen *observer, err error) error {
 	if failed, ok := errors.AsType[*oauth2.RetrieveError](err); ok && failed.Response != nil {
 		in.kinds = map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused}
 		if slices.Contains([]string{"invalid_client", "unauthorized_client"}, failed.ErrorCode) {
@@ -76,12 +77,18 @@ func (s *Server) tokenError(in call, err error) error {
 		}
 		return e
 	}
-	e := &Error{Op: in.op, Method: in.method, URL: printableURL(in.url), Kind: ErrUnavailable, Cause: in.scrubError(transportCause(err))}
-	if !isTransport(err) {
-		e.Kind, e.Cause = ErrNotJSON, nil
-	}
-	if errors.Is(err, ErrTooLarge) {
-		e.Kind, e.Cause = ErrTooLarge, nil
+	e := &Error{Op: in.op, Method: in.method, URL: printableURL(in.url)}
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		e.Kind = ErrTooLarge
+	case seen.header == nil:
+		e.Kind, e.Cause = ErrUnavailable, in.scrubError(transportCause(err))
+	default:
+		// The library's words may quote the answer.
+		e.Status, e.Kind, e.Description = seen.status, ErrNotJSON, describeMedia(seen.header)
+		if isJSON(seen.header) {
+			e.Kind, e.Description = ErrMalformed, "no usable access_token"
+		}
 	}
 	return e
 }
