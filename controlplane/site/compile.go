@@ -29,6 +29,8 @@ type Facts struct {
 	TokenTypeHint           string              `json:"token_type_hint,omitempty"`
 	Claims                  config.ClaimsSource `json:"claims,omitempty"`
 	IntrospectionCredential Credential          `json:"introspection_credential,omitempty"`
+	// PATScopes is what a PAT is asked for with; none where the AS refuses it.
+	PATScopes []string `json:"pat_scopes,omitempty"`
 	// ResourceIDs maps a resource's name to its resource_id. One that is not there
 	// is not registered yet, and what it protects is denied.
 	ResourceIDs map[string]string `json:"resource_ids,omitempty"`

@@ -142,6 +142,10 @@ type TLS struct {
 	ServerName string `yaml:"server_name"`
 	// Take any certificate: whoever is in between reads every credential.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
+
+	// CA is the content of CAFile, read when the file was parsed; relative names
+	// start beside umagate.yaml.
+	CA []byte `yaml:"-"`
 }
 
 func (a *AuthorizationServer) setDefaults() {

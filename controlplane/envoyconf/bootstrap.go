@@ -1,0 +1,207 @@
+package envoyconf
+
+import (
+	"fmt"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	wasmfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// xdsCluster names the cluster of the control plane's xDS server.
+const xdsCluster = "umagate/xds"
+
+// Dynamic is the bootstrap of an Envoy that takes the filter, the AS's clusters
+// and their credentials from the control plane. Until it has them, every
+// request is answered 500: nothing passes an Envoy that was never configured.
+func Dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
+	wasm := "type.googleapis.com/" + string((&wasmfilterv3.Wasm{}).ProtoReflect().Descriptor().FullName())
+	front, err := listener(file, &hcmv3.HttpFilter{
+		Name: FilterName,
+		ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
+			ConfigSource: overADS(),
+			TypeUrls:     []string{wasm},
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out, err := skeleton(file, front)
+	if err != nil {
+		return nil, err
+	}
+	xds, err := xdsUpstream(file)
+	if err != nil {
+		return nil, err
+	}
+	out.StaticResources.Clusters = append(out.StaticResources.Clusters, xds)
+	out.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
+		CdsConfig: overADS(),
+		AdsConfig: &corev3.ApiConfigSource{
+			ApiType:             corev3.ApiConfigSource_GRPC,
+			TransportApiVersion: corev3.ApiVersion_V3,
+			GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsCluster},
+			}}},
+		},
+	}
+	return out, nil
+}
+
+// Static is a bootstrap with everything in it: no control plane is needed at run
+// time. Each site needs a client {id, secret} and, for UMA, resource ids. The
+// result holds the client secrets in the clear.
+func Static(in Input) (*bootstrapv3.Bootstrap, error) {
+	filter, err := Filter(in)
+	if err != nil {
+		return nil, err
+	}
+	front, err := listener(in.File, &hcmv3.HttpFilter{
+		Name:       FilterName,
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: filter.GetTypedConfig()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out, err := skeleton(in.File, front)
+	if err != nil {
+		return nil, err
+	}
+	err = in.sites(func(s *site.Site, c *config.Site) error {
+		secrets, err := staticSecrets(s)
+		if err != nil {
+			return err
+		}
+		out.StaticResources.Secrets = append(out.StaticResources.Secrets, secrets...)
+		clusters, err := siteClusters(in, s, c, staticInjector(in))
+		if err != nil {
+			return err
+		}
+		token, err := tokenUpstream(in, s)
+		if err != nil {
+			return err
+		}
+		out.StaticResources.Clusters = append(out.StaticResources.Clusters, append(clusters, token)...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// skeleton is what both bootstraps share: listener, upstreams, admin, node.
+func skeleton(file *site.File, front *listenerv3.Listener) (*bootstrapv3.Bootstrap, error) {
+	out := &bootstrapv3.Bootstrap{
+		Node: &corev3.Node{Id: file.Envoy.NodeID, Cluster: file.Envoy.NodeCluster},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{
+			Listeners: []*listenerv3.Listener{front},
+		},
+		StatsConfig: statsConfig(),
+	}
+	if file.Envoy.Admin != "off" {
+		at, err := hostPort(file.Envoy.Admin)
+		if err != nil {
+			return nil, fmt.Errorf("envoy.admin: %w", err)
+		}
+		out.Admin = &bootstrapv3.Admin{Address: at}
+	}
+	for i := range file.Sites {
+		cluster, err := apiUpstream(file, &file.Sites[i])
+		if err != nil {
+			return nil, fmt.Errorf("site %s: upstream: %w", file.Sites[i].Name, err)
+		}
+		out.StaticResources.Clusters = append(out.StaticResources.Clusters, cluster)
+	}
+	module, err := ModuleCluster(file)
+	if err != nil {
+		return nil, fmt.Errorf("plugin.wasm: %w", err)
+	}
+	if module != nil {
+		out.StaticResources.Clusters = append(out.StaticResources.Clusters, module)
+	}
+	return out, nil
+}
+
+func apiUpstream(file *site.File, s *site.Site) (*clusterv3.Cluster, error) {
+	at, err := parseEndpoint(s.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := plainCluster(upstreamCluster(s.Name), at)
+	if err != nil {
+		return nil, err
+	}
+	return cluster, secure(cluster, at, file, site.TLS{})
+}
+
+// tokenUpstream is where Envoy gets the PAT of a static bootstrap from.
+func tokenUpstream(in Input, s *site.Site) (*clusterv3.Cluster, error) {
+	raw := tokenEndpoint(in, s)
+	if raw == "" {
+		return nil, fmt.Errorf("%w: the token endpoint is not known; write authorization_server.endpoints.token", ErrInput)
+	}
+	at, err := parseEndpoint(raw)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := plainCluster(tokenCluster(s.Name), at)
+	if err != nil {
+		return nil, err
+	}
+	if err := secure(cluster, at, in.File, s.AuthorizationServer.TLS); err != nil {
+		return nil, err
+	}
+	return cluster, setProtocol(cluster, nil)
+}
+
+// xdsUpstream is the control plane, by gRPC and so HTTP/2.
+func xdsUpstream(file *site.File) (*clusterv3.Cluster, error) {
+	raw := file.Envoy.XDS
+	if raw == "" {
+		raw = file.Listen.XDS
+	}
+	at, err := parseEndpoint("http://" + raw)
+	if err != nil {
+		return nil, fmt.Errorf("envoy.xds: %w", err)
+	}
+	cluster, err := plainCluster(xdsCluster, at)
+	if err != nil {
+		return nil, err
+	}
+	options, err := pack(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+						// A control plane that vanished is noticed, and the stream opened anew.
+						ConnectionKeepalive: &corev3.KeepaliveSettings{
+							Interval: duration(30 * time.Second), Timeout: duration(5 * time.Second),
+						},
+					},
+				},
+			},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	setOptions(cluster, options)
+	return cluster, nil
+}
+
+// overADS subscribes by the one stream to the control plane.
+func overADS() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+	}
+}

@@ -1,0 +1,169 @@
+package envoyconf
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	commondnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+const (
+	// connectTimeout bounds connection and TLS handshake; the call as a whole is
+	// bounded by the filter.
+	connectTimeout = 2 * time.Second
+	// idleTimeout closes an unused connection before a server's usual 60 s, so that
+	// no call goes out on a connection that is being closed.
+	idleTimeout = 30 * time.Second
+
+	httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+)
+
+// siteClusters builds the clusters of one site's AS.
+func siteClusters(in Input, s *site.Site, c *config.Site, inject injector) ([]*clusterv3.Cluster, error) {
+	as := c.AuthorizationServer
+	credential := credentialOf(s, in.Facts[s.Name])
+	introspection, err := asCluster(in.File, s, as.Introspection.Endpoint, credential, inject)
+	if err != nil {
+		return nil, fmt.Errorf("introspection: %w", err)
+	}
+	out := []*clusterv3.Cluster{introspection}
+	if as.Permission != nil {
+		protection, err := asCluster(in.File, s, *as.Permission, site.CredentialPAT, inject)
+		if err != nil {
+			return nil, fmt.Errorf("protection API: %w", err)
+		}
+		out = append(out, protection)
+	}
+	return out, nil
+}
+
+// credentialOf is what introspection is called with: what the file says, or the
+// dialect, or the PAT as UMA Federated Authorization section 5 has it.
+func credentialOf(s *site.Site, facts site.Facts) site.Credential {
+	switch {
+	case s.AuthorizationServer.Introspection.Credential != "":
+		return s.AuthorizationServer.Introspection.Credential
+	case facts.IntrospectionCredential != "":
+		return facts.IntrospectionCredential
+	default:
+		return site.CredentialPAT
+	}
+}
+
+// asCluster builds the cluster of one endpoint of an AS.
+func asCluster(file *site.File, s *site.Site, e config.Endpoint, credential site.Credential, inject injector) (*clusterv3.Cluster, error) {
+	scheme := e.Scheme
+	if scheme == "" {
+		scheme = "https"
+	}
+	at, err := parseEndpoint(scheme + "://" + e.Authority)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := plainCluster(e.Cluster, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := secure(cluster, at, file, s.AuthorizationServer.TLS); err != nil {
+		return nil, err
+	}
+	filter, err := inject(s, credential)
+	if err != nil {
+		return nil, err
+	}
+	if err := setProtocol(cluster, filter); err != nil {
+		return nil, err
+	}
+	limit := uint32(s.Limits.CallsInFlight) //nolint:gosec // validated to be small and not negative
+	if limit == 0 {
+		limit = 256
+	}
+	// The filter's own limit is per worker; this one is Envoy's as a whole, and
+	// exists so that a stuck AS does not tie up connections without bound.
+	const workersExpected = 16
+	cluster.CircuitBreakers = &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+		MaxConnections:     wrapperspb.UInt32(limit * workersExpected),
+		MaxPendingRequests: wrapperspb.UInt32(limit * workersExpected),
+		MaxRequests:        wrapperspb.UInt32(limit * workersExpected),
+		TrackRemaining:     true,
+	}}}
+	return cluster, nil
+}
+
+// plainCluster is a cluster with one endpoint and no TLS.
+func plainCluster(name string, at endpoint) (*clusterv3.Cluster, error) {
+	cluster := &clusterv3.Cluster{
+		Name:           name,
+		ConnectTimeout: duration(connectTimeout),
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{
+			ClusterName: name,
+			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address(at.host, at.port)}},
+			}}}},
+		},
+	}
+	if net.ParseIP(at.host) != nil {
+		cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+		return cluster, nil
+	}
+	// One endpoint with all addresses: Envoy tries them in turn (RFC 8305), so that
+	// a name with an address that does not answer still works.
+	dns, err := pack(&dnsv3.DnsCluster{
+		AllAddressesInSingleEndpoint: true,
+		DnsLookupFamily:              commondnsv3.DnsLookupFamily_ALL,
+		RespectDnsTtl:                true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cluster.ClusterDiscoveryType = &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{
+		Name: "envoy.clusters.dns", TypedConfig: dns,
+	}}
+	return cluster, nil
+}
+
+func setOptions(cluster *clusterv3.Cluster, options *anypb.Any) {
+	cluster.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpProtocolOptions: options}
+}
+
+func address(host string, port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address:       host,
+		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
+}
+
+// hostPort reads HOST:PORT of the file's listen and envoy sections.
+func hostPort(s string) (*corev3.Address, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q is not HOST:PORT: %w", ErrInput, s, err)
+	}
+	n, err := parsePort(port)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q: %w", ErrInput, s, err)
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	return address(host, n), nil
+}
+
+func parsePort(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("port %q is not a number up to 65535", s)
+	}
+	return uint32(n), nil
+}

@@ -1,0 +1,159 @@
+package envoyconf
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"sort"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	injectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/credential_injector/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	genericv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/injected_credentials/generic/v3"
+	oauth2v3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/injected_credentials/oauth2/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+const (
+	injectorName = "envoy.filters.http.credential_injector"
+	genericName  = "envoy.http.injected_credentials.generic"
+	oauth2Name   = "envoy.http.injected_credentials.oauth2"
+)
+
+// injector makes the upstream filter that adds a site's credential.
+type injector func(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, error)
+
+// sdsInjector takes the credential from the control plane by SDS.
+func sdsInjector(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, error) {
+	name := site.PATSecret(s.Name)
+	if credential == site.CredentialClient {
+		name = site.IntrospectionSecret(s.Name)
+	}
+	return injectorFilter(genericName, &genericv3.Generic{
+		Credential: &tlsv3.SdsSecretConfig{Name: name, SdsConfig: overADS()},
+	})
+}
+
+// staticInjector takes the client's credential from the bootstrap's own secrets;
+// the PAT is a token that Envoy itself asks the AS for and renews.
+func staticInjector(in Input) injector {
+	return func(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, error) {
+		if credential == site.CredentialClient {
+			return injectorFilter(genericName, &genericv3.Generic{
+				Credential: &tlsv3.SdsSecretConfig{Name: site.IntrospectionSecret(s.Name)},
+			})
+		}
+		client := s.AuthorizationServer.Client
+		auth := oauth2v3.OAuth2_BASIC_AUTH
+		if client.TokenEndpointAuthMethod == site.AuthSecretPost {
+			auth = oauth2v3.OAuth2_URL_ENCODED_BODY
+		}
+		return injectorFilter(oauth2Name, &oauth2v3.OAuth2{
+			TokenEndpoint: &corev3.HttpUri{
+				Uri:              tokenEndpoint(in, s),
+				HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: tokenCluster(s.Name)},
+				Timeout:          duration(s.AuthorizationServer.Timeout),
+			},
+			Scopes: in.Facts[s.Name].PATScopes,
+			FlowType: &oauth2v3.OAuth2_ClientCredentials_{ClientCredentials: &oauth2v3.OAuth2_ClientCredentials{
+				ClientId:     client.ID,
+				ClientSecret: &tlsv3.SdsSecretConfig{Name: clientSecret(s.Name)},
+				AuthType:     auth,
+			}},
+		})
+	}
+}
+
+func injectorFilter(name string, credential proto.Message) (*hcmv3.HttpFilter, error) {
+	packed, err := pack(credential)
+	if err != nil {
+		return nil, err
+	}
+	return httpFilter(injectorName, &injectorv3.CredentialInjector{
+		// Nothing that came with the call may stand in for the credential.
+		Overwrite:  true,
+		Credential: &corev3.TypedExtensionConfig{Name: name, TypedConfig: packed},
+	})
+}
+
+func httpFilter(name string, m proto.Message) (*hcmv3.HttpFilter, error) {
+	packed, err := pack(m)
+	if err != nil {
+		return nil, err
+	}
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed}}, nil
+}
+
+// Credentials are a site's secrets as SDS delivers them: each the whole value of
+// an Authorization header ("Bearer …", "Basic …"). A zero one is not sent.
+type Credentials struct {
+	// Introspection is the client's credential, see [Basic].
+	Introspection secret.Text
+	// PAT is "Bearer " and the PAT, see [Bearer].
+	PAT secret.Text
+}
+
+// Secrets are the SDS resources of the sites' credentials, sorted by name.
+func Secrets(credentials map[string]Credentials) []*tlsv3.Secret {
+	var out []*tlsv3.Secret
+	for name, c := range credentials {
+		if !c.Introspection.IsZero() {
+			out = append(out, genericSecret(site.IntrospectionSecret(name), c.Introspection))
+		}
+		if !c.PAT.IsZero() {
+			out = append(out, genericSecret(site.PATSecret(name), c.PAT))
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].GetName() < out[j].GetName() })
+	return out
+}
+
+func genericSecret(name string, value secret.Text) *tlsv3.Secret {
+	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_GenericSecret{GenericSecret: &tlsv3.GenericSecret{
+		Secret: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: value.Reveal()}},
+	}}}
+}
+
+// Basic is the Authorization header of client_secret_basic. Both parts are
+// form-encoded first (RFC 6749 section 2.3.1).
+func Basic(clientID string, clientSecret secret.Text) secret.Text {
+	pair := url.QueryEscape(clientID) + ":" + url.QueryEscape(clientSecret.Reveal())
+	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(pair)))
+}
+
+// Bearer is the Authorization header of a PAT (RFC 6750 section 2.1).
+func Bearer(token secret.Text) secret.Text {
+	if token.IsZero() {
+		return secret.Text{}
+	}
+	return secret.New("Bearer " + token.Reveal())
+}
+
+// clientSecret names the bare client_secret in a static bootstrap.
+func clientSecret(name string) string { return "umagate/" + name + "/client_secret" }
+
+// tokenCluster names the cluster of the token endpoint in a static bootstrap.
+func tokenCluster(name string) string { return "umagate/" + name + "/token" }
+
+func tokenEndpoint(in Input, s *site.Site) string {
+	if u := s.AuthorizationServer.Endpoints.Token; u != "" {
+		return u
+	}
+	return in.Facts[s.Name].Token
+}
+
+// staticSecrets are the secrets of a static bootstrap.
+func staticSecrets(s *site.Site) ([]*tlsv3.Secret, error) {
+	client := s.AuthorizationServer.Client
+	if client.ID == "" || client.Secret.IsZero() {
+		return nil, fmt.Errorf("%w: without a control plane nobody registers the client; write authorization_server.client {id, secret}", ErrInput)
+	}
+	return []*tlsv3.Secret{
+		genericSecret(site.IntrospectionSecret(s.Name), Basic(client.ID, client.Secret)),
+		genericSecret(clientSecret(s.Name), client.Secret),
+	}, nil
+}

@@ -1,0 +1,98 @@
+package envoyconf
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	wasmfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
+	wasmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/wasm/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+// FilterName is the name of the filter's ECDS resource and of the HTTP filter.
+const FilterName = "umagate"
+
+// moduleCluster names the cluster that the module is fetched from.
+const moduleCluster = "umagate/module"
+
+// Filter is the filter with its configuration, for ECDS.
+func Filter(in Input) (*corev3.TypedExtensionConfig, error) {
+	document, err := json.Marshal(in.Config)
+	if err != nil {
+		return nil, fmt.Errorf("encode filter configuration: %w", err)
+	}
+	// A string reaches the plugin byte for byte; a Struct would be written anew by Envoy.
+	configuration, err := pack(wrapperspb.String(string(document)))
+	if err != nil {
+		return nil, err
+	}
+	code, err := moduleSource(in.File.Plugin)
+	if err != nil {
+		return nil, err
+	}
+	wasm, err := pack(&wasmfilterv3.Wasm{Config: &wasmv3.PluginConfig{
+		Name:   FilterName,
+		RootId: FilterName,
+		Vm: &wasmv3.PluginConfig_VmConfig{VmConfig: &wasmv3.VmConfig{
+			VmId:    in.File.Plugin.VMID,
+			Runtime: "envoy.wasm.runtime.v8",
+			Code:    code,
+		}},
+		Configuration: configuration,
+		// A trapped VM answers 503 and is started anew; it never lets pass.
+		FailurePolicy: wasmv3.FailurePolicy_FAIL_RELOAD,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return &corev3.TypedExtensionConfig{Name: FilterName, TypedConfig: wasm}, nil
+}
+
+func moduleSource(p site.Plugin) (*corev3.AsyncDataSource, error) {
+	if !isURL(p.Wasm) {
+		return &corev3.AsyncDataSource{Specifier: &corev3.AsyncDataSource_Local{Local: &corev3.DataSource{
+			Specifier: &corev3.DataSource_Filename{Filename: p.Wasm},
+		}}}, nil
+	}
+	if p.SHA256 == "" {
+		return nil, fmt.Errorf("%w: plugin.wasm is a URL and has no plugin.sha256; Envoy fetches nothing without", ErrInput)
+	}
+	return &corev3.AsyncDataSource{Specifier: &corev3.AsyncDataSource_Remote{Remote: &corev3.RemoteDataSource{
+		HttpUri: &corev3.HttpUri{
+			Uri:              p.Wasm,
+			HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: moduleCluster},
+			Timeout:          duration(30 * time.Second),
+		},
+		Sha256: p.SHA256,
+	}}}, nil
+}
+
+// ModuleCluster is the cluster that Envoy fetches the module from, or nil when
+// the module is a file.
+func ModuleCluster(file *site.File) (*clusterv3.Cluster, error) {
+	if !isURL(file.Plugin.Wasm) {
+		return nil, nil
+	}
+	at, err := parseEndpoint(file.Plugin.Wasm)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := plainCluster(moduleCluster, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := secure(cluster, at, file, site.TLS{}); err != nil {
+		return nil, err
+	}
+	return cluster, setProtocol(cluster, nil)
+}
+
+func isURL(s string) bool {
+	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+}

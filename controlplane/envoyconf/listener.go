@@ -1,0 +1,129 @@
+package envoyconf
+
+import (
+	"fmt"
+	"time"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	fileaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+// DecisionState is the filter state under which the filter keeps its decision.
+const DecisionState = "umagate.decision"
+
+// listener takes requests, lets the filter decide, and routes by host.
+func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, error) {
+	at, err := hostPort(file.Envoy.Listener)
+	if err != nil {
+		return nil, fmt.Errorf("envoy.listener: %w", err)
+	}
+	routes, err := routes(file)
+	if err != nil {
+		return nil, err
+	}
+	router, err := httpFilter("envoy.filters.http.router", &routerv3.Router{})
+	if err != nil {
+		return nil, err
+	}
+	logs, err := accessLog(file.Envoy.AccessLog)
+	if err != nil {
+		return nil, err
+	}
+	manager, err := pack(&hcmv3.HttpConnectionManager{
+		StatPrefix:     "umagate",
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes},
+		HttpFilters:    []*hcmv3.HttpFilter{filter, router},
+		AccessLog:      logs,
+		// The filter judges the path as it came in, and refuses or rewrites what is
+		// ambiguous; Envoy must not have changed it before.
+		NormalizePath:             wrapperspb.Bool(false),
+		UseRemoteAddress:          wrapperspb.Bool(true),
+		StreamIdleTimeout:         duration(5 * time.Minute),
+		RequestHeadersTimeout:     duration(10 * time.Second),
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: duration(15 * time.Minute)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &listenerv3.Listener{
+		Name:    "umagate",
+		Address: at,
+		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+			Name:       "envoy.filters.network.http_connection_manager",
+			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: manager},
+		}}}},
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
+	}, nil
+}
+
+// routes sends each site's hosts to its upstream, without looking at the port.
+func routes(file *site.File) (*routev3.RouteConfiguration, error) {
+	out := &routev3.RouteConfiguration{Name: "umagate", IgnorePortInHostMatching: true}
+	for i := range file.Sites {
+		s := &file.Sites[i]
+		if s.Upstream == "" {
+			return nil, fmt.Errorf("%w: site %s has no upstream to route to; write upstream: http://HOST:PORT", ErrInput, s.Name)
+		}
+		out.VirtualHosts = append(out.VirtualHosts, &routev3.VirtualHost{
+			Name:    s.Name,
+			Domains: s.Hosts,
+			Routes: []*routev3.Route{{
+				Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+					ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamCluster(s.Name)},
+					// Long answers are the API's own matter; idle ones end with stream_idle_timeout.
+					Timeout: duration(0),
+				}},
+			}},
+		})
+	}
+	return out, nil
+}
+
+func upstreamCluster(name string) string { return "upstream/" + name }
+
+// accessLog writes one JSON object for each request, the decision in it.
+func accessLog(path string) ([]*accesslogv3.AccessLog, error) {
+	if path == "off" {
+		return nil, nil
+	}
+	format, err := structpb.NewStruct(map[string]any{
+		"time":      "%START_TIME%",
+		"request":   "%REQ(X-REQUEST-ID)%",
+		"host":      "%REQ(:AUTHORITY)%",
+		"method":    "%REQ(:METHOD)%",
+		"path":      "%REQ(:PATH)%",
+		"status":    "%RESPONSE_CODE%",
+		"flags":     "%RESPONSE_FLAGS%",
+		"duration":  "%DURATION%",
+		"client":    "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+		"decision":  "%FILTER_STATE(" + DecisionState + ":PLAIN)%",
+		"bytes_in":  "%BYTES_RECEIVED%",
+		"bytes_out": "%BYTES_SENT%",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("access log format: %w", err)
+	}
+	file, err := pack(&fileaccesslogv3.FileAccessLog{
+		Path: path,
+		AccessLogFormat: &fileaccesslogv3.FileAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
+			Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: format},
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []*accesslogv3.AccessLog{{
+		Name:       "envoy.access_loggers.file",
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: file},
+	}}, nil
+}
