@@ -1,0 +1,209 @@
+package decision
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/uma"
+)
+
+// conclude ends an exchange for a reason: with Allow, with Deny, or, in mode
+// monitor, with an Allow that reports the denial.
+func (x *Exchange) conclude(reason Reason) Step { return x.concludeWith(reason, reason, "") }
+
+// concludeWith is conclude for a denial whose challenge carries a ticket; because
+// is why it was asked for.
+func (x *Exchange) concludeWith(reason, because Reason, ticket string) Step {
+	x.call = nil
+	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache}
+	if x.site != nil {
+		d.Site = x.site.name
+	}
+	if x.rule != nil {
+		d.Condition = x.rule.template
+	}
+	if x.cond != nil {
+		d.Resource = x.cond.resource
+	}
+	if x.token != nil {
+		d.Subject, d.ClientID = x.token.Subject, x.token.ClientID
+	}
+	switch {
+	case reason.Allows():
+		d.Effect = EffectAllow
+	case x.mode() == config.ModeMonitor:
+		d.Effect = EffectMonitor
+	default:
+		d.Status = reason.Status()
+	}
+	x.decided = d
+	x.gate.count(x.memory, d)
+	if d.Effect == EffectDeny {
+		x.note("decision", "deny "+strconv.Itoa(d.Status)+" "+reason.String()+": "+reason.Detail())
+		return Step{Kind: KindDeny, Deny: x.deny(reason, because, ticket)}
+	}
+	x.note("decision", d.Effect.String()+" "+reason.String())
+	return Step{Kind: KindAllow, Allow: x.allow(reason)}
+}
+
+// mode is the mode in force: the condition's, once it is known.
+func (x *Exchange) mode() config.Mode {
+	switch {
+	case x.cond != nil:
+		return x.cond.mode
+	case x.site != nil:
+		return x.site.mode
+	}
+	return config.ModeEnforce
+}
+
+// allow says how the request is forwarded. Whatever lets it pass, a header that
+// only the filter may set is removed.
+func (x *Exchange) allow(reason Reason) Allow {
+	a := Allow{Remove: x.request.identity}
+	if x.site == nil || !x.site.keepOverrides {
+		if a.Remove == nil {
+			a.Remove = x.request.overrides
+		} else {
+			a.Remove = append(a.Remove, x.request.overrides...)
+		}
+	}
+	if x.path.Rewritten && x.mode() == config.ModeEnforce {
+		a.Path = x.path.Target
+	}
+	if reason != ReasonPermitted {
+		return a
+	}
+	if x.site.dropAuthorization {
+		a.Remove = append(a.Remove, "authorization")
+	}
+	set := make([]Header, 0, 4)
+	set = appendIdentity(set, "x-uma-subject", x.token.Subject)
+	set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
+	set = appendIdentity(set, "x-uma-scopes", strings.Join(x.held, " "))
+	set = appendIdentity(set, "x-uma-resource-id", x.cond.resourceID)
+	a.Set = set
+	return a
+}
+
+func appendIdentity(set []Header, name, value string) []Header {
+	if value == "" {
+		return set
+	}
+	return append(set, Header{name, headerText(value)})
+}
+
+// headerText writes a value of the AS so that a header can carry it and nothing
+// else: '%' and what is no visible ASCII character or space is percent-encoded.
+func headerText(s string) string {
+	const hex = "0123456789ABCDEF"
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '%' {
+			b := make([]byte, 0, len(s)+16)
+			for j := range len(s) {
+				if c := s[j]; c < ' ' || c > '~' || c == '%' {
+					b = append(b, '%', hex[c>>4], hex[c&15])
+				} else {
+					b = append(b, c)
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+// deny builds the answer to the client.
+func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
+	d := Deny{Status: reason.Status(), GRPCStatus: -1}
+	if x.request.grpc {
+		d.GRPCStatus = grpcStatus(d.Status)
+	}
+	d.Headers = []Header{
+		{"content-type", "application/problem+json"},
+		{"cache-control", "no-store"},
+	}
+	switch reason {
+	case ReasonNoTicket, ReasonNotRegistered:
+		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
+	case ReasonTooManyTickets, ReasonTooManyCalls:
+		d.Headers = append(d.Headers, Header{"retry-after", "1"})
+	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer:
+		d.Headers = append(d.Headers, Header{"retry-after", "5"})
+	case ReasonInvalidCredentials:
+		d.Headers = append(d.Headers, Header{"www-authenticate", uma.Challenge{
+			Scheme: "Bearer", Realm: x.site.realm, Error: uma.ErrorInvalidRequest,
+		}.String()})
+	default:
+	}
+	if because.offersTicket() && (ticket != "" || x.site.oauth) {
+		d.Status, d.Headers = x.challenge(d, because, ticket)
+	}
+	d.Body = problem(d.Status, reason)
+	return d
+}
+
+// challenge adds WWW-Authenticate: UMA with a ticket, or Bearer.
+func (x *Exchange) challenge(d Deny, because Reason, ticket string) (int, []Header) {
+	c := uma.Challenge{Scheme: "UMA", Realm: x.site.realm, ASURI: x.site.asURI, Error: because.challengeError(), Ticket: ticket}
+	if x.site.oauth {
+		c.Scheme, c.ASURI = "Bearer", ""
+		if because == ReasonNotPermitted { // RFC 6750 section 3.1
+			d.Status = 403
+			c.Scope = strings.Join(x.cond.need.Scopes(), " ")
+		}
+	}
+	return d.Status, append(d.Headers, Header{"www-authenticate", c.String()})
+}
+
+// problem is the body of a denial (RFC 9457), with the reason's code.
+func problem(status int, reason Reason) string {
+	b := make([]byte, 0, 192)
+	b = append(b, `{"type":"about:blank","title":`...)
+	b = gjson.AppendJSONString(b, statusText(status))
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, `,"code":`...)
+	b = gjson.AppendJSONString(b, reason.String())
+	b = append(b, `,"detail":`...)
+	b = gjson.AppendJSONString(b, reason.Detail())
+	return string(append(b, '}', '\n'))
+}
+
+func statusText(status int) string {
+	switch status {
+	case 400:
+		return "Bad Request"
+	case 401:
+		return "Unauthorized"
+	case 403:
+		return "Forbidden"
+	case 405:
+		return "Method Not Allowed"
+	case 417:
+		return "Expectation Failed"
+	case 429:
+		return "Too Many Requests"
+	}
+	return "Service Unavailable"
+}
+
+// grpcStatus is the gRPC status of an HTTP status (google.rpc.Code).
+func grpcStatus(status int) int32 {
+	switch status {
+	case 400, 417:
+		return 3 // INVALID_ARGUMENT
+	case 401:
+		return 16 // UNAUTHENTICATED
+	case 403:
+		return 7 // PERMISSION_DENIED
+	case 405:
+		return 12 // UNIMPLEMENTED
+	case 429:
+		return 8 // RESOURCE_EXHAUSTED
+	}
+	return 14 // UNAVAILABLE
+}

@@ -1,0 +1,37 @@
+// Package decision is the core of the filter: it decides what becomes of a
+// request. It has no ABI, no clock and no I/O; the host gives it a request, the
+// time, and the answers of the authorization server, and gets a [Step] each time.
+//
+// # States
+//
+// An [Exchange] is one request. It begins with [Gate.Start] and moves on with
+// [Worker.Reply]:
+//
+//	state        event                                        next
+//	begin        site off, unknown host allowed, unmatched
+//	             allowed, preflight, public, mode off         Allow
+//	             bad host, path, method, Expect, credentials  Deny 400 403 405 417
+//	             no token, or a cached one that does not do   ticketing
+//	             a cached token that does                     Allow
+//	             a token that is not cached                   introspecting
+//	             too many calls in flight                     Deny 429
+//	introspecting  active, and has what the condition needs   Allow
+//	             not active, or lacks it                      ticketing
+//	             no answer, or one that cannot be used        Deny 503
+//	ticketing    oauth_scopes: there are no tickets           Deny 401 403
+//	             too many tickets                             Deny 429
+//	             201 with a ticket                            Deny 401
+//	             anything else                                Deny 403 with Warning
+//
+// In mode monitor every Deny becomes an Allow that says what it would have been,
+// and no ticket is asked for.
+//
+// The zero [Step] denies.
+//
+// # Who calls it
+//
+// plugin/filter inside Envoy, one [Worker] for each Envoy worker and one [Gate]
+// for each configuration; controlplane for `umagate check` and for
+// uma_rs_check_access of oxd. A Worker and its Gates belong to one goroutine; a
+// [Policy] is immutable and may be shared.
+package decision

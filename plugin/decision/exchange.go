@@ -1,0 +1,245 @@
+package decision
+
+import (
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/route"
+	"github.com/umagate/umagate/plugin/uma"
+)
+
+// CacheUse says how a decision came to know the token.
+type CacheUse uint8
+
+// The uses of the cache.
+const (
+	CacheNone   CacheUse = iota // no token was looked at
+	CacheHit                    // the cache had it
+	CacheShared                 // another request was asking the AS already
+	CacheMiss                   // the AS was asked
+)
+
+// String returns the use as the access log names it.
+func (c CacheUse) String() string {
+	return [...]string{"none", "hit", "shared", "miss"}[c&3]
+}
+
+// Effect is what a decision did.
+type Effect uint8
+
+// The effects.
+const (
+	EffectDeny    Effect = iota
+	EffectAllow          // allowed
+	EffectMonitor        // would have been denied, and passed because of mode monitor
+
+	// Effects is how many there are.
+	Effects
+)
+
+// String returns the effect as metrics and the access log name it.
+func (e Effect) String() string {
+	return [...]string{"deny", "allow", "monitor", "deny"}[e&3]
+}
+
+// Decision is what is reported of a request once it is decided.
+type Decision struct {
+	Site      string
+	Resource  string
+	Condition string // the path template
+	Effect    Effect
+	Reason    Reason
+	Problem   route.Problem // of ReasonAmbiguousPath
+	Status    int           // of a denial
+	Subject   string
+	ClientID  string
+	Cache     CacheUse
+}
+
+// Exchange is one request. Its worker owns it.
+type Exchange struct {
+	gate   *Gate
+	site   *site
+	memory *memory
+	rule   *rule
+	cond   *condition
+
+	request screened
+	path    route.Path
+	token   *uma.Token
+	held    []string // scopes the token has for the resource
+	reason  Reason   // why a ticket is asked for
+	call    *call    // what it waits for
+	cache   CacheUse
+	problem route.Problem
+
+	decided Decision
+	trace   func(label, text string)
+}
+
+// Decision returns what was decided, once the last step was Allow or Deny.
+func (x *Exchange) Decision() Decision { return x.decided }
+
+// begin takes an exchange to its first step.
+func (x *Exchange) begin(now time.Time) Step {
+	if step, done := x.locate(); done {
+		return step
+	}
+	switch x.request.credentials {
+	case uma.CredentialMalformed:
+		return x.conclude(ReasonInvalidCredentials)
+	case uma.CredentialNone:
+		x.note("token", "the request has no bearer token")
+		return x.refuse(ReasonNoToken, now)
+	case uma.CredentialBearer:
+	}
+	return x.verify(now)
+}
+
+// locate finds the site and the condition of the request. done tells that no
+// token is needed to decide.
+func (x *Exchange) locate() (step Step, done bool) {
+	host, ok := route.CanonicalHost(x.request.authority)
+	if !ok {
+		x.note("host", "malformed: "+x.request.authority)
+		return x.conclude(ReasonInvalidHost), true
+	}
+	index, ok := x.gate.policy.hosts.Find(host)
+	if !ok {
+		x.note("host", host+" belongs to no site")
+		if x.gate.policy.allowUnknownHosts {
+			return x.conclude(ReasonUnknownHostAllowed), true
+		}
+		return x.conclude(ReasonUnknownHost), true
+	}
+	x.site, x.memory = x.gate.policy.sites[index], x.gate.memories[index]
+	x.note("site", host+" belongs to site "+x.site.name+", mode "+string(x.site.mode))
+	if x.site.mode == config.ModeOff {
+		return x.conclude(ReasonOff), true
+	}
+	if x.request.method == "CONNECT" || x.request.method == "OPTIONS" && x.request.path == "*" {
+		return x.conclude(ReasonNotForwarded), true
+	}
+	if x.request.badExpect {
+		return x.conclude(ReasonExpectation), true
+	}
+	return x.locatePath()
+}
+
+func (x *Exchange) locatePath() (step Step, done bool) {
+	path, err := route.ParsePath(x.request.path, x.request.authority, x.site.normalize)
+	if err != nil {
+		return x.ambiguous(pathProblem(err)), true
+	}
+	x.path = path
+	if path.Rewritten {
+		x.note("path", "rewritten to "+path.Target)
+	}
+	if x.site.allowPreflight && x.request.method == "OPTIONS" && x.request.origin && x.request.preflight {
+		return x.conclude(ReasonPreflight), true
+	}
+	index, ok, ambiguous := x.site.paths.Match(path)
+	switch {
+	case ambiguous:
+		return x.ambiguous(route.ProblemTrailingSlash), true
+	case !ok && x.site.allowUnmatched:
+		x.note("path", "no condition names it; unmatched: allow")
+		return x.conclude(ReasonUnmatchedAllowed), true
+	case !ok:
+		x.note("path", "no condition names it; unmatched: deny")
+		return x.conclude(ReasonUnmatched), true
+	}
+	x.rule = &x.site.rules[index]
+	x.note("path", "matches "+x.rule.template)
+	if x.cond = x.rule.find(x.request.method); x.cond == nil {
+		x.note("method", x.request.method+" is covered by no condition of "+x.rule.template)
+		return x.conclude(ReasonMethodNotCovered), true
+	}
+	x.note("condition", "resource "+x.cond.resource+", mode "+string(x.cond.mode))
+	switch {
+	case x.cond.mode == config.ModeOff:
+		return x.conclude(ReasonOff), true
+	case x.cond.public:
+		return x.conclude(ReasonPublic), true
+	}
+	return Step{}, false
+}
+
+func (x *Exchange) ambiguous(p route.Problem) Step {
+	x.problem = p
+	x.note("path", "ambiguous: "+string(p))
+	return x.conclude(ReasonAmbiguousPath)
+}
+
+func pathProblem(err error) route.Problem {
+	if p, ok := err.(*route.PathError); ok { //nolint:errorlint // ParsePath returns it bare
+		return p.Problem
+	}
+	return route.ProblemForm
+}
+
+// verify looks for the token in the cache, and asks the AS for what is not there.
+func (x *Exchange) verify(now time.Time) Step {
+	w, m := x.gate.worker, x.memory
+	if e := w.lookUp(m, x.request.token, now); e != nil {
+		reason := x.judge(e.token, now)
+		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
+		// "upgraded"): a lack of them is believed only while it is fresh.
+		if reason != ReasonNotPermitted || now.Sub(e.fetched) < refreshAfter {
+			x.cache = CacheHit
+			m.stats.CacheHits++
+			return x.settle(reason, now)
+		}
+		x.note("cache", "has the token, but not what is needed: the AS is asked again")
+	}
+	m.stats.CacheMisses++
+	if c := m.flights[x.request.token]; c != nil && !c.overdue(now) {
+		c.waiting = append(c.waiting, x)
+		x.call, x.cache = c, CacheShared
+		m.stats.CallsShared++
+		return Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: PurposeIntrospect, Shared: true}}
+	}
+	if m.inFlight >= x.site.limits.CallsInFlight {
+		return x.conclude(ReasonTooManyCalls)
+	}
+	x.cache = CacheMiss
+	form := appendForm(nil, "token", x.request.token)
+	if x.site.hint != "" {
+		form = appendForm(form, "token_type_hint", x.site.hint)
+	}
+	step := w.send(x, PurposeIntrospect, &x.site.introspect, form, now)
+	m.flights[x.request.token] = x.call
+	return step
+}
+
+// settle ends an exchange whose token has been judged.
+func (x *Exchange) settle(reason Reason, now time.Time) Step {
+	if reason == ReasonPermitted {
+		return x.conclude(reason)
+	}
+	return x.refuse(reason, now)
+}
+
+// refuse denies a request that has no token or one that does not do, with a
+// ticket where tickets are used.
+func (x *Exchange) refuse(reason Reason, now time.Time) Step {
+	switch {
+	case x.site.oauth || x.cond.mode == config.ModeMonitor:
+		return x.conclude(reason)
+	case x.cond.ticket == nil:
+		x.note("ticket", "resource "+x.cond.resource+" is not registered at the AS")
+		return x.conclude(ReasonNotRegistered)
+	case x.memory.inFlight >= x.site.limits.CallsInFlight:
+		return x.conclude(ReasonTooManyCalls)
+	case !x.memory.tickets.take(now, x.site.limits):
+		return x.conclude(ReasonTooManyTickets)
+	}
+	x.reason = reason
+	return x.gate.worker.send(x, PurposeTicket, &x.site.permission, x.cond.ticket, now)
+}
+
+func (x *Exchange) note(label, text string) {
+	if x.trace != nil {
+		x.trace(label, text)
+	}
+}

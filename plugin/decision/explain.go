@@ -1,0 +1,50 @@
+package decision
+
+import (
+	"time"
+
+	"github.com/umagate/umagate/plugin/uma"
+)
+
+// Line is one thing the core looked at.
+type Line struct {
+	// Label is what was looked at: host, site, path, method, condition, token,
+	// permission, scopes, ticket, decision.
+	Label string `json:"label"`
+	Text  string `json:"text"`
+}
+
+// Explanation is a decision and how it came about.
+type Explanation struct {
+	Lines    []Line
+	Decision Decision
+	// Step is what the client or the API would get. A denial that offers a ticket
+	// has none in it.
+	Step Step
+	// TicketRequest is the body of the permission request that would be sent.
+	TicketRequest []byte
+}
+
+// Explain decides a request as the filter would, without a cache and without a
+// call: token is what the AS says of the request's token; it is used only if the
+// decision needs it. `umagate check` and the oxd API call it.
+func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation {
+	var e Explanation
+	x := &Exchange{gate: NewWorker().Gate(p), request: screen(r)}
+	x.trace = func(label, text string) { e.Lines = append(e.Lines, Line{label, text}) }
+	step := x.begin(now)
+	if step.Kind == KindCall && step.Call.Purpose == PurposeIntrospect {
+		if token == nil {
+			token = &uma.Token{}
+		}
+		x.call = nil
+		step = x.settle(x.judge(token, now), now)
+	}
+	if step.Kind == KindCall {
+		e.TicketRequest = step.Call.Body
+		x.note("ticket", "a permission ticket is asked for: "+string(step.Call.Body))
+		step = x.concludeWith(x.reason, x.reason, "…")
+	}
+	e.Step, e.Decision = step, x.decided
+	return e
+}

@@ -1,0 +1,130 @@
+package decision
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/plugin/scope"
+	"github.com/umagate/umagate/plugin/uma"
+)
+
+// judge decides whether a token does for the exchange's condition. What it finds
+// is for this request only: nothing of it is cached.
+func (x *Exchange) judge(t *uma.Token, now time.Time) Reason {
+	x.token = t
+	if reason := x.judgeToken(t, now.Unix()); reason != ReasonPermitted {
+		x.note("token", reason.Detail())
+		return reason
+	}
+	if x.site.oauth {
+		return x.judgeScopes(t.Scopes)
+	}
+	return x.judgePermissions(t, now.Unix())
+}
+
+// judgeToken applies the site's rules, the same for every condition.
+func (x *Exchange) judgeToken(t *uma.Token, now int64) Reason {
+	s := x.site
+	switch {
+	case !t.Active:
+		return ReasonInactive
+	case t.NotAccess:
+		return ReasonNotAccessToken
+	case t.Bound:
+		return ReasonSenderConstrained
+	case t.Expires != 0 && now >= t.Expires+s.leeway:
+		return ReasonExpired
+	case t.NotBefore != 0 && now < t.NotBefore-s.leeway:
+		return ReasonNotYetValid
+	case len(s.issuers) > 0 && !contains(s.issuers, t.Issuer):
+		return ReasonWrongIssuer
+	case len(s.audiences) > 0 && !overlap(s.audiences, t.Audience):
+		return ReasonWrongAudience
+	case len(s.clientIDs) > 0 && !contains(s.clientIDs, t.ClientID):
+		return ReasonWrongClient
+	}
+	return ReasonPermitted
+}
+
+func (x *Exchange) judgeScopes(scopes []string) Reason {
+	var set scope.Set
+	for _, s := range scopes {
+		set = x.cond.need.Add(set, s)
+	}
+	x.held = scopes
+	x.noteScopes("the token", scopes)
+	if len(scopes) > 0 && x.cond.need.Satisfied(set) {
+		return ReasonPermitted
+	}
+	return ReasonNotPermitted
+}
+
+// judgePermissions looks at every permission of the right resource that is in
+// force. A permission without scopes is not one for all of them, and an
+// expression that holds without any scope still needs a permission.
+func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
+	if x.cond.resourceID == "" {
+		return ReasonNotPermitted
+	}
+	var set scope.Set
+	x.held = nil
+	for i := range t.Permissions {
+		p := &t.Permissions[i]
+		if p.ResourceID != x.cond.resourceID {
+			continue
+		}
+		if !p.ValidAt(now, x.site.leeway) {
+			x.note("permission", "for "+p.ResourceID+" is not in force")
+			continue
+		}
+		for _, s := range p.Scopes {
+			set = x.cond.need.Add(set, s)
+		}
+		if x.held == nil {
+			x.held = p.Scopes
+		} else {
+			x.held = append(x.held[:len(x.held):len(x.held)], p.Scopes...)
+		}
+	}
+	x.noteScopes("the permissions for resource "+x.cond.resource, x.held)
+	if len(x.held) > 0 && x.cond.need.Satisfied(set) {
+		return ReasonPermitted
+	}
+	return ReasonNotPermitted
+}
+
+func (x *Exchange) noteScopes(whose string, scopes []string) {
+	if x.trace != nil {
+		x.note("scopes", "of "+whose+": "+quoteList(scopes)+"; the condition names "+quoteList(x.cond.need.Scopes()))
+	}
+}
+
+func quoteList(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = strconv.Quote(s)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return s != ""
+		}
+	}
+	return false
+}
+
+func overlap(a, b []string) bool {
+	for _, v := range b {
+		if contains(a, v) {
+			return true
+		}
+	}
+	return false
+}

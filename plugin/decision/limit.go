@@ -1,0 +1,49 @@
+package decision
+
+import (
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// bucket is a token bucket for permission requests.
+type bucket struct {
+	level  float64
+	filled time.Time
+}
+
+// take takes one, and tells whether there was one.
+func (b *bucket) take(now time.Time, l config.Limits) bool {
+	burst := float64(l.TicketBurst)
+	if b.filled.IsZero() {
+		b.level = burst
+	} else if passed := now.Sub(b.filled).Seconds(); passed > 0 {
+		b.level = min(burst, b.level+passed*float64(l.TicketsPerSecond))
+	}
+	b.filled = now
+	if b.level < 1 {
+		return false
+	}
+	b.level--
+	return true
+}
+
+// appendForm appends one field of application/x-www-form-urlencoded.
+func appendForm(dst []byte, name, value string) []byte {
+	const hex = "0123456789ABCDEF"
+	if len(dst) > 0 {
+		dst = append(dst, '&')
+	}
+	dst = append(dst, name...)
+	dst = append(dst, '=')
+	for i := range len(value) {
+		c := value[i]
+		switch {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			dst = append(dst, c)
+		default:
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return dst
+}

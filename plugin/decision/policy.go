@@ -1,0 +1,315 @@
+package decision
+
+import (
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/route"
+	"github.com/umagate/umagate/plugin/scope"
+)
+
+// Policy is a compiled configuration. It is immutable.
+type Policy struct {
+	// Revision is the control plane's name for the configuration.
+	Revision string
+
+	allowUnknownHosts bool
+	cache             config.Cache
+	hosts             *route.Hosts
+	sites             []*site
+}
+
+// Sites returns the names of the sites.
+func (p *Policy) Sites() []string {
+	names := make([]string, len(p.sites))
+	for i, s := range p.sites {
+		names[i] = s.name
+	}
+	return names
+}
+
+type site struct {
+	name, realm, asURI string
+	mode               config.Mode
+	allowUnmatched     bool
+	allowPreflight     bool
+	normalize          bool
+	keepOverrides      bool
+	dropAuthorization  bool
+	oauth              bool // plain OAuth scopes instead of UMA permissions
+
+	issuers, audiences, clientIDs []string
+	leeway                        int64 // seconds
+	maxTTL, negativeTTL           time.Duration
+
+	limits     config.Limits
+	introspect endpoint
+	hint       string // token_type_hint
+	fromToken  bool   // claims are read from the token
+	permission endpoint
+
+	// key changes when what was learned of tokens may no longer hold.
+	key string
+
+	paths *route.Table
+	rules []rule
+}
+
+// endpoint is where a call goes, ready to be sent.
+type endpoint struct {
+	cluster string
+	headers []Header
+	timeout time.Duration
+}
+
+// rule is one template of a site with the conditions of its methods.
+type rule struct {
+	template string
+	methods  []methodCondition
+	any      *condition // for the methods not listed
+}
+
+type methodCondition struct {
+	method    string
+	condition *condition
+}
+
+// find returns the condition of a method: its own, for HEAD also GET's.
+func (r *rule) find(method string) *condition {
+	for _, m := range r.methods {
+		if m.method == method {
+			return m.condition
+		}
+	}
+	if method == "HEAD" {
+		for _, m := range r.methods {
+			if m.method == "GET" {
+				return m.condition
+			}
+		}
+	}
+	return r.any
+}
+
+type condition struct {
+	resource   string // name
+	resourceID string
+	public     bool
+	mode       config.Mode
+	need       scope.Requirement
+	ticket     []byte // permission request; nil when there is none to ask for
+}
+
+// Compile checks a configuration and prepares it for requests. The error is
+// [config.Faults], with every fault named by its path.
+func Compile(c *config.Config) (*Policy, error) {
+	b := builder{policy: &Policy{Revision: c.Revision, cache: c.Cache, hosts: route.NewHosts()}}
+	b.policy.allowUnknownHosts = choice(&b, "unknown_hosts", c.UnknownHosts, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	b.cache(c.Cache)
+	if len(c.Sites) == 0 {
+		b.faults.Add("sites", "at least one site is needed")
+	}
+	names := make(map[string]bool, len(c.Sites))
+	for i := range c.Sites {
+		path := config.Index("sites", i)
+		if name := c.Sites[i].Name; names[name] {
+			b.faults.Add(path+".name", "another site has this name already")
+		} else {
+			names[name] = true
+		}
+		b.policy.sites = append(b.policy.sites, b.site(path, i, &c.Sites[i]))
+	}
+	if err := b.faults.Err(); err != nil {
+		return nil, err
+	}
+	return b.policy, nil
+}
+
+type builder struct {
+	policy *Policy
+	faults config.Faults
+}
+
+// choice returns the value of an enumeration; an empty one is the default, the
+// first of those allowed.
+func choice[T ~string](b *builder, path string, value T, allowed ...T) T {
+	if value == "" {
+		return allowed[0]
+	}
+	for _, a := range allowed {
+		if value == a {
+			return value
+		}
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	b.faults.Add(path, "must be one of "+strings.Join(names, ", "))
+	return allowed[0]
+}
+
+// bounded returns a number, or its default when it is zero.
+func (b *builder) bounded(path string, value, byDefault, least int) int {
+	if value == 0 {
+		return byDefault
+	}
+	if value < least {
+		b.faults.Add(path, "is too small")
+		return byDefault
+	}
+	return value
+}
+
+func (b *builder) cache(c config.Cache) {
+	b.policy.cache = config.Cache{
+		Entries:         b.bounded("cache.entries", c.Entries, 10_000, 1),
+		Bytes:           b.bounded("cache.bytes", c.Bytes, 16<<20, 1<<10),
+		NegativeEntries: b.bounded("cache.negative_entries", c.NegativeEntries, 2_000, 1),
+		NegativeBytes:   b.bounded("cache.negative_bytes", c.NegativeBytes, 4<<20, 1<<10),
+	}
+}
+
+func (b *builder) site(path string, index int, c *config.Site) *site {
+	s := &site{name: c.Name, realm: c.Realm, asURI: c.AuthorizationServer.URI}
+	if !isSiteName(c.Name) {
+		b.faults.Add(path+".name", `must be 1 to 63 lower-case letters, digits, "-" and "_"`)
+	}
+	if s.realm == "" {
+		s.realm = c.Name
+	}
+	if len(c.Hosts) == 0 {
+		b.faults.Add(path+".hosts", `at least one host is needed; "*" is every host`)
+	}
+	for i, host := range c.Hosts {
+		if err := b.policy.hosts.Add(host, index); err != nil {
+			b.faults.Add(config.Index(path+".hosts", i), err.Error())
+		}
+	}
+	s.mode = choice(b, path+".mode", c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
+	s.allowUnmatched = choice(b, path+".unmatched", c.Unmatched, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	s.allowPreflight = choice(b, path+".cors_preflight", c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	s.normalize = choice(b, path+".ambiguous_paths", c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize
+	s.keepOverrides = choice(b, path+".override_headers", c.OverrideHeaders, config.HeaderStrip, config.HeaderKeep) == config.HeaderKeep
+	s.oauth = choice(b, path+".require", c.Require, config.RequireUMA, config.RequireOAuthScopes) == config.RequireOAuthScopes
+	b.token(path+".token", s, &c.Token)
+	b.limits(path+".limits", s, c.Limits)
+	b.authorizationServer(path+".authorization_server", s, &c.AuthorizationServer)
+
+	fold := choice(b, path+".case", c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
+	s.paths = route.NewTable(fold)
+	names := make(map[string]bool, len(c.Resources))
+	for i := range c.Resources {
+		r := &c.Resources[i]
+		at := config.Index(path+".resources", i)
+		if r.Name == "" || names[r.Name] {
+			b.faults.Add(at+".name", "must be there and be the only one of this name in the site")
+		}
+		names[r.Name] = true
+		if len(r.Conditions) == 0 {
+			b.faults.Add(at+".conditions", "at least one condition is needed")
+		}
+		for j := range r.Conditions {
+			b.condition(config.Index(at+".conditions", j), s, r, &r.Conditions[j])
+		}
+	}
+	return s
+}
+
+func (b *builder) token(path string, s *site, t *config.Token) {
+	s.issuers, s.audiences, s.clientIDs = t.Issuers, t.Audiences, t.ClientIDs
+	if t.LeewayMS < 0 || t.LeewayMS > 300_000 {
+		b.faults.Add(path+".leeway_ms", "must be between 0 and 300000 (five minutes)")
+	}
+	s.leeway = int64(t.LeewayMS) / 1000
+	s.maxTTL = time.Duration(b.ttl(path+".max_ttl_ms", t.MaxTTLMS, 60_000)) * time.Millisecond
+	s.negativeTTL = time.Duration(b.ttl(path+".negative_ttl_ms", t.NegativeTTLMS, 5_000)) * time.Millisecond
+	s.dropAuthorization = choice(b, path+".authorization_header", t.AuthorizationHeader, config.HeaderKeep, config.HeaderStrip) == config.HeaderStrip
+}
+
+// ttl returns 0 for -1, which is: never believe without asking.
+func (b *builder) ttl(path string, value, byDefault int) int {
+	switch {
+	case value == 0:
+		return byDefault
+	case value == -1:
+		return 0
+	case value < -1:
+		b.faults.Add(path, "must be a number of milliseconds, or -1 to ask every time")
+	}
+	return value
+}
+
+func (b *builder) limits(path string, s *site, l config.Limits) {
+	s.limits.TicketsPerSecond = b.bounded(path+".tickets_per_second", l.TicketsPerSecond, 50, 1)
+	s.limits.TicketBurst = b.bounded(path+".ticket_burst", l.TicketBurst, max(100, s.limits.TicketsPerSecond), 1)
+	s.limits.CallsInFlight = b.bounded(path+".calls_in_flight", l.CallsInFlight, 256, 1)
+}
+
+func (b *builder) authorizationServer(path string, s *site, a *config.AuthorizationServer) {
+	if a.URI == "" && !s.oauth {
+		b.faults.Add(path+".uri", "the as_uri of the challenge is needed")
+	}
+	s.introspect = b.endpoint(path+".introspection", &a.Introspection.Endpoint, "application/x-www-form-urlencoded")
+	s.hint = a.Introspection.TokenTypeHint
+	s.fromToken = choice(b, path+".introspection.claims", a.Introspection.Claims, config.ClaimsFromResponse, config.ClaimsFromToken) == config.ClaimsFromToken
+	if a.Permission != nil {
+		s.permission = b.endpoint(path+".permission", a.Permission, "application/json")
+	} else if !s.oauth {
+		b.faults.Add(path+".permission", "the permission endpoint is needed, unless the site requires oauth_scopes")
+	}
+	in := &a.Introspection
+	s.key = strings.Join([]string{s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, string(in.Claims)}, "\x00")
+}
+
+func (b *builder) endpoint(path string, e *config.Endpoint, contentType string) endpoint {
+	if e.Cluster == "" {
+		b.faults.Add(path+".cluster", "the name of an Envoy cluster is needed")
+	}
+	if e.Authority == "" || !isVisible(e.Authority) {
+		b.faults.Add(path+".authority", "the host of the authorization server is needed")
+	}
+	if !strings.HasPrefix(e.Path, "/") || !isVisible(e.Path) {
+		b.faults.Add(path+".path", `must begin with "/" and have no space in it`)
+	}
+	scheme := e.Scheme
+	if scheme == "" {
+		scheme = "https"
+	}
+	if scheme != "https" && scheme != "http" {
+		b.faults.Add(path+".scheme", "must be https or http")
+	}
+	headers := []Header{
+		{":method", "POST"},
+		{":scheme", scheme},
+		{":authority", e.Authority},
+		{":path", e.Path},
+		{"content-type", contentType},
+		{"accept", "application/json"},
+	}
+	if e.InsecureInlineCredentials != "" {
+		headers = append(headers, Header{"authorization", e.InsecureInlineCredentials})
+	}
+	timeout := b.bounded(path+".timeout_ms", e.TimeoutMS, 5_000, 1)
+	return endpoint{e.Cluster, headers, time.Duration(timeout) * time.Millisecond}
+}
+
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7F {
+			return false
+		}
+	}
+	return true
+}
+
+func isSiteName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}

@@ -1,0 +1,141 @@
+package decision
+
+// Reason says why a decision was made. Its code is stable: it is in the body of
+// a denial, in the access log, in metrics and in `umagate check`.
+type Reason uint8
+
+// The reasons. The zero value is a fault of the filter itself and denies.
+const (
+	ReasonInternal Reason = iota
+
+	// The request passes.
+	ReasonPermitted        // the token has what the condition needs
+	ReasonPublic           // the condition is public
+	ReasonUnmatchedAllowed // no condition has the path, and the site says allow
+	ReasonPreflight        // a CORS preflight, and the site says allow
+	ReasonOff              // mode off
+	ReasonUnknownHostAllowed
+
+	// The request is wrong in itself.
+	ReasonInvalidHost
+	ReasonAmbiguousPath
+	ReasonInvalidCredentials // more than one Authorization header, or a malformed one
+	ReasonNotForwarded       // CONNECT and OPTIONS *
+	ReasonExpectation        // an Expect header other than 100-continue
+
+	// Nothing allows it.
+	ReasonUnknownHost
+	ReasonUnmatched
+	ReasonMethodNotCovered
+
+	// The token does not do. With UMA the client gets a ticket.
+	ReasonNoToken
+	ReasonInactive
+	ReasonExpired
+	ReasonNotYetValid
+	ReasonWrongIssuer
+	ReasonWrongAudience
+	ReasonWrongClient
+	ReasonNotAccessToken
+	ReasonSenderConstrained
+	ReasonNotPermitted
+
+	// There is no ticket to be had.
+	ReasonNotRegistered
+	ReasonNoTicket
+	ReasonTooManyTickets
+	ReasonTooManyCalls
+
+	// The token cannot be verified.
+	ReasonASUnreachable
+	ReasonASRefused
+	ReasonASError
+	ReasonASBadAnswer
+
+	// Reasons is how many there are.
+	Reasons
+)
+
+// verdict is what a reason means on the wire. detail is for the client and says
+// nothing that depends on the request.
+type verdict struct {
+	code   string
+	status int // 0: the request passes
+	detail string
+}
+
+var verdicts = [Reasons]verdict{
+	ReasonInternal: {"internal_error", 503, "The request could not be judged."},
+
+	ReasonPermitted:          {"permitted", 0, ""},
+	ReasonPublic:             {"public", 0, ""},
+	ReasonUnmatchedAllowed:   {"unmatched_allowed", 0, ""},
+	ReasonPreflight:          {"cors_preflight", 0, ""},
+	ReasonOff:                {"off", 0, ""},
+	ReasonUnknownHostAllowed: {"unknown_host_allowed", 0, ""},
+
+	ReasonInvalidHost:        {"invalid_host", 400, "The host of the request is missing or malformed."},
+	ReasonAmbiguousPath:      {"ambiguous_path", 400, "The path of the request is not in canonical form."},
+	ReasonInvalidCredentials: {"invalid_request", 400, "The request must have one well-formed Authorization header."},
+	ReasonNotForwarded:       {"method_not_forwarded", 405, "This method is not forwarded."},
+	ReasonExpectation:        {"expectation_failed", 417, "The Expect header of the request is not supported."},
+
+	ReasonUnknownHost:      {"unknown_host", 403, "No protected site answers on this host."},
+	ReasonUnmatched:        {"unmatched_path", 403, "No condition allows this path."},
+	ReasonMethodNotCovered: {"method_not_covered", 403, "No condition allows this method on this path."},
+
+	ReasonNoToken:           {"no_token", 401, "The request has no bearer token."},
+	ReasonInactive:          {"inactive_token", 401, "The token is not active."},
+	ReasonExpired:           {"expired_token", 401, "The token has expired."},
+	ReasonNotYetValid:       {"token_not_yet_valid", 401, "The token is not valid yet."},
+	ReasonWrongIssuer:       {"wrong_issuer", 401, "The token was issued by another authorization server."},
+	ReasonWrongAudience:     {"wrong_audience", 401, "The token was issued for another audience."},
+	ReasonWrongClient:       {"wrong_client", 401, "The token was issued to a client that is not accepted here."},
+	ReasonNotAccessToken:    {"not_an_access_token", 401, "The token is not an access token."},
+	ReasonSenderConstrained: {"sender_constrained_token", 401, "The token is bound to a key and cannot be used as a bearer token."},
+	ReasonNotPermitted:      {"insufficient_permission", 401, "The token does not have the permission that this request needs."},
+
+	ReasonNotRegistered:  {"resource_not_registered", 403, "The resource is not registered at the authorization server yet."},
+	ReasonNoTicket:       {"no_ticket", 403, "The authorization server gave no permission ticket."},
+	ReasonTooManyTickets: {"too_many_tickets", 429, "Too many permission tickets were asked for."},
+	ReasonTooManyCalls:   {"too_many_calls", 429, "Too many requests wait for the authorization server."},
+
+	ReasonASUnreachable: {"as_unreachable", 503, "The token could not be verified: the authorization server did not answer."},
+	ReasonASRefused:     {"as_refused", 503, "The token could not be verified: the authorization server refused the resource server's credentials."},
+	ReasonASError:       {"as_error", 503, "The token could not be verified: the authorization server reported an error."},
+	ReasonASBadAnswer:   {"as_bad_answer", 503, "The token could not be verified: the authorization server's answer could not be used."},
+}
+
+// String returns the reason's code.
+func (r Reason) String() string { return r.verdict().code }
+
+// Allows tells that the reason lets a request pass.
+func (r Reason) Allows() bool { return r.verdict().status == 0 }
+
+// Status is the HTTP status of a denial for this reason, 0 when it allows.
+func (r Reason) Status() int { return r.verdict().status }
+
+// Detail is what a client is told.
+func (r Reason) Detail() string { return r.verdict().detail }
+
+func (r Reason) verdict() *verdict {
+	if r >= Reasons {
+		r = ReasonInternal
+	}
+	return &verdicts[r]
+}
+
+// offersTicket tells that the client can mend the denial with a ticket.
+func (r Reason) offersTicket() bool { return r >= ReasonNoToken && r <= ReasonNotPermitted }
+
+// challengeError is the error code of the challenge (RFC 6750 section 3.1): none
+// when the request had no token.
+func (r Reason) challengeError() string {
+	switch {
+	case r == ReasonNotPermitted:
+		return "insufficient_scope"
+	case r > ReasonNoToken && r < ReasonNotPermitted:
+		return "invalid_token"
+	}
+	return ""
+}

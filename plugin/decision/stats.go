@@ -1,0 +1,88 @@
+package decision
+
+import "time"
+
+// CallOutcome is how a call to the AS ended.
+type CallOutcome uint8
+
+// The outcomes.
+const (
+	CallOK           CallOutcome = iota
+	CallRefused                  // the host could not send it
+	CallUnreachable              // no answer
+	CallUnauthorized             // 401 or 403: the credential is not accepted
+	CallError                    // another status
+	CallBadAnswer                // not what the spec says
+
+	// CallOutcomes is how many there are.
+	CallOutcomes
+)
+
+// String returns the outcome as metrics name it.
+func (o CallOutcome) String() string {
+	return [...]string{"ok", "not_sent", "unreachable", "unauthorized", "error", "bad_answer", "", ""}[o&7]
+}
+
+// failure is why a token could not be verified.
+func (o CallOutcome) failure() Reason {
+	switch o {
+	case CallOK, CallBadAnswer:
+		return ReasonASBadAnswer
+	case CallUnauthorized:
+		return ReasonASRefused
+	case CallError:
+		return ReasonASError
+	case CallRefused, CallUnreachable, CallOutcomes:
+	}
+	return ReasonASUnreachable
+}
+
+// SiteStats counts what happened at one site since they were last drained.
+type SiteStats struct {
+	Decisions   [Effects][Reasons]uint64
+	CacheHits   uint64
+	CacheMisses uint64
+	CallsShared uint64
+	Calls       [Purposes][CallOutcomes]uint64
+	// Latencies are those of the calls answered, at most maxLatencies between two
+	// drains.
+	Latencies [Purposes][]time.Duration
+}
+
+const maxLatencies = 4096
+
+func (s *SiteStats) observe(p Purpose, d time.Duration) {
+	if len(s.Latencies[p]) < maxLatencies {
+		s.Latencies[p] = append(s.Latencies[p], d)
+	}
+}
+
+func (g *Gate) count(m *memory, d Decision) {
+	s := &g.worker.unknown
+	if m != nil {
+		s = &m.stats
+	}
+	s.Decisions[d.Effect][d.Reason]++
+}
+
+// Drain calls visit with the counts of each site since the last Drain, and then
+// sets them to zero. Requests that belong to no site come under the name "-".
+func (w *Worker) Drain(visit func(site string, s *SiteStats)) {
+	drain := func(name string, s *SiteStats) {
+		visit(name, s)
+		latencies := s.Latencies
+		*s = SiteStats{}
+		for p := range latencies {
+			s.Latencies[p] = latencies[p][:0]
+		}
+	}
+	drain("-", &w.unknown)
+	for _, m := range w.memories {
+		drain(m.site, &m.stats)
+	}
+}
+
+// Cached is what the caches hold now.
+func (w *Worker) Cached() (entries, bytes int) {
+	return w.active.entries + w.inactive.entries, w.active.bytes + w.inactive.bytes
+}

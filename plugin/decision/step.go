@@ -1,0 +1,100 @@
+package decision
+
+import "time"
+
+// Kind says which of its members a [Step] has.
+type Kind uint8
+
+// The kinds of step. The zero value denies.
+const (
+	KindDeny  Kind = iota
+	KindAllow      // forward the request as Allow says
+	KindCall       // wait; send Call unless it is Shared
+)
+
+// Step is what the host must do next for a request.
+type Step struct {
+	Kind  Kind
+	Deny  Deny
+	Allow Allow
+	Call  *Call
+}
+
+// Header is one header. Names are lower case.
+type Header struct{ Name, Value string }
+
+// Deny is an answer to the client.
+type Deny struct {
+	// Status is zero only in the zero Step; the host then answers 503.
+	Status  int
+	Headers []Header
+	Body    string
+	// GRPCStatus is the grpc-status of the answer to a gRPC request, and -1 for
+	// every other request.
+	GRPCStatus int32
+}
+
+// Allow says how the request is forwarded.
+type Allow struct {
+	// Path replaces :path when it is not empty.
+	Path string
+	// Remove lists headers to remove, all their values.
+	Remove []string
+	// Set lists headers to add, after Remove.
+	Set []Header
+}
+
+// Purpose says what a call is for.
+type Purpose uint8
+
+// The purposes of calls to the authorization server.
+const (
+	PurposeIntrospect Purpose = iota
+	PurposeTicket
+
+	// Purposes is how many there are.
+	Purposes
+)
+
+// String returns the purpose as metrics name it.
+func (p Purpose) String() string {
+	if p == PurposeIntrospect {
+		return "introspection"
+	}
+	return "permission"
+}
+
+// Call is one HTTP request to the authorization server.
+type Call struct {
+	// ID is what the host gives to [Worker.Reply] or [Worker.Refused].
+	ID      uint64
+	Purpose Purpose
+	// Shared tells that the call is under way already, for another request with
+	// the same token: there is nothing to send.
+	Shared bool
+
+	Cluster string
+	Headers []Header // with the pseudo headers
+	Body    []byte
+	Timeout time.Duration
+}
+
+// Response is how a call ended.
+type Response struct {
+	// Status is the HTTP status; 0 when there was no answer (a transport failure,
+	// a reset, a timeout).
+	Status int
+	// Body is the whole body. The host leaves it empty and sets TooLarge when it
+	// is longer than [MaxResponse].
+	Body     []byte
+	TooLarge bool
+}
+
+// MaxResponse bounds the body of an answer of the authorization server.
+const MaxResponse = 1 << 20
+
+// Outcome is the next step of one request that waited for a call.
+type Outcome struct {
+	Exchange *Exchange
+	Step     Step
+}

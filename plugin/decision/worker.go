@@ -1,0 +1,257 @@
+package decision
+
+import (
+	"time"
+
+	"github.com/umagate/umagate/plugin/uma"
+)
+
+const (
+	// refreshAfter is how old a cached answer must be before it is asked for
+	// again instead of denying. It bounds what one token can make the AS do.
+	refreshAfter = time.Second
+	// overdueAfter is how long past its time-out a call is waited for. The host
+	// answers every call, so this is for a host that does not.
+	overdueAfter = 5 * time.Second
+)
+
+// Worker is what one Envoy worker remembers. It survives configuration pushes,
+// and one goroutine owns it.
+type Worker struct {
+	active   lru
+	inactive lru
+	memories map[string]*memory // by site.key
+	calls    map[uint64]*call
+	lastID   uint64
+	// Unknown counts decisions on requests that belong to no site.
+	unknown SiteStats
+}
+
+// NewWorker makes a worker that remembers nothing.
+func NewWorker() *Worker {
+	w := &Worker{memories: make(map[string]*memory), calls: make(map[uint64]*call)}
+	w.active.init()
+	w.inactive.init()
+	return w
+}
+
+// memory is what is remembered for one site, as long as its AS is the same.
+type memory struct {
+	site     string
+	tokens   map[string]*entry
+	flights  map[string]*call // introspections under way, by token
+	inFlight int
+	tickets  bucket
+	stats    SiteStats
+}
+
+// call is one call under way and the requests that wait for it.
+type call struct {
+	id      uint64
+	purpose Purpose
+	token   string // of an introspection
+	memory  *memory
+	site    *site
+	waiting []*Exchange
+	began   time.Time
+	timeout time.Duration
+}
+
+func (c *call) overdue(now time.Time) bool {
+	return now.Sub(c.began) > c.timeout+overdueAfter
+}
+
+// Gate decides requests under one policy. The filter has one for each
+// configuration it was given.
+type Gate struct {
+	worker   *Worker
+	policy   *Policy
+	memories []*memory // by index of the policy's sites
+}
+
+// Gate begins to decide under a policy. What is remembered of sites that the
+// policy has not, or that have another AS now, is dropped; requests that began
+// under an older Gate end under it.
+func (w *Worker) Gate(p *Policy) *Gate {
+	w.active.bound(p.cache.Entries, p.cache.Bytes)
+	w.inactive.bound(p.cache.NegativeEntries, p.cache.NegativeBytes)
+	g := &Gate{worker: w, policy: p, memories: make([]*memory, len(p.sites))}
+	kept := make(map[string]*memory, len(p.sites))
+	for i, s := range p.sites {
+		m := w.memories[s.key]
+		if m == nil {
+			m = &memory{site: s.name, tokens: make(map[string]*entry), flights: make(map[string]*call)}
+		}
+		g.memories[i], kept[s.key] = m, m
+	}
+	for key, m := range w.memories {
+		if kept[key] == nil {
+			for _, e := range m.tokens {
+				e.owner.remove(e)
+			}
+			clear(m.tokens)
+		}
+	}
+	w.memories = kept
+	return g
+}
+
+// Policy returns the gate's policy.
+func (g *Gate) Policy() *Policy { return g.policy }
+
+// Start begins a request. The exchange must be given to [Worker.Abandon] when
+// the request ends while it waits for a call.
+func (g *Gate) Start(r *Request, now time.Time) (*Exchange, Step) {
+	x := &Exchange{gate: g, request: screen(r)}
+	return x, x.begin(now)
+}
+
+// send prepares a call for an exchange, which then waits for it.
+func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, now time.Time) Step {
+	w.lastID++
+	c := &call{id: w.lastID, purpose: purpose, memory: x.memory, site: x.site, began: now, timeout: e.timeout, waiting: []*Exchange{x}}
+	if purpose == PurposeIntrospect {
+		c.token = x.request.token
+	}
+	w.calls[c.id] = c
+	x.memory.inFlight++
+	x.call = c
+	return Step{Kind: KindCall, Call: &Call{
+		ID: c.id, Purpose: purpose, Cluster: e.cluster, Headers: e.headers, Body: body, Timeout: e.timeout,
+	}}
+}
+
+// Abandon forgets a request whose stream has gone. Its call goes on: others may
+// wait for it, and its answer is worth keeping.
+func (w *Worker) Abandon(x *Exchange) {
+	c := x.call
+	if c == nil {
+		return
+	}
+	x.call = nil
+	for i, other := range c.waiting {
+		if other == x {
+			c.waiting[i] = c.waiting[len(c.waiting)-1]
+			c.waiting[len(c.waiting)-1] = nil
+			c.waiting = c.waiting[:len(c.waiting)-1]
+			return
+		}
+	}
+}
+
+// Refused reports that the host could not send a call, and ends the requests
+// that wait for it.
+func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
+	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
+		c.memory.stats.Calls[c.purpose][CallRefused]++
+		return nil, ReasonASUnreachable, ""
+	})
+}
+
+// Reply reports how a call ended, and takes the requests that wait for it to
+// their next steps. A call that is not known, or was answered before, changes
+// nothing.
+func (w *Worker) Reply(id uint64, r Response, now time.Time) []Outcome {
+	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
+		c.memory.stats.observe(c.purpose, now.Sub(c.began))
+		if c.purpose == PurposeTicket {
+			return w.readTicket(c, r)
+		}
+		return w.readIntrospection(c, r, now)
+	})
+}
+
+// Sweep ends the requests whose call is long overdue. The host calls it from
+// time to time.
+func (w *Worker) Sweep(now time.Time) []Outcome {
+	var ended []Outcome
+	for id, c := range w.calls {
+		if c.overdue(now) {
+			ended = append(ended, w.Reply(id, Response{}, now)...)
+		}
+	}
+	return ended
+}
+
+// end takes a call out, reads its answer and moves the waiting requests on.
+func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Reason, string)) []Outcome {
+	c := w.calls[id]
+	if c == nil {
+		return nil
+	}
+	delete(w.calls, id)
+	c.memory.inFlight--
+	if c.memory.flights[c.token] == c {
+		delete(c.memory.flights, c.token)
+	}
+	token, failure, ticket := read(c)
+	outcomes := make([]Outcome, 0, len(c.waiting))
+	for _, x := range c.waiting {
+		x.call = nil
+		outcomes = append(outcomes, Outcome{x, x.resume(c.purpose, token, failure, ticket, now)})
+	}
+	return outcomes
+}
+
+// resume takes an exchange on with what a call brought.
+func (x *Exchange) resume(purpose Purpose, token *uma.Token, failure Reason, ticket string, now time.Time) Step {
+	switch {
+	case purpose == PurposeTicket && ticket != "":
+		return x.concludeWith(x.reason, x.reason, ticket)
+	case purpose == PurposeTicket:
+		return x.conclude(ReasonNoTicket)
+	case token == nil:
+		return x.conclude(failure)
+	}
+	return x.settle(x.judge(token, now), now)
+}
+
+func (w *Worker) readTicket(c *call, r Response) (*uma.Token, Reason, string) {
+	outcome := classify(r, 201)
+	var ticket string
+	if outcome == CallOK {
+		var err error
+		if ticket, err = uma.ParseTicket(r.Body); err != nil {
+			outcome = CallBadAnswer
+		}
+	}
+	c.memory.stats.Calls[c.purpose][outcome]++
+	return nil, ReasonNoTicket, ticket
+}
+
+func (w *Worker) readIntrospection(c *call, r Response, now time.Time) (*uma.Token, Reason, string) {
+	outcome := classify(r, 200)
+	var token *uma.Token
+	if outcome == CallOK {
+		var err error
+		if token, err = uma.ParseIntrospection(r.Body); err == nil && token.Active && c.site.fromToken {
+			if err = uma.AddJWTClaims(token, c.token); err == uma.ErrNotJWT { //nolint:errorlint // returned bare
+				err = nil // an opaque token: the answer is all there is
+			}
+		}
+		if err != nil {
+			token, outcome = nil, CallBadAnswer
+		}
+	}
+	c.memory.stats.Calls[c.purpose][outcome]++
+	if token != nil {
+		w.remember(c, token, now)
+	}
+	return token, outcome.failure(), ""
+}
+
+// classify reads the status of an answer.
+func classify(r Response, success int) CallOutcome {
+	switch {
+	case r.Status == 0:
+		return CallUnreachable
+	case r.Status == success || r.Status == 200:
+		if r.TooLarge {
+			return CallBadAnswer
+		}
+		return CallOK
+	case r.Status == 401 || r.Status == 403:
+		return CallUnauthorized
+	}
+	return CallError
+}
