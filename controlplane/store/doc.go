@@ -1,0 +1,15 @@
+// Package store keeps what the control plane must not lose: how an AS was
+// discovered, the client registered there, the PAT, and the resources registered.
+//
+// [Store] is the interface, [OpenSQLite] its embedded implementation. Any
+// implementation passes the suite of package storetest. Every record belongs to
+// a [Key], a site together with an issuer: a site that moves to another AS starts
+// anew there, and what was registered at the old one is not forgotten.
+//
+// Secrets are sealed before they reach the database (see [Sealer]): a copy of the
+// file without the key tells none.
+//
+// The order of writes is the callers' (packages server and sync): an intent
+// stands in the store before the call to the AS that it announces, so that a
+// process killed in between can find out what became of the call.
+package store

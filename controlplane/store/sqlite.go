@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// OpenSQLite opens the database file, makes it where it is missing, and brings
+// its schema up to date. With an empty key, the key is that of the file with
+// ".key" after its name, made when missing. Close the store when done.
+func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error) {
+	// SQLite would make the file, and the journals after its mode, readable to all.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the place
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if key.IsZero() {
+		if key, err = KeyFile(path + ".key"); err != nil {
+			return nil, err
+		}
+	}
+	sealer, err := NewSealer(key)
+	if err != nil {
+		return nil, err
+	}
+	settings := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)"}, "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: settings.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	// One connection: SQLite has one writer, and a second would only wait for it.
+	db.SetMaxOpenConns(1)
+	s, err := open(ctx, db, goose.DialectSQLite3, sealer)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	return s, nil
+}
+
+// open migrates the database and checks the key.
+func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, sealer *Sealer) (*SQL, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("store: migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("store: migrations: %w", err)
+	}
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("store: read the schema's version: %w", err)
+	}
+	if current > target {
+		return nil, fmt.Errorf("schema %d, this umagate knows %d: %w", current, target, ErrNewerSchema)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return nil, fmt.Errorf("store: migrate: %w", err)
+	}
+	s := &SQL{db: db, sealer: sealer}
+	if err := s.checkKey(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}

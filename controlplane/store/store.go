@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+var (
+	// ErrNotFound: the store has no such record.
+	ErrNotFound = errors.New("store: no such record")
+	// ErrNewerSchema: a newer umagate has written the database.
+	ErrNewerSchema = errors.New("store: the database is of a newer umagate; run that version, or restore a backup from before the upgrade")
+	// ErrSealed: a secret cannot be opened with this key.
+	ErrSealed = errors.New("store: a secret does not open with this key; give the store_key it was written with")
+)
+
+// Key is what a record belongs to.
+type Key struct {
+	Site   string
+	Issuer string
+}
+
+// Discovery is the metadata last found.
+type Discovery struct {
+	// Metadata is the JSON form of as.Metadata.
+	Metadata json.RawMessage
+	FoundAt  time.Time
+}
+
+// ClientState says how far a registration has come.
+type ClientState string
+
+// The states of a client.
+const (
+	// ClientRegistering: a registration was begun. If no answer was recorded, the
+	// AS may or may not have a client of that name.
+	ClientRegistering ClientState = "registering"
+	// ClientRegistered: the AS's answer is recorded.
+	ClientRegistered ClientState = "registered"
+)
+
+// Client is the client registration of a site.
+type Client struct {
+	State ClientState
+	// Name is the client_name sent; it tells the registration from all others.
+	Name     string
+	ClientID string
+	Secret   secret.Text
+	// SecretExpiresAt is zero for a secret that does not expire.
+	SecretExpiresAt time.Time
+	AuthMethod      string
+	// AccessToken and URI manage the registration (RFC 7592); may be empty.
+	AccessToken secret.Text
+	URI         string
+	UpdatedAt   time.Time
+}
+
+// PAT is a protection API access token.
+type PAT struct {
+	Value               secret.Text
+	ClientID            string
+	IssuedAt, ExpiresAt time.Time
+}
+
+// ResourceState says how far a resource's registration has come.
+type ResourceState string
+
+// The states of a resource.
+const (
+	// ResourcePending: its creation was announced, and no answer is recorded.
+	ResourcePending ResourceState = "pending"
+	// ResourceRegistered: it has an id at the AS, and is ours.
+	ResourceRegistered ResourceState = "registered"
+)
+
+// Resource is one resource registration.
+type Resource struct {
+	Name  string
+	State ResourceState
+	// ID is the resource_id; empty while pending.
+	ID string
+	// Spec is what was registered, in the form that package sync gives it.
+	Spec      json.RawMessage
+	UpdatedAt time.Time
+}
+
+// Store keeps records. Each method is one transaction, durable when it returns.
+// Implementations are safe for concurrent use. Reading what is not there gives
+// ErrNotFound; deleting it is no error.
+type Store interface {
+	Discovery(ctx context.Context, key Key) (Discovery, error)
+	PutDiscovery(ctx context.Context, key Key, d Discovery) error
+
+	Client(ctx context.Context, key Key) (Client, error)
+	PutClient(ctx context.Context, key Key, c Client) error
+	DeleteClient(ctx context.Context, key Key) error
+
+	PAT(ctx context.Context, key Key) (PAT, error)
+	PutPAT(ctx context.Context, key Key, p PAT) error
+
+	// Resources lists the records of a key by name.
+	Resources(ctx context.Context, key Key) ([]Resource, error)
+	PutResource(ctx context.Context, key Key, r Resource) error
+	DeleteResource(ctx context.Context, key Key, name string) error
+
+	// Keys lists every key that has a client or a resource.
+	Keys(ctx context.Context) ([]Key, error)
+	Close() error
+}
