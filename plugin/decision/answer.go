@@ -119,9 +119,6 @@ func headerText(s string) string {
 // deny builds the answer to the client.
 func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	d := Deny{Status: reason.Status(), GRPCStatus: -1}
-	if x.request.grpc {
-		d.GRPCStatus = grpcStatus(d.Status)
-	}
 	d.Headers = []Header{
 		{"content-type", "application/problem+json"},
 		{"cache-control", "no-store"},
@@ -141,6 +138,11 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	}
 	if because.offersTicket() && (ticket != "" || x.site.oauth) {
 		d.Status, d.Headers = x.challenge(d, because, ticket)
+	}
+	if x.request.grpc {
+		d.GRPCStatus = grpcStatus(d.Status)
+		d.Body = reason.String() + ": " + reason.Detail() // becomes grpc-message
+		return d
 	}
 	d.Body = problem(d.Status, reason)
 	return d

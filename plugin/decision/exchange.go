@@ -58,6 +58,10 @@ type Decision struct {
 
 // Exchange is one request. Its worker owns it.
 type Exchange struct {
+	// Owner is for the host: what the request is to it. The core does not look
+	// at it.
+	Owner any
+
 	gate   *Gate
 	site   *site
 	memory *memory

@@ -23,8 +23,11 @@ type Worker struct {
 	memories map[string]*memory // by site.key
 	calls    map[uint64]*call
 	lastID   uint64
-	// Unknown counts decisions on requests that belong to no site.
-	unknown SiteStats
+	unknown  SiteStats // of requests that belong to no site
+
+	// OnFailure, when set, is told of every call that did not end well. status is
+	// 0 when there was no answer.
+	OnFailure func(site string, p Purpose, o CallOutcome, status int, now time.Time)
 }
 
 // NewWorker makes a worker that remembers nothing.
@@ -143,7 +146,7 @@ func (w *Worker) Abandon(x *Exchange) {
 // that wait for it.
 func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
-		c.memory.stats.Calls[c.purpose][CallRefused]++
+		w.ended(c, CallRefused, 0, now)
 		return nil, ReasonASUnreachable, ""
 	})
 }
@@ -155,7 +158,7 @@ func (w *Worker) Reply(id uint64, r Response, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
 		c.memory.stats.observe(c.purpose, now.Sub(c.began))
 		if c.purpose == PurposeTicket {
-			return w.readTicket(c, r)
+			return w.readTicket(c, r, now)
 		}
 		return w.readIntrospection(c, r, now)
 	})
@@ -206,7 +209,15 @@ func (x *Exchange) resume(purpose Purpose, token *uma.Token, failure Reason, tic
 	return x.settle(x.judge(token, now), now)
 }
 
-func (w *Worker) readTicket(c *call, r Response) (*uma.Token, Reason, string) {
+// ended counts how a call ended.
+func (w *Worker) ended(c *call, o CallOutcome, status int, now time.Time) {
+	c.memory.stats.Calls[c.purpose][o]++
+	if o != CallOK && w.OnFailure != nil {
+		w.OnFailure(c.memory.site, c.purpose, o, status, now)
+	}
+}
+
+func (w *Worker) readTicket(c *call, r Response, now time.Time) (*uma.Token, Reason, string) {
 	outcome := classify(r, 201)
 	var ticket string
 	if outcome == CallOK {
@@ -215,7 +226,7 @@ func (w *Worker) readTicket(c *call, r Response) (*uma.Token, Reason, string) {
 			outcome = CallBadAnswer
 		}
 	}
-	c.memory.stats.Calls[c.purpose][outcome]++
+	w.ended(c, outcome, r.Status, now)
 	return nil, ReasonNoTicket, ticket
 }
 
@@ -233,7 +244,7 @@ func (w *Worker) readIntrospection(c *call, r Response, now time.Time) (*uma.Tok
 			token, outcome = nil, CallBadAnswer
 		}
 	}
-	c.memory.stats.Calls[c.purpose][outcome]++
+	w.ended(c, outcome, r.Status, now)
 	if token != nil {
 		w.remember(c, token, now)
 	}

@@ -1,0 +1,38 @@
+package filter
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
+
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+// alarmEvery bounds how often one kind of failure is logged by one worker.
+const alarmEvery = 10 * time.Second
+
+// alarms logs failures of the authorization server without letting them flood
+// the log.
+type alarms struct {
+	last map[alarm]time.Time
+}
+
+type alarm struct {
+	site    string
+	purpose decision.Purpose
+	outcome decision.CallOutcome
+}
+
+func (a *alarms) failure(site string, p decision.Purpose, o decision.CallOutcome, status int, now time.Time) {
+	key := alarm{site, p, o}
+	if last, ok := a.last[key]; ok && now.Sub(last) < alarmEvery {
+		return
+	}
+	if a.last == nil {
+		a.last = make(map[alarm]time.Time)
+	}
+	a.last[key] = now
+	proxywasm.LogWarn("umagate: site " + site + ": the " + p.String() + " endpoint of the authorization server failed: " +
+		o.String() + ", status " + strconv.Itoa(status) + " (0: no answer)")
+}

@@ -1,0 +1,87 @@
+package filter
+
+import (
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
+
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+// The SDK ties the callback of a call to the context that it holds active, which
+// is the stream's while a stream is handled, and skips the callback, leaving its
+// record in a map, once that stream has gone. Its API cannot say that the plugin
+// makes the call, so its one setter is reached by name. RATIONALE, "Why go:linkname".
+
+//go:linkname sdkState github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/internal.currentState
+var sdkState unsafe.Pointer
+
+//go:linkname setActiveContextID github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/internal.(*state).setActiveContextID
+func setActiveContextID(state unsafe.Pointer, contextID uint32)
+
+// own makes host calls act on the plugin and calls belong to it.
+func (p *plugin) own() bool {
+	setActiveContextID(sdkState, p.id)
+	return proxywasm.SetEffectiveContext(p.id) == nil
+}
+
+// dispatch sends a call to the authorization server, and tells whether it could.
+func (p *plugin) dispatch(c *decision.Call) bool {
+	if !p.own() {
+		return false
+	}
+	headers := make([][2]string, len(c.Headers), len(c.Headers)+1)
+	for i, h := range c.Headers {
+		headers[i] = [2]string{h.Name, h.Value}
+	}
+	headers = append(headers, [2]string{"content-length", strconv.Itoa(len(c.Body))})
+	id := c.ID
+	_, err := proxywasm.DispatchHttpCall(c.Cluster, headers, c.Body, nil, uint32(c.Timeout/time.Millisecond), //nolint:gosec // checked when compiled
+		func(numHeaders, bodySize, _ int) { p.answered(id, numHeaders, bodySize) })
+	if err != nil {
+		proxywasm.LogError("umagate: a call to cluster " + c.Cluster + " could not be sent: " + err.Error())
+		return false
+	}
+	p.calls++
+	return true
+}
+
+// answered reads the answer of a call. No headers is no answer.
+func (p *plugin) answered(id uint64, numHeaders, bodySize int) {
+	p.calls--
+	var r decision.Response
+	if numHeaders > 0 {
+		r = readResponse(bodySize)
+	}
+	p.apply(p.worker.Reply(id, r, time.Now()))
+	if p.leaving && p.calls == 0 && p.own() {
+		proxywasm.PluginDone()
+	}
+}
+
+func readResponse(bodySize int) decision.Response {
+	headers, err := proxywasm.GetHttpCallResponseHeaders()
+	if err != nil {
+		return decision.Response{}
+	}
+	var r decision.Response
+	for _, h := range headers {
+		if h[0] == ":status" {
+			if r.Status, err = strconv.Atoi(h[1]); err != nil {
+				return decision.Response{}
+			}
+		}
+	}
+	if bodySize > decision.MaxResponse {
+		r.TooLarge = true
+		return r
+	}
+	if bodySize > 0 {
+		if r.Body, err = proxywasm.GetHttpCallResponseBody(0, bodySize); err != nil {
+			return decision.Response{}
+		}
+	}
+	return r
+}

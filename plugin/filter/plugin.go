@@ -1,0 +1,84 @@
+package filter
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
+	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
+
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+// tickMilliseconds is how often counts are given to Envoy and overdue calls are
+// looked for.
+const tickMilliseconds = 1000
+
+// plugin is one configuration in one VM.
+type plugin struct {
+	types.DefaultPluginContext
+
+	vm     *vm
+	id     uint32
+	worker *worker
+	gate   *decision.Gate
+
+	calls   int  // under way
+	leaving bool // Envoy waits for the calls before it deletes the context
+}
+
+// OnPluginStart implements types.PluginContext. A configuration that is refused
+// leaves the one before in force.
+func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
+	document, err := proxywasm.GetPluginConfiguration()
+	if err != nil {
+		return refuse("the plugin has no configuration: " + err.Error())
+	}
+	parsed, err := config.Parse(document)
+	if err != nil {
+		return refuse(err.Error())
+	}
+	policy, err := decision.Compile(parsed)
+	if err != nil {
+		return refuse(err.Error())
+	}
+	if err := proxywasm.SetTickPeriodMilliSeconds(tickMilliseconds); err != nil {
+		return refuse("the host has no timer: " + err.Error())
+	}
+	rootID, err := proxywasm.GetProperty([]string{"plugin_root_id"})
+	if err != nil {
+		rootID = nil // the host has one plugin only
+	}
+	p.worker = p.vm.worker(string(rootID))
+	p.gate = p.worker.Gate(policy)
+	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
+	return types.OnPluginStartStatusOK
+}
+
+func refuse(why string) types.OnPluginStartStatus {
+	proxywasm.LogCritical("umagate: configuration refused; the one before, if any, stays in force\n" + why)
+	return types.OnPluginStartStatusFailed
+}
+
+// NewHttpContext implements types.PluginContext.
+func (p *plugin) NewHttpContext(id uint32) types.HttpContext { //nolint:revive // the SDK's spelling
+	return &stream{plugin: p, id: id}
+}
+
+// OnTick implements types.PluginContext.
+func (p *plugin) OnTick() {
+	if p.worker == nil {
+		return
+	}
+	p.apply(p.worker.Sweep(time.Now()))
+	p.own()
+	p.worker.metrics.flush(p.worker.Worker)
+}
+
+// OnPluginDone implements types.PluginContext. Requests of a newer configuration
+// may wait for a call of this one.
+func (p *plugin) OnPluginDone() bool {
+	p.leaving = p.calls > 0
+	return !p.leaving
+}

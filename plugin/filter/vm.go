@@ -1,0 +1,41 @@
+package filter
+
+import (
+	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
+
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+// vm is the VM context. The SDK calls it, and everything below it, from one
+// thread.
+type vm struct {
+	types.DefaultVMContext
+
+	// workers are by the plugin's root id: two listeners may have a plugin each
+	// in one VM.
+	workers map[string]*worker
+}
+
+// worker is what a plugin has in this VM, whatever its configuration.
+type worker struct {
+	*decision.Worker
+
+	metrics metrics
+	alarms  alarms
+}
+
+// New returns the VM context for proxywasm.SetVMContext.
+func New() types.VMContext { return &vm{workers: make(map[string]*worker)} }
+
+// NewPluginContext implements types.VMContext.
+func (v *vm) NewPluginContext(id uint32) types.PluginContext { return &plugin{vm: v, id: id} }
+
+func (v *vm) worker(rootID string) *worker {
+	w := v.workers[rootID]
+	if w == nil {
+		w = &worker{Worker: decision.NewWorker(), metrics: newMetrics()}
+		w.OnFailure = w.alarms.failure
+		v.workers[rootID] = w
+	}
+	return w
+}
