@@ -79,10 +79,9 @@ func NewKeyAuth(method AuthMethod, clientID string, key jose.SigningKey, now fun
 	return assertionAuth{method: method, id: clientID, signer: signer, now: now}, nil
 }
 
-// BasicAuthorization is the Authorization value of client_secret_basic: id and
-// secret are form-encoded first (RFC 6749 section 2.3.1). The Envoy that
-// introspects is given it by SDS.
-func BasicAuthorization(clientID string, clientSecret secret.Text) secret.Text {
+// basicAuthorization is the Authorization value of client_secret_basic: id and
+// secret are form-encoded first (RFC 6749 section 2.3.1).
+func basicAuthorization(clientID string, clientSecret secret.Text) secret.Text {
 	pair := url.QueryEscape(clientID) + ":" + url.QueryEscape(clientSecret.Reveal())
 	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(pair)))
 }
@@ -96,7 +95,7 @@ func (a basicAuth) ClientID() string   { return a.id }
 func (a basicAuth) Method() AuthMethod { return AuthBasic }
 func (a basicAuth) Prove(string) (Proof, error) {
 	return Proof{
-		Authorization: BasicAuthorization(a.id, a.secret),
+		Authorization: basicAuthorization(a.id, a.secret),
 		Secrets:       []secret.Text{a.secret},
 	}, nil
 }
