@@ -28,7 +28,7 @@ build: wasm ## Build the filter and the command line into build/
 .PHONY: wasm
 wasm: ## Build the filter: build/umagate.wasm
 	@mkdir -p $(BUILD)
-	GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -buildmode=c-shared -ldflags='-s -w' -o $(WASM) ./plugin
+	GOOS=wasip1 GOARCH=wasm $(GO) build -modfile=plugin/wasm.mod -trimpath -buildmode=c-shared -ldflags='-s -w' -o $(WASM) ./plugin
 	@printf '%s: %s bytes\n' $(WASM) "$$(wc -c <$(WASM) | tr -d ' ')"
 
 .PHONY: generate
