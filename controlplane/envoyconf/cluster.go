@@ -49,7 +49,7 @@ func siteClusters(in Input, s *site.Site, c *config.Site, inject injector) ([]*c
 }
 
 // credentialOf is what introspection is called with: what the file says, or the
-// dialect, or the PAT as UMA Federated Authorization section 5 has it.
+// dialect, or the client's own credential.
 func credentialOf(s *site.Site, facts site.Facts) site.Credential {
 	switch {
 	case s.AuthorizationServer.Introspection.Credential != "":
@@ -57,7 +57,7 @@ func credentialOf(s *site.Site, facts site.Facts) site.Credential {
 	case facts.IntrospectionCredential != "":
 		return facts.IntrospectionCredential
 	default:
-		return site.CredentialPAT
+		return site.CredentialClient
 	}
 }
 

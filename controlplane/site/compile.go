@@ -209,10 +209,10 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 }
 
 // compileTicket lists the permissions of a condition's ticket, or nothing when
-// the filter's default says the same. A further resource that is not registered
-// yet is left out: the ticket then asks for less, and grants nothing more.
+// the filter's default says the same. While a resource of it is not registered,
+// its id is empty, and the filter asks for no ticket.
 func compileTicket(s *Site, c *Condition, id string, facts Facts) []config.Permission {
-	if id == "" || c.Public || (len(c.TicketScopes) == 0 && len(c.Ticket) == 0) {
+	if c.Public || (len(c.TicketScopes) == 0 && len(c.Ticket) == 0) {
 		return nil
 	}
 	own := c.TicketScopes
@@ -224,9 +224,7 @@ func compileTicket(s *Site, c *Condition, id string, facts Facts) []config.Permi
 	}
 	ticket := []config.Permission{{ResourceID: id, ResourceScopes: own}}
 	for _, further := range c.Ticket {
-		if other := idOf(s, further.Resource, facts); other != "" {
-			ticket = append(ticket, config.Permission{ResourceID: other, ResourceScopes: further.Scopes})
-		}
+		ticket = append(ticket, config.Permission{ResourceID: idOf(s, further.Resource, facts), ResourceScopes: further.Scopes})
 	}
 	return ticket
 }

@@ -37,18 +37,14 @@ func Parse(name string, data []byte, env Environment) (*File, error) {
 	if root == nil {
 		faults = append(faults, Fault{File: name, Problem: "the file is empty", Remedy: "see the example in envoy/umagate.yaml"})
 	} else {
-		v := validator{file: f, name: name, decoded: d.refused}
+		v := validator{file: f, name: name, env: env, refused: d.refused}
 		v.validate()
 		faults = append(faults, v.faults...)
 		f.Warnings = append(d.warnings, v.warnings...)
+		slices.SortStableFunc(f.Warnings, inOrder)
 	}
 	if len(faults) > 0 {
-		slices.SortStableFunc(faults, func(a, b Fault) int {
-			if a.Line != b.Line {
-				return a.Line - b.Line
-			}
-			return a.Column - b.Column
-		})
+		slices.SortStableFunc(faults, inOrder)
 		errs := make([]error, len(faults))
 		for i, fault := range faults {
 			errs[i] = fault

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -68,6 +69,11 @@ func Faults(err error) []Fault {
 		}
 	}
 	return list
+}
+
+// inOrder sorts faults as they stand in the file.
+func inOrder(a, b Fault) int {
+	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
 // position is where a value stands in the file.

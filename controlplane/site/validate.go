@@ -1,24 +1,33 @@
 package site
 
 import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
 	"strings"
+
+	"github.com/umagate/umagate/plugin/config"
 )
 
-// validator judges a decoded file. It adds no fault at a path that has one already.
+// validator judges a decoded file. It adds no fault at a path that has one
+// already: one mistake is one message.
 type validator struct {
 	file     *File
 	name     string
-	decoded  []string
+	env      Environment
+	refused  []string
 	faults   []Fault
 	warnings []Fault
 }
 
 func (v *validator) fault(path, problem, remedy string) {
-	for _, d := range v.decoded {
-		if path == d || strings.HasPrefix(d, path+".") || strings.HasPrefix(d, path+"[") {
-			return
-		}
+	if v.known(path) {
+		return
 	}
+	v.refused = append(v.refused, path)
 	v.faults = append(v.faults, v.at(path, problem, remedy))
 }
 
@@ -26,9 +35,131 @@ func (v *validator) warn(path, problem, remedy string) {
 	v.warnings = append(v.warnings, v.at(path, problem, remedy))
 }
 
+// known reports that the path, or something below it, has a fault.
+func (v *validator) known(path string) bool {
+	for _, r := range v.refused {
+		if path == r || strings.HasPrefix(r, path+".") || strings.HasPrefix(r, path+"[") {
+			return true
+		}
+	}
+	return false
+}
+
 func (v *validator) at(path, problem, remedy string) Fault {
 	pos := v.file.positions.at(path)
 	return Fault{File: v.name, Line: pos.line, Column: pos.column, Path: path, Problem: problem, Remedy: remedy}
 }
 
-func (v *validator) validate() {}
+func (v *validator) validate() {
+	f := v.file
+	v.hostPort("listen.api", f.Listen.API)
+	v.hostPort("listen.xds", f.Listen.XDS)
+	v.store()
+	v.plugin()
+	v.hostPort("envoy.listener", f.Envoy.Listener)
+	if f.Envoy.Admin != "off" {
+		v.hostPort("envoy.admin", f.Envoy.Admin)
+	}
+	if f.Envoy.XDS != "" {
+		v.hostPort("envoy.xds", f.Envoy.XDS)
+	}
+	v.positive("cache.entries", f.Cache.Entries)
+	v.positive("cache.bytes", f.Cache.Bytes)
+	v.positive("cache.negative_entries", f.Cache.NegativeEntries)
+	v.positive("cache.negative_bytes", f.Cache.NegativeBytes)
+	if f.UnknownHosts == config.VerdictAllow {
+		v.warn("unknown_hosts", "a request for a host that no site has passes without a token", "write unknown_hosts: deny, or name every host in a site")
+	}
+	if len(f.Sites) == 0 {
+		v.fault("sites", "there is no site", "write sites: with one entry for each resource server, see envoy/umagate.yaml")
+	}
+	for i := range f.Sites {
+		v.site(config.Index("sites", i), &f.Sites[i])
+	}
+	v.core()
+}
+
+func (v *validator) store() {
+	raw := v.file.Store.Reveal()
+	switch {
+	case strings.HasPrefix(raw, "sqlite:") && len(raw) > len("sqlite:"):
+	case strings.HasPrefix(raw, "postgres://"), strings.HasPrefix(raw, "postgresql://"):
+		if u, err := url.Parse(raw); err != nil || u.Host == "" {
+			v.fault("store", "is not a PostgreSQL URL", "write postgres://USER:PASSWORD@HOST/DATABASE")
+		}
+	default:
+		v.fault("store", "is neither SQLite nor PostgreSQL", "write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")
+	}
+	if key := v.file.StoreKey; !key.IsZero() && !v.env.SkipSecrets {
+		const keyBytes = 32
+		if b, err := base64.StdEncoding.DecodeString(key.Reveal()); err != nil || len(b) != keyBytes {
+			v.fault("store_key", "is not 32 bytes in base64", "make one with: openssl rand -base64 32")
+		}
+	}
+}
+
+func (v *validator) plugin() {
+	p := v.file.Plugin
+	if p.Wasm == "" {
+		v.fault("plugin.wasm", "is empty", "write the path of umagate.wasm on the machine Envoy runs on")
+	}
+	isURL := strings.Contains(p.Wasm, "://")
+	if isURL {
+		v.url("plugin.wasm", p.Wasm)
+	}
+	const sumBytes = 32
+	if sum, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(sum) != sumBytes) {
+		v.fault("plugin.sha256", "is not a SHA-256 in hexadecimal", "write what sha256sum prints, 64 digits")
+	}
+	if isURL && p.SHA256 == "" {
+		v.fault("plugin.wasm", "is a URL, and plugin.sha256 is missing", "add sha256: with what sha256sum prints; Envoy fetches nothing without")
+	}
+}
+
+func (v *validator) hostPort(path, s string) {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		v.fault(path, fmt.Sprintf("%q is not HOST:PORT", s), "write an address and a port, such as 127.0.0.1:8090")
+	}
+}
+
+func (v *validator) positive(path string, n int) {
+	const most = 1<<31 - 1
+	if n < 0 || n > most {
+		v.fault(path, fmt.Sprintf("%d is out of range", n), "write a number from 1 to 2147483647, or leave it out for the default")
+	}
+}
+
+// url checks an absolute http(s) URL and returns it, or nil.
+func (v *validator) url(path, raw string) *url.URL {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil, u.Host == "", u.Scheme != "http" && u.Scheme != "https":
+		v.fault(path, fmt.Sprintf("%q is not an http(s) URL", raw), "write a whole one, such as https://as.example.com")
+	case u.User != nil:
+		v.fault(path, "has a user name or password in it", "take it out; credentials belong in client")
+	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
+		v.fault(path, "has a fragment", "take away # and what follows")
+	case u.Port() != "":
+		if _, err := strconv.ParseUint(u.Port(), 10, 16); err != nil {
+			v.fault(path, "has a port above 65535", "write the port the server listens on")
+			return nil
+		}
+		return u
+	default:
+		return u
+	}
+	return nil
+}
+
+// loopback reports that a host is this machine and nobody else.
+func loopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 section 6.3
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+func newRender(env Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "render",
+		Short: "Print configuration made from umagate.yaml",
+		Example: `  umagate render envoy -c umagate.yaml > envoy.yaml
+  umagate render bootstrap -c umagate.yaml > bootstrap.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newRenderEnvoy(env), newRenderBootstrap(env), newRenderPluginConfig(env), newRenderSchema(env))
+	return cmd
+}
+
+// renderFlags are what "render envoy" and "render plugin-config" share.
+type renderFlags struct {
+	fileFlags
+
+	wasm    string
+	offline bool
+}
+
+func (f *renderFlags) register(cmd *cobra.Command) {
+	f.fileFlags.register(cmd)
+	cmd.Flags().StringVar(&f.wasm, "wasm", "", "the filter's module as Envoy finds it, a `PATH` or URL, instead of plugin.wasm")
+	cmd.Flags().BoolVar(&f.offline, "offline", false, "do not ask the authorization server for its endpoints and resource ids")
+}
+
+// compile reads the file, asks each AS what is not in it, and compiles.
+func (f *renderFlags) compile(ctx context.Context, env Environment) (envoyconf.Input, error) {
+	file, err := f.load(env)
+	if err != nil {
+		return envoyconf.Input{}, err
+	}
+	if f.wasm != "" {
+		file.Plugin.Wasm = f.wasm
+	}
+	in := envoyconf.Input{File: file, Facts: map[string]site.Facts{}}
+	for i := range file.Sites {
+		s := &file.Sites[i]
+		facts, err := factsOf(ctx, env, s, f.offline)
+		if err != nil {
+			return in, fmt.Errorf("site %s: %w", s.Name, err)
+		}
+		in.Facts[s.Name] = facts
+		warnUnregistered(env, s, facts)
+	}
+	in.Config, err = site.Compile(file, in.Facts)
+	return in, err
+}
+
+func warnUnregistered(env Environment, s *site.Site, facts site.Facts) {
+	if s.Require == config.RequireOAuthScopes {
+		return
+	}
+	for i := range s.Resources {
+		r := &s.Resources[i]
+		if r.NeedsPermission() && r.ID == "" && facts.ResourceIDs[r.Name] == "" {
+			_, _ = fmt.Fprintf(env.Stderr, "warning: site %s: resource %s has no id, and so everything it protects is denied; register it and write its id:\n", s.Name, r.Name)
+		}
+	}
+}
+
+func newRenderEnvoy(env Environment) *cobra.Command {
+	var (
+		flags renderFlags
+		form  output
+		out   string
+	)
+	cmd := &cobra.Command{
+		Use:   "envoy",
+		Short: "Print a bootstrap with everything in it, for an Envoy without control plane",
+		Long: `Print an Envoy bootstrap with everything static: listener, routes, filter, clusters and
+credentials. Envoy needs no control plane then, and renews the PAT itself with the
+client's credential. Each site needs client {id, secret} and an upstream.
+
+Resource ids that are not in the file are looked up by name at the authorization
+server, unless --offline.
+
+What is printed holds the client secrets: keep it as you would keep them.
+
+Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
+		Example: `  umagate render envoy -c umagate.yaml --wasm ./umagate.wasm --out envoy.yaml
+  envoy -c envoy.yaml`,
+		Args: cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			in, err := flags.compile(ctx, env)
+			if err != nil {
+				return err
+			}
+			bootstrap, err := envoyconf.Static(in)
+			if err != nil {
+				return err
+			}
+			return writeMessage(env, out, form, bootstrap)
+		}),
+	}
+	flags.register(cmd)
+	outputFlag(cmd, &form, outputYAML, outputJSON)
+	outFlag(cmd, &out)
+	return cmd
+}
+
+func newRenderBootstrap(env Environment) *cobra.Command {
+	var (
+		flags fileFlags
+		form  output
+		out   string
+	)
+	cmd := &cobra.Command{
+		Use:   "bootstrap",
+		Short: "Print a bootstrap for an Envoy that \"umagate serve\" controls",
+		Long: `Print an Envoy bootstrap with listener and routes; the filter, the authorization
+server's clusters and their credentials come from "umagate serve" by xDS.
+
+There is no secret in it.
+
+Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
+		Example: `  umagate render bootstrap -c umagate.yaml > bootstrap.yaml
+  umagate serve -c umagate.yaml & envoy -c bootstrap.yaml`,
+		Args: cobra.NoArgs,
+		RunE: run(func(context.Context, []string) error {
+			file, err := flags.load(env)
+			if err != nil {
+				return err
+			}
+			bootstrap, err := envoyconf.Dynamic(file)
+			if err != nil {
+				return err
+			}
+			return writeMessage(env, out, form, bootstrap)
+		}),
+	}
+	flags.register(cmd)
+	outputFlag(cmd, &form, outputYAML, outputJSON)
+	outFlag(cmd, &out)
+	return cmd
+}
+
+func newRenderPluginConfig(env Environment) *cobra.Command {
+	var (
+		flags renderFlags
+		out   string
+	)
+	cmd := &cobra.Command{
+		Use:   "plugin-config",
+		Short: "Print the filter's own configuration",
+		Long: `Print the document that the filter is configured with, to put into an Envoy, Istio or
+Envoy Gateway configuration of your own. There is no secret in it.
+
+Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
+		Example: `  umagate render plugin-config -c umagate.yaml | jq .sites[].name`,
+		Args:    cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			in, err := flags.compile(ctx, env)
+			if err != nil {
+				return err
+			}
+			return writeTo(env, out, func(w io.Writer) error { return printJSON(w, in.Config) })
+		}),
+	}
+	flags.register(cmd)
+	outFlag(cmd, &out)
+	return cmd
+}
+
+func newRenderSchema(env Environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "json-schema",
+		Short: "Print the JSON Schema of umagate.yaml, for editors",
+		Long: `Print the JSON Schema of umagate.yaml. Editors complete and check with it, for example
+by a first line "# yaml-language-server: $schema=umagate.schema.json".
+
+Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
+		Example: `  umagate render json-schema > umagate.schema.json`,
+		Args:    cobra.NoArgs,
+		RunE: run(func(context.Context, []string) error {
+			_, err := env.Stdout.Write(site.JSONSchema())
+			return err
+		}),
+	}
+}

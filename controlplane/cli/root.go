@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	ExitOK     = 0
+	ExitFailed = 1
+	ExitDenied = 3
+	ExitUsage  = 64 // EX_USAGE of sysexits.h
+)
+
+// Environment is what a command sees of the process it runs in.
+type Environment struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// LookupEnv is [os.LookupEnv].
+	LookupEnv func(string) (string, bool)
+	// Transport carries HTTP calls; http.DefaultTransport when nil.
+	Transport http.RoundTripper
+	// OpenBrowser shows a page to the user; nil prints its address only.
+	OpenBrowser func(ctx context.Context, url string) error
+	// Version is the release that was built in, empty for a plain go build.
+	Version string
+}
+
+// Run executes the command line and returns the process's exit code. What went
+// wrong is on Stderr.
+func Run(ctx context.Context, env Environment, args []string) int {
+	root := newRoot(env)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		// Only cobra itself returns other errors: unknown commands and flags.
+		_, _ = fmt.Fprintf(env.Stderr, "umagate: %v\nSee: umagate --help\n", err)
+		return ExitUsage
+	}
+	if exit.err != nil {
+		_, _ = fmt.Fprintf(env.Stderr, "umagate: %v\n", exit.err)
+	}
+	return exit.code
+}
+
+func newRoot(env Environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "umagate",
+		Short: "UMA 2.0 for any API behind Envoy or Istio",
+		Long: `umagate puts UMA 2.0 in front of any API that Envoy or Istio carries.
+
+Exit codes: 0 done, 1 failed, 3 done and the answer is no, 64 wrong usage.`,
+		Example: `  umagate validate -c umagate.yaml
+  umagate render envoy -c umagate.yaml > envoy.yaml
+  umagate rpt --user alice https://photos.example.com/albums/1`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.AddCommand(
+		newValidate(env),
+		newRender(env),
+		newVersion(env),
+	)
+	return root
+}
+
+// exitError ends the process with a code. A nil err means that everything has
+// been said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{code: ExitFailed, err: err}
+}
+
+// run adapts a command's function, whose errors mean exit code 1 unless they say
+// otherwise.
+func run(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := f(cmd.Context(), args)
+		var exit *exitError
+		if err == nil || errors.As(err, &exit) {
+			return err
+		}
+		return failed(err)
+	}
+}

@@ -1,0 +1,28 @@
+// Command umagate is the control plane and the command line of umagate.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/umagate/umagate/controlplane/cli"
+)
+
+// version is set by the release build; a plain go build takes it from the module.
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Run(ctx, cli.Environment{
+		Stdin:       os.Stdin,
+		Stdout:      os.Stdout,
+		Stderr:      os.Stderr,
+		LookupEnv:   os.LookupEnv,
+		OpenBrowser: cli.OpenBrowser,
+		Version:     version,
+	}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,85 @@
+package site
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/decision"
+	"github.com/umagate/umagate/plugin/scope"
+)
+
+// core lets the filter's own core judge what it would be given, so that what
+// validate accepts is never refused by an Envoy: hosts, path templates, methods,
+// scopes and rules are checked nowhere else.
+func (v *validator) core() {
+	if len(v.file.Sites) == 0 {
+		return
+	}
+	facts := make(map[string]Facts, len(v.file.Sites))
+	for i := range v.file.Sites {
+		facts[v.file.Sites[i].Name] = stand(&v.file.Sites[i])
+	}
+	compiled, err := Compile(v.file, facts)
+	if err != nil {
+		return // only an endpoint that has a fault already
+	}
+	var faults config.Faults
+	if _, err := decision.Compile(&compiled); errors.As(err, &faults) {
+		for _, f := range faults {
+			v.fault(sourcePath(f.Path), f.Problem, "")
+		}
+	}
+	v.lax()
+}
+
+// stand makes facts that lack nothing, for a site whose AS was not asked.
+func stand(s *Site) Facts {
+	f := Facts{
+		URI:           "https://as.invalid",
+		Introspection: "https://as.invalid/introspect",
+		Permission:    "https://as.invalid/permission",
+		ResourceIDs:   map[string]string{},
+	}
+	for i := range s.Resources {
+		f.ResourceIDs[s.Resources[i].Name] = "id"
+	}
+	return f
+}
+
+// lax warns of rules that hold for a token without any scope.
+func (v *validator) lax() {
+	for i := range v.file.Sites {
+		for j := range v.file.Sites[i].Resources {
+			for k := range v.file.Sites[i].Resources[j].Conditions {
+				e := v.file.Sites[i].Resources[j].Conditions[k].ScopeExpression
+				if e == nil {
+					continue
+				}
+				need, err := scope.Compile(e.Rule, e.Data)
+				if err != nil || !need.SatisfiedByNone() {
+					continue
+				}
+				at := config.Index(config.Index(config.Index("sites", i)+".resources", j)+".conditions", k)
+				v.warn(at+".scope_expression.rule", "a token without any of the scopes satisfies this rule",
+					`write what a token must have: {"or": [{"var": 0}, {"var": 1}]}`)
+			}
+		}
+	}
+}
+
+// sourcePath turns a path of the filter's configuration into the one of
+// umagate.yaml that it was compiled from.
+func sourcePath(path string) string {
+	path = regexp.MustCompile(`\.ticket\[0\]\.resource_scopes`).ReplaceAllString(path, ".ticket_scopes")
+	path = regexp.MustCompile(`\.ticket\[(\d+)\]\.resource_scopes`).ReplaceAllStringFunc(path, func(m string) string {
+		i := strings.IndexByte(m, '[')
+		n := 0
+		for _, c := range m[i+1 : strings.IndexByte(m, ']')] {
+			n = n*10 + int(c-'0')
+		}
+		return config.Index(".ticket", n-1) + ".scopes"
+	})
+	return strings.ReplaceAll(path, "_ms", "")
+}

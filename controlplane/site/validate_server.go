@@ -1,0 +1,132 @@
+package site
+
+import (
+	"crypto/x509"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+func (v *validator) authorizationServer(path string, s *Site) {
+	as := &s.AuthorizationServer
+	issuer := v.issuer(path, as)
+	v.endpoints(path+".endpoints", as, issuer)
+	v.discovery(path, s)
+	v.client(path+".client", &as.Client)
+	v.tls(path+".tls", as)
+	const longest = time.Minute
+	if as.Timeout <= 0 || as.Timeout > longest {
+		v.fault(path+".timeout", as.Timeout.String()+" is out of range", "write a duration up to 1m, such as 5s")
+	}
+}
+
+func (v *validator) issuer(path string, as *AuthorizationServer) *url.URL {
+	at := path + ".issuer"
+	if as.Issuer == "" {
+		v.fault(at, "the authorization server has no issuer", "write the issuer that its discovery document names")
+		return nil
+	}
+	u := v.url(at, as.Issuer)
+	if u == nil {
+		return nil
+	}
+	if u.RawQuery != "" {
+		v.fault(at, "has a query", "take away ? and what follows (RFC 8414 section 2)")
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		if !as.InsecureHTTP {
+			v.fault(at, "is http: tokens and credentials would go in the clear", "write https://, or insecure_http: true beside it")
+		} else {
+			v.warn(path+".insecure_http", "tokens and credentials go in the clear", "give the authorization server a certificate and write https://")
+		}
+	}
+	return u
+}
+
+// endpoints checks each override; an https issuer's endpoints are https too.
+func (v *validator) endpoints(path string, as *AuthorizationServer, issuer *url.URL) {
+	value := reflect.ValueOf(as.Endpoints)
+	for i, key := range keysOf(value.Type()) {
+		raw := value.Field(i).String()
+		if raw == "" {
+			continue
+		}
+		u := v.url(path+"."+key, raw)
+		if u == nil || u.Scheme == "https" {
+			continue
+		}
+		if issuer != nil && issuer.Scheme == "https" {
+			v.fault(path+"."+key, "is http, while the issuer is https", "write https://")
+		} else if !loopback(u.Hostname()) && !as.InsecureHTTP {
+			v.fault(path+"."+key, "is http: credentials would go in the clear", "write https://, or insecure_http: true beside the issuer")
+		}
+	}
+}
+
+// discovery checks that without metadata the endpoints are there.
+func (v *validator) discovery(path string, s *Site) {
+	as := &s.AuthorizationServer
+	if as.Discovery != DiscoveryOff {
+		return
+	}
+	if as.Dialect == DialectAuto {
+		v.fault(path+".dialect", "auto needs discovery, which is off", "write generic, keycloak, gluu or wso2")
+	}
+	needed := []string{"token", "introspection"}
+	if s.Require != config.RequireOAuthScopes {
+		needed = append(needed, "permission", "resource_registration")
+	}
+	if as.Client.Register != nil {
+		needed = append(needed, "registration")
+	}
+	value := reflect.ValueOf(as.Endpoints)
+	fields := fieldsOf(value.Type())
+	var missing []string
+	for _, key := range needed {
+		if value.Field(fields[key]).String() == "" {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) > 0 {
+		v.fault(path+".discovery", "is off, and endpoints lacks "+strings.Join(missing, ", "), "write them under endpoints, or discovery: on")
+	}
+}
+
+func (v *validator) client(path string, c *Client) {
+	switch {
+	case c.Register == nil && c.ID == "":
+		v.fault(path, "there is no client", `write register: {} to register one, or id and secret of one that exists`)
+	case c.Register != nil && (c.ID != "" || !c.Secret.IsZero() || !c.PrivateKey.IsZero()):
+		v.fault(path, "is registered, and given too", "keep either register or id with its credential")
+	case c.Register != nil:
+	case c.TokenEndpointAuthMethod == AuthPrivateKeyJWT && c.PrivateKey.IsZero():
+		v.fault(path+".private_key", "is missing, and the client authenticates with private_key_jwt", "write private_key: {file: PATH}")
+	case c.TokenEndpointAuthMethod != AuthPrivateKeyJWT && c.Secret.IsZero():
+		v.fault(path+".secret", "is missing", "write secret: {env: NAME} or {file: PATH}")
+	}
+}
+
+func (v *validator) tls(path string, as *AuthorizationServer) {
+	t := &as.TLS
+	if t.InsecureSkipVerify {
+		v.warn(path+".insecure_skip_verify", "any certificate is taken: whoever is in between reads every credential", "write ca_file: with the certificate to trust")
+	}
+	if t.CAFile == "" || v.env.ReadFile == nil {
+		return
+	}
+	pem, err := v.env.ReadFile(t.CAFile)
+	if err != nil {
+		if !v.env.SkipSecrets {
+			v.fault(path+".ca_file", "cannot be read: "+err.Error(), "check its name, beside the configuration, and who may read it")
+		}
+		return
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		v.fault(path+".ca_file", "has no certificate in it", "write a file in PEM (-----BEGIN CERTIFICATE-----)")
+		return
+	}
+	t.CA = pem
+}

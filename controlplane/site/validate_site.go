@@ -1,0 +1,197 @@
+package site
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// site judges one entry of sites, beyond what the filter's own core judges.
+func (v *validator) site(path string, s *Site) {
+	if s.Name == "" {
+		v.fault(path+".name", "the site has no name", `write one of lower-case letters, digits, "-" and "_"`)
+	}
+	if len(s.Hosts) == 0 {
+		v.fault(path+".hosts", "the site has no host", `write hosts: [photos.example.com]; "*" is every host`)
+	}
+	if s.Upstream != "" {
+		if u := v.url(path+".upstream", s.Upstream); u != nil && (u.Path != "" && u.Path != "/" || u.RawQuery != "") {
+			v.fault(path+".upstream", "has a path", "write scheme, host and port only; requests keep the path they came with")
+		}
+	}
+	v.siteWarnings(path, s)
+	v.token(path+".token", s)
+	v.positive(path+".limits.tickets_per_second", s.Limits.TicketsPerSecond)
+	v.positive(path+".limits.ticket_burst", s.Limits.TicketBurst)
+	const mostCalls = 100_000
+	if n := s.Limits.CallsInFlight; n < 0 || n > mostCalls {
+		v.fault(path+".limits.calls_in_flight", fmt.Sprintf("%d is out of range", n), "write a number from 1 to 100000")
+	}
+	v.authorizationServer(path+".authorization_server", s)
+	if len(s.Resources) == 0 {
+		v.fault(path+".resources", "nothing is protected", `write at least one resource with conditions; paths: ["/**"] is every path`)
+	}
+	for i := range s.Resources {
+		v.resource(config.Index(path+".resources", i), s, &s.Resources[i])
+	}
+	v.twins(path, s)
+}
+
+func (v *validator) siteWarnings(path string, s *Site) {
+	if s.Unmatched == config.VerdictAllow {
+		v.warn(path+".unmatched", "a path that no condition names passes without a token", "write unmatched: deny and name public paths with public: true")
+	}
+	if s.Mode == config.ModeMonitor || s.Mode == config.ModeOff {
+		v.warn(path+".mode", "nothing is enforced at this site", "write mode: enforce when the rollout is over")
+	}
+	if s.OverrideHeaders == config.HeaderKeep {
+		v.warn(path+".override_headers", "X-HTTP-Method-Override and its like reach the API, which may act on another method than the one that was judged",
+			"write override_headers: strip, unless the API ignores them")
+	}
+}
+
+func (v *validator) token(path string, s *Site) {
+	t := s.Token
+	const day = 24 * time.Hour
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+		most  time.Duration
+	}{
+		{"leeway", t.Leeway, 5 * time.Minute},
+		{"max_ttl", t.MaxTTL, 7 * day},
+		{"negative_ttl", t.NegativeTTL, day},
+	} {
+		if d.value < 0 || d.value > d.most {
+			v.fault(path+"."+d.key, fmt.Sprintf("%s is out of range", d.value), fmt.Sprintf("write a duration from 0s to %s", d.most))
+		}
+	}
+	if t.MaxTTL > time.Hour {
+		v.warn(path+".max_ttl", "a revoked token is believed for up to "+t.MaxTTL.String(), "write a shorter max_ttl")
+	}
+	if s.Require != config.RequireOAuthScopes {
+		return
+	}
+	switch {
+	case len(t.Audiences) == 0 && !t.InsecureAnyAudience:
+		v.fault(path+".audiences", "with require: oauth_scopes, a token that was issued for any other API would do",
+			"write audiences: with this API's name, or insecure_any_audience: true")
+	case t.InsecureAnyAudience:
+		v.warn(path+".insecure_any_audience", "a token that was issued for any other API does here too", "write audiences: with this API's name")
+	}
+}
+
+func (v *validator) resource(path string, s *Site, r *Resource) {
+	if r.Name == "" {
+		v.fault(path+".name", "the resource has no name", "write the name it is registered by at the authorization server")
+	}
+	if len(r.Conditions) == 0 {
+		v.fault(path+".conditions", "the resource has no condition", `write at least one with paths, and public, scopes or scope_expression`)
+	}
+	if r.Type != "" && !strings.Contains(r.Type, ":") {
+		v.warn(path+".type", "is not a URI", "write one, such as https://example.com/types/album (UMA Federated Authorization section 3.1)")
+	}
+	if r.IconURI != "" {
+		v.url(path+".icon_uri", r.IconURI)
+	}
+	if len(r.Scopes) > 0 {
+		v.registered(path, r)
+	}
+	for i := range r.Conditions {
+		v.condition(config.Index(path+".conditions", i), s, &r.Conditions[i])
+	}
+}
+
+// registered checks that conditions name only scopes that the AS will know: a
+// ticket for any other is refused with invalid_scope.
+func (v *validator) registered(path string, r *Resource) {
+	check := func(at string, scopes []string) {
+		for i, name := range scopes {
+			if !slices.Contains(r.Scopes, name) {
+				remedy := "add it to the resource's scopes, or leave those out to register what the conditions name"
+				if near := nearest(name, r.Scopes); near != "" {
+					remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
+				}
+				v.fault(config.Index(at, i), fmt.Sprintf("scope %q is not one of the resource's", name), remedy)
+			}
+		}
+	}
+	for i := range r.Conditions {
+		at, c := config.Index(path+".conditions", i), &r.Conditions[i]
+		check(at+".scopes", c.Scopes)
+		check(at+".ticket_scopes", c.TicketScopes)
+		if c.ScopeExpression != nil {
+			check(at+".scope_expression.data", c.ScopeExpression.Data)
+		}
+	}
+}
+
+func (v *validator) condition(path string, s *Site, c *Condition) {
+	for i, m := range c.Methods {
+		if upper := strings.ToUpper(m); upper != m {
+			v.fault(config.Index(path+".methods", i), fmt.Sprintf("%q is no method: methods have upper case", m), "write "+upper)
+		}
+	}
+	ticket := len(c.TicketScopes) > 0 || len(c.Ticket) > 0
+	switch {
+	case ticket && c.Public:
+		v.fault(path, "is public, and names what a ticket asks for", "take ticket_scopes and ticket out: nobody is asked for a token here")
+	case ticket && s.Require == config.RequireOAuthScopes:
+		v.fault(path, "names what a ticket asks for, but the site requires oauth_scopes, which has no tickets", "take ticket_scopes and ticket out")
+	}
+	for i := range c.Ticket {
+		v.ticket(config.Index(path+".ticket", i), s, &c.Ticket[i])
+	}
+	if c.Mode == config.ModeMonitor || c.Mode == config.ModeOff {
+		v.warn(path+".mode", "this condition is not enforced", "write mode: enforce when the rollout is over")
+	}
+}
+
+func (v *validator) ticket(path string, s *Site, t *TicketPermission) {
+	var names []string
+	for i := range s.Resources {
+		r := &s.Resources[i]
+		names = append(names, r.Name)
+		if r.Name != t.Resource {
+			continue
+		}
+		known := r.RegisteredScopes()
+		for j, name := range t.Scopes {
+			if !slices.Contains(known, name) {
+				v.fault(config.Index(path+".scopes", j), fmt.Sprintf("resource %q has no scope %q", t.Resource, name), "one of "+strings.Join(known, ", "))
+			}
+		}
+		return
+	}
+	remedy := "one of " + strings.Join(names, ", ")
+	if near := nearest(t.Resource, names); near != "" {
+		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
+	}
+	v.fault(path+".resource", fmt.Sprintf("the site has no resource %q", t.Resource), remedy)
+}
+
+// twins warns of templates that differ by a trailing slash: most APIs answer
+// both alike, and then the laxer of both is what counts.
+func (v *validator) twins(path string, s *Site) {
+	first := map[string]string{}
+	for i := range s.Resources {
+		for j := range s.Resources[i].Conditions {
+			at := config.Index(config.Index(path+".resources", i)+".conditions", j)
+			for k, template := range s.Resources[i].Conditions[j].Paths {
+				bare := strings.TrimSuffix(template, "/")
+				other, ok := first[bare]
+				if !ok {
+					first[bare] = template
+					continue
+				}
+				if other != template && bare != "" {
+					v.warn(config.Index(at+".paths", k), fmt.Sprintf("%q and %q are two templates, and most APIs answer both alike", other, template),
+						"keep one: without its twin, it covers the path with and without the slash")
+				}
+			}
+		}
+	}
+}
