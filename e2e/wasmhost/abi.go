@@ -1,0 +1,441 @@
+package wasmhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+)
+
+// status is what a host call returns (proxy-wasm ABI 0.2.x, proxy_status_t).
+type status uint32
+
+const (
+	statusOK              status = 0
+	statusNotFound        status = 1
+	statusBadArgument     status = 2
+	statusInvalidMemory   status = 6
+	statusEmpty           status = 7
+	statusCASMismatch     status = 8
+	statusInternalFailure status = 10
+	statusUnimplemented   status = 12
+)
+
+// mapType names a header map (proxy_header_map_type_t).
+type mapType uint32
+
+const (
+	mapRequestHeaders       mapType = 0
+	mapRequestTrailers      mapType = 1
+	mapResponseHeaders      mapType = 2
+	mapResponseTrailers     mapType = 3
+	mapCallResponseHeaders  mapType = 6
+	mapCallResponseTrailers mapType = 7
+	mapMax                  mapType = 7
+)
+
+// bufferType names a buffer (proxy_buffer_type_t).
+type bufferType uint32
+
+const (
+	bufferRequestBody      bufferType = 0
+	bufferResponseBody     bufferType = 1
+	bufferCallResponseBody bufferType = 4
+	bufferVMConfig         bufferType = 6
+	bufferPluginConfig     bufferType = 7
+	bufferMax              bufferType = 8
+)
+
+// hostCall is one function that the module may import from "env".
+type hostCall struct {
+	params int
+	do     func(ctx context.Context, v *vm, a []uint64) status
+}
+
+// link makes the module's imports: WASI by wazero, "env" by this package. What
+// "env" lacks becomes a stub that says Unimplemented, as in Envoy.
+func link(ctx context.Context, rt wazero.Runtime, compiled wazero.CompiledModule) error {
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, rt); err != nil {
+		return fmt.Errorf("wasmhost: WASI: %w", err)
+	}
+	calls := hostCalls()
+	env := rt.NewHostModuleBuilder("env")
+	for _, def := range compiled.ImportedFunctions() {
+		module, name, _ := def.Import()
+		if module != "env" {
+			continue
+		}
+		call, known := calls[name]
+		if !known {
+			call = hostCall{len(def.ParamTypes()), func(context.Context, *vm, []uint64) status { return statusUnimplemented }}
+		}
+		if len(def.ParamTypes()) != call.params || len(def.ResultTypes()) != 1 {
+			return fmt.Errorf("wasmhost: the module imports env.%s with a form that is not of ABI 0.2: build it with the SDK that go.mod names", name)
+		}
+		do, types := call.do, def.ParamTypes()
+		env.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+			v, ok := ctx.Value(vmKey{}).(*vm)
+			if !ok {
+				panic(errors.New("wasmhost: a host call outside of a VM")) // wazero makes a trap of it
+			}
+			for i, t := range types {
+				if t == api.ValueTypeI32 {
+					stack[i] &= math.MaxUint32 // wazero leaves the upper half undefined
+				}
+			}
+			stack[0] = uint64(do(ctx, v, stack))
+		}), types, def.ResultTypes()).Export(name)
+	}
+	if _, err := env.Instantiate(ctx); err != nil {
+		return fmt.Errorf("wasmhost: host calls: %w", err)
+	}
+	return nil
+}
+
+func hostCalls() map[string]hostCall {
+	return map[string]hostCall{
+		"proxy_log":                          {3, abiLog},
+		"proxy_get_log_level":                {1, abiGetLogLevel},
+		"proxy_get_current_time_nanoseconds": {1, abiGetCurrentTime},
+		"proxy_set_tick_period_milliseconds": {1, abiSetTickPeriod},
+		"proxy_set_effective_context":        {1, abiSetEffectiveContext},
+		"proxy_done":                         {0, abiDone},
+
+		"proxy_get_header_map_value":     {5, abiGetHeader},
+		"proxy_add_header_map_value":     {5, abiAddHeader},
+		"proxy_replace_header_map_value": {5, abiReplaceHeader},
+		"proxy_remove_header_map_value":  {3, abiRemoveHeader},
+		"proxy_get_header_map_pairs":     {3, abiGetHeaders},
+		"proxy_set_header_map_pairs":     {3, abiSetHeaders},
+		"proxy_get_header_map_size":      {2, abiGetHeaderSize},
+		"proxy_get_buffer_bytes":         {5, abiGetBuffer},
+		"proxy_set_buffer_bytes":         {5, abiSetBuffer},
+		"proxy_get_buffer_status":        {3, abiGetBufferStatus},
+
+		"proxy_continue_stream":     {1, abiContinueStream},
+		"proxy_close_stream":        {1, abiCloseStream},
+		"proxy_send_local_response": {8, abiSendLocalResponse},
+		"proxy_http_call":           {10, abiHTTPCall},
+
+		"proxy_get_property":          {4, abiGetProperty},
+		"proxy_set_property":          {4, abiSetProperty},
+		"proxy_call_foreign_function": {6, abiForeign},
+
+		"proxy_get_shared_data":       {5, abiGetSharedData},
+		"proxy_set_shared_data":       {5, abiSetSharedData},
+		"proxy_register_shared_queue": {3, abiRegisterQueue},
+		"proxy_resolve_shared_queue":  {5, abiResolveQueue},
+		"proxy_enqueue_shared_queue":  {3, abiEnqueue},
+		"proxy_dequeue_shared_queue":  {3, abiDequeue},
+
+		"proxy_define_metric":    {4, abiDefineMetric},
+		"proxy_increment_metric": {2, abiIncrementMetric},
+		"proxy_record_metric":    {2, abiRecordMetric},
+		"proxy_get_metric":       {2, abiGetMetric},
+	}
+}
+
+// contextID is the context a host call is about.
+func (v *vm) contextID() uint32 {
+	if v.effective != 0 && (v.streams[v.effective] != nil || v.plugins[v.effective] != nil) {
+		return v.effective
+	}
+	return v.current
+}
+
+// stream is the stream a host call is about, nil in a plugin context.
+func (v *vm) stream() *stream { return v.streams[v.contextID()] }
+
+// plugin is the plugin context a host call is about, or that of its stream.
+func (v *vm) plugin() *plugin {
+	if s := v.stream(); s != nil {
+		return s.plugin
+	}
+	return v.plugins[v.contextID()]
+}
+
+func abiLog(ctx context.Context, v *vm, a []uint64) status {
+	msg, ok := v.text(a[1], a[2])
+	if !ok {
+		return statusInvalidMemory
+	}
+	if a[0] > 6 {
+		return statusBadArgument
+	}
+	v.log.Log(ctx, logLevel(uint32(a[0])), "the filter logged", slog.String("text", msg))
+	return statusOK
+}
+
+func abiGetLogLevel(ctx context.Context, v *vm, a []uint64) status {
+	return v.putU32(a[0], abiLogLevel(ctx, v.log))
+}
+
+func abiGetCurrentTime(_ context.Context, v *vm, a []uint64) status {
+	if !v.mem.WriteUint64Le(uint32(a[0]), uint64(time.Now().UnixNano())) { //nolint:gosec // i32 of the ABI; after 1970
+		return statusInvalidMemory
+	}
+	return statusOK
+}
+
+func abiSetTickPeriod(_ context.Context, v *vm, a []uint64) status {
+	p := v.plugin()
+	if p == nil {
+		return statusBadArgument
+	}
+	p.setTick(time.Duration(uint32(a[0])) * time.Millisecond) //nolint:gosec // an i32 of the ABI
+	return statusOK
+}
+
+func abiSetEffectiveContext(_ context.Context, v *vm, a []uint64) status {
+	id := uint32(a[0]) //nolint:gosec // an i32 of the ABI
+	if v.streams[id] == nil && v.plugins[id] == nil {
+		return statusBadArgument
+	}
+	v.effective = id
+	return statusOK
+}
+
+// abiDone ends a plugin context whose OnPluginDone had said "not yet".
+func abiDone(_ context.Context, v *vm, _ []uint64) status {
+	p := v.plugins[v.contextID()]
+	if p == nil || !p.finishing {
+		return statusNotFound
+	}
+	v.after = append(v.after, p.delete)
+	return statusOK
+}
+
+// headers finds a map for a host call.
+func (v *vm) headers(kind uint64, change bool) *headerMap {
+	t := mapType(kind) //nolint:gosec // an i32 of the ABI
+	switch t {
+	case mapCallResponseHeaders, mapCallResponseTrailers:
+		p := v.plugin()
+		if change || p == nil || p.answer == nil {
+			return nil
+		}
+		if t == mapCallResponseHeaders {
+			return p.answer.headers
+		}
+		return p.answer.trailers
+	case mapRequestHeaders, mapRequestTrailers, mapResponseHeaders, mapResponseTrailers:
+		if s := v.stream(); s != nil {
+			return s.visible(t, change)
+		}
+	}
+	return nil
+}
+
+func abiGetHeader(ctx context.Context, v *vm, a []uint64) status {
+	name, ok := v.text(a[1], a[2])
+	if !ok {
+		return statusInvalidMemory
+	}
+	m := v.headers(a[0], false)
+	if m == nil {
+		return statusBadArgument
+	}
+	value, found := m.get(lower(name))
+	if !found {
+		return statusNotFound
+	}
+	return v.give(ctx, []byte(value), a[3], a[4])
+}
+
+// change reads a name and a value and finds the map to change.
+func (v *vm) change(a []uint64) (m *headerMap, name, value string, st status) {
+	name, ok1 := v.text(a[1], a[2])
+	value, ok2 := v.text(a[3], a[4])
+	if !ok1 || !ok2 {
+		return nil, "", "", statusInvalidMemory
+	}
+	m = v.headers(a[0], true)
+	if m == nil {
+		return nil, "", "", statusBadArgument
+	}
+	return m, lower(name), value, statusOK
+}
+
+func abiAddHeader(_ context.Context, v *vm, a []uint64) status {
+	m, name, value, st := v.change(a)
+	if st == statusOK {
+		m.add(name, value)
+	}
+	return st
+}
+
+func abiReplaceHeader(_ context.Context, v *vm, a []uint64) status {
+	m, name, value, st := v.change(a)
+	if st == statusOK {
+		m.set(name, value)
+	}
+	return st
+}
+
+func abiRemoveHeader(_ context.Context, v *vm, a []uint64) status {
+	name, ok := v.text(a[1], a[2])
+	if !ok {
+		return statusInvalidMemory
+	}
+	m := v.headers(a[0], true)
+	if m == nil {
+		return statusBadArgument
+	}
+	m.remove(lower(name))
+	return statusOK
+}
+
+func abiGetHeaders(ctx context.Context, v *vm, a []uint64) status {
+	if a[0] > uint64(mapMax) {
+		return statusBadArgument
+	}
+	return v.give(ctx, v.headers(a[0], false).encode(), a[1], a[2])
+}
+
+func abiSetHeaders(_ context.Context, v *vm, a []uint64) status {
+	b, ok := v.bytes(a[1], a[2])
+	if !ok {
+		return statusInvalidMemory
+	}
+	fresh, ok := decodeHeaders(b)
+	m := v.headers(a[0], true)
+	if !ok || m == nil {
+		return statusBadArgument
+	}
+	m.fields = fresh.fields
+	return statusOK
+}
+
+func abiGetHeaderSize(_ context.Context, v *vm, a []uint64) status {
+	m := v.headers(a[0], false)
+	if m == nil {
+		return statusBadArgument
+	}
+	return v.putU32(a[1], uint32(m.byteSize())) //nolint:gosec // bounded by net/http
+}
+
+// buffer is what a buffer of the ABI holds now; half is set when the filter may
+// change it.
+func (v *vm) buffer(kind uint64) (data []byte, owner *half, st status) {
+	s, p := v.stream(), v.plugin()
+	switch t := bufferType(kind); t { //nolint:gosec,exhaustive // an i32 of the ABI; the rest is not offered
+	case bufferVMConfig:
+		return v.host.vmConfig, nil, statusOK
+	case bufferPluginConfig:
+		if p != nil && p.configuring {
+			return p.config, nil, statusOK
+		}
+	case bufferCallResponseBody:
+		if p != nil && p.answer != nil {
+			return p.answer.body, nil, statusOK
+		}
+	case bufferRequestBody, bufferResponseBody:
+		if s == nil {
+			break
+		}
+		if h := &s.halves[t]; h.bodyShown {
+			return h.body, h, statusOK
+		}
+	default:
+		if t > bufferMax {
+			return nil, nil, statusBadArgument
+		}
+	}
+	return nil, nil, statusNotFound
+}
+
+func abiGetBuffer(ctx context.Context, v *vm, a []uint64) status {
+	data, _, st := v.buffer(a[0])
+	if st != statusOK {
+		return st
+	}
+	start, length := a[1]&math.MaxUint32, a[2]&math.MaxUint32
+	size := uint64(len(data))
+	if start+length > math.MaxUint32 || start > size {
+		return statusBadArgument
+	}
+	end := min(start+length, size)
+	if end == start {
+		return statusOK // nothing is written, as in Envoy: the SDK says "not found"
+	}
+	return v.give(ctx, data[start:end], a[3], a[4])
+}
+
+func abiSetBuffer(_ context.Context, v *vm, a []uint64) status {
+	data, ok := v.bytes(a[3], a[4])
+	if !ok {
+		return statusInvalidMemory
+	}
+	_, owner, st := v.buffer(a[0])
+	if st != statusOK {
+		return st
+	}
+	if owner == nil {
+		return statusBadArgument
+	}
+	return owner.setBody(uint32(a[1]), uint32(a[2]), data) //nolint:gosec // i32s of the ABI
+}
+
+func abiGetBufferStatus(_ context.Context, v *vm, a []uint64) status {
+	data, _, st := v.buffer(a[0])
+	if st != statusOK {
+		return st
+	}
+	if st := v.putU32(a[1], uint32(len(data))); st != statusOK { //nolint:gosec // bounded
+		return st
+	}
+	return v.putU32(a[2], 0)
+}
+
+func abiContinueStream(_ context.Context, v *vm, a []uint64) status {
+	if a[0] > uint64(response) {
+		return statusBadArgument
+	}
+	s := v.stream()
+	if s == nil {
+		return statusOK
+	}
+	d := direction(a[0]) //nolint:gosec // checked above
+	s.halves[request].headers, s.halves[request].trailers = nil, nil
+	if d == response {
+		s.halves[response].headers, s.halves[response].trailers = nil, nil
+	}
+	v.after = append(v.after, func(context.Context) { s.resume(d) })
+	return statusOK
+}
+
+func abiCloseStream(_ context.Context, v *vm, a []uint64) status {
+	if a[0] > uint64(response) {
+		return statusBadArgument
+	}
+	if s := v.stream(); s != nil {
+		s.details = "wasm_close_stream"
+		v.after = append(v.after, func(context.Context) { s.abort() })
+	}
+	return statusOK
+}
+
+func abiSendLocalResponse(_ context.Context, v *vm, a []uint64) status {
+	details, ok1 := v.text(a[1], a[2])
+	body, ok2 := v.bytes(a[3], a[4])
+	pairs, ok3 := v.bytes(a[5], a[6])
+	if !ok1 || !ok2 || !ok3 {
+		return statusInvalidMemory
+	}
+	headers, ok := decodeHeaders(pairs)
+	if !ok {
+		headers = &headerMap{}
+	}
+	r := &localReply{status: int(uint32(a[0])), headers: headers, body: body, grpcStatus: int32(uint32(a[7])), details: details} //nolint:gosec // i32s of the ABI
+	if s := v.stream(); s != nil {
+		v.after = append(v.after, func(ctx context.Context) { s.answer(ctx, r) })
+	}
+	v.stopNext = true
+	return statusOK
+}

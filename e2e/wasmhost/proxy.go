@@ -1,0 +1,354 @@
+package wasmhost
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// removeHopByHop removes what a proxy does not pass on (RFC 9110 section 7.6.1).
+func removeHopByHop(m *headerMap) {
+	for _, name := range [...]string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "expect", "http2-settings"} {
+		m.remove(name)
+	}
+}
+
+// exchange is one request on its way through the proxy.
+type exchange struct {
+	host    *Host
+	stream  *stream
+	entry   Entry
+	rw      http.ResponseWriter
+	in      *http.Request
+	headers *headerMap // the request's, as the filter left them
+	cutoff  bool       // the response is to be cut
+}
+
+// ServeHTTP shows the request to the filter and does what the filter decides.
+func (h *Host) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	h.streams.Add(1)
+	defer h.streams.Add(-1)
+	worker, connection := h.workerOf(r)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	s := &stream{worker: worker, reply: make(chan *localReply, 1), cancel: cancel, facts: factsOf(r, connection)}
+	x := &exchange{host: h, stream: s, rw: rw, in: r, headers: requestHeaders(r, s.facts.scheme)}
+	defer func() {
+		entry := x.entry
+		worker.queue.post(func(ctx context.Context) { s.end(ctx, &entry) })
+	}()
+	if r.ProtoMajor == 1 {
+		// An upstream may answer before it has read the body, and may go on reading.
+		_ = http.NewResponseController(rw).EnableFullDuplex() //nolint:errcheck // a writer that cannot is one of a test
+	}
+	end := r.Body == nil || r.Body == http.NoBody
+	v := s.show(ctx, func(ctx context.Context, wait chan verdict) { s.begin(ctx, x.headers, end, wait) })
+	if v.outcome == stopped {
+		x.finishStopped()
+		return
+	}
+	x.forward(ctx)
+}
+
+// finishStopped writes the local reply, or cuts the stream when there is none.
+func (x *exchange) finishStopped() {
+	select {
+	case r := <-x.stream.reply:
+		x.writeReply(r)
+		return
+	default:
+	}
+	if x.in.Context().Err() != nil {
+		x.entry.Details = "downstream_remote_disconnect"
+		return
+	}
+	if x.host.isClosed() {
+		x.entry.Status = http.StatusServiceUnavailable
+		x.rw.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	panic(http.ErrAbortHandler) // how a handler of net/http resets a stream
+}
+
+func (x *exchange) writeReply(r *localReply) {
+	out := x.rw.Header()
+	out["Content-Type"] = nil // net/http would guess one
+	for _, f := range r.headers.fields {
+		if !strings.HasPrefix(f.name, ":") {
+			out.Add(f.name, f.value)
+		}
+	}
+	x.entry.Status = statusOf(r.headers)
+	x.rw.WriteHeader(x.entry.Status)
+	if _, err := x.rw.Write(r.body); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		x.host.log.DebugContext(x.in.Context(), "the client did not take the answer", slog.Any("error", err))
+	}
+}
+
+// answerHere makes a reply for something that happened outside the VM.
+func (x *exchange) answerHere(code int, text, details string) {
+	s := x.stream
+	posted := s.worker.do(func(ctx context.Context) {
+		s.answer(ctx, &localReply{status: code, body: []byte(text), grpcStatus: grpcFromHTTP, details: details})
+	})
+	if !posted {
+		x.rw.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	x.finishStopped()
+}
+
+// forward sends the request to the upstream.
+func (x *exchange) forward(ctx context.Context) {
+	if x.in.Method == http.MethodConnect {
+		x.answerHere(http.StatusForbidden, "", "upgrade_failed") // no tunnels here
+		return
+	}
+	target, err := rawURL(x.host.upstream, x.headers.value(":path"))
+	if err != nil {
+		x.host.log.WarnContext(ctx, "a request was not forwarded", slog.Any("error", err))
+		x.answerHere(http.StatusBadGateway, "the request target cannot be forwarded as it is", "raw_target")
+		return
+	}
+	transport := x.host.transport
+	if x.stream.facts.isH2 && x.stream.facts.isGRPC {
+		transport = x.host.h2c
+	}
+	rp := httputil.ReverseProxy{
+		Rewrite:        func(pr *httputil.ProxyRequest) { x.rewrite(pr, target) },
+		Transport:      transport,
+		FlushInterval:  -1,
+		ErrorLog:       slog.NewLogLogger(x.host.log.Handler(), slog.LevelDebug),
+		BufferPool:     (*buffers)(x.host),
+		ModifyResponse: func(resp *http.Response) error { return x.showResponse(ctx, resp) },
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { x.upstreamFailed(err) },
+	}
+	x.rw.Header()["Content-Type"] = nil
+	x.entry.UpstreamUsed = true
+	rp.ServeHTTP(x.rw, x.in.WithContext(ctx))
+}
+
+// rewrite makes the outgoing request of what the filter left.
+func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
+	out := pr.Out
+	out.Method, out.Host, out.URL = x.headers.value(":method"), x.headers.value(":authority"), target
+	upgrade := out.Header.Get("Upgrade")
+	out.Header = x.headers.toHTTP()
+	out.Header.Del("Connection")
+	out.Header.Del("Transfer-Encoding")
+	if upgrade != "" && out.Header.Get("Upgrade") != "" {
+		out.Header.Set("Connection", "Upgrade")
+		out.Header.Set("Upgrade", upgrade)
+	}
+	// The filter may have changed the body's length.
+	out.ContentLength = -1
+	if n, err := strconv.ParseInt(out.Header.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
+		out.ContentLength = n
+	}
+	out.Header.Del("Content-Length")
+	if x.in.Body == nil || x.in.Body == http.NoBody {
+		out.Body, out.ContentLength = nil, 0
+		return
+	}
+	left := int64(-1)
+	if x.in.ProtoMajor == 1 && len(x.in.Trailer) == 0 {
+		left = x.in.ContentLength
+	}
+	out.Body = &filteredBody{
+		ctx: out.Context(), stream: x.stream, dir: request, source: x.in.Body, left: left,
+		trailers:    func() http.Header { return x.in.Trailer },
+		setTrailers: func(t http.Header) { replace(out.Trailer, t) },
+	}
+	if len(x.in.Trailer) > 0 {
+		out.Trailer = make(http.Header, len(x.in.Trailer))
+		for name := range x.in.Trailer {
+			out.Trailer[name] = nil
+		}
+		out.ContentLength = -1
+	}
+}
+
+// showResponse shows the response's headers to the filter, and puts its eyes into
+// the body.
+func (x *exchange) showResponse(ctx context.Context, resp *http.Response) error {
+	s := x.stream
+	m := &headerMap{}
+	m.add(":status", strconv.Itoa(resp.StatusCode))
+	m.fromHTTP(resp.Header)
+	switching := resp.StatusCode == http.StatusSwitchingProtocols
+	if !switching {
+		removeHopByHop(m)
+	}
+	end := !switching && (resp.Body == http.NoBody || resp.ContentLength == 0 || s.facts.isHead)
+	if resp.Trailer != nil && resp.ContentLength != 0 {
+		end = false
+	}
+	v := s.show(ctx, func(ctx context.Context, wait chan verdict) { s.showHeaders(ctx, response, m, end, wait) })
+	if v.outcome == stopped {
+		return errStreamOver
+	}
+	resp.StatusCode = statusOf(m)
+	resp.Status = ""
+	resp.Header = m.toHTTP()
+	x.entry.Status, x.entry.Details = resp.StatusCode, "via_upstream"
+	if end || switching || s.plugin.vm.exports.responseBody == nil {
+		return nil
+	}
+	left := int64(-1)
+	if resp.ProtoMajor == 1 && len(resp.Trailer) == 0 {
+		left = resp.ContentLength
+	}
+	resp.Body = &filteredBody{
+		ctx: ctx, stream: s, dir: response, source: resp.Body, left: left,
+		trailers: func() http.Header { return resp.Trailer },
+		setTrailers: func(t http.Header) {
+			if resp.Trailer == nil {
+				resp.Trailer = http.Header{}
+			}
+			replace(resp.Trailer, t)
+		},
+	}
+	return nil
+}
+
+// upstreamFailed answers when there is no response to pass on.
+func (x *exchange) upstreamFailed(err error) {
+	select {
+	case r := <-x.stream.reply:
+		x.writeReply(r)
+		return
+	default:
+	}
+	if errors.Is(err, errStreamOver) || x.in.Context().Err() != nil {
+		x.finishStopped()
+		return
+	}
+	x.host.log.InfoContext(x.in.Context(), "the upstream did not answer", slog.Any("error", err))
+	x.answerHere(http.StatusServiceUnavailable,
+		"upstream connect error or disconnect/reset before headers. reset reason: connection failure", "upstream_reset_before_response_started")
+}
+
+// requestHeaders is the request as the filter sees it: pseudo headers first, the
+// target as it arrived, hop-by-hop headers removed but for an upgrade.
+func requestHeaders(r *http.Request, scheme string) *headerMap {
+	authority, target := r.Host, r.RequestURI
+	if a, p, ok := absoluteForm(target); ok && r.Method != http.MethodConnect {
+		authority, target = a, p
+	}
+	m := &headerMap{fields: make([]field, 0, len(r.Header)+8)}
+	m.add(":authority", authority)
+	if r.Method != http.MethodConnect {
+		m.add(":path", target)
+	}
+	m.add(":method", r.Method)
+	m.add(":scheme", scheme)
+	upgrade := r.ProtoMajor == 1 && httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") && r.Header.Get("Upgrade") != ""
+	trailers := httpguts.HeaderValuesContainsToken(r.Header["Te"], "trailers")
+	m.fromHTTP(r.Header)
+	for _, line := range r.Header["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			m.remove(lower(strings.TrimSpace(name)))
+		}
+	}
+	removeHopByHop(m)
+	m.remove("te")
+	if trailers {
+		m.add("te", "trailers")
+	}
+	if upgrade {
+		m.add("connection", "upgrade")
+		m.add("upgrade", r.Header.Get("Upgrade"))
+	}
+	if _, ok := m.get("x-forwarded-proto"); !ok {
+		m.add("x-forwarded-proto", scheme)
+	}
+	if _, ok := m.get("x-request-id"); !ok {
+		m.add("x-request-id", newRequestID())
+	}
+	return m
+}
+
+// absoluteForm splits "http://host/path" (RFC 9112 section 3.2.2).
+func absoluteForm(target string) (authority, path string, ok bool) {
+	scheme, rest, ok := strings.Cut(target, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return "", "", false
+	}
+	i := strings.IndexAny(rest, "/?#")
+	switch {
+	case i < 0:
+		return rest, "/", true
+	case rest[i] != '/':
+		return rest[:i], "/" + rest[i:], true
+	}
+	return rest[:i], rest[i:], true
+}
+
+func factsOf(r *http.Request, connection uint64) facts {
+	f := facts{
+		start: time.Now(), protocol: r.Proto, remoteAddr: r.RemoteAddr, scheme: "http", originalPath: r.RequestURI,
+		connectionID: connection, isHead: r.Method == http.MethodHead, isH2: r.ProtoMajor == 2, tls: r.TLS != nil,
+	}
+	if f.tls {
+		f.scheme = "https"
+	}
+	if f.isH2 {
+		f.protocol = "HTTP/2"
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		f.localAddr = local.String()
+	}
+	kind := r.Header.Get("Content-Type")
+	f.isGRPC = kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")
+	return f
+}
+
+func statusOf(m *headerMap) int {
+	code, err := strconv.Atoi(m.value(":status"))
+	if err != nil || code < 100 || code > 999 {
+		return http.StatusInternalServerError
+	}
+	return code
+}
+
+// newRequestID is a UUID of version 4 (RFC 9562 section 5.4).
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) //nolint:errcheck // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func replace(dst, src http.Header) {
+	clear(dst)
+	for name, values := range src {
+		dst[http.CanonicalHeaderKey(name)] = values
+	}
+}
+
+// buffers is the host's pool in the form that httputil wants.
+type buffers Host
+
+func (b *buffers) Get() []byte {
+	p, ok := b.buffers.Get().(*[]byte)
+	if !ok {
+		return make([]byte, 32<<10)
+	}
+	return *p
+}
+
+func (b *buffers) Put(p []byte) { b.buffers.Put(&p) }
+
+var _ io.ReadCloser = (*filteredBody)(nil)
