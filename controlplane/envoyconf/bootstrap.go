@@ -75,23 +75,7 @@ func Static(in Input) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = in.sites(func(s *site.Site, c *config.Site) error {
-		secrets, err := staticSecrets(s)
-		if err != nil {
-			return err
-		}
-		out.StaticResources.Secrets = append(out.StaticResources.Secrets, secrets...)
-		clusters, err := siteClusters(in, s, c, staticInjector(in))
-		if err != nil {
-			return err
-		}
-		token, err := tokenUpstream(in, s)
-		if err != nil {
-			return err
-		}
-		out.StaticResources.Clusters = append(out.StaticResources.Clusters, append(clusters, token)...)
-		return nil
-	})
+	err = in.sites(func(s *site.Site, c *config.Site) error { return addStatic(out, in, s, c) })
 	if err != nil {
 		return nil, err
 	}
@@ -141,26 +125,6 @@ func apiUpstream(file *site.File, s *site.Site) (*clusterv3.Cluster, error) {
 		return nil, err
 	}
 	return cluster, secure(cluster, at, file, site.TLS{})
-}
-
-// tokenUpstream is where Envoy gets the PAT of a static bootstrap from.
-func tokenUpstream(in Input, s *site.Site) (*clusterv3.Cluster, error) {
-	raw := tokenEndpoint(in, s)
-	if raw == "" {
-		return nil, fmt.Errorf("%w: the token endpoint is not known; write authorization_server.endpoints.token", ErrInput)
-	}
-	at, err := parseEndpoint(raw)
-	if err != nil {
-		return nil, err
-	}
-	cluster, err := plainCluster(tokenCluster(s.Name), at)
-	if err != nil {
-		return nil, err
-	}
-	if err := secure(cluster, at, in.File, s.AuthorizationServer.TLS); err != nil {
-		return nil, err
-	}
-	return cluster, setProtocol(cluster, nil)
 }
 
 // xdsUpstream is the control plane, by gRPC and so HTTP/2.

@@ -11,6 +11,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	commondnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -29,23 +30,20 @@ const (
 	httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 )
 
-// siteClusters builds the clusters of one site's AS.
-func siteClusters(in Input, s *site.Site, c *config.Site, inject injector) ([]*clusterv3.Cluster, error) {
+// eachEndpoint calls build for every endpoint of a site's AS that the filter
+// calls, with the credential it is called with.
+func (in Input) eachEndpoint(s *site.Site, c *config.Site, build func(config.Endpoint, site.Credential) error) error {
 	as := c.AuthorizationServer
-	credential := credentialOf(s, in.Facts[s.Name])
-	introspection, err := asCluster(in.File, s, as.Introspection.Endpoint, credential, inject)
-	if err != nil {
-		return nil, fmt.Errorf("introspection: %w", err)
+	if err := build(as.Introspection.Endpoint, credentialOf(s, in.Facts[s.Name])); err != nil {
+		return fmt.Errorf("introspection: %w", err)
 	}
-	out := []*clusterv3.Cluster{introspection}
-	if as.Permission != nil {
-		protection, err := asCluster(in.File, s, *as.Permission, site.CredentialPAT, inject)
-		if err != nil {
-			return nil, fmt.Errorf("protection API: %w", err)
-		}
-		out = append(out, protection)
+	if as.Permission == nil {
+		return nil
 	}
-	return out, nil
+	if err := build(*as.Permission, site.CredentialPAT); err != nil {
+		return fmt.Errorf("protection API: %w", err)
+	}
+	return nil
 }
 
 // credentialOf is what introspection is called with: what the file says, or the
@@ -61,8 +59,9 @@ func credentialOf(s *site.Site, facts site.Facts) site.Credential {
 	}
 }
 
-// asCluster builds the cluster of one endpoint of an AS.
-func asCluster(file *site.File, s *site.Site, e config.Endpoint, credential site.Credential, inject injector) (*clusterv3.Cluster, error) {
+// asCluster builds the cluster of one endpoint of an AS, with the filter that adds
+// its credential.
+func asCluster(file *site.File, s *site.Site, name string, e config.Endpoint, filter *hcmv3.HttpFilter) (*clusterv3.Cluster, error) {
 	scheme := e.Scheme
 	if scheme == "" {
 		scheme = "https"
@@ -71,34 +70,38 @@ func asCluster(file *site.File, s *site.Site, e config.Endpoint, credential site
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := plainCluster(e.Cluster, at)
+	cluster, err := plainCluster(name, at)
 	if err != nil {
 		return nil, err
 	}
 	if err := secure(cluster, at, file, s.AuthorizationServer.TLS); err != nil {
 		return nil, err
 	}
-	filter, err := inject(s, credential)
-	if err != nil {
-		return nil, err
-	}
 	if err := setProtocol(cluster, filter); err != nil {
 		return nil, err
 	}
-	limit := uint32(s.Limits.CallsInFlight) //nolint:gosec // validated to be small and not negative
-	if limit == 0 {
-		limit = 256
+	cluster.CircuitBreakers = breakers(s)
+	return cluster, nil
+}
+
+// breakers bounds what a stuck AS can tie up. The filter's own limit is per
+// worker; this one is Envoy's as a whole.
+func breakers(s *site.Site) *clusterv3.CircuitBreakers {
+	const (
+		callsInFlight   = 256 // the filter's default
+		workersExpected = 16
+	)
+	limit := uint32(callsInFlight)
+	if s.Limits.CallsInFlight > 0 {
+		limit = uint32(s.Limits.CallsInFlight) //nolint:gosec // validated to be at most 100,000
 	}
-	// The filter's own limit is per worker; this one is Envoy's as a whole, and
-	// exists so that a stuck AS does not tie up connections without bound.
-	const workersExpected = 16
-	cluster.CircuitBreakers = &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
-		MaxConnections:     wrapperspb.UInt32(limit * workersExpected),
-		MaxPendingRequests: wrapperspb.UInt32(limit * workersExpected),
-		MaxRequests:        wrapperspb.UInt32(limit * workersExpected),
+	limit *= workersExpected
+	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+		MaxConnections:     wrapperspb.UInt32(limit),
+		MaxPendingRequests: wrapperspb.UInt32(limit),
+		MaxRequests:        wrapperspb.UInt32(limit),
 		TrackRemaining:     true,
 	}}}
-	return cluster, nil
 }
 
 // plainCluster is a cluster with one endpoint and no TLS.

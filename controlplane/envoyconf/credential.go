@@ -24,10 +24,7 @@ const (
 	oauth2Name   = "envoy.http.injected_credentials.oauth2"
 )
 
-// injector makes the upstream filter that adds a site's credential.
-type injector func(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, error)
-
-// sdsInjector takes the credential from the control plane by SDS.
+// sdsInjector takes a credential from the control plane by SDS.
 func sdsInjector(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, error) {
 	name := site.PATSecret(s.Name)
 	if credential == site.CredentialClient {
@@ -38,34 +35,29 @@ func sdsInjector(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, e
 	})
 }
 
-// staticInjector takes the client's credential from the bootstrap's own secrets;
-// the PAT is a token that Envoy itself asks the AS for and renews.
-func staticInjector(in Input) injector {
-	return func(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, error) {
-		if credential == site.CredentialClient {
-			return injectorFilter(genericName, &genericv3.Generic{
-				Credential: &tlsv3.SdsSecretConfig{Name: site.IntrospectionSecret(s.Name)},
-			})
-		}
-		client := s.AuthorizationServer.Client
-		auth := oauth2v3.OAuth2_BASIC_AUTH
-		if client.TokenEndpointAuthMethod == site.AuthSecretPost {
-			auth = oauth2v3.OAuth2_URL_ENCODED_BODY
-		}
-		return injectorFilter(oauth2Name, &oauth2v3.OAuth2{
-			TokenEndpoint: &corev3.HttpUri{
-				Uri:              tokenEndpoint(in, s),
-				HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: tokenCluster(s.Name)},
-				Timeout:          duration(s.AuthorizationServer.Timeout),
-			},
-			Scopes: in.Facts[s.Name].PATScopes,
-			FlowType: &oauth2v3.OAuth2_ClientCredentials_{ClientCredentials: &oauth2v3.OAuth2_ClientCredentials{
-				ClientId:     client.ID,
-				ClientSecret: &tlsv3.SdsSecretConfig{Name: clientSecret(s.Name)},
-				AuthType:     auth,
-			}},
-		})
-	}
+// staticInjector takes the client's credential from the bootstrap's own secrets.
+func staticInjector(s *site.Site) (*hcmv3.HttpFilter, error) {
+	return injectorFilter(genericName, &genericv3.Generic{
+		Credential: &tlsv3.SdsSecretConfig{Name: site.IntrospectionSecret(s.Name)},
+	})
+}
+
+// patInjector makes Envoy ask the AS for the PAT, and renew it.
+func patInjector(in Input, s *site.Site) (*hcmv3.HttpFilter, error) {
+	return injectorFilter(oauth2Name, &oauth2v3.OAuth2{
+		TokenEndpoint: &corev3.HttpUri{
+			Uri:              tokenEndpoint(in, s),
+			HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: tokenCluster(s.Name)},
+			Timeout:          duration(s.AuthorizationServer.Timeout),
+		},
+		Scopes: in.Facts[s.Name].PATScopes,
+		FlowType: &oauth2v3.OAuth2_ClientCredentials_{ClientCredentials: &oauth2v3.OAuth2_ClientCredentials{
+			ClientId:     s.AuthorizationServer.Client.ID,
+			ClientSecret: &tlsv3.SdsSecretConfig{Name: clientSecret(s.Name)},
+			// Envoy 1.40 sends the credential in the body for BASIC_AUTH too.
+			AuthType: oauth2v3.OAuth2_URL_ENCODED_BODY,
+		}},
+	})
 }
 
 func injectorFilter(name string, credential proto.Message) (*hcmv3.HttpFilter, error) {

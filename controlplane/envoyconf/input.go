@@ -78,9 +78,18 @@ func (in Input) sites(yield func(s *site.Site, c *config.Site) error) error {
 func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 	var out []*clusterv3.Cluster
 	err := in.sites(func(s *site.Site, c *config.Site) error {
-		built, err := siteClusters(in, s, c, sdsInjector)
-		out = append(out, built...)
-		return err
+		return in.eachEndpoint(s, c, func(e config.Endpoint, credential site.Credential) error {
+			filter, err := sdsInjector(s, credential)
+			if err != nil {
+				return err
+			}
+			cluster, err := asCluster(in.File, s, e.Cluster, e, filter)
+			if err != nil {
+				return err
+			}
+			out = append(out, cluster)
+			return nil
+		})
 	})
 	return out, err
 }

@@ -17,8 +17,9 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 )
 
-// DecisionState is the filter state under which the filter keeps its decision.
-const DecisionState = "umagate.decision"
+// DecisionState is the filter state in which the filter reports its decision, as
+// a JSON object.
+const DecisionState = "wasm.umagate"
 
 // listener takes requests, lets the filter decide, and routes by host.
 func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, error) {
