@@ -146,10 +146,7 @@ func lookUp(ctx context.Context, server *as.Server, s *site.Site) (map[string]st
 	if err != nil {
 		return nil, err
 	}
-	pats := as.NewPATSource(as.Token{}, func(ctx context.Context) (as.Token, error) {
-		return server.PAT(ctx, auth)
-	}, nil, nil)
-	protection := server.Protection(pats)
+	protection := server.Protection(patsOf(server, auth))
 	ids := map[string]string{}
 	for _, name := range missing {
 		found, err := protection.FindByName(ctx, name)

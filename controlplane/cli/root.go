@@ -73,6 +73,7 @@ Exit codes: 0 done, 1 failed, 3 done and the answer is no, 64 wrong usage.`,
 	root.SetErr(env.Stderr)
 	root.AddCommand(
 		newValidate(env),
+		newCheck(env),
 		newRender(env),
 		newVersion(env),
 	)

@@ -1,0 +1,284 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/decision"
+	"github.com/umagate/umagate/plugin/route"
+)
+
+// checkFlags are what a request is made of.
+type checkFlags struct {
+	fileFlags
+
+	host, method, path string
+	scopes             []string
+	resource           string
+	token              string
+	headers            []string
+}
+
+func newCheck(env Environment) *cobra.Command {
+	var (
+		flags checkFlags
+		form  output
+	)
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Explain, step by step, what the filter would decide of a request",
+		Long: `Explain what the filter would decide of a request, and why. The decision is made by
+the filter's own core; nothing is sent to the API, and no ticket is asked for.
+
+Without --scopes and --token the request has no token. With --scopes it has one that
+carries these scopes: on every resource of the site, or on --resource alone. With
+--token (or $UMAGATE_TOKEN) the authorization server is asked about a real one, with
+the client {id, secret} of the file.
+
+Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
+		Example: `  umagate check --host photos.example.com --method GET --path /albums/1
+  umagate check --host photos.example.com --method PUT --path /albums/1 --scopes edit,view
+  UMAGATE_TOKEN=$RPT umagate check --host photos.example.com --path /albums/1 --output json`,
+		Args: cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			if flags.token == "" {
+				flags.token, _ = env.LookupEnv("UMAGATE_TOKEN")
+			}
+			file, err := flags.load(env)
+			if err != nil {
+				return err
+			}
+			c := checker{env: env, file: file, flags: flags}
+			explained, err := c.check(ctx)
+			if err != nil {
+				return err
+			}
+			if form == outputJSON {
+				err = printJSON(env.Stdout, explained)
+			} else {
+				err = explained.print(env.Stdout)
+			}
+			if err == nil && !explained.Allowed {
+				return &exitError{code: ExitDenied}
+			}
+			return err
+		}),
+	}
+	flags.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&flags.host, "host", "", "the `HOST` that the request names, with or without port")
+	f.StringVarP(&flags.method, "method", "X", "GET", "its `METHOD`")
+	f.StringVar(&flags.path, "path", "/", "its `PATH`, with query if it has one")
+	f.StringSliceVar(&flags.scopes, "scopes", nil, "it has a token with these `SCOPES`, separated by commas")
+	f.StringVar(&flags.resource, "resource", "", "with --scopes: they are on the resource of this `NAME` alone")
+	f.StringVar(&flags.token, "token", "", "it has this `TOKEN`; better in $UMAGATE_TOKEN, which no process list shows")
+	f.StringArrayVarP(&flags.headers, "header", "H", nil, "a further `HEADER`, as \"name: value\"; may be repeated")
+	_ = cmd.MarkFlagRequired("host")
+	cmd.MarkFlagsMutuallyExclusive("scopes", "token")
+	outputFlag(cmd, &form, outputText, outputJSON)
+	return cmd
+}
+
+// checker makes one decision with the core and notes what it did on the way.
+type checker struct {
+	env   Environment
+	file  *site.File
+	flags checkFlags
+	now   time.Time
+}
+
+// assumedIssuer stands for an AS that is not asked.
+const assumedIssuer = "https://as.invalid"
+
+func (c *checker) check(ctx context.Context) (*explanation, error) {
+	c.now = time.Now()
+	facts := map[string]site.Facts{}
+	for i := range c.file.Sites {
+		s := &c.file.Sites[i]
+		facts[s.Name] = assumedFacts(s)
+	}
+	if s := c.addressed(); s != nil && c.flags.token != "" {
+		var err error
+		if facts[s.Name], err = factsOf(ctx, c.env, s, false); err != nil {
+			return nil, fmt.Errorf("site %s: %w", s.Name, err)
+		}
+	}
+	compiled, err := site.Compile(c.file, facts)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := decision.Compile(&compiled)
+	if err != nil {
+		return nil, err
+	}
+	request, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	worker := decision.NewWorker()
+	exchange, step := worker.Gate(policy).Start(request, c.now)
+	out := &explanation{Request: describeRequest(c.flags)}
+	for step.Kind == decision.KindCall {
+		response, note, err := c.answer(ctx, compiled, step.Call)
+		if err != nil {
+			return nil, err
+		}
+		out.Calls = append(out.Calls, note)
+		outcomes := worker.Reply(step.Call.ID, response, c.now)
+		if len(outcomes) != 1 {
+			return nil, fmt.Errorf("the core gave %d steps for one request", len(outcomes))
+		}
+		step = outcomes[0].Step
+	}
+	out.conclude(c.file, exchange.Decision(), step)
+	return out, nil
+}
+
+// addressed is the site of --host, or nil.
+func (c *checker) addressed() *site.Site {
+	hosts := route.NewHosts()
+	for i := range c.file.Sites {
+		for _, h := range c.file.Sites[i].Hosts {
+			_ = hosts.Add(h, i) // judged when the file was read
+		}
+	}
+	host, ok := route.CanonicalHost(c.flags.host)
+	if !ok {
+		return nil
+	}
+	i, ok := hosts.Find(host)
+	if !ok {
+		return nil
+	}
+	return &c.file.Sites[i]
+}
+
+// request is what the flags describe, as the filter would see it.
+func (c *checker) request() (*decision.Request, error) {
+	r := &decision.Request{Headers: []decision.Header{
+		{Name: ":authority", Value: c.flags.host},
+		{Name: ":method", Value: c.flags.method},
+		{Name: ":path", Value: c.flags.path},
+		{Name: ":scheme", Value: "https"},
+	}}
+	for _, h := range c.flags.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("--header %q: write \"name: value\"", h)}
+		}
+		r.Headers = append(r.Headers, decision.Header{Name: strings.ToLower(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
+	}
+	switch {
+	case c.flags.token != "":
+		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer " + c.flags.token})
+	case len(c.flags.scopes) > 0:
+		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer assumed"})
+	}
+	return r, nil
+}
+
+// answer stands for the AS: an assumed token, or what the real AS says of a real one.
+func (c *checker) answer(ctx context.Context, compiled config.Config, call *decision.Call) (decision.Response, asked, error) {
+	name := siteOfCluster(compiled, call.Cluster)
+	s, ok := c.file.Site(name)
+	if !ok {
+		return decision.Response{}, asked{}, fmt.Errorf("the core called cluster %q, which no site has", call.Cluster)
+	}
+	switch call.Purpose {
+	case decision.PurposeIntrospect:
+		if c.flags.token != "" {
+			return c.introspect(ctx, s)
+		}
+		body, err := c.assumed(s)
+		return decision.Response{Status: 200, Body: body}, asked{What: "introspection", Answer: "assumed: a token with scopes " + strings.Join(c.flags.scopes, " ")}, err
+	case decision.PurposeTicket:
+		return decision.Response{Status: 201, Body: []byte(`{"ticket":"assumed"}`)},
+			asked{What: "permission ticket", Permissions: permissionsOf(call.Body), Answer: "assumed: a ticket"}, nil
+	case decision.Purposes: // only counts the others
+	}
+	return decision.Response{}, asked{}, fmt.Errorf("the core makes a call (%s) that this umagate does not know", call.Purpose)
+}
+
+// assumed is the introspection answer for a token with the scopes of --scopes,
+// that satisfies what the site asks of every token.
+func (c *checker) assumed(s *site.Site) ([]byte, error) {
+	first := func(list []string, otherwise string) string {
+		if len(list) > 0 {
+			return list[0]
+		}
+		return otherwise
+	}
+	answer := map[string]any{
+		"active":    true,
+		"sub":       "assumed",
+		"iss":       first(s.Token.Issuers, assumedIssuer),
+		"aud":       first(s.Token.Audiences, s.Name),
+		"client_id": first(s.Token.ClientIDs, "assumed"),
+		"exp":       c.now.Add(time.Hour).Unix(),
+		"scope":     strings.Join(c.flags.scopes, " "),
+	}
+	if s.Require != config.RequireOAuthScopes {
+		var permissions []map[string]any
+		for i := range s.Resources {
+			name := s.Resources[i].Name
+			if c.flags.resource == "" || c.flags.resource == name {
+				permissions = append(permissions, map[string]any{"resource_id": assumedID(s, name), "resource_scopes": c.flags.scopes})
+			}
+		}
+		if permissions == nil {
+			return nil, fmt.Errorf("site %s has no resource %q", s.Name, c.flags.resource)
+		}
+		answer["permissions"] = permissions
+	}
+	return json.Marshal(answer)
+}
+
+// assumedFacts makes the site decidable without its AS: resources go by their
+// names where the file gives no id.
+func assumedFacts(s *site.Site) site.Facts {
+	f := site.Facts{
+		URI:           s.AuthorizationServer.Issuer,
+		Introspection: assumedIssuer + "/introspect",
+		Permission:    assumedIssuer + "/permission",
+		Claims:        config.ClaimsFromResponse,
+		ResourceIDs:   map[string]string{},
+	}
+	for i := range s.Resources {
+		f.ResourceIDs[s.Resources[i].Name] = s.Resources[i].Name
+	}
+	return f
+}
+
+func assumedID(s *site.Site, name string) string {
+	for i := range s.Resources {
+		if s.Resources[i].Name == name && s.Resources[i].ID != "" {
+			return s.Resources[i].ID
+		}
+	}
+	return name
+}
+
+func siteOfCluster(c config.Config, cluster string) string {
+	for i := range c.Sites {
+		as := &c.Sites[i].AuthorizationServer
+		if as.Introspection.Cluster == cluster || (as.Permission != nil && as.Permission.Cluster == cluster) {
+			return c.Sites[i].Name
+		}
+	}
+	return ""
+}
+
+func permissionsOf(body []byte) []config.Permission {
+	var list []config.Permission
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil // shown as none; the core wrote it, and its tests read it
+	}
+	return list
+}
