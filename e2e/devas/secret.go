@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -15,6 +17,9 @@ const redacted = "[redacted]"
 
 // Reveal returns the value itself.
 func (s Secret) Reveal() string { return string(s) }
+
+// Format implements fmt.Formatter, so that no verb tells the value.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String implements fmt.Stringer and never tells the value.
 func (s Secret) String() string { return redacted }

@@ -50,6 +50,8 @@ func (b *browser) visit(t *testing.T, address, until, user, password string) *ur
 		b.forms++
 		if fields.Has("username") {
 			fields.Set("username", user)
+		}
+		if fields.Has("password") {
 			fields.Set("password", password)
 		}
 		if fields.Has("decision") {
