@@ -75,6 +75,7 @@ Exit codes: 0 done, 1 failed, 3 done and the answer is no, 64 wrong usage.`,
 		newValidate(env),
 		newCheck(env),
 		newRender(env),
+		newRPT(env),
 		newVersion(env),
 	)
 	return root

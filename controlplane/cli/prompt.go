@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"golang.org/x/term"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+var errNoPassword = errors.New("there is no password; set UMAGATE_PASSWORD, or run in a terminal")
+
+func lookupSecret(env Environment, name string) secret.Text {
+	if env.LookupEnv == nil {
+		return secret.Text{}
+	}
+	v, _ := env.LookupEnv(name)
+	return secret.New(v)
+}
+
+func isTerminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+}
+
+// askPassword takes the password from the environment, or asks for it, naming
+// the authorization server that gets it.
+func askPassword(env Environment, user string) func(context.Context, string) (secret.Text, error) {
+	return func(_ context.Context, issuer string) (secret.Text, error) {
+		if p := lookupSecret(env, "UMAGATE_PASSWORD"); !p.IsZero() {
+			return p, nil
+		}
+		f, ok := env.Stdin.(*os.File)
+		if !ok || !isTerminal(env.Stdin) {
+			return secret.Text{}, errNoPassword
+		}
+		if _, err := fmt.Fprintf(env.Stderr, "Password of %s at %s: ", user, issuer); err != nil {
+			return secret.Text{}, err
+		}
+		typed, err := term.ReadPassword(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+		_, _ = fmt.Fprintln(env.Stderr)
+		if err != nil {
+			return secret.Text{}, fmt.Errorf("read the password: %w", err)
+		}
+		return secret.New(string(typed)), nil
+	}
+}
+
+func printSorted(w io.Writer, prefix string, values map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		_, _ = fmt.Fprintf(w, "%s%s: %s\n", prefix, name, values[name])
+	}
+}

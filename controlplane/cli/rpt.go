@@ -1,0 +1,334 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/rpt"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+// rptFlags are the flags of "umagate rpt".
+type rptFlags struct {
+	method     string
+	headers    []string
+	data       string
+	token      string
+	user       string
+	client     string
+	authMethod string
+	browser    bool
+	loopback   string
+	shape      string
+	scopes     []string
+	expectAS   string
+	caFile     string
+	insecure   bool
+	plainHTTP  bool
+	printToken bool
+	quiet      bool
+	maxWait    time.Duration
+}
+
+func newRPT(env Environment) *cobra.Command {
+	var (
+		flags rptFlags
+		form  output
+	)
+	cmd := &cobra.Command{
+		Use:   "rpt URL",
+		Short: "Ask an API that UMA guards, as a client does: 401, ticket, RPT, and again",
+		Long: `Ask any UMA 2.0 API for something, and walk the client's side: the request, the 401 with
+its ticket, the authorization server's discovery, the requesting party's own token, the
+UMA grant, and the request again with the RPT. Each step is shown on standard error as
+curl -v would, without credentials; the API's answer goes to standard output.
+
+Who the requesting party is:
+  --user NAME       logs in with a password: $UMAGATE_PASSWORD, or it is asked for
+  --browser         logs in at the authorization server, by authorization code and PKCE
+  --token TOKEN     has a token of the authorization server already ($UMAGATE_TOKEN)
+  none of these     the client itself, when it has a secret; otherwise nobody, and the
+                    authorization server may ask (need_info)
+The client is --client ID, its secret $UMAGATE_CLIENT_SECRET.
+
+The API says which authorization server gets the credentials. --as URL lets them go to
+that one alone.
+
+Exit codes: 0 the API answered, with an RPT where it wants one; 1 failed; 3 denied;
+64 wrong usage.`,
+		Example: `  umagate rpt --client app --user alice https://photos.example.com/albums/1
+  umagate rpt --client app --browser -X DELETE https://photos.example.com/albums/1
+  umagate rpt --client app --user alice -H 'Host: photos.example.com' http://127.0.0.1:10000/albums/1
+  curl -H "Authorization: Bearer $(umagate rpt --print-token --client app --user alice $URL)" $URL`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(ctx context.Context, args []string) error {
+			return runRPT(ctx, env, flags, form, args[0])
+		}),
+	}
+	flags.register(cmd)
+	outputFlag(cmd, &form, outputText, outputJSON)
+	return cmd
+}
+
+func (f *rptFlags) register(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.StringVarP(&f.method, "request", "X", "", "the `METHOD`; GET, or POST with --data, when left out")
+	s.StringArrayVarP(&f.headers, "header", "H", nil, "a `HEADER` of the request, as \"name: value\"; may be repeated")
+	s.StringVarP(&f.data, "data", "d", "", "the `BODY` of the request; @FILE reads it from a file")
+	s.StringVar(&f.token, "token", "", "the requesting party's `TOKEN` of the authorization server; better in $UMAGATE_TOKEN")
+	s.StringVarP(&f.user, "user", "u", "", "the requesting party's `NAME`, who logs in with a password")
+	s.StringVar(&f.client, "client", "", "the client's `ID` at the authorization server")
+	s.StringVar(&f.authMethod, "auth-method", string(as.AuthBasic), "how the client authenticates: client_secret_basic, client_secret_post, client_secret_jwt")
+	s.BoolVar(&f.browser, "browser", false, "log in with the browser, and open it where the authorization server asks for more")
+	s.StringVar(&f.loopback, "loopback", "", "`HOST:PORT` on loopback that the browser comes back to; a free port of 127.0.0.1 when left out")
+	s.StringVar(&f.shape, "grant", "auto", "how the requesting party is told: auto, bearer (Keycloak), claim-token")
+	s.StringSliceVar(&f.scopes, "scope", nil, "`SCOPES` to ask for besides the ticket's")
+	s.StringVar(&f.expectAS, "as", "", "the only authorization server, by `URL`, that gets credentials")
+	s.StringVar(&f.caFile, "cacert", "", "`FILE` with the certificates to trust, instead of the system's")
+	s.BoolVarP(&f.insecure, "insecure", "k", false, "take any certificate")
+	s.BoolVar(&f.plainHTTP, "insecure-http", false, "send credentials to an http authorization server that is not on loopback")
+	s.BoolVar(&f.printToken, "print-token", false, "print the RPT, and nothing else, instead of asking again")
+	s.BoolVarP(&f.quiet, "quiet", "q", false, "do not show the steps")
+	s.DurationVar(&f.maxWait, "max-wait", 0, "how long to wait for a resource owner's answer; not at all when left out")
+	cmd.MarkFlagsMutuallyExclusive("user", "browser", "token")
+}
+
+// rptResult is what --output json prints.
+type rptResult struct {
+	Steps   []rpt.Step  `json:"steps"`
+	Status  int         `json:"status,omitempty"`
+	Header  http.Header `json:"header,omitempty"`
+	Body    string      `json:"body,omitempty"`
+	RPT     string      `json:"rpt,omitempty"`
+	Error   string      `json:"error,omitempty"`
+	Granted bool        `json:"granted"`
+}
+
+func runRPT(ctx context.Context, env Environment, flags rptFlags, form output, address string) error {
+	request, err := flags.request(address)
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	flow, err := flags.flow(env)
+	if err != nil {
+		return err
+	}
+	result := rptResult{Steps: []rpt.Step{}}
+	flow.Observe = func(s rpt.Step) {
+		result.Steps = append(result.Steps, s)
+		if form == outputText && !flags.quiet {
+			printStep(env.Stderr, len(result.Steps), s)
+		}
+	}
+	got, walkErr := flow.Run(ctx, request)
+	result.Status, result.Header = got.Answer.Status, got.Answer.Header
+	result.Granted = !got.RPT.IsZero()
+	if flags.printToken {
+		result.RPT = got.RPT.Reveal()
+	}
+	if walkErr != nil {
+		result.Error = walkErr.Error()
+	}
+	if err := printResult(env, flags, form, &result, got); err != nil {
+		return err
+	}
+	return exitOf(walkErr, flags, got)
+}
+
+func exitOf(err error, flags rptFlags, got rpt.Result) error {
+	switch {
+	case errors.Is(err, rpt.ErrDenied), errors.Is(err, rpt.ErrNotPermitted):
+		return &exitError{code: ExitDenied, err: err}
+	case err != nil:
+		return err
+	case flags.printToken && got.RPT.IsZero():
+		return fmt.Errorf("there is no RPT: the API answered %d without asking for one", got.Answer.Status)
+	default:
+		return nil
+	}
+}
+
+func printResult(env Environment, flags rptFlags, form output, result *rptResult, got rpt.Result) error {
+	switch {
+	case form == outputJSON:
+		if utf8.Valid(got.Answer.Body) {
+			result.Body = string(got.Answer.Body)
+		}
+		return printJSON(env.Stdout, result)
+	case flags.printToken:
+		if got.RPT.IsZero() {
+			return nil
+		}
+		_, err := fmt.Fprintln(env.Stdout, got.RPT.Reveal())
+		return err
+	default:
+		_, err := env.Stdout.Write(got.Answer.Body)
+		return err
+	}
+}
+
+func printStep(w io.Writer, n int, s rpt.Step) {
+	_, _ = fmt.Fprintf(w, "* %d. %s\n> %s %s\n", n, s.Title, s.Method, s.URL)
+	printSorted(w, "> ", s.Sent)
+	if s.Status > 0 {
+		_, _ = fmt.Fprintf(w, "< %d %s\n", s.Status, http.StatusText(s.Status))
+	}
+	printSorted(w, "< ", s.Got)
+	if s.Note != "" {
+		_, _ = fmt.Fprintf(w, "* %s\n", s.Note)
+	}
+	_, _ = fmt.Fprintln(w, "*")
+}
+
+// request is what the flags describe.
+func (f *rptFlags) request(address string) (rpt.Request, error) {
+	r := rpt.Request{Method: f.method, URL: address, Header: http.Header{"User-Agent": {"umagate"}}}
+	for _, h := range f.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return r, fmt.Errorf("--header %q: write \"name: value\"", h)
+		}
+		r.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if f.data != "" {
+		r.Body = []byte(f.data)
+		if path, ok := strings.CutPrefix(f.data, "@"); ok {
+			body, err := os.ReadFile(path) //nolint:gosec // the user names the file
+			if err != nil {
+				return r, fmt.Errorf("--data: %w", err)
+			}
+			r.Body = body
+		}
+		if r.Header.Get("Content-Type") == "" {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if json.Valid(r.Body) {
+				r.Header.Set("Content-Type", "application/json")
+			}
+		}
+	}
+	switch {
+	case r.Method != "":
+	case f.data != "":
+		r.Method = http.MethodPost
+	default:
+		r.Method = http.MethodGet
+	}
+	return r, nil
+}
+
+// flow puts the walk together.
+func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
+	transport, err := f.transport(env)
+	if err != nil {
+		return nil, err
+	}
+	shape, ok := map[string]rpt.Shape{"auto": rpt.ShapeAuto, "bearer": rpt.ShapeBearer, "claim-token": rpt.ShapeClaim}[f.shape]
+	if !ok {
+		return nil, &exitError{code: ExitUsage, err: fmt.Errorf("--grant %q: write auto, bearer or claim-token", f.shape)}
+	}
+	clientSecret := lookupSecret(env, "UMAGATE_CLIENT_SECRET")
+	flow := &rpt.Flow{
+		Transport: transport, ClientID: f.client, Shape: shape, Scope: f.scopes,
+		ExpectAS: f.expectAS, InsecureHTTP: f.plainHTTP, TokenOnly: f.printToken,
+	}
+	if f.client != "" && !clientSecret.IsZero() {
+		if flow.Client, err = as.NewSecretAuth(as.AuthMethod(f.authMethod), f.client, clientSecret, nil); err != nil {
+			return nil, err
+		}
+	}
+	terminal := isTerminal(env.Stdin)
+	if f.browser || terminal {
+		flow.Gather = rpt.GatherClaims(f.loopback, f.show(env))
+	}
+	if f.maxWait > 0 {
+		flow.Wait = waiting(f.maxWait)
+	}
+	flow.Party, err = f.party(env, transport, clientSecret)
+	return flow, err
+}
+
+func (f *rptFlags) party(env Environment, transport http.RoundTripper, clientSecret secret.Text) (rpt.Party, error) {
+	credentials := rpt.Credentials{
+		Transport: transport, ClientID: f.client, Secret: clientSecret,
+		InBody: f.authMethod == string(as.AuthPost), Scopes: []string{"openid"},
+	}
+	token := secret.New(f.token)
+	if token.IsZero() {
+		token = lookupSecret(env, "UMAGATE_TOKEN")
+	}
+	needsClient := func(p rpt.Party) (rpt.Party, error) {
+		if f.client == "" {
+			return nil, &exitError{code: ExitUsage, err: errors.New("name the client with --client ID")}
+		}
+		return p, nil
+	}
+	switch {
+	case f.user != "":
+		return needsClient(rpt.Password{Credentials: credentials, User: f.user, Ask: askPassword(env, f.user)})
+	case f.browser:
+		return needsClient(rpt.Browser{Credentials: credentials, Loopback: f.loopback, Show: f.show(env)})
+	case !token.IsZero():
+		return rpt.Given{Access: token}, nil
+	case f.client != "" && !clientSecret.IsZero():
+		credentials.Scopes = nil
+		return rpt.Machine{Credentials: credentials}, nil
+	default:
+		return rpt.Nobody{}, nil
+	}
+}
+
+func (f *rptFlags) transport(env Environment) (http.RoundTripper, error) {
+	settings := site.TLS{InsecureSkipVerify: f.insecure, CAFile: f.caFile}
+	if f.caFile != "" {
+		pem, err := os.ReadFile(f.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("--cacert: %w", err)
+		}
+		settings.CA = pem
+	}
+	return transportOf(env, settings)
+}
+
+// show opens the address in the browser, and prints it in any case.
+func (f *rptFlags) show(env Environment) func(context.Context, string) error {
+	return func(ctx context.Context, address string) error {
+		if _, err := fmt.Fprintf(env.Stderr, "* open this address, and come back here:\n*   %s\n", address); err != nil {
+			return err
+		}
+		if f.browser && env.OpenBrowser != nil {
+			_ = env.OpenBrowser(ctx, address) // the address has been printed: it can be opened by hand
+		}
+		return nil
+	}
+}
+
+// waiting waits between two tries, for a while in all.
+func waiting(most time.Duration) func(context.Context, int) error {
+	deadline := time.Now().Add(most)
+	return func(ctx context.Context, seconds int) error {
+		pause := time.Duration(seconds) * time.Second
+		if time.Now().Add(pause).After(deadline) {
+			return fmt.Errorf("not within %s", most)
+		}
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
