@@ -1,0 +1,152 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+// ServeHTTP has the request judged, and does what was decided.
+func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	authority, target := aim(r)
+	w := g.workerOf(r)
+	p := w.start(&decision.Request{Headers: headersOf(r, authority, target)})
+	var d decided
+	select {
+	case d = <-p.done:
+	case <-r.Context().Done():
+		w.abandon(p)
+		return
+	case <-g.calling.Done():
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	if g.decided != nil {
+		g.decided(Entry{Method: r.Method, Authority: authority, Path: target, Decision: d.decision})
+	}
+	if d.step.Kind != decision.KindAllow {
+		answer(rw, &d.step.Deny)
+		return
+	}
+	if d.step.Allow.Path != "" {
+		target = d.step.Allow.Path
+	}
+	g.forward(rw, r, authority, target, &d.step.Allow)
+}
+
+// aim is the host and the target of a request, byte for byte; an absolute form
+// (RFC 9112 section 3.2.2) is taken apart.
+func aim(r *http.Request) (authority, target string) {
+	authority, target = r.Host, r.RequestURI
+	scheme, rest, ok := strings.Cut(target, "://")
+	if r.Method == http.MethodConnect || !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return authority, target
+	}
+	i := strings.IndexAny(rest, "/?#")
+	switch {
+	case i < 0:
+		return rest, "/"
+	case rest[i] != '/':
+		return rest[:i], "/" + rest[i:]
+	}
+	return rest[:i], rest[i:]
+}
+
+func headersOf(r *http.Request, authority, target string) []decision.Header {
+	headers := make([]decision.Header, 0, len(r.Header)+4)
+	headers = append(headers, decision.Header{Name: ":authority", Value: authority}, decision.Header{Name: ":method", Value: r.Method})
+	if r.Method != http.MethodConnect {
+		headers = append(headers, decision.Header{Name: ":path", Value: target})
+	}
+	for name, values := range r.Header {
+		name = strings.ToLower(name)
+		for _, v := range values {
+			headers = append(headers, decision.Header{Name: name, Value: v})
+		}
+	}
+	return headers
+}
+
+// answer writes a denial. A zero one is a fault of the core and denies.
+func answer(rw http.ResponseWriter, d *decision.Deny) {
+	h := rw.Header()
+	h["Content-Type"] = nil // net/http would guess one
+	for _, f := range d.Headers {
+		h.Add(f.Name, f.Value)
+	}
+	switch {
+	case d.Status == 0:
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	case d.GRPCStatus >= 0:
+		h.Set("Content-Type", "application/grpc")
+		h.Set("Grpc-Status", strconv.Itoa(int(d.GRPCStatus)))
+		h.Set("Grpc-Message", d.Body)
+		rw.WriteHeader(http.StatusOK)
+	default:
+		rw.WriteHeader(d.Status)
+		// A client that has gone is all that can fail here.
+		_, _ = io.WriteString(rw, d.Body) //nolint:errcheck // see above
+	}
+}
+
+// forward sends the request on, its target byte for byte or not at all.
+func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, target string, allow *decision.Allow) {
+	to, err := rawURL(g.upstream, target)
+	if r.Method == http.MethodConnect {
+		err = errRawTarget // no tunnels here
+	}
+	if err != nil {
+		http.Error(rw, "the request target cannot be forwarded as it is", http.StatusBadGateway)
+		return
+	}
+	if r.ProtoMajor == 1 {
+		// An upstream may answer before it has read the body.
+		_ = http.NewResponseController(rw).EnableFullDuplex() //nolint:errcheck // a writer that cannot is one of a test
+	}
+	proxy := httputil.ReverseProxy{
+		Transport: g.transport, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0),
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.Out.Host, pr.Out.URL = authority, to
+			for name := range pr.Out.Header {
+				if slices.Contains(allow.Remove, strings.ToLower(name)) {
+					pr.Out.Header.Del(name)
+				}
+			}
+			for _, h := range allow.Set {
+				pr.Out.Header.Add(h.Name, h.Value)
+			}
+		},
+		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, _ error) { rw.WriteHeader(http.StatusServiceUnavailable) },
+	}
+	proxy.ServeHTTP(rw, r)
+}
+
+var errRawTarget = errors.New("the request target cannot be written as it is")
+
+// rawURL is a URL that net/http writes as exactly this target.
+func rawURL(base *url.URL, target string) (*url.URL, error) {
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
+	if strings.HasPrefix(target, "//") { // as Opaque it would become an absolute form
+		path, query, asked := strings.Cut(target, "?")
+		unescaped, err := url.PathUnescape(path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errRawTarget, err)
+		}
+		u.Path, u.RawPath, u.RawQuery, u.ForceQuery = unescaped, path, query, asked && query == ""
+	} else {
+		u.Opaque = target
+	}
+	if u.RequestURI() != target {
+		return nil, fmt.Errorf("%w: %q", errRawTarget, target)
+	}
+	return u, nil
+}

@@ -1,0 +1,83 @@
+package native
+
+import (
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+// worker is one decision.Worker and what makes it one thread's.
+type worker struct {
+	gateway *Gateway
+	mu      sync.Mutex // of everything below
+	core    *decision.Worker
+	gate    *decision.Gate
+}
+
+func newWorker(g *Gateway) *worker { return &worker{gateway: g, core: decision.NewWorker()} }
+
+// pending is a request that waits for its decision.
+type pending struct {
+	exchange *decision.Exchange
+	done     chan decided // room for one
+}
+
+type decided struct {
+	step     decision.Step
+	decision decision.Decision
+}
+
+func (w *worker) start(r *decision.Request) *pending {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	x, step := w.gate.Start(r, time.Now())
+	p := &pending{exchange: x, done: make(chan decided, 1)}
+	x.Owner = p
+	w.apply([]decision.Outcome{{Exchange: x, Step: step}})
+	return p
+}
+
+// apply does what the core wants done. The caller holds the lock.
+func (w *worker) apply(outcomes []decision.Outcome) {
+	for len(outcomes) > 0 {
+		next := outcomes[0]
+		outcomes = outcomes[1:]
+		p, ok := next.Exchange.Owner.(*pending)
+		if !ok {
+			continue
+		}
+		if next.Step.Kind != decision.KindCall {
+			p.done <- decided{next.Step, next.Exchange.Decision()}
+			continue
+		}
+		call := next.Step.Call
+		if !call.Shared && !w.gateway.send(w, call) {
+			outcomes = append(outcomes, w.core.Refused(call.ID, time.Now())...)
+		}
+	}
+}
+
+func (w *worker) abandon(p *pending) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.core.Abandon(p.exchange)
+}
+
+func (w *worker) reply(id uint64, r decision.Response) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apply(w.core.Reply(id, r, time.Now()))
+}
+
+func (w *worker) sweep() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apply(w.core.Sweep(time.Now()))
+}
+
+func (w *worker) update(p *decision.Policy) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gate = w.core.Gate(p)
+}

@@ -1,0 +1,116 @@
+package suite_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/e2e/sampleapi"
+)
+
+// api is what the gateways protect: the photo albums, and for every other path an
+// echo that tells what the request looked like.
+type api struct {
+	address string
+	albums  *sampleapi.API
+	seen    atomic.Int64 // requests that reached it
+
+	mu      sync.Mutex
+	targets []string // of the requests since the last look
+}
+
+func startAPI(t *testing.T) *api {
+	t.Helper()
+	a := &api{albums: sampleapi.New()}
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	a.address = l.Addr().String()
+	server := &http.Server{Handler: a, Protocols: new(http.Protocols), DisableGeneralOptionsHandler: true} //nolint:gosec // loopback
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the API: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		_ = server.Close()
+		serving.Wait()
+	})
+	return a
+}
+
+// ServeHTTP implements http.Handler.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.seen.Add(1)
+	a.mu.Lock()
+	if len(a.targets) < 10_000 {
+		a.targets = append(a.targets, r.RequestURI)
+	}
+	a.mu.Unlock()
+	switch {
+	case strings.HasPrefix(r.RequestURI, "/albums/") || r.RequestURI == "/healthz":
+		a.albums.ServeHTTP(w, r)
+	case r.Header.Get("Upgrade") == "websocket":
+		upgrade(w)
+	case strings.Contains(r.RequestURI, "/length"):
+		n, err := io.Copy(io.Discard, r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		_, _ = fmt.Fprint(w, n)
+	default:
+		echo(w, r)
+	}
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(sampleapi.Echo{
+		Method: r.Method, Target: r.RequestURI, Host: r.Host, Protocol: r.Proto, Headers: r.Header, Body: string(body),
+	})
+}
+
+// upgrade switches protocols, and sends back each line in upper case.
+func upgrade(w http.ResponseWriter) {
+	w.Header().Set("Connection", "Upgrade")
+	w.Header().Set("Upgrade", "websocket")
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close() //nolint:errcheck // the test has what it wants
+	lines := bufio.NewScanner(buffered)
+	for lines.Scan() {
+		if _, err := fmt.Fprintln(conn, strings.ToUpper(lines.Text())); err != nil {
+			return
+		}
+	}
+}
+
+// look returns the targets of the requests since the last look.
+func (a *api) look() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seen := a.targets
+	a.targets = nil
+	return seen
+}

@@ -1,0 +1,52 @@
+package suite_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/e2e/devas"
+)
+
+// devASKind is the development AS as the specifications have it.
+func devASKind() asKind {
+	return asKind{"devas", func(t *testing.T) *authServer {
+		t.Helper()
+		return startDevAS(t, devas.Dialect{})
+	}}
+}
+
+// startDevAS starts the development AS under a dialect.
+func startDevAS(t *testing.T, dialect devas.Dialect) *authServer {
+	t.Helper()
+	server, err := devas.New(devas.Options{
+		Users: []devas.User{{Name: "alice", ID: "sub-of-alice", Password: "alice"}, {Name: "bob", ID: "sub-of-bob", Password: "bob"}},
+		Clients: []devas.Client{
+			{ID: "photos-rs", Secret: "rs secret/+%"},
+			{ID: "app", Secret: "app-secret"},
+		},
+		Scopes:  []string{"view", "edit", "share"},
+		Dialect: dialect,
+	})
+	require.NoError(t, err)
+	stop, err := server.Start(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	a := &authServer{
+		kind: "devas", issuer: server.Issuer(), caps: canUpgradeRPT | canOAuth | canExpire,
+		rs: client{"photos-rs", secret.New("rs secret/+%")}, app: client{"app", secret.New("app-secret")},
+		patScope: devas.ScopePAT, expirePATs: server.ExpirePATs,
+		subjects: map[string]string{"alice": "sub-of-alice", "bob": "sub-of-bob"},
+	}
+	a.discover(t)
+	a.register(t)
+	for _, p := range []devas.Policy{
+		{Resource: "album", Scopes: []string{"view", "edit"}, Subjects: []string{"alice"}},
+		{Resource: "other", Scopes: []string{"view"}, Subjects: []string{"bob"}},
+	} {
+		_, err := server.Permit(p)
+		require.NoError(t, err)
+	}
+	return a
+}

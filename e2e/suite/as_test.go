@@ -1,0 +1,268 @@
+package suite_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// errDenied says that the AS gives no RPT for a ticket.
+var errDenied = errors.New("the AS denies")
+
+const grantUMA = "urn:ietf:params:oauth:grant-type:uma-ticket"
+
+// authServer is an AS with a registered resource server, two people, alice and
+// bob, and their client "app". It owns the resources of resourceScopes; alice may
+// view and edit "album", bob may view "other".
+type authServer struct {
+	kind   string
+	issuer string
+	caps   capability
+
+	endpoints struct {
+		Token         string `json:"token_endpoint"`
+		Introspection string `json:"introspection_endpoint"`
+		Permission    string `json:"permission_endpoint"`
+		Resources     string `json:"resource_registration_endpoint"`
+	}
+	// rs is the resource server's client, app the people's.
+	rs, app  client
+	patScope string
+	// hint and claims are what the AS's dialect needs in the filter.
+	hint   string
+	claims config.ClaimsSource
+
+	front     *front
+	resources map[string]string // name to _id
+	subjects  map[string]string // name to sub
+	// expirePATs makes every PAT inactive at once; needs canExpire.
+	expirePATs func()
+
+	mu  sync.Mutex
+	pat secret.Text
+}
+
+type client struct {
+	id     string
+	secret secret.Text
+}
+
+// resourceScopes are what is registered at every AS.
+func resourceScopes() map[string][]string {
+	return map[string][]string{"album": {"view", "edit", "share"}, "other": {"view", "edit"}}
+}
+
+// discover reads the UMA metadata.
+func (a *authServer) discover(t *testing.T) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.issuer+"/.well-known/uma2-configuration", http.NoBody)
+	require.NoError(t, err)
+	status, body := send(t.Context(), t, request)
+	require.Equal(t, 200, status, "%s", body)
+	require.NoError(t, json.Unmarshal(body, &a.endpoints))
+	parse := func(s string) *url.URL {
+		u, err := url.Parse(s)
+		require.NoError(t, err)
+		return u
+	}
+	a.front = startFront(t, parse(a.endpoints.Introspection), parse(a.endpoints.Permission))
+}
+
+// register registers the resources.
+func (a *authServer) register(t *testing.T) {
+	t.Helper()
+	a.resources = map[string]string{}
+	for name, scopes := range resourceScopes() {
+		status, answer := a.protection(t.Context(), t, a.endpoints.Resources, map[string]any{"name": name, "resource_scopes": scopes})
+		require.Equal(t, http.StatusCreated, status, "%v", answer)
+		a.resources[name], _ = answer["_id"].(string)
+		require.NotEmpty(t, a.resources[name])
+	}
+}
+
+// send sends a request and returns status and body.
+func send(ctx context.Context, t *testing.T, r *http.Request) (int, []byte) {
+	t.Helper()
+	response, err := http.DefaultClient.Do(r.WithContext(ctx))
+	require.NoError(t, err)
+	defer response.Body.Close() //nolint:errcheck // only read from
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	require.NoError(t, err)
+	return response.StatusCode, body
+}
+
+// token sends a form to the token endpoint. bearer authenticates instead of c.
+func (a *authServer) token(ctx context.Context, t *testing.T, c client, bearer string, form url.Values) (int, map[string]any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoints.Token, strings.NewReader(form.Encode()))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	switch {
+	case bearer != "":
+		request.Header.Set("Authorization", "Bearer "+bearer)
+	case c.secret.IsZero():
+		form.Set("client_id", c.id)
+		request.Body = io.NopCloser(strings.NewReader(form.Encode()))
+		request.ContentLength = int64(len(form.Encode()))
+	default:
+		request.SetBasicAuth(url.QueryEscape(c.id), url.QueryEscape(c.secret.Reveal()))
+	}
+	status, body := send(ctx, t, request)
+	var answer map[string]any
+	require.NoError(t, json.Unmarshal(body, &answer), "%s", body)
+	return status, answer
+}
+
+// currentPAT is the PAT in use, fetched when there is none.
+func (a *authServer) currentPAT(ctx context.Context, t *testing.T) secret.Text {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pat.IsZero() {
+		form := url.Values{"grant_type": {"client_credentials"}}
+		if a.patScope != "" {
+			form.Set("scope", a.patScope)
+		}
+		status, answer := a.token(ctx, t, a.rs, "", form)
+		require.Equal(t, 200, status, "%v", answer)
+		value, _ := answer["access_token"].(string)
+		a.pat = secret.New(value)
+	}
+	return a.pat
+}
+
+func (a *authServer) renewPAT(ctx context.Context, t *testing.T) secret.Text {
+	t.Helper()
+	a.mu.Lock()
+	a.pat = secret.Text{}
+	a.mu.Unlock()
+	return a.currentPAT(ctx, t)
+}
+
+// protection posts JSON to the protection API, with a new PAT if the old one is
+// not accepted any more.
+func (a *authServer) protection(ctx context.Context, t *testing.T, endpoint string, v any) (int, map[string]any) {
+	t.Helper()
+	document, err := json.Marshal(v)
+	require.NoError(t, err)
+	for again := range 2 {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(document))
+		require.NoError(t, err)
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer "+a.currentPAT(ctx, t).Reveal())
+		status, body := send(ctx, t, request)
+		if again == 0 && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
+			a.renewPAT(ctx, t)
+			continue
+		}
+		var answer map[string]any
+		require.NoError(t, json.Unmarshal(body, &answer), "%d %s", status, body)
+		return status, answer
+	}
+	panic("unreachable")
+}
+
+// ticket asks the AS for a permission ticket, not through a gateway.
+func (a *authServer) ticket(ctx context.Context, t *testing.T, permissions ...config.Permission) string {
+	t.Helper()
+	status, answer := a.protection(ctx, t, a.endpoints.Permission, permissions)
+	require.Equal(t, http.StatusCreated, status, "%v", answer)
+	value, _ := answer["ticket"].(string)
+	return value
+}
+
+// accessToken logs a person in.
+func (a *authServer) accessToken(ctx context.Context, t *testing.T, user string, scopes ...string) string {
+	t.Helper()
+	form := url.Values{"grant_type": {"password"}, "username": {user}, "password": {user}}
+	if len(scopes) > 0 {
+		form.Set("scope", strings.Join(scopes, " "))
+	}
+	status, answer := a.token(ctx, t, a.app, "", form)
+	require.Equal(t, 200, status, "%v", answer)
+	value, _ := answer["access_token"].(string)
+	require.NotEmpty(t, value)
+	return value
+}
+
+// rpt exchanges a ticket for an RPT, as a person's client does (UMA Grant section
+// 3.3.1). The error is errDenied.
+func (a *authServer) rpt(ctx context.Context, t *testing.T, user, ticket, upgrade string) (string, error) {
+	t.Helper()
+	form := url.Values{"grant_type": {grantUMA}, "ticket": {ticket}}
+	if upgrade != "" {
+		form.Set("rpt", upgrade)
+	}
+	status, answer := a.token(ctx, t, client{}, a.accessToken(ctx, t, user), form)
+	if status != 200 {
+		return "", fmt.Errorf("%w: %d %v", errDenied, status, answer)
+	}
+	value, _ := answer["access_token"].(string)
+	return value, nil
+}
+
+// mint makes an RPT of a person for scopes of a resource.
+func (a *authServer) mint(ctx context.Context, t *testing.T, user, resource string, scopes ...string) string {
+	t.Helper()
+	ticket := a.ticket(ctx, t, config.Permission{ResourceID: a.resources[resource], ResourceScopes: scopes})
+	value, err := a.rpt(ctx, t, user, ticket, "")
+	require.NoError(t, err)
+	return value
+}
+
+// The names of the clusters that every site's calls go to.
+const (
+	introspectionCluster = "as-introspection"
+	permissionCluster    = "as-protection"
+)
+
+// server is the AS in a site's configuration.
+func (a *authServer) server() config.AuthorizationServer {
+	endpoint := func(cluster, path string) config.Endpoint {
+		return config.Endpoint{Cluster: cluster, Scheme: "http", Authority: a.front.address, Path: path}
+	}
+	permit := endpoint(permissionCluster, permission)
+	return config.AuthorizationServer{
+		URI: a.issuer,
+		Introspection: config.Introspection{
+			Endpoint: endpoint(introspectionCluster, introspection), TokenTypeHint: a.hint, Claims: a.claims,
+		},
+		Permission: &permit,
+	}
+}
+
+// clusters are the clusters of server, with the credentials in force.
+func (a *authServer) clusters(ctx context.Context, t *testing.T) map[string]cluster {
+	t.Helper()
+	return map[string]cluster{
+		introspectionCluster: {a.front.address, envoyconf.Basic(a.rs.id, a.rs.secret)},
+		permissionCluster:    {a.front.address, envoyconf.Bearer(a.currentPAT(ctx, t))},
+	}
+}
+
+// asKind starts an AS for the whole run.
+type asKind struct {
+	name  string
+	start func(t *testing.T) *authServer
+}
+
+// waitFor polls until a condition holds.
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 15*time.Second, 5*time.Millisecond, what)
+}

@@ -1,0 +1,3 @@
+package suite_test
+
+func conditionScenarios() []scenario { return nil }

@@ -1,0 +1,197 @@
+package suite_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The endpoints of an AS that a filter calls, as the front serves them.
+const (
+	introspection = "/introspect"
+	permission    = "/permission"
+)
+
+// front stands before an AS, as far as the gateways see it. It counts the calls
+// and spoils answers, in the same way for every AS.
+type front struct {
+	address string
+	targets map[string]*url.URL
+	client  *http.Transport
+
+	mu     sync.Mutex
+	server *http.Server
+	served sync.WaitGroup
+	gone   bool
+	counts map[string]int
+	last   map[string]call
+	faults map[string]fault
+}
+
+// call is a request to the AS.
+type call struct {
+	header http.Header
+	body   string
+}
+
+// fault answers a call in the AS's place. ask is what the AS says.
+type fault func(w http.ResponseWriter, r *http.Request, ask func() asAnswer)
+
+type asAnswer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a asAnswer) write(w http.ResponseWriter) {
+	for k, v := range a.header {
+		if k != "Content-Length" {
+			w.Header()[k] = v
+		}
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
+
+func startFront(t *testing.T, introspect, permit *url.URL) *front {
+	t.Helper()
+	f := &front{
+		address: "127.0.0.1:0",
+		targets: map[string]*url.URL{introspection: introspect, permission: permit},
+		client:  &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		counts:  map[string]int{}, last: map[string]call{}, faults: map[string]fault{},
+	}
+	f.up(t)
+	t.Cleanup(f.down)
+	return f
+}
+
+// up listens; after down, on the same address.
+func (f *front) up(t *testing.T) {
+	t.Helper()
+	var l net.Listener
+	require.Eventually(t, func() bool {
+		var err error
+		l, err = (&net.ListenConfig{}).Listen(context.WithoutCancel(t.Context()), "tcp", f.address)
+		return err == nil
+	}, 5*time.Second, 10*time.Millisecond, "the front cannot listen on %s", f.address)
+	f.address = l.Addr().String()
+	server := &http.Server{Handler: f} //nolint:gosec // loopback
+	f.mu.Lock()
+	f.server = server
+	f.mu.Unlock()
+	f.served.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the front: %v", err)
+		}
+	})
+}
+
+// down closes the listener and every connection.
+func (f *front) down() {
+	f.mu.Lock()
+	server := f.server
+	f.mu.Unlock()
+	_ = server.Close()
+	f.served.Wait()
+}
+
+// away takes the AS away until up, or the end of the test.
+func (f *front) away(t *testing.T) {
+	t.Helper()
+	f.down()
+	f.mu.Lock()
+	f.gone = true
+	f.mu.Unlock()
+	t.Cleanup(func() { f.back(t) })
+}
+
+// back undoes away.
+func (f *front) back(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	gone := f.gone
+	f.gone = false
+	f.mu.Unlock()
+	if gone {
+		f.up(t)
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	endpoint := r.URL.Path
+	f.mu.Lock()
+	f.counts[endpoint]++
+	f.last[endpoint] = call{r.Header.Clone(), string(body)}
+	spoil := f.faults[endpoint]
+	f.mu.Unlock()
+	ask := func() asAnswer { return f.ask(r, body) }
+	if spoil != nil {
+		spoil(w, r, ask)
+		return
+	}
+	ask().write(w)
+}
+
+func (f *front) ask(r *http.Request, body []byte) asAnswer {
+	target := f.targets[r.URL.Path]
+	if target == nil {
+		return asAnswer{status: http.StatusNotFound}
+	}
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return asAnswer{status: http.StatusBadGateway}
+	}
+	request.Header = r.Header.Clone()
+	response, err := f.client.RoundTrip(request)
+	if err != nil {
+		return asAnswer{status: http.StatusBadGateway}
+	}
+	defer response.Body.Close() //nolint:errcheck // only read from
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return asAnswer{status: http.StatusBadGateway}
+	}
+	return asAnswer{response.StatusCode, response.Header, answer}
+}
+
+// spoil sets the fault of an endpoint until the end of the test.
+func (f *front) spoil(t *testing.T, endpoint string, spoil fault) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults[endpoint] = spoil
+	t.Cleanup(func() { f.mend(endpoint) })
+}
+
+func (f *front) mend(endpoint string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.faults, endpoint)
+}
+
+func (f *front) count(endpoint string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.counts[endpoint]
+}
+
+func (f *front) lastCall(endpoint string) call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last[endpoint]
+}
