@@ -59,14 +59,34 @@ func (k *kit) send(t *testing.T, method, path, bearer, contentType, body string)
 		return answer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(b)}
+	a := answer{status: resp.StatusCode, header: resp.Header}
+	err = a.read(resp.Body)
+	return a, err
+}
+
+// read takes what it can of a body; an error is that of the transport.
+func (a *answer) read(body io.Reader) error {
+	b, err := io.ReadAll(body)
+	a.raw = string(b)
 	var v any
 	if json.Unmarshal(b, &v) == nil {
 		a.body, _ = v.(map[string]any)
 		a.list, _ = v.([]any)
 	}
-	return a, err
+	return err
+}
+
+// register registers a client with no credentials, on any path.
+func (k *kit) register(t *testing.T, path, body string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, k.Issuer()+path, strings.NewReader(body))
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	a := answer{status: resp.StatusCode, header: resp.Header}
+	require.NoError(t, a.read(resp.Body))
+	return a
 }
 
 // post sends a form, as the resource server or with a bearer token.

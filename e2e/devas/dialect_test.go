@@ -1,0 +1,206 @@
+package devas_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/e2e/devas"
+)
+
+// keycloakKit is a kit in Keycloak's dialect, whose paths are other ones.
+func keycloakKit(t *testing.T) *kit {
+	t.Helper()
+	k := &kit{Server: start(t, devas.Options{
+		Dialect: devas.Keycloak(), RPTFormat: devas.FormatJWT, AccessTokenFormat: devas.FormatJWT,
+		Clients: []devas.Client{
+			{ID: "rs", Secret: "rs-secret"},
+			{ID: "plain", Secret: "plain-secret", Metadata: devas.Metadata{
+				GrantTypes: []string{"client_credentials"}, TokenEndpointAuthMethod: devas.AuthPost,
+			}},
+		},
+	})}
+	a := k.post(t, keycloakToken, "", url.Values{"grant_type": {"client_credentials"}})
+	require.Equal(t, 200, a.status, a.raw)
+	k.pat, _ = a.body["access_token"].(string)
+	return k
+}
+
+const (
+	keycloakToken      = "/protocol/openid-connect/token"
+	keycloakIntrospect = keycloakToken + "/introspect"
+	keycloakResources  = "/authz/protection/resource_set"
+	keycloakPermission = "/authz/protection/permission"
+)
+
+// TestKeycloakShape holds what was measured on Keycloak 26 against the dialect.
+func TestKeycloakShape(t *testing.T) {
+	t.Parallel()
+	k := keycloakKit(t)
+	post := func(t *testing.T, body string) answer {
+		t.Helper()
+		a, err := k.send(t, http.MethodPost, keycloakResources, k.pat, "application/json", body)
+		require.NoError(t, err)
+		return a
+	}
+	created := post(t, `{"name":"album","resource_scopes":["view","edit"],"uris":["/albums"],"attributes":{"a":["b"]}}`)
+	id, _ := created.body["_id"].(string)
+	_, err := k.Permit(devas.Policy{Resource: id, Scopes: []string{"view"}, Subjects: []string{"alice"}})
+	require.NoError(t, err)
+	party := func(t *testing.T) string {
+		t.Helper()
+		a, err := k.send(t, http.MethodPost, keycloakToken, "none", "application/x-www-form-urlencoded",
+			"grant_type=password&client_id=app&username=alice&password=alice&scope=openid")
+		require.NoError(t, err)
+		token, _ := a.body["access_token"].(string)
+		return token
+	}
+	ticket := func(t *testing.T, scope string) string {
+		t.Helper()
+		a := k.json(t, http.MethodPost, keycloakPermission, []map[string]any{{"resource_id": id, "resource_scopes": []string{scope}}})
+		require.Equal(t, 201, a.status, a.raw)
+		text, _ := a.body["ticket"].(string)
+		return text
+	}
+	umaGrant := func(t *testing.T, ticket string, more ...string) answer {
+		t.Helper()
+		f := url.Values{"grant_type": {devas.GrantUMA}, "ticket": {ticket}}
+		for i := 0; i < len(more); i += 2 {
+			f.Set(more[i], more[i+1])
+		}
+		return k.post(t, keycloakToken, party(t), f)
+	}
+
+	t.Run("the issuer has the realm's path", func(t *testing.T) {
+		require.True(t, strings.HasSuffix(k.Issuer(), "/realms/demo"))
+		a, err := k.send(t, http.MethodGet, "/.well-known/uma2-configuration", "", "", "")
+		require.NoError(t, err)
+		require.Equal(t, k.Issuer(), a.body["issuer"])
+		require.Equal(t, k.Issuer()+keycloakResources, a.body["resource_registration_endpoint"])
+		require.NotContains(t, a.body, "claims_interaction_endpoint")
+		require.NotContains(t, a.body, "uma_profiles_supported")
+	})
+	t.Run("the scope uma_protection is refused", func(t *testing.T) {
+		a := k.post(t, keycloakToken, "", url.Values{"grant_type": {"client_credentials"}, "scope": {"uma_protection"}})
+		require.Equal(t, 400, a.status)
+		require.Equal(t, "invalid_scope", a.body["error"])
+	})
+	t.Run("a bad PAT is 403", func(t *testing.T) {
+		for _, path := range []string{keycloakResources, keycloakResources + "/" + id} {
+			a, err := k.send(t, http.MethodGet, path, "garbage", "", "")
+			require.NoError(t, err)
+			require.Equal(t, 403, a.status)
+			require.Equal(t, "invalid_bearer_token", a.body["error"])
+		}
+	})
+	t.Run("the client_credentials token of a client without the UMA grant is no PAT", func(t *testing.T) {
+		a, err := k.send(t, http.MethodPost, keycloakToken, "none", "application/x-www-form-urlencoded",
+			"grant_type=client_credentials&client_id=plain&client_secret=plain-secret")
+		require.NoError(t, err)
+		require.Equal(t, 200, a.status, a.raw)
+		token, _ := a.body["access_token"].(string)
+		a, err = k.send(t, http.MethodGet, keycloakResources, token, "", "")
+		require.NoError(t, err)
+		require.Equal(t, 403, a.status)
+	})
+	t.Run("resources", func(t *testing.T) {
+		require.Equal(t, 201, created.status, created.raw)
+		require.Empty(t, created.header.Get("Location"))
+		require.Equal(t, 409, post(t, `{"name":"album","resource_scopes":[]}`).status)
+		require.Equal(t, 400, post(t, `{"name":"x","description":"y"}`).status)
+		require.Equal(t, 400, post(t, `{"name":"x","unknown":"y"}`).status)
+		a := k.json(t, http.MethodGet, keycloakResources+"/"+id, nil)
+		scopes, _ := a.body["resource_scopes"].([]any)
+		require.Len(t, scopes, 2)
+		first, ok := scopes[0].(map[string]any)
+		require.True(t, ok, "a scope is an object")
+		require.Contains(t, first, "id")
+		require.Contains(t, []any{"view", "edit"}, first["name"])
+		require.Equal(t, []any{"/albums"}, a.body["uris"])
+		// A full replace, attributes apart.
+		a = k.json(t, http.MethodPut, keycloakResources+"/"+id, map[string]any{
+			"name": "album", "resource_scopes": []any{map[string]string{"name": "view"}, map[string]string{"name": "edit"}},
+		})
+		require.Equal(t, 204, a.status)
+		a = k.json(t, http.MethodGet, keycloakResources+"/"+id, nil)
+		require.Empty(t, a.body["uris"])
+		require.Equal(t, map[string]any{"a": []any{"b"}}, a.body["attributes"])
+	})
+	t.Run("permission requests are arrays", func(t *testing.T) {
+		a := k.json(t, http.MethodPost, keycloakPermission, map[string]any{"resource_id": id, "resource_scopes": []string{"view"}})
+		require.Equal(t, 400, a.status)
+		a = k.json(t, http.MethodPost, keycloakPermission, []any{})
+		require.Equal(t, "invalid_permission_request", a.body["error"])
+	})
+	t.Run("a refusal is access_denied", func(t *testing.T) {
+		a := umaGrant(t, ticket(t, "edit"))
+		require.Equal(t, 403, a.status)
+		require.Equal(t, "access_denied", a.body["error"])
+		require.Equal(t, "request_submitted", a.body["error_description"])
+		a = umaGrant(t, ticket(t, "edit"), "submit_request", "false")
+		require.Equal(t, "not_authorized", a.body["error_description"])
+		require.Equal(t, "invalid_ticket", umaGrant(t, "garbage").body["error"])
+	})
+	t.Run("introspection", func(t *testing.T) {
+		used := ticket(t, "view")
+		a := umaGrant(t, used)
+		require.Equal(t, 200, a.status, a.raw)
+		require.Equal(t, 200, umaGrant(t, used).status, "a ticket is reusable")
+		rpt, _ := a.body["access_token"].(string)
+		require.Equal(t, 401, k.post(t, keycloakIntrospect, k.pat, url.Values{"token": {rpt}}).status, "a PAT does not do")
+
+		hinted := k.post(t, keycloakIntrospect, "", url.Values{"token": {rpt}, "token_type_hint": {"requesting_party_token"}})
+		require.Equal(t, true, hinted.body["active"])
+		require.Equal(t, []any{map[string]any{
+			"rsid": id, "rsname": "album", "scopes": []any{"view"}, "resource_id": id, "resource_scopes": []any{"view"},
+		}}, hinted.body["permissions"])
+		plain := k.post(t, keycloakIntrospect, "", url.Values{"token": {rpt}})
+		require.NotContains(t, plain.body, "permissions")
+		for _, member := range []string{"sub", "iss", "client_id"} {
+			require.NotContains(t, hinted.body, member)
+			require.Contains(t, plain.body, member)
+		}
+		require.True(t, k.DeleteResource(id))
+		hinted = k.post(t, keycloakIntrospect, "", url.Values{"token": {rpt}, "token_type_hint": {"requesting_party_token"}})
+		require.NotEmpty(t, hinted.body["permissions"], "an RPT is a snapshot")
+	})
+	t.Run("the list has pages and filters", func(t *testing.T) {
+		var ids []any
+		for i := range 130 {
+			a := post(t, `{"name":"R-`+strconv.Itoa(i)+`","type":"t","resource_scopes":["view"]}`)
+			require.Equal(t, 201, a.status)
+			ids = append(ids, a.body["_id"])
+		}
+		list := func(query string) []any {
+			t.Helper()
+			a := k.json(t, http.MethodGet, keycloakResources+query, nil)
+			require.Equal(t, 200, a.status)
+			return a.list
+		}
+		require.Len(t, list(""), 100)
+		require.Equal(t, ids, slices.Concat(list("?first=0&max=100"), list("?first=100&max=100")))
+		require.Empty(t, list("?first=1000"))
+		require.Equal(t, []any{ids[7]}, list("?name=r-7&exactName=true"))
+		require.Len(t, list("?name=r-7"), 11)
+		require.Len(t, list("?type=t&scope=view&max=500"), 130)
+		require.Empty(t, list("?type=u"))
+		first, ok := list("?deep=true&max=1")[0].(map[string]any)
+		require.True(t, ok)
+		require.Equal(t, ids[0], first["_id"])
+	})
+	t.Run("registration", func(t *testing.T) {
+		register := func(body string) answer {
+			t.Helper()
+			return k.register(t, "/clients-registrations/openid-connect", body)
+		}
+		require.Equal(t, 201, register(`{"grant_types":["`+devas.GrantUMA+`"]}`).status)
+		require.Equal(t, 400, register(`{"grant_types":["`+devas.GrantUMA+`"],"software_statement":"x"}`).status)
+		require.Equal(t, 400, register(`{"grant_types":["`+devas.GrantUMA+`"],"unknown":"x"}`).status)
+		require.Equal(t, 400, register(`{"grant_types":["`+devas.GrantUMA+`"],"client_id":"x"}`).status)
+	})
+}
