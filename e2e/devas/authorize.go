@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,14 +35,14 @@ func (s *Server) serveAuthorization(w http.ResponseWriter, r *http.Request) erro
 	}
 	client, ok := s.state.client(r.Form.Get("client_id"))
 	if !ok {
-		return s.showError(w, http.StatusBadRequest, "The application is not known here.")
+		return showError(w, http.StatusBadRequest, "The application is not known here.")
 	}
 	redirectURI := r.Form.Get("redirect_uri")
 	if redirectURI == "" && len(client.RedirectURIs) == 1 {
 		redirectURI = client.RedirectURIs[0]
 	}
 	if !slices.ContainsFunc(client.RedirectURIs, func(u string) bool { return sameRedirect(u, redirectURI) }) {
-		return s.showError(w, http.StatusBadRequest, "The application has not registered the address that it wants you sent back to.")
+		return showError(w, http.StatusBadRequest, "The application has not registered the address that it wants you sent back to.")
 	}
 	req, refusal := s.readAuthorizationRequest(r, client, redirectURI)
 	if refusal != nil {
@@ -138,7 +139,7 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, req *authoriza
 	}
 	values.Set("iss", s.Issuer())
 	if req.responseMode == "form_post" {
-		return s.showForm(w, req.redirectURI, values)
+		return showForm(w, req.redirectURI, values)
 	}
 	target, err := url.Parse(req.redirectURI)
 	if err != nil {
@@ -150,9 +151,7 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, req *authoriza
 		return nil
 	}
 	q := target.Query()
-	for k, v := range values {
-		q[k] = v
-	}
+	maps.Copy(q, values)
 	target.RawQuery = q.Encode()
 	redirect(w, r, target.String())
 	return nil
@@ -161,7 +160,7 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, req *authoriza
 // redirect uses 303, so that a POST of a password is never repeated elsewhere.
 func redirect(w http.ResponseWriter, r *http.Request, target string) {
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, target, http.StatusSeeOther)
+	http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // A registered address, checked by the caller.
 }
 
 // grantCode exchanges an authorization code (RFC 6749 section 4.1.3, RFC 7636
@@ -206,14 +205,14 @@ func challengeMet(challenge, verifier string) bool {
 	return Secret(challenge).matches(base64.RawURLEncoding.EncodeToString(sum[:]))
 }
 
-func (s *Server) showForm(w http.ResponseWriter, action string, values url.Values) error {
+func showForm(w http.ResponseWriter, action string, values url.Values) error {
 	fields := map[string]string{}
 	for k := range values {
 		fields[k] = values.Get(k)
 	}
 	// The page must run its own submit and go to the client: a policy of its own.
 	nonce := randomID()
-	return s.show(w, http.StatusOK, page{
+	return show(w, http.StatusOK, page{
 		Title: "Sending you back", PostTo: template.URL(action), Fields: fields, ScriptNonce: nonce, //nolint:gosec // A registered redirect_uri.
 	})
 }

@@ -1,6 +1,7 @@
 package devas
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,19 +21,19 @@ func (s *Server) serveClaims(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	client, ok := s.state.client(q.Get("client_id"))
 	if !ok {
-		return s.showError(w, http.StatusBadRequest, "The application is not known here.")
+		return showError(w, http.StatusBadRequest, "The application is not known here.")
 	}
 	redirectURI := q.Get("claims_redirect_uri")
 	if redirectURI == "" && len(client.ClaimsRedirectURIs) == 1 {
 		redirectURI = client.ClaimsRedirectURIs[0]
 	}
 	if !slices.ContainsFunc(client.ClaimsRedirectURIs, func(u string) bool { return sameRedirect(u, redirectURI) }) {
-		return s.showError(w, http.StatusBadRequest, "The application has not registered the address that it wants you sent back to.")
+		return showError(w, http.StatusBadRequest, "The application has not registered the address that it wants you sent back to.")
 	}
 	req := &claimsRequest{redirectURI: redirectURI, state: q.Get("state")}
 	t, err := s.useTicket(q.Get("ticket"), client)
 	if err != nil {
-		return s.sendBackClaims(w, r, req, url.Values{"error": {"invalid_request"}, "error_description": {err.Error()}})
+		return sendBackClaims(w, r, req, url.Values{"error": {"invalid_request"}, "error_description": {err.Error()}})
 	}
 	req.ticket = t
 	d := s.newDialog(w, r, client)
@@ -42,18 +43,16 @@ func (s *Server) serveClaims(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) finishClaims(w http.ResponseWriter, r *http.Request, d *dialog, login *session) error {
 	next := s.nextTicket(d.claims.ticket, d.clientID, login.user, "")
-	return s.sendBackClaims(w, r, d.claims, url.Values{"ticket": {next}})
+	return sendBackClaims(w, r, d.claims, url.Values{"ticket": {next}})
 }
 
-func (s *Server) sendBackClaims(w http.ResponseWriter, r *http.Request, req *claimsRequest, values url.Values) error {
+func sendBackClaims(w http.ResponseWriter, r *http.Request, req *claimsRequest, values url.Values) error {
 	target, err := url.Parse(req.redirectURI)
 	if err != nil {
 		return invalidRequest("claims_redirect_uri: " + err.Error())
 	}
 	q := target.Query()
-	for k, v := range values {
-		q[k] = v
-	}
+	maps.Copy(q, values)
 	if req.state != "" {
 		q.Set("state", req.state)
 	}

@@ -19,6 +19,10 @@ type Dialect struct {
 	// IntrospectionHint shows permissions only where token_type_hint is
 	// requesting_party_token, and then leaves out sub, iss, client_id and scope.
 	IntrospectionHint bool
+	// IntrospectionAudience calls every token inactive whose aud lacks the client
+	// that introspects, and gives tokens that are asked for nothing in particular
+	// the aud "account".
+	IntrospectionAudience bool
 	// PermissionNames writes permissions as rsid, rsname and scopes (beside
 	// resource_id and resource_scopes in introspection), with no validity of their
 	// own, and under "authorization" in a JWT.
@@ -83,6 +87,7 @@ func Keycloak() Dialect {
 		ForbiddenPAT:            true,
 		IntrospectionClientAuth: true,
 		IntrospectionHint:       true,
+		IntrospectionAudience:   true, // Since 26.7; 26.0 does not look.
 		PermissionNames:         true,
 		PermissionArray:         true,
 		ReusableTickets:         true,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -189,8 +190,7 @@ func (f Fault) replace(w http.ResponseWriter, r *http.Request) bool {
 		}
 		return standard
 	}
-	//exhaustive:ignore the other kinds spoil the endpoint's own answer
-	switch f.Kind {
+	switch f.Kind { //nolint:exhaustive // The other kinds spoil the endpoint's own answer.
 	case FaultDown:
 		reset(w)
 	case FaultHang:
@@ -232,9 +232,7 @@ func (f Fault) spoil(_ *http.Request, serve func(http.ResponseWriter)) func(http
 	return func(w http.ResponseWriter) {
 		b := &bufferedWriter{header: http.Header{}, status: http.StatusOK}
 		serve(b)
-		for k, v := range b.header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), b.header)
 		if f.Kind == FaultTruncated {
 			w.Header().Set("Content-Length", strconv.Itoa(b.body.Len()))
 			w.WriteHeader(b.status)
@@ -256,8 +254,7 @@ func (f Fault) change(body []byte) []byte {
 		return body
 	}
 	object, isObject := v.(map[string]any)
-	//exhaustive:ignore the other kinds answer in the endpoint's place
-	switch f.Kind {
+	switch f.Kind { //nolint:exhaustive // The other kinds answer in the endpoint's place, or are lies.
 	case FaultWrongTypes:
 		if isObject {
 			for k := range object {
@@ -295,10 +292,9 @@ func (f Fault) lie(m map[string]any) {
 			}
 		}
 	}
-	//exhaustive:ignore change has done the others
-	switch f.Kind {
+	switch f.Kind { //nolint:exhaustive // change has done the others.
 	case FaultActiveString:
-		if m["active"] == true {
+		if active, ok := m["active"].(bool); ok && active {
 			m["active"] = "true"
 		}
 	case FaultOtherResource:

@@ -10,9 +10,9 @@ import (
 // The claim token formats that are understood: an ID token of this server (UMA
 // Grant section 3.3.1), and an access token of the requesting party.
 const (
-	FormatIDToken     = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken"
-	FormatIDTokenURN  = "urn:ietf:params:oauth:token-type:id_token"
-	FormatAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // The name of a format.
+	FormatIDToken     = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken" //nolint:gosec // The name of a format.
+	FormatIDTokenURN  = "urn:ietf:params:oauth:token-type:id_token"                    //nolint:gosec // The name of a format.
+	FormatAccessToken = "urn:ietf:params:oauth:token-type:access_token"                //nolint:gosec // The name of a format.
 )
 
 // grantUMAByBearer is the UMA grant with the requesting party's own access token
@@ -43,10 +43,7 @@ func (s *Server) grantUMA(r *http.Request, client *Client, who party) (tokenAnsw
 	if err != nil {
 		return tokenAnswer{}, err
 	}
-	upgrade, err := s.rptToUpgrade(form.Get("rpt"), client, t)
-	if err != nil {
-		return tokenAnswer{}, err
-	}
+	upgrade := s.rptToUpgrade(form.Get("rpt"), client, t)
 	asked, err := s.requestedPermissions(t, form.Get("scope"))
 	if err != nil {
 		return tokenAnswer{}, err
@@ -136,16 +133,18 @@ func (s *Server) identify(form url.Values, who *party) (bool, error) {
 	return false, nil
 }
 
-func (s *Server) rptToUpgrade(value string, client *Client, t *ticket) (*token, error) {
+// rptToUpgrade returns the RPT that a client wants more in; nil where it has none
+// that fits.
+func (s *Server) rptToUpgrade(value string, client *Client, t *ticket) *token {
 	if value == "" {
-		return nil, nil
+		return nil
 	}
 	old, ok := s.state.activeToken(value, s.now())
 	if !ok || !old.rpt || old.clientID != client.ID || old.resourceServer != t.resourceServer {
 		// UMA Grant section 3.3.5.1: the server may go on without it.
-		return nil, nil
+		return nil
 	}
-	return old, nil
+	return old
 }
 
 // requestedPermissions joins the ticket's permissions with the scopes that the

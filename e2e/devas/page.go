@@ -23,11 +23,11 @@ type page struct {
 	ScriptNonce string
 }
 
-func (s *Server) showError(w http.ResponseWriter, status int, message string) error {
-	return s.show(w, status, page{Title: "This did not work", Message: message})
+func showError(w http.ResponseWriter, status int, message string) error {
+	return show(w, status, page{Title: "This did not work", Message: message})
 }
 
-func (s *Server) show(w http.ResponseWriter, status int, p page) error {
+func show(w http.ResponseWriter, status int, p page) error {
 	t, err := template.New("page").Parse(pageSource)
 	if err != nil {
 		return fmt.Errorf("parse page.html: %w", err)

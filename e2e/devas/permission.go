@@ -140,7 +140,8 @@ func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) erro
 		return invalidRequest("token is missing")
 	}
 	t, ok := s.state.activeToken(value, s.now())
-	if !ok || (t.rpt && t.resourceServer != caller) {
+	foreign := ok && s.options.Dialect.IntrospectionAudience && !slices.Contains(t.audience, caller)
+	if !ok || foreign || (t.rpt && t.resourceServer != caller) {
 		writeJSON(w, http.StatusOK, map[string]any{"active": false})
 		return nil
 	}

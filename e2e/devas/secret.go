@@ -19,19 +19,19 @@ const redacted = "[redacted]"
 func (s Secret) Reveal() string { return string(s) }
 
 // Format implements fmt.Formatter, so that no verb tells the value.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String implements fmt.Stringer and never tells the value.
-func (s Secret) String() string { return redacted }
+func (Secret) String() string { return redacted }
 
 // GoString implements fmt.GoStringer and never tells the value.
-func (s Secret) GoString() string { return redacted }
+func (Secret) GoString() string { return redacted }
 
 // MarshalJSON never tells the value.
-func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 
 // LogValue implements slog.LogValuer and never tells the value.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // matches compares in constant time; an empty secret matches nothing.
 func (s Secret) matches(given string) bool {

@@ -183,11 +183,9 @@ func (s *Server) guard(e Endpoint, serve endpointFunc, methods []string) http.Ha
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := s.recorder.begin(e, r, s.now())
 		out := &statusWriter{ResponseWriter: w}
-		defer func() {
-			s.recorder.end(call, out.status)
-			s.options.Logger.LogAttrs(r.Context(), slog.LevelDebug, "devas request",
-				slog.String("endpoint", string(e)), slog.String("method", r.Method), slog.Int("status", out.status))
-		}()
+		s.options.Logger.LogAttrs(r.Context(), slog.LevelDebug, "devas request",
+			slog.String("endpoint", string(e)), slog.String("method", r.Method))
+		defer func() { s.recorder.end(call, out.status) }()
 		s.faults.around(e, out, r, func(w http.ResponseWriter) {
 			if err := allowed(r, methods); err != nil {
 				err.write(w)

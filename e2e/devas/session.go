@@ -61,7 +61,7 @@ func cookie(r *http.Request, name string) string {
 }
 
 func (s *Server) setCookie(w http.ResponseWriter, name, value string) {
-	c := &http.Cookie{
+	c := &http.Cookie{ //nolint:gosec // Secure where the issuer is https; on loopback it is http.
 		Name: name, Value: value, Path: s.prefix + "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: strings.HasPrefix(s.Issuer(), "https:"),
 	}
@@ -160,7 +160,7 @@ func (s *Server) showDialog(w http.ResponseWriter, d *dialog, p page) error {
 	if p.Problem != "" {
 		status = http.StatusUnauthorized
 	}
-	return s.show(w, status, p)
+	return show(w, status, p)
 }
 
 // continued returns the dialog a form belongs to, if it comes from the browser
@@ -182,7 +182,7 @@ func (s *Server) continued(r *http.Request) (*dialog, bool) {
 func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) error {
 	d, ok := s.continued(r)
 	if !ok {
-		return s.showError(w, http.StatusForbidden, "This form is not from a sign-in that you began here, or it has expired. Go back to the application and start again.")
+		return showError(w, http.StatusForbidden, "This form is not from a sign-in that you began here, or it has expired. Go back to the application and start again.")
 	}
 	user, ok := s.state.user(r.PostForm.Get("username"))
 	if !ok || !user.Password.matches(r.PostForm.Get("password")) {
@@ -212,14 +212,14 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	d, ok := s.continued(r)
 	login, loggedIn := s.sessionOf(r)
 	if !ok || !loggedIn {
-		return s.showError(w, http.StatusForbidden, "This form is not from a sign-in that you began here, or it has expired. Go back to the application and start again.")
+		return showError(w, http.StatusForbidden, "This form is not from a sign-in that you began here, or it has expired. Go back to the application and start again.")
 	}
 	if r.PostForm.Get("decision") != "allow" {
 		s.state.mu.Lock()
 		delete(s.state.dialogs, d.id)
 		s.state.mu.Unlock()
 		if d.claims != nil {
-			return s.sendBackClaims(w, r, d.claims, url.Values{"error": {"access_denied"}})
+			return sendBackClaims(w, r, d.claims, url.Values{"error": {"access_denied"}})
 		}
 		return s.sendBack(w, r, d.authorization, url.Values{"error": {"access_denied"}})
 	}
@@ -243,7 +243,7 @@ func (s *Server) serveEndSession(w http.ResponseWriter, r *http.Request) error {
 	if hint := r.Form.Get("id_token_hint"); hint != "" {
 		_, claims, err := s.userOfIDToken(hint, true)
 		if err != nil || (clientID != "" && clientID != claims.Audience) {
-			return s.showError(w, http.StatusBadRequest, "The application's id_token_hint is not a token of this server for that client.")
+			return showError(w, http.StatusBadRequest, "The application's id_token_hint is not a token of this server for that client.")
 		}
 		clientID = claims.Audience
 		ended[claims.Session] = true
@@ -261,9 +261,9 @@ func (s *Server) serveEndSession(w http.ResponseWriter, r *http.Request) error {
 	client, ok := s.state.client(clientID)
 	if target == "" || !ok || !slices.Contains(client.PostLogoutRedirectURIs, target) {
 		if target != "" {
-			return s.showError(w, http.StatusBadRequest, "You are signed out. The application has not registered the address that it wants you sent back to.")
+			return showError(w, http.StatusBadRequest, "You are signed out. The application has not registered the address that it wants you sent back to.")
 		}
-		return s.show(w, http.StatusOK, page{Title: "Signed out", Message: "You are signed out."})
+		return show(w, http.StatusOK, page{Title: "Signed out", Message: "You are signed out."})
 	}
 	u, err := url.Parse(target)
 	if err != nil {

@@ -1,6 +1,7 @@
 package devas_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -56,9 +57,7 @@ func hidden(t *testing.T, a answer) url.Values {
 
 func with(f url.Values, pairs ...string) url.Values {
 	out := url.Values{}
-	for k, v := range f {
-		out[k] = v
-	}
+	maps.Copy(out, f)
 	for i := 0; i < len(pairs); i += 2 {
 		out.Set(pairs[i], pairs[i+1])
 	}

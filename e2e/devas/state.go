@@ -105,7 +105,6 @@ type code struct {
 	scopes      []string
 	nonce       string
 	challenge   string
-	method      string
 	session     string
 	acr         string
 	authTime    time.Time

@@ -28,7 +28,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	grant := r.PostForm.Get("grant_type")
 	if grant == GrantUMA && bearer(r) != "" {
-		return s.reply(w)(s.grantUMAByBearer(r))
+		return reply(w)(s.grantUMAByBearer(r))
 	}
 	client, err := s.authenticateClient(r)
 	if err != nil {
@@ -42,20 +42,20 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch grant {
 	case GrantClientCredentials:
-		return s.reply(w)(s.grantClientCredentials(r, client))
+		return reply(w)(s.grantClientCredentials(r, client))
 	case GrantPassword:
-		return s.reply(w)(s.grantPassword(r, client))
+		return reply(w)(s.grantPassword(r, client))
 	case GrantAuthorizationCode:
-		return s.reply(w)(s.grantCode(r, client))
+		return reply(w)(s.grantCode(r, client))
 	case GrantRefreshToken:
-		return s.reply(w)(s.grantRefresh(r, client))
+		return reply(w)(s.grantRefresh(r, client))
 	default:
-		return s.reply(w)(s.grantUMA(r, client, party{clientID: client.ID}))
+		return reply(w)(s.grantUMA(r, client, party{clientID: client.ID}))
 	}
 }
 
 // reply writes the answer of a grant, if it is one.
-func (s *Server) reply(w http.ResponseWriter) func(tokenAnswer, error) error {
+func reply(w http.ResponseWriter) func(tokenAnswer, error) error {
 	return func(a tokenAnswer, err error) error {
 		if err == nil {
 			w.Header().Set("Pragma", "no-cache")
@@ -139,7 +139,11 @@ func (s *Server) issue(o issueOrder) (tokenAnswer, error) {
 	if o.family == "" {
 		o.family = randomID()
 	}
-	if len(o.audience) == 0 {
+	switch {
+	case len(o.audience) > 0:
+	case s.options.Dialect.IntrospectionAudience:
+		o.audience = []string{"account"}
+	default:
 		o.audience = []string{o.client.ID}
 	}
 	t := &token{

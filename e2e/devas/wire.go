@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -61,16 +62,12 @@ func methodNotAllowed(allow ...string) *protocolError {
 }
 
 func (e *protocolError) write(w http.ResponseWriter) {
-	for k, v := range e.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), e.header)
 	body := map[string]any{"error": e.code}
 	if e.description != "" {
 		body["error_description"] = e.description
 	}
-	for k, v := range e.extra {
-		body[k] = v
-	}
+	maps.Copy(body, e.extra)
 	writeJSON(w, e.status, body)
 }
 

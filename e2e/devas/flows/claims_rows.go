@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"testing"
@@ -8,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const idTokenFormat = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken"
+const idTokenFormat = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken" //nolint:gosec // The name of a format.
 
 // claimsRows are the flows of a client that authenticates as itself, and of a
 // requesting party that the server has to get to know.
@@ -63,7 +64,7 @@ func claimsRows() []row {
 			require.Equal(t, http.StatusOK, first.status, first.raw)
 			require.NotContains(t, first.body, "upgraded")
 			other := w.resource(t, s.rs, "other", "view")
-			w.permit(t, s.rs, other, "other", "alice", "view")
+			w.permit(t, s.rs, other, "other", "view")
 			f := s.push(t, "alice")
 			f.Set("rpt", first.text("access_token"))
 			r := s.grant(t, w.ticket(t, s.rs, asked{other, []string{"view"}}), f)
@@ -103,7 +104,7 @@ func (w *world) newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{w: w, rs: w.resourceServer(t)}
 	s.id = w.resource(t, s.rs, "album", "view", "edit")
-	w.permit(t, s.rs, s.id, "album", "alice", "view", "edit")
+	w.permit(t, s.rs, s.id, "album", "view", "edit")
 	s.client = w.newClient(t, w.partyMetadata())
 	return s
 }
@@ -123,9 +124,7 @@ func (s *scene) push(t *testing.T, user string) url.Values {
 func (s *scene) grant(t *testing.T, ticket string, more url.Values) reply {
 	t.Helper()
 	f := url.Values{"grant_type": {umaGrant}, "ticket": {ticket}}
-	for k, v := range more {
-		f[k] = v
-	}
+	maps.Copy(f, more)
 	return s.w.token(t, f, s.client.auth())
 }
 

@@ -15,6 +15,9 @@ const (
 	PATScope Capability = "pat_scope"
 	// PATIntrospection: a PAT as Bearer is enough at the introspection endpoint.
 	PATIntrospection Capability = "pat_introspection"
+	// PlainIntrospection: a resource server may introspect an access token that is
+	// not meant for it in particular.
+	PlainIntrospection Capability = "plain_introspection"
 	// SinglePermission: a permission request may be one object.
 	SinglePermission Capability = "single_permission"
 	// ResourceLocation: a registered resource is told by Location, too.

@@ -63,6 +63,9 @@ func tokenRows() []row {
 			t.Helper()
 			rs := w.resourceServer(t)
 			login := w.login(t, "bob")
+			if w.can(PlainIntrospection) {
+				require.Equal(t, true, w.introspect(t, rs, login.text("access_token")).body["active"])
+			}
 			r := w.form(t, w.endpointOr("revocation_endpoint", "token_endpoint", "/revoke"),
 				url.Values{"token": {login.text("refresh_token")}, "client_id": {w.PartyClient}}, nobody)
 			require.Equal(t, http.StatusOK, r.status, r.raw)
@@ -85,7 +88,7 @@ func tokenRows() []row {
 				require.NotContains(t, r.body, "active", name)
 			}
 		}},
-		{name: "introspection of a plain access token", run: func(t *testing.T, w *world) {
+		{name: "introspection of a plain access token", needs: []Capability{PlainIntrospection}, run: func(t *testing.T, w *world) {
 			t.Helper()
 			rs := w.resourceServer(t)
 			r := w.form(t, w.endpoint(t, "introspection_endpoint"), url.Values{"token": {rs.pat}}, rs.auth())

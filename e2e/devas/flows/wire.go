@@ -198,9 +198,10 @@ func (w *world) resource(t *testing.T, rs *registered, name string, scopes ...st
 	return id
 }
 
-func (w *world) permit(t *testing.T, rs *registered, id, name, user string, scopes ...string) Policy {
+// permit lets alice.
+func (w *world) permit(t *testing.T, rs *registered, id, name string, scopes ...string) Policy {
 	t.Helper()
-	p := Policy{ResourceServer: rs.id, ResourceID: id, ResourceName: name, Scopes: scopes, User: user}
+	p := Policy{ResourceServer: rs.id, ResourceID: id, ResourceName: name, Scopes: scopes, User: "alice"}
 	w.Permit(t, p)
 	return p
 }
@@ -241,10 +242,10 @@ func (w *world) grant(t *testing.T, user, ticket string) reply {
 	return w.token(t, url.Values{"grant_type": {umaGrant}, "ticket": {ticket}}, bearer(w.login(t, user).text("access_token")))
 }
 
-// rpt gets one, or fails.
-func (w *world) rpt(t *testing.T, user, ticket string) string {
+// rpt gets one for alice, or fails.
+func (w *world) rpt(t *testing.T, ticket string) string {
 	t.Helper()
-	r := w.grant(t, user, ticket)
+	r := w.grant(t, "alice", ticket)
 	require.Equal(t, http.StatusOK, r.status, r.raw)
 	require.True(t, strings.EqualFold("Bearer", r.text("token_type")), r.raw)
 	return r.text("access_token")
