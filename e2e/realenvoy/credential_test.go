@@ -64,7 +64,7 @@ resources:
 	generic := func(secret string) string {
 		return fmt.Sprintf(`{name: envoy.http.injected_credentials.generic, typed_config: {"@type": type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic, credential: %s, header: authorization}}`, secret)
 	}
-	oauth2 := func(name, auth, scopes string) string {
+	oauth2 := func(auth, scopes string) string {
 		return fmt.Sprintf(`
                   name: envoy.http.injected_credentials.oauth2
                   typed_config:
@@ -74,8 +74,8 @@ resources:
                     client_credentials: {client_id: rs, auth_type: %s, client_secret: {name: oauth-secret}}`, scopes, auth)
 	}
 	cds := filepath.Join(t.TempDir(), "cds.yaml")
-	clusters := cluster("oauth-basic", address, injector(oauth2("oauth-secret", "BASIC_AUTH", "[]"))) +
-		cluster("oauth-post", address, injector(oauth2("oauth-secret", "URL_ENCODED_BODY", "[uma_protection]")))
+	clusters := cluster("oauth-basic", address, injector(oauth2("BASIC_AUTH", "[]"))) +
+		cluster("oauth-post", address, injector(oauth2("URL_ENCODED_BODY", "[uma_protection]")))
 	clusters = strings.ReplaceAll(clusters, "  - name: oauth", "  - \"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster\n    name: oauth")
 	require.NoError(t, os.WriteFile(cds, []byte("resources:\n"+clusters), 0o600))
 	process, base := setup{
@@ -93,7 +93,7 @@ resources:
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector
               overwrite: true
-              credential: ` + oauth2("oauth-secret", "BASIC_AUTH", "[]") + `
+              credential: ` + oauth2("BASIC_AUTH", "[]") + `
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 `,

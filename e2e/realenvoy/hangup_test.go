@@ -2,6 +2,7 @@ package realenvoy_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -40,8 +41,24 @@ func TestSharedCallSurvivesHangUp(t *testing.T) {
 	require.Equal(t, "/introspect", <-arrived)
 	follower := make(chan string, 1)
 	go func() {
-		_, body := ask(t.Context(), t, base, "wait")
-		follower <- body
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base, http.NoBody)
+		if err != nil {
+			follower <- err.Error()
+			return
+		}
+		request.Header.Set("x-probe", "wait")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			follower <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			follower <- err.Error()
+			return
+		}
+		follower <- string(body)
 	}()
 	require.Eventually(t, func() bool {
 		stats, err := process.Stats(t.Context(), "http.main.downstream_rq_active")
