@@ -9,14 +9,15 @@ import (
 // OpenBrowser shows a page in the user's own browser. An error means that the
 // user has to open the address by hand.
 func OpenBrowser(ctx context.Context, url string) error {
-	var cmd *exec.Cmd
+	var command []string
 	switch runtime.GOOS {
 	case "darwin":
-		cmd = exec.CommandContext(ctx, "open", url)
+		command = []string{"open"}
 	case "windows":
-		cmd = exec.CommandContext(ctx, "rundll32", "url.dll,FileProtocolHandler", url)
+		command = []string{"rundll32", "url.dll,FileProtocolHandler"}
 	default:
-		cmd = exec.CommandContext(ctx, "xdg-open", url)
+		command = []string{"xdg-open"}
 	}
-	return cmd.Run()
+	// One argument, no shell: nothing in the address is a command.
+	return exec.CommandContext(ctx, command[0], append(command[1:], url)...).Run() //nolint:gosec // see above
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/site"
@@ -104,11 +105,8 @@ func conditionsOf(s *site.Site, template string) []conditionInfo {
 	for i := range s.Resources {
 		for j := range s.Resources[i].Conditions {
 			c := &s.Resources[i].Conditions[j]
-			for _, p := range c.Paths {
-				if p == template {
-					out = append(out, conditionInfo{Methods: c.Methods, Needs: needs(c)})
-					break
-				}
+			if slices.Contains(c.Paths, template) {
+				out = append(out, conditionInfo{Methods: c.Methods, Needs: needs(c)})
 			}
 		}
 	}

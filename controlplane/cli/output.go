@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -52,14 +53,11 @@ func (o *outputValue) Set(s string) error {
 }
 
 func list(choices []output) string {
-	s := ""
+	names := make([]string, len(choices))
 	for i, c := range choices {
-		if i > 0 {
-			s += ", "
-		}
-		s += string(c)
+		names[i] = string(c)
 	}
-	return s
+	return strings.Join(names, ", ")
 }
 
 // printJSON writes one document, indented, with no HTML escapes in it.

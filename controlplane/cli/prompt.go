@@ -26,7 +26,7 @@ func lookupSecret(env Environment, name string) secret.Text {
 
 func isTerminal(r io.Reader) bool {
 	f, ok := r.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // askPassword takes the password from the environment, or asks for it, naming
@@ -43,7 +43,7 @@ func askPassword(env Environment, user string) func(context.Context, string) (se
 		if _, err := fmt.Fprintf(env.Stderr, "Password of %s at %s: ", user, issuer); err != nil {
 			return secret.Text{}, err
 		}
-		typed, err := term.ReadPassword(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+		typed, err := term.ReadPassword(int(f.Fd()))
 		_, _ = fmt.Fprintln(env.Stderr)
 		if err != nil {
 			return secret.Text{}, fmt.Errorf("read the password: %w", err)

@@ -35,7 +35,7 @@ type Environment struct {
 // Run executes the command line and returns the process's exit code. What went
 // wrong is on Stderr.
 func Run(ctx context.Context, env Environment, args []string) int {
-	root := newRoot(env)
+	root := newRoot(env) //nolint:contextcheck // commands get the context from ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -1,7 +1,6 @@
 package envoyconf
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // FilterName is the name of the filter's ECDS resource and of the HTTP filter.
@@ -23,7 +23,7 @@ const moduleCluster = "umagate/module"
 
 // Filter is the filter with its configuration, for ECDS.
 func Filter(in Input) (*corev3.TypedExtensionConfig, error) {
-	document, err := json.Marshal(in.Config)
+	document, err := config.Encode(&in.Config)
 	if err != nil {
 		return nil, fmt.Errorf("encode filter configuration: %w", err)
 	}

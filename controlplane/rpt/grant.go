@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -30,8 +31,8 @@ const (
 
 const (
 	grantType         = "urn:ietf:params:oauth:grant-type:uma-ticket"
-	formatIDToken     = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken"
-	formatAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // the name of a format
+	formatIDToken     = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken" //nolint:gosec // the name of a format
+	formatAccessToken = "urn:ietf:params:oauth:token-type:access_token"                //nolint:gosec // the name of a format
 	// maxTries bounds needs for information and waits for an owner, one after another.
 	maxTries = 60
 	// defaultInterval is between two tries where the AS names none (UMA Grant
@@ -196,9 +197,7 @@ func (f *Flow) authenticate(endpoint string, header http.Header, form url.Values
 	if !proof.Authorization.IsZero() {
 		header.Set("Authorization", proof.Authorization.Reveal())
 	}
-	for name, values := range proof.Form {
-		form[name] = values
-	}
+	maps.Copy(form, proof.Form)
 	return nil
 }
 

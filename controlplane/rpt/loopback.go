@@ -96,7 +96,7 @@ func GatherClaims(at string, show func(ctx context.Context, address string) erro
 		if err != nil {
 			return "", err
 		}
-		defer back.close()
+		defer back.close() //nolint:contextcheck // it ends after the caller's context
 		state := randomText()
 		u := *redirectUser
 		q := u.Query()

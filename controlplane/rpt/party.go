@@ -139,7 +139,7 @@ func (b Browser) Token(ctx context.Context, server *as.Server, observe func(Step
 	if err != nil {
 		return PartyToken{}, err
 	}
-	defer back.close()
+	defer back.close() //nolint:contextcheck // it ends after the caller's context
 	config := b.config(server, back.address)
 	if err := b.Show(ctx, config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))); err != nil {
 		return PartyToken{}, err

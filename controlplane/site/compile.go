@@ -3,7 +3,6 @@ package site
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -86,7 +85,7 @@ func Compile(file *File, facts map[string]Facts) (config.Config, error) {
 }
 
 func revisionOf(c config.Config) (string, error) {
-	doc, err := json.Marshal(c)
+	doc, err := config.Encode(&c)
 	if err != nil {
 		return "", fmt.Errorf("encode filter configuration: %w", err)
 	}

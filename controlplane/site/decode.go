@@ -1,6 +1,7 @@
 package site
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/plugin/config"
 )
 
 // maxNodes bounds the values of one document, aliases followed, so that a small
@@ -67,19 +67,14 @@ type decoder struct {
 
 // load parses the YAML. A syntax error is a Fault with its place.
 func (d *decoder) load(data []byte) (*yaml.Node, error) {
+	if blank(data) {
+		return nil, nil
+	}
 	var doc yaml.Node
 	if err := yaml.Load(data, &doc); err != nil {
 		fault := Fault{File: d.file, Problem: "not YAML: " + err.Error(), Remedy: "check indentation, colons and quotes around this line"}
-		var at *yaml.LoadError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*yaml.LoadError](err); ok {
 			fault.Line, fault.Column, fault.Problem = at.Mark.Line, at.Mark.Column, "not YAML: "+at.Message
-		}
-		var all *yaml.LoadErrors
-		if errors.As(err, &all) && len(all.Errors) == 0 {
-			return nil, nil
-		}
-		if len(strings.TrimSpace(string(data))) == 0 {
-			return nil, nil
 		}
 		return nil, fault
 	}
@@ -91,6 +86,16 @@ func (d *decoder) load(data []byte) (*yaml.Node, error) {
 		return nil, nil
 	}
 	return root, nil
+}
+
+// blank reports that a document has nothing but comments.
+func blank(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && !bytes.Equal(line, []byte("---")) {
+			return false
+		}
+	}
+	return true
 }
 
 func (d *decoder) fault(n *yaml.Node, path, problem, remedy string) {
@@ -135,7 +140,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.raw(n, v, path)
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the model has these kinds only, see default
 	case reflect.Struct:
 		d.mapping(n, v, path)
 	case reflect.Slice:
@@ -202,7 +207,7 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
 		elem := out.Index(i)
-		if s, ok := elem.Addr().Interface().(defaulter); ok {
+		if s, ok := reflect.TypeAssert[defaulter](elem.Addr()); ok {
 			s.setDefaults()
 		}
 		at := path + "[" + strconv.Itoa(i) + "]"
@@ -213,104 +218,6 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 		d.value(item, elem, at)
 	}
 	v.Set(out)
-}
-
-// text is a scalar with its variables replaced.
-func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
-	if n.Kind != yaml.ScalarNode {
-		d.fault(n, path, "is "+kindOf(n)+", not a text", "write one value")
-		return "", false
-	}
-	s, missing, _ := d.env.expand(n.Value)
-	if len(missing) > 0 {
-		d.fault(n, path, "environment variable "+strings.Join(missing, ", ")+" is not set", "set it, or write ${NAME:-default}")
-		return "", false
-	}
-	return s, true
-}
-
-func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {
-	s, ok := d.text(n, path)
-	if !ok {
-		return
-	}
-	switch strings.ToLower(s) {
-	case "true":
-		v.SetBool(true)
-	case "false":
-		v.SetBool(false)
-	default:
-		d.fault(n, path, fmt.Sprintf("%q is not true or false", s), "write true or false")
-	}
-}
-
-func (d *decoder) integer(n *yaml.Node, v reflect.Value, path string) {
-	s, ok := d.text(n, path)
-	if !ok {
-		return
-	}
-	i, err := strconv.Atoi(strings.ReplaceAll(s, "_", ""))
-	if err != nil {
-		d.fault(n, path, fmt.Sprintf("%q is not a whole number", s), "write digits only")
-		return
-	}
-	v.SetInt(int64(i))
-}
-
-func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string) {
-	s, ok := d.text(n, path)
-	if !ok {
-		return
-	}
-	dur, err := time.ParseDuration(s)
-	if err != nil {
-		d.fault(n, path, fmt.Sprintf("%q is not a duration", s), "write a number with its unit: 500ms, 30s, 5m, 1h")
-		return
-	}
-	v.SetInt(int64(dur))
-}
-
-func (d *decoder) enumeration(n *yaml.Node, t reflect.Type, s, path string) {
-	values := enumOf(t)
-	if values == nil || slices.Contains(values, s) {
-		return
-	}
-	remedy := "one of " + strings.Join(values, ", ")
-	if near := nearest(s, values); near != "" {
-		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
-	}
-	d.fault(n, path, fmt.Sprintf("%q is not known here", s), remedy)
-}
-
-// enumOf lists the values of an enumeration of the model, or nil.
-func enumOf(t reflect.Type) []string {
-	switch t {
-	case reflect.TypeFor[config.Mode]():
-		return []string{string(config.ModeEnforce), string(config.ModeMonitor), string(config.ModeOff)}
-	case reflect.TypeFor[config.Verdict]():
-		return []string{string(config.VerdictDeny), string(config.VerdictAllow)}
-	case reflect.TypeFor[config.AmbiguousPaths]():
-		return []string{string(config.PathsReject), string(config.PathsNormalize)}
-	case reflect.TypeFor[config.Case]():
-		return []string{string(config.CaseSensitive), string(config.CaseInsensitive)}
-	case reflect.TypeFor[config.Keep]():
-		return []string{string(config.HeaderKeep), string(config.HeaderStrip)}
-	case reflect.TypeFor[config.Require]():
-		return []string{string(config.RequireUMA), string(config.RequireOAuthScopes)}
-	case reflect.TypeFor[config.ClaimsSource]():
-		return []string{string(config.ClaimsFromResponse), string(config.ClaimsFromToken)}
-	case reflect.TypeFor[Validation]():
-		return []string{string(ValidateIntrospection)}
-	case reflect.TypeFor[Dialect]():
-		return []string{string(DialectAuto), string(DialectGeneric), string(DialectKeycloak), string(DialectGluu), string(DialectWSO2)}
-	case reflect.TypeFor[Discovery]():
-		return []string{string(DiscoveryOn), string(DiscoveryOff)}
-	case reflect.TypeFor[AuthMethod]():
-		return []string{string(AuthSecretBasic), string(AuthSecretPost), string(AuthSecretJWT), string(AuthPrivateKeyJWT)}
-	case reflect.TypeFor[Credential]():
-		return []string{string(CredentialClient), string(CredentialPAT)}
-	}
-	return nil
 }
 
 // fieldsOf maps the keys of a struct of the model to its fields.
@@ -327,8 +234,8 @@ func fieldsOf(t reflect.Type) map[string]int {
 // keysOf lists the keys of a struct of the model in the order it declares them.
 func keysOf(t reflect.Type) []string {
 	var keys []string
-	for i := range t.NumField() {
-		if key := t.Field(i).Tag.Get("yaml"); key != "" && key != "-" {
+	for field := range t.Fields() {
+		if key := field.Tag.Get("yaml"); key != "" && key != "-" {
 			keys = append(keys, key)
 		}
 	}
@@ -343,7 +250,7 @@ func join(path, key string) string {
 }
 
 func kindOf(n *yaml.Node) string {
-	switch n.Kind {
+	switch n.Kind { //nolint:exhaustive // see default
 	case yaml.MappingNode:
 		return "a mapping"
 	case yaml.SequenceNode:

@@ -46,29 +46,27 @@ func (f Fault) Error() string {
 }
 
 // Unwrap makes errors.Is(err, [ErrInvalid]) hold.
-func (f Fault) Unwrap() error { return ErrInvalid }
+func (Fault) Unwrap() error { return ErrInvalid }
 
 // Faults lists every Fault that err joins or wraps, in the order of the file.
 func Faults(err error) []Fault {
 	if err == nil {
 		return nil
 	}
-	var list []Fault
-	var fault Fault
-	if f, ok := err.(Fault); ok { //nolint:errorlint // the tree is walked by hand, to find all of them
-		return []Fault{f}
-	}
-	switch e := err.(type) { //nolint:errorlint // as above
+	switch e := err.(type) { //nolint:errorlint // the tree is walked by hand, to find all of them
+	case Fault:
+		return []Fault{e}
 	case interface{ Unwrap() []error }:
+		var list []Fault
 		for _, inner := range e.Unwrap() {
 			list = append(list, Faults(inner)...)
 		}
+		return list
+	case interface{ Unwrap() error }:
+		return Faults(e.Unwrap())
 	default:
-		if errors.As(err, &fault) {
-			list = append(list, fault)
-		}
+		return nil
 	}
-	return list
 }
 
 // inOrder sorts faults as they stand in the file.

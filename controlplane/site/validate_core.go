@@ -2,7 +2,7 @@ package site
 
 import (
 	"errors"
-	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/umagate/umagate/plugin/config"
@@ -70,16 +70,18 @@ func (v *validator) lax() {
 }
 
 // sourcePath turns a path of the filter's configuration into the one of
-// umagate.yaml that it was compiled from.
+// umagate.yaml that it was compiled from: a ticket's first entry is the
+// condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
-	path = regexp.MustCompile(`\.ticket\[0\]\.resource_scopes`).ReplaceAllString(path, ".ticket_scopes")
-	path = regexp.MustCompile(`\.ticket\[(\d+)\]\.resource_scopes`).ReplaceAllStringFunc(path, func(m string) string {
-		i := strings.IndexByte(m, '[')
-		n := 0
-		for _, c := range m[i+1 : strings.IndexByte(m, ']')] {
-			n = n*10 + int(c-'0')
-		}
-		return config.Index(".ticket", n-1) + ".scopes"
-	})
-	return strings.ReplaceAll(path, "_ms", "")
+	path = strings.ReplaceAll(path, "_ms", "")
+	before, after, ok := strings.Cut(path, ".ticket[")
+	if !ok {
+		return path
+	}
+	number, _, _ := strings.Cut(after, "]")
+	entry, err := strconv.Atoi(number)
+	if err != nil || entry == 0 {
+		return before + ".ticket_scopes"
+	}
+	return config.Index(before+".ticket", entry-1) + ".scopes"
 }

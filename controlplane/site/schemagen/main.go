@@ -22,7 +22,7 @@ const (
 )
 
 func main() {
-	text, err := generate(".")
+	text, err := generate()
 	if err == nil {
 		err = os.WriteFile(output, text, 0o600)
 	}
@@ -32,14 +32,14 @@ func main() {
 	}
 }
 
-// generate reads the comments in dir, which is the folder of package site.
-func generate(dir string) ([]byte, error) {
+// generate reads the comments of package site, whose folder is the current one.
+func generate() ([]byte, error) {
 	r := &jsonschema.Reflector{
 		FieldNameTag:               "yaml",
 		RequiredFromJSONSchemaTags: true,
 		Mapper:                     mapped,
 	}
-	if err := r.AddGoComments(module, dir); err != nil {
+	if err := r.AddGoComments(module, "."); err != nil {
 		return nil, fmt.Errorf("read comments: %w", err)
 	}
 	unfold(r.CommentMap)

@@ -1,0 +1,194 @@
+package site_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+// around is a valid document with a hole in line 3 and one in the resource.
+func around(top, server, resource string) string {
+	lines := []string{
+		"# line 1",
+		top,
+		"sites:",
+		"- name: photos",
+		"  hosts: [photos.example.com]",
+		"  authorization_server:",
+		"    issuer: https://as.example.com",
+		"    client: {register: {}}",
+		server,
+		"  resources:",
+		"  - name: albums",
+		resource,
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+const conditions = `    conditions: [{paths: ["/a"], scopes: [view]}]`
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		text    string
+		line    int
+		column  int
+		path    string
+		problem string
+		remedy  string
+	}{
+		{"empty", "", 0, 0, "", "the file is empty", "envoy/umagate.yaml"},
+		{"only a comment", "# nothing\n", 0, 0, "", "the file is empty", "envoy/umagate.yaml"},
+		{"not yaml", "sites: [\n", 2, 1, "", "not YAML", "indentation"},
+		{"a list", "- a\n", 1, 1, "", "is a list, not a mapping", "listen, store"},
+		{"unknown key", around("sitess: []", "", conditions), 2, 1, "sitess", `unknown key "sitess"`, `did you mean "sites"?`},
+		{"unknown nested key", around("", "  unmached: deny", conditions), 9, 3, "sites[0].unmached", `unknown key "unmached"`, `did you mean "unmatched"?`},
+		{"unlike any key", around("zzzzzzzz: 1", "", conditions), 2, 1, "zzzzzzzz", `unknown key`, `known here: listen`},
+		{"key twice", around("sites: []", "", conditions), 3, 1, "sites", "is written twice, first in line 2", "keep one"},
+		{"merge key", around("cache: {<<: {bytes: 1}}", "", conditions), 2, 9, "cache.<<", "merge keys are not supported", "write the keys out"},
+		{"enumeration", around("", "  mode: enforced", conditions), 9, 9, "sites[0].mode", `"enforced" is not known here`, `did you mean "enforce"?`},
+		{"duration without unit", around("", "  token: {max_ttl: 60}", conditions), 9, 20, "sites[0].token.max_ttl", `"60" is not a duration`, "30s"},
+		{"duration out of range", around("", "  token: {leeway: 1h}", conditions), 9, 19, "sites[0].token.leeway", "out of range", "5m"},
+		{"negative duration", around("", "  token: {max_ttl: -1s}", conditions), 9, 20, "sites[0].token.max_ttl", "out of range", "0s"},
+		{"not a number", around("cache: {entries: many}", "", conditions), 2, 18, "cache.entries", `"many" is not a whole number`, "digits"},
+		{"negative number", around("cache: {entries: -1}", "", conditions), 2, 18, "cache.entries", "out of range", "1 to"},
+		{"not a boolean", around("", "  token: {insecure_any_audience: maybe}", conditions), 9, 34, "sites[0].token.insecure_any_audience", `"maybe" is not true or false`, "true or false"},
+		{"a list where a text is", around("", "  realm: [a]", conditions), 9, 10, "sites[0].realm", "is a list, not a text", "one value"},
+		{"a text where a list is", around("", "", "    conditions: [{paths: /a, scopes: [view]}]"), 12, 26, "sites[0].resources[0].conditions[0].paths", "is a single value, not a list", "[a, b]"},
+		{"empty entry", around("", "", "    conditions: [{paths: [~], scopes: [view]}]"), 12, 27, "sites[0].resources[0].conditions[0].paths[0]", "is empty", "take the entry out"},
+		{"unset variable", around("", `  realm: "${REALM}"`, conditions), 9, 10, "sites[0].realm", "environment variable REALM is not set", "${NAME:-default}"},
+		{"no sites", "listen: {api: 127.0.0.1:1}\n", 1, 1, "sites", "there is no site", "envoy/umagate.yaml"},
+		{"address", around("listen: {api: 8090}", "", conditions), 2, 15, "listen.api", `"8090" is not HOST:PORT`, "127.0.0.1:8090"},
+		{"store", around("store: mysql://x", "", conditions), 2, 8, "store", "neither SQLite nor PostgreSQL", "sqlite:PATH"},
+		{"store key", around("store_key: ${SHORT}", "", conditions), 2, 12, "store_key", "not 32 bytes in base64", "openssl rand"},
+		{"module without sum", around("plugin: {wasm: https://example.com/a.wasm}", "", conditions), 2, 16, "plugin.wasm", "plugin.sha256 is missing", "sha256sum"},
+		{"bad sum", around("plugin: {sha256: abc}", "", conditions), 2, 18, "plugin.sha256", "not a SHA-256", "64 digits"},
+		{"host with port", around("", "  require: uma", conditions+"\n- name: b\n  hosts: [\"a:80\"]\n  authorization_server: {issuer: \"https://as\", client: {register: {}}}\n  resources: [{name: r, conditions: [{paths: [\"/\"], public: true}]}]"), 14, 11, "sites[1].hosts[0]", "without port", ""},
+		{"host twice", around("", "  hostss: []", conditions), 9, 3, "sites[0].hostss", "unknown key", `"hosts"`},
+		{"upstream with path", around("", "  upstream: http://127.0.0.1/api", conditions), 9, 13, "sites[0].upstream", "has a path", "scheme, host and port"},
+		{"oauth scopes without audience", around("", "  require: oauth_scopes", conditions), 4, 3, "sites[0].token.audiences", "issued for any other API", "insecure_any_audience: true"},
+		{"no condition", around("", "", "    type: urn:a"), 11, 5, "sites[0].resources[0].conditions", "no condition", "paths"},
+		{"no requirement", around("", "", `    conditions: [{paths: ["/a"]}]`), 12, 18, "sites[0].resources[0].conditions[0]", "exactly one of public, scopes and scope_expression", ""},
+		{"two requirements", around("", "", `    conditions: [{paths: ["/a"], public: true, scopes: [a]}]`), 12, 18, "sites[0].resources[0].conditions[0]", "exactly one of", ""},
+		{"template", around("", "", `    conditions: [{paths: ["/a/**/b"], public: true}]`), 12, 27, "sites[0].resources[0].conditions[0].paths[0]", `"**" stands for the rest`, ""},
+		{"method in lower case", around("", "", `    conditions: [{paths: ["/a"], methods: [get], public: true}]`), 12, 44, "sites[0].resources[0].conditions[0].methods[0]", "upper case", "write GET"},
+		{"method twice", around("", "", `    conditions: [{paths: ["/a"], methods: [GET], public: true}, {paths: ["/a"], methods: [GET], scopes: [v]}]`), 12, 74, "sites[0].resources[0].conditions[1].paths[0]", "another condition covers GET", ""},
+		{"operator", around("", "", `    conditions: [{paths: ["/a"], scope_expression: {rule: {xor: [{var: 0}]}, data: [v]}}]`), 12, 52, "sites[0].resources[0].conditions[0].scope_expression", "operators of a rule", ""},
+		{"index", around("", "", `    conditions: [{paths: ["/a"], scope_expression: {rule: {var: 1}, data: [v]}}]`), 12, 52, "sites[0].resources[0].conditions[0].scope_expression", "index into data", ""},
+		{"scope with a space", around("", "", `    conditions: [{paths: ["/a"], scopes: ["a b"]}]`), 12, 42, "sites[0].resources[0].conditions[0].scopes", "must not be empty", ""},
+		{"scope not registered", around("", "", "    scopes: [view]\n    conditions: [{paths: [\"/a\"], scopes: [vew]}]"), 13, 43, "sites[0].resources[0].conditions[0].scopes[0]", `scope "vew" is not one of the resource's`, `did you mean "view"?`},
+		{"ticket of public", around("", "", `    conditions: [{paths: ["/a"], public: true, ticket_scopes: [v]}]`), 12, 18, "sites[0].resources[0].conditions[0]", "is public", "take ticket_scopes"},
+		{"ticket of another site", around("", "", `    conditions: [{paths: ["/a"], scopes: [v], ticket: [{resource: album, scopes: [v]}]}]`), 12, 67, "sites[0].resources[0].conditions[0].ticket[0].resource", `no resource "album"`, `did you mean "albums"?`},
+		{"ticket scope", around("", "", `    conditions: [{paths: ["/a"], scopes: [v], ticket: [{resource: albums, scopes: [w]}]}]`), 12, 84, "sites[0].resources[0].conditions[0].ticket[0].scopes[0]", `has no scope "w"`, "one of v"},
+		{"empty key of a mapping", strings.Replace(around("", "", conditions), "{register: {}}", "{register: }", 1), 8, 24, "sites[0].authorization_server.client.register", "has no value", "{}"},
+		{"no client", strings.Replace(around("", "", conditions), "{register: {}}", "{}", 1), 8, 13, "sites[0].authorization_server.client", "there is no client", "register: {}"},
+		{"client twice", strings.Replace(around("", "", conditions), "{register: {}}", "{register: {}, id: a}", 1), 8, 13, "sites[0].authorization_server.client", "is registered, and given too", "keep either"},
+		{"no secret", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a}", 1), 8, 13, "sites[0].authorization_server.client.secret", "is missing", "{env: NAME}"},
+		{"no key", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a, token_endpoint_auth_method: private_key_jwt}", 1), 8, 13, "sites[0].authorization_server.client.private_key", "is missing", "{file: PATH}"},
+		{"secret file", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a, secret: {file: /nowhere}}", 1), 8, 36, "sites[0].authorization_server.client.secret.file", "cannot be read", "beside the configuration"},
+		{"secret source", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a, secret: {vault: x}}", 1), 8, 30, "sites[0].authorization_server.client.secret.vault", "unknown key", "env, file"},
+		{"empty secret", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a, secret: {env: EMPTY}}", 1), 8, 29, "sites[0].authorization_server.client.secret", "the secret is empty", "put a value there"},
+		{"http issuer", strings.Replace(around("", "", conditions), "https://", "http://", 1), 7, 13, "sites[0].authorization_server.issuer", "in the clear", "insecure_http: true"},
+		{"issuer with query", strings.Replace(around("", "", conditions), "as.example.com", "as.example.com?a", 1), 7, 13, "sites[0].authorization_server.issuer", "has a query", "RFC 8414"},
+		{"http endpoint", around("", "    endpoints: {token: \"http://as.example.com/t\"}", conditions), 9, 24, "sites[0].authorization_server.endpoints.token", "is http, while the issuer is https", "https://"},
+		{"no discovery", around("", "    discovery: off\n    dialect: generic", conditions), 9, 16, "sites[0].authorization_server.discovery", "lacks token, introspection, permission, resource_registration, registration", "discovery: on"},
+		{"auto without discovery", around("", "    discovery: off", conditions), 7, 5, "sites[0].authorization_server.dialect", "auto needs discovery", "generic"},
+		{"timeout", around("", "    timeout: 1h", conditions), 9, 14, "sites[0].authorization_server.timeout", "out of range", "5s"},
+		{"certificates", around("", "    tls: {ca_file: certificates.pem}", conditions), 9, 20, "sites[0].authorization_server.tls.ca_file", "has no certificate in it", "PEM"},
+	}
+	env := environment(map[string]string{"SHORT": "YWJj", "EMPTY": ""})
+	env.ReadFile = func(path string) ([]byte, error) {
+		if path == "certificates.pem" {
+			return []byte("none"), nil
+		}
+		return nil, fmt.Errorf("open %s: %w", path, os.ErrNotExist)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := site.Parse("umagate.yaml", []byte(tt.text), env)
+			require.ErrorIs(t, err, site.ErrInvalid)
+			for _, f := range site.Faults(err) {
+				if f.Path == tt.path && strings.Contains(f.Problem, tt.problem) {
+					require.Equal(t, "umagate.yaml", f.File)
+					require.Contains(t, f.Remedy, tt.remedy)
+					require.Equal(t, [2]int{tt.line, tt.column}, [2]int{f.Line, f.Column}, f.Error())
+					return
+				}
+			}
+			require.Fail(t, "the fault is not there", "got:\n%v", err)
+		})
+	}
+}
+
+func TestEveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
+	text := around("listen: {api: nowhere}", "  mode: on\n  token: {leeway: x}", `    conditions: [{paths: ["a"], scopes: [view], methds: [GET]}]`)
+	_, err := site.Parse("umagate.yaml", []byte(text), environment(nil))
+	faults := site.Faults(fmt.Errorf("load: %w", err))
+	var paths []string
+	for _, f := range faults {
+		paths = append(paths, f.Path)
+	}
+	require.Equal(t, []string{
+		"listen.api", "sites[0].mode", "sites[0].token.leeway",
+		"sites[0].resources[0].conditions[0].paths[0]", "sites[0].resources[0].conditions[0].methds",
+	}, paths, "in the order of the file, one for each mistake")
+	require.Equal(t, "umagate.yaml:2:15: listen.api: \"nowhere\" is not HOST:PORT; write an address and a port, such as 127.0.0.1:8090", faults[0].Error())
+}
+
+func TestFaultsOfOtherErrors(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, site.Faults(nil))
+	require.Empty(t, site.Faults(errors.New("other")))
+	_, err := site.Load("testdata/does-not-exist.yaml")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Empty(t, site.Faults(err))
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text, path, problem string
+	}{
+		{"unknown hosts", around("unknown_hosts: allow", "", conditions), "unknown_hosts", "passes without a token"},
+		{"unmatched", around("", "  unmatched: allow", conditions), "sites[0].unmatched", "passes without a token"},
+		{"monitor", around("", "  mode: monitor", conditions), "sites[0].mode", "nothing is enforced"},
+		{"condition off", around("", "", `    conditions: [{paths: ["/a"], scopes: [v], mode: "off"}]`), "sites[0].resources[0].conditions[0].mode", "not enforced"},
+		{"override headers", around("", "  override_headers: keep", conditions), "sites[0].override_headers", "X-HTTP-Method-Override"},
+		{"any audience", around("", "  require: oauth_scopes\n  token: {insecure_any_audience: true}", conditions), "sites[0].token.insecure_any_audience", "any other API"},
+		{"long ttl", around("", "  token: {max_ttl: 2h}", conditions), "sites[0].token.max_ttl", "2h0m0s"},
+		{"twins", around("", "", `    conditions: [{paths: ["/a", "/a/"], scopes: [v]}]`), "sites[0].resources[0].conditions[0].paths[1]", "two templates"},
+		{"type", around("", "", "    type: album\n"+conditions), "sites[0].resources[0].type", "is not a URI"},
+		{"rule for nobody", around("", "", `    conditions: [{paths: ["/a"], scope_expression: {rule: {"!": [{var: 0}]}, data: [v]}}]`), "sites[0].resources[0].conditions[0].scope_expression.rule", "without any of the scopes"},
+		{"secret in the file", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a, secret: hunter2}", 1), "sites[0].authorization_server.client.secret", "stands in the file"},
+		{"skip verify", around("", "    tls: {insecure_skip_verify: true}", conditions), "sites[0].authorization_server.tls.insecure_skip_verify", "any certificate"},
+		{"clear text", strings.Replace(around("", "    insecure_http: true", conditions), "https://", "http://", 1), "sites[0].authorization_server.insecure_http", "in the clear"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f, err := site.Parse("umagate.yaml", []byte(tt.text), environment(nil))
+			require.NoError(t, err)
+			require.Len(t, f.Warnings, 1)
+			require.Equal(t, tt.path, f.Warnings[0].Path)
+			require.Contains(t, f.Warnings[0].Problem, tt.problem)
+			require.NotEmpty(t, f.Warnings[0].Remedy)
+			require.Positive(t, f.Warnings[0].Line)
+			require.NotContains(t, fmt.Sprintf("%+v", f.Warnings), "hunter2")
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		t.Parallel()
+		f, err := site.Parse("umagate.yaml", []byte(around("", "", conditions)), environment(nil))
+		require.NoError(t, err)
+		require.Empty(t, f.Warnings)
+	})
+}
