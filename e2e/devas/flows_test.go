@@ -88,12 +88,8 @@ func TestFlows(t *testing.T) {
 	t.Run("Keycloak's dialect", func(t *testing.T) {
 		t.Parallel()
 		as := start(t, devas.Options{Dialect: devas.Keycloak(), AccessTokenFormat: devas.FormatJWT, RPTFormat: devas.FormatJWT})
-		i := issuer(as)
-		i.Can = []flows.Capability{flows.JWTRPT}
-		i.TokenTypeHint = "requesting_party_token"
-		i.Denied = flows.Refusal{Status: 403, Code: "access_denied"}
-		i.BadTicket = flows.Refusal{Status: 403, Code: "invalid_ticket"}
-		i.BadPAT = flows.Refusal{Status: 403, Code: "invalid_bearer_token"}
+		i, hooks := keycloakIssuer(as.Issuer()), issuer(as)
+		i.Permit, i.Forbid = hooks.Permit, hooks.Forbid
 		flows.Run(t, i)
 	})
 }

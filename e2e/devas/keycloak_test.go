@@ -1,0 +1,45 @@
+package devas_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/e2e/devas/flows"
+	"github.com/umagate/umagate/e2e/keycloak"
+	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
+)
+
+// TestFlowsOnKeycloak is what tells whether TestFlows is right: the same rows, with
+// the same words for a refusal as in its Keycloak dialect, on the real one.
+func TestFlowsOnKeycloak(t *testing.T) {
+	t.Parallel()
+	server := keycloaktest.Start(t)
+	i := keycloakIssuer(server.Issuer())
+	grant := func(t *testing.T, p flows.Policy, person string) {
+		t.Helper()
+		// Its policies are for a scope on every resource of the resource server; no
+		// row needs them narrower.
+		require.NoError(t, server.ImportPolicies(t.Context(), p.ResourceServer, keycloak.Grant{Persons: []string{person}, Scopes: p.Scopes}))
+	}
+	i.Permit = func(t *testing.T, p flows.Policy) {
+		t.Helper()
+		grant(t, p, p.User)
+	}
+	i.Forbid = func(t *testing.T, p flows.Policy) {
+		t.Helper()
+		grant(t, p, "bob") // The same policy, for somebody else.
+	}
+	flows.Run(t, i)
+}
+
+// keycloakIssuer is what flows need to know of Keycloak and of its dialect here.
+func keycloakIssuer(url string) flows.Issuer {
+	return flows.Issuer{
+		URL: url, PartyClient: "app", RedirectURI: redirectURI, Users: map[string]string{"alice": "alice", "bob": "bob"},
+		Can: []flows.Capability{flows.JWTRPT}, TokenTypeHint: "requesting_party_token",
+		Denied:    flows.Refusal{Status: 403, Code: "access_denied"},
+		BadTicket: flows.Refusal{Status: 403, Code: "invalid_ticket"},
+		BadPAT:    flows.Refusal{Status: 403, Code: "invalid_bearer_token"},
+	}
+}
