@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"strings"
 	"time"
 
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
@@ -111,7 +110,7 @@ func (s *stream) fail(why string) {
 // it as %FILTER_STATE(wasm.umagate:PLAIN)%.
 func (s *stream) report() {
 	d := s.exchange.Decision()
-	if err := proxywasm.SetProperty([]string{"umagate"}, d.AppendJSON(nil)); err != nil && !strings.Contains(err.Error(), "unimplemented") {
+	if err := proxywasm.SetProperty([]string{"umagate"}, d.AppendJSON(nil)); err != nil {
 		proxywasm.LogDebug("umagate: the decision could not be reported: " + err.Error())
 	}
 }
