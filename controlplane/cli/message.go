@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v4"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
 )
 
 func outFlag(cmd *cobra.Command, to *string) {
@@ -18,7 +17,11 @@ func outFlag(cmd *cobra.Command, to *string) {
 
 // writeMessage prints an Envoy resource.
 func writeMessage(env Environment, path string, form output, m proto.Message) error {
-	text, err := encodeMessage(form, m)
+	encode := envoyconf.YAML
+	if form == outputJSON {
+		encode = envoyconf.JSON
+	}
+	text, err := encode(m)
 	if err != nil {
 		return err
 	}
@@ -26,40 +29,6 @@ func writeMessage(env Environment, path string, form output, m proto.Message) er
 		_, err := w.Write(text)
 		return err
 	})
-}
-
-// encodeMessage gives an Envoy resource the form that Envoy reads, its fields in
-// the order that Envoy's own documents have.
-func encodeMessage(form output, m proto.Message) ([]byte, error) {
-	compact, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encode Envoy's configuration: %w", err)
-	}
-	if form == outputJSON {
-		var raw json.RawMessage = compact
-		indented, err := json.MarshalIndent(raw, "", "  ")
-		if err != nil {
-			return nil, fmt.Errorf("indent Envoy's configuration: %w", err)
-		}
-		return append(indented, '\n'), nil
-	}
-	var doc yaml.Node // JSON is YAML; what differs is the style
-	if err := yaml.Load(compact, &doc); err != nil {
-		return nil, fmt.Errorf("convert Envoy's configuration: %w", err)
-	}
-	blockStyle(&doc)
-	text, err := yaml.Dump(&doc)
-	if err != nil {
-		return nil, fmt.Errorf("convert Envoy's configuration: %w", err)
-	}
-	return text, nil
-}
-
-func blockStyle(n *yaml.Node) {
-	n.Style = 0
-	for _, child := range n.Content {
-		blockStyle(child)
-	}
 }
 
 // writeTo writes to a file that only its owner may read, or to Stdout.

@@ -11,5 +11,5 @@
 //
 // Files: input.go is what goes in, cluster.go and upstream.go build clusters,
 // credential.go what authenticates them, filter.go the filter itself,
-// listener.go and bootstrap.go the rest of a bootstrap.
+// listener.go, bootstrap.go and static.go the rest of a bootstrap, encode.go writes it.
 package envoyconf
