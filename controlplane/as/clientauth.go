@@ -1,8 +1,13 @@
 package as
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"net/url"
 	"time"
@@ -77,6 +82,43 @@ func NewKeyAuth(method AuthMethod, clientID string, key jose.SigningKey, now fun
 		now = time.Now
 	}
 	return assertionAuth{method: method, id: clientID, signer: signer, now: now}, nil
+}
+
+// ParsePrivateKey reads a PEM private key for private_key_jwt, and names the
+// algorithm that goes with it: RS256 for RSA, ES256/384/512 by curve, EdDSA.
+func ParsePrivateKey(pemKey secret.Text) (jose.SigningKey, error) {
+	block, _ := pem.Decode([]byte(pemKey.Reveal()))
+	if block == nil {
+		return jose.SigningKey{}, fmt.Errorf("as: private_key is not PEM")
+	}
+	var key any
+	var err error
+	for _, parse := range []func([]byte) (any, error){
+		x509.ParsePKCS8PrivateKey,
+		func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
+		func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
+	} {
+		if key, err = parse(block.Bytes); err == nil {
+			break
+		}
+	}
+	switch key := key.(type) {
+	case *rsa.PrivateKey:
+		return jose.SigningKey{Algorithm: jose.RS256, Key: key}, nil
+	case ed25519.PrivateKey:
+		return jose.SigningKey{Algorithm: jose.EdDSA, Key: key}, nil
+	case *ecdsa.PrivateKey:
+		switch key.Curve.Params().BitSize {
+		case 256:
+			return jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil
+		case 384:
+			return jose.SigningKey{Algorithm: jose.ES384, Key: key}, nil
+		case 521:
+			return jose.SigningKey{Algorithm: jose.ES512, Key: key}, nil
+		}
+	}
+	// The cause may quote the key.
+	return jose.SigningKey{}, fmt.Errorf("as: private_key is not an RSA, P-256, P-384, P-521 or Ed25519 key in PKCS#8, PKCS#1 or SEC 1")
 }
 
 // basicAuthorization is the Authorization value of client_secret_basic: id and

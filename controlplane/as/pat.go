@@ -73,6 +73,12 @@ func (p *PATSource) Refused(ctx context.Context, refused secret.Text) (Token, er
 	return p.renew(ctx)
 }
 
+// Wait returns when no call to the AS is under way. The owner calls it last.
+func (p *PATSource) Wait() {
+	// Joins the call under way; without one, there is nothing to wait for.
+	_, _, _ = p.group.Do("", func() (any, error) { return Token{}, ErrUnavailable })
+}
+
 func (p *PATSource) renew(ctx context.Context) (Token, error) {
 	// The call outlives the caller that began it, for the sake of the others; the
 	// HTTP timeout bounds it.

@@ -76,6 +76,8 @@ Exit codes: 0 done, 1 failed, 3 done and the answer is no, 64 wrong usage.`,
 		newCheck(env),
 		newRender(env),
 		newRPT(env),
+		newServe(env),
+		newStatus(env),
 		newVersion(env),
 	)
 	return root

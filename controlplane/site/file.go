@@ -38,6 +38,9 @@ type Listen struct {
 	API string `yaml:"api"`
 	// The xDS server that Envoys connect to, HOST:PORT. Default 127.0.0.1:18000.
 	XDS string `yaml:"xds"`
+	// Listen beyond loopback although both speak plain text: whoever reaches the
+	// xDS port reads the PATs and client secrets.
+	InsecurePlaintext bool `yaml:"insecure_plaintext"`
 }
 
 // Plugin says where Envoy finds the filter's module.

@@ -1,0 +1,16 @@
+// Package server is `umagate serve`: it keeps every site registered, its PAT
+// fresh and its resources in step, and gives Envoys what follows from that.
+//
+// [Run] wires the parts and owns every goroutine:
+//
+//	one worker for each site   discovering → registering → pat → syncing → serving (worker.go, steps_*.go)
+//	the publisher              what all workers know → configuration → xDS (publish.go)
+//	the reloader               umagate.yaml, on SIGHUP or when it changed (reload.go)
+//	the xDS server             package xds
+//	the API                    /healthz, /readyz, /v1/status, /metrics (api.go)
+//
+// A worker begins with what the store knows, and that is published before
+// anything is asked of an AS: a control plane that starts while the AS is down
+// serves what it served before. A step that fails is tried again, with growing
+// waits, and takes nothing back of what is published.
+package server

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/umagate/umagate/controlplane/xds"
+)
+
+// metrics are what /metrics shows besides Go's own.
+type metrics struct {
+	registry *prometheus.Registry
+	calls    *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "umagate_as_call_duration_seconds",
+			Help: "Calls of the control plane to the authorization server that were answered.",
+		}, []string{"site", "code", "method"}),
+	}
+	m.registry.MustRegister(m.calls, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// observe measures the calls of a site.
+func (m *metrics) observe(site string, next http.RoundTripper) http.RoundTripper {
+	return promhttp.InstrumentRoundTripperDuration(m.calls.MustCurryWith(prometheus.Labels{"site": site}), next)
+}
+
+// statusCollector turns status into gauges at each scrape.
+type statusCollector struct {
+	status func() Status
+
+	ok, published, phase, resources, patExpiry, failing, envoys, refusals *prometheus.Desc
+}
+
+func newStatusCollector(status func() Status) *statusCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("umagate_"+name, help, labels, nil)
+	}
+	return &statusCollector{
+		status:    status,
+		ok:        desc("ok", "1 when umagate status has no problem to tell."),
+		published: desc("published_timestamp_seconds", "When the configuration was last published."),
+		phase:     desc("site_phase", "1 for the phase that a site is in.", "site", "phase"),
+		resources: desc("site_resources", "Resources of a site, declared and registered.", "site", "state"),
+		patExpiry: desc("site_pat_expiry_timestamp_seconds", "When a site's PAT expires.", "site"),
+		failing:   desc("site_failed_attempts", "Attempts of a site's current step that failed, 0 when all is well.", "site"),
+		envoys:    desc("envoys_connected", "Envoys connected by xDS."),
+		refusals:  desc("envoys_refusing", "Connected Envoys that refused what was last sent.", "type"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.ok, c.published, c.phase, c.resources, c.patExpiry, c.failing, c.envoys, c.refusals} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.status()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	one := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	gauge(c.ok, one(s.OK))
+	if !s.PublishedAt.IsZero() {
+		gauge(c.published, float64(s.PublishedAt.Unix()))
+	}
+	for _, site := range s.Sites {
+		for _, p := range []Phase{Discovering, Registering, GettingPAT, Syncing, Serving} {
+			gauge(c.phase, one(site.Phase == p), site.Name, string(p))
+		}
+		gauge(c.resources, float64(site.Resources.Declared), site.Name, "declared")
+		gauge(c.resources, float64(site.Resources.Registered), site.Name, "registered")
+		if !site.PATExpiresAt.IsZero() {
+			gauge(c.patExpiry, float64(site.PATExpiresAt.Unix()), site.Name)
+		}
+		attempts := 0
+		if site.Failure != nil {
+			attempts = site.Failure.Attempts
+		}
+		gauge(c.failing, float64(attempts), site.Name)
+	}
+	connected, refusing := 0, map[xds.Type]int{}
+	for _, e := range s.Envoys {
+		if !e.Connected {
+			continue
+		}
+		connected++
+		for kind, state := range e.Types {
+			if state.Refused != "" {
+				refusing[kind]++
+			}
+		}
+	}
+	gauge(c.envoys, float64(connected))
+	for _, kind := range xds.Types() {
+		gauge(c.refusals, float64(refusing[kind]), string(kind))
+	}
+}

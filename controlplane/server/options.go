@@ -1,0 +1,67 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/sync"
+)
+
+// Options is what [Run] needs.
+type Options struct {
+	// Path is umagate.yaml; Load reads it ([site.Load] when nil).
+	Path string
+	Load func(path string) (*site.File, error)
+	// Logger gets everything that is told; never a secret.
+	Logger *slog.Logger
+	// Transport carries the calls to every AS instead of one made from the file.
+	Transport http.RoundTripper
+	// Reload asks for the file to be read anew, whatever the signal; may be nil.
+	Reload <-chan os.Signal
+	// Version is the release, for status.
+	Version string
+	// Started is called once, with the addresses that are listened on; may be nil.
+	Started func(api, xds string)
+	// Pace overrides waits; the zero value means the defaults.
+	Pace Pace
+}
+
+// Pace says how often things are done. Zero fields mean the default.
+type Pace struct {
+	// Retry is the first wait after a failure (1 s), RetryMax the longest (1 min).
+	Retry, RetryMax time.Duration
+	// Sync is how often resources are compared with the AS (5 min).
+	Sync time.Duration
+	// Probe is how often the PAT is tried at the AS (15 s).
+	Probe time.Duration
+	// Discover is how often the metadata is read anew (1 h).
+	Discover time.Duration
+	// Watch is how often umagate.yaml is looked at for a change (2 s).
+	Watch time.Duration
+	// Forgotten is how long after a registration the AS may refuse the client
+	// without it being registered anew (1 min).
+	Forgotten time.Duration
+}
+
+func (p Pace) withDefaults() Pace {
+	set := func(d *time.Duration, standard time.Duration) {
+		if *d <= 0 {
+			*d = standard
+		}
+	}
+	set(&p.Retry, time.Second)
+	set(&p.RetryMax, time.Minute)
+	set(&p.Sync, 5*time.Minute)
+	set(&p.Probe, 15*time.Second)
+	set(&p.Discover, time.Hour)
+	set(&p.Watch, 2*time.Second)
+	set(&p.Forgotten, time.Minute)
+	return p
+}
+
+func (p Pace) retry() sync.Retry {
+	return sync.Retry{Attempts: 3, Base: p.Retry, Max: p.RetryMax}
+}

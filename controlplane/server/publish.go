@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// publisher makes Envoy's resources of what the workers know.
+type publisher struct {
+	xds    *xds.Server
+	logger *slog.Logger
+	// gather gives the file in force and its workers.
+	gather func() (*site.File, []*worker)
+	notify chan struct{}
+
+	mu       sync.Mutex
+	revision string
+	at       time.Time
+	failed   error
+}
+
+func newPublisher(server *xds.Server, logger *slog.Logger, gather func() (*site.File, []*worker)) *publisher {
+	return &publisher{xds: server, logger: logger, gather: gather, notify: make(chan struct{}, 1)}
+}
+
+// changed asks for a publication; many requests become one.
+func (p *publisher) changed() {
+	select {
+	case p.notify <- struct{}{}:
+	default:
+	}
+}
+
+// run publishes whenever something changed, until ctx ends.
+func (p *publisher) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.notify:
+			p.publish(ctx)
+		}
+	}
+}
+
+// publish pushes what is known now. What cannot be built or would be refused by
+// the filter is not pushed: the last good one stays.
+func (p *publisher) publish(ctx context.Context) {
+	revision, err := p.push(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.failed = err
+		p.logger.Error("configuration not published; the last good one stays", slog.Any("error", err))
+		return
+	}
+	if revision != p.revision {
+		p.logger.Info("configuration published", slog.String("revision", revision))
+	}
+	p.revision, p.at, p.failed = revision, time.Now(), nil
+}
+
+func (p *publisher) push(ctx context.Context) (revision string, err error) {
+	file, workers := p.gather()
+	in := envoyconf.Input{File: file, Facts: map[string]site.Facts{}}
+	credentials := map[string]envoyconf.Credentials{}
+	for _, w := range workers {
+		in.Facts[w.site.Name], credentials[w.site.Name] = w.view()
+	}
+	if in.Config, err = site.Compile(file, in.Facts); err != nil {
+		// A site that is left out would be an unknown host, which may be allowed.
+		return "", fmt.Errorf("compile: %w", err)
+	}
+	document, err := config.Encode(&in.Config)
+	if err != nil {
+		return "", fmt.Errorf("encode: %w", err)
+	}
+	if _, err := config.Parse(document); err != nil {
+		return "", fmt.Errorf("the filter would refuse it: %w", err)
+	}
+	filter, err := envoyconf.Filter(in)
+	if err != nil {
+		return "", err
+	}
+	clusters, err := envoyconf.Clusters(in)
+	if err != nil {
+		return "", err
+	}
+	_, err = p.xds.Push(ctx, xds.Resources{Filter: filter, Clusters: clusters, Secrets: envoyconf.Secrets(credentials)})
+	return in.Config.Revision, err
+}
+
+// state is for status.
+func (p *publisher) state() (revision string, at time.Time, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.revision, p.at, p.failed
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+// reloader reads umagate.yaml anew when it is asked to or when the file changed.
+type reloader struct {
+	path    string
+	load    func(path string) (*site.File, error)
+	apply   func(ctx context.Context, file *site.File) error
+	request <-chan os.Signal
+	every   time.Duration
+	logger  *slog.Logger
+
+	seen [sha256.Size]byte
+
+	mu  sync.Mutex
+	err error
+}
+
+func (r *reloader) lastError() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// run watches until ctx ends. The content is compared, not the time: that also
+// sees what a mounted ConfigMap or an editor puts in the file's place.
+func (r *reloader) run(ctx context.Context) {
+	ticker := time.NewTicker(r.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.request:
+			r.seen = sum(r.path)
+			r.reload(ctx)
+		case <-ticker.C:
+			if now := sum(r.path); now != r.seen {
+				r.seen = now
+				r.reload(ctx)
+			}
+		}
+	}
+}
+
+// sum is zero for a file that cannot be read.
+func sum(path string) [sha256.Size]byte {
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(data)
+}
+
+// reload takes the file over, or keeps the one in force.
+func (r *reloader) reload(ctx context.Context) {
+	file, err := r.load(r.path)
+	if err == nil {
+		err = r.apply(ctx, file)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+	if err != nil {
+		r.logger.Error("configuration file not taken over; the one before stays in force", slog.String("path", r.path), slog.Any("error", err))
+		return
+	}
+	r.logger.Info("configuration file taken over", slog.String("path", r.path), slog.Int("sites", len(file.Sites)))
+}
+
+// errRestart: what listens and what stores cannot change while running.
+var errRestart = errors.New("listen, store and store_key take effect at the next start only: restart, or put them back")
+
+// unchangeable compares what needs a restart.
+func unchangeable(old, next *site.File) error {
+	if old.Listen != next.Listen || old.Store.Reveal() != next.Store.Reveal() || !old.StoreKey.Equal(next.StoreKey) {
+		return fmt.Errorf("%w", errRestart)
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/xds"
+)
+
+// ErrPlaintext: xDS and the API speak plain text, and the address is not
+// loopback.
+var ErrPlaintext = errors.New("the address is not loopback, and what is served there is not encrypted: write a loopback address, or listen.insecure_plaintext: true")
+
+// serving is a running control plane.
+type serving struct {
+	options   Options
+	store     store.Store
+	xds       *xds.Server
+	publisher *publisher
+	reloader  *reloader
+	metrics   *metrics
+	started   time.Time
+
+	mu      sync.Mutex
+	file    *site.File
+	workers []*runningWorker
+}
+
+// runningWorker is a worker with what stops it.
+type runningWorker struct {
+	*worker
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Run serves until ctx ends or something that it cannot do without fails. When
+// it returns, every goroutine has ended and the store is closed.
+func Run(ctx context.Context, options Options) (err error) {
+	options.Pace = options.Pace.withDefaults()
+	if options.Load == nil {
+		options.Load = site.Load
+	}
+	file, err := options.Load(options.Path)
+	if err != nil {
+		return err
+	}
+	opened, err := openStore(ctx, options.Path, file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+
+	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics()}
+	if s.xds, err = xds.New(options.Logger, nil); err != nil {
+		return err
+	}
+	s.publisher = newPublisher(s.xds, options.Logger, s.current)
+	s.reloader = &reloader{
+		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
+		seen: sum(options.Path),
+	}
+	s.metrics.registry.MustRegister(newStatusCollector(s.status))
+
+	api, err := listen(ctx, "listen.api", file.Listen.API, file.Listen.InsecurePlaintext)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = api.Close() }() // closed already, once it is served
+	xdsListener, err := listen(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = xdsListener.Close() }()
+
+	// What the store knows is published before anything is asked of an AS.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := s.apply(ctx, file); err != nil {
+		s.stopWorkers(nil)
+		return err
+	}
+	s.publisher.publish(ctx)
+	options.Logger.Info("serving", slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
+		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()))
+
+	var wg sync.WaitGroup
+	guard := func(f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
+	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
+	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener) })
+	guard(func(ctx context.Context) error { return serveAPI(ctx, api, s.handler(s.metrics.registry)) })
+	if options.Started != nil {
+		options.Started(api.Addr().String(), xdsListener.Addr().String())
+	}
+	<-ctx.Done()
+	wg.Wait()
+	s.stopWorkers(nil)
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	options.Logger.Info("stopped")
+	return nil
+}
+
+// current gives the file in force and its workers.
+func (s *serving) current() (*site.File, []*worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	workers := make([]*worker, 0, len(s.workers))
+	for _, w := range s.workers {
+		workers = append(workers, w.worker)
+	}
+	return s.file, workers
+}
+
+// apply makes file the one in force. Workers of sites that did not change go on;
+// the others are stopped, and new ones begin with what the store knows.
+func (s *serving) apply(ctx context.Context, file *site.File) error {
+	s.mu.Lock()
+	old, before := s.file, s.workers
+	s.mu.Unlock()
+	if old != nil {
+		if err := unchangeable(old, file); err != nil {
+			return err
+		}
+	}
+	kept := map[string]*runningWorker{}
+	for _, w := range before {
+		if next, ok := file.Site(w.site.Name); ok && reflect.DeepEqual(*next, *w.site) {
+			kept[w.site.Name] = w
+		}
+	}
+	// Everything that can fail comes before anything is stopped.
+	var next []*runningWorker
+	var fresh []*runningWorker
+	for i := range file.Sites {
+		name := file.Sites[i].Name
+		if w := kept[name]; w != nil {
+			next = append(next, w)
+			continue
+		}
+		w, err := s.newWorker(&file.Sites[i])
+		if err != nil {
+			return fmt.Errorf("site %s: %w", name, err)
+		}
+		next, fresh = append(next, w), append(fresh, w)
+	}
+	s.stopWorkers(func(w *runningWorker) bool { return kept[w.site.Name] == nil })
+	var err error
+	for _, w := range fresh {
+		if restoreErr := w.restore(ctx); restoreErr != nil {
+			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
+		}
+	}
+	s.mu.Lock()
+	s.file, s.workers = file, next
+	s.mu.Unlock()
+	for _, w := range fresh {
+		w.start(ctx)
+	}
+	for _, w := range before {
+		if _, ok := file.Site(w.site.Name); !ok {
+			s.options.Logger.Warn("site is gone from the file; its client and resources stay at the AS", slog.String("site", w.site.Name))
+		}
+	}
+	s.publisher.changed()
+	return err
+}
+
+func (s *serving) newWorker(settings *site.Site) (*runningWorker, error) {
+	transport := s.options.Transport
+	if transport == nil {
+		var err error
+		if transport, err = transportOf(settings.AuthorizationServer.TLS); err != nil {
+			return nil, err
+		}
+	}
+	client, err := as.New(asConfig(settings, s.metrics.observe(settings.Name, transport)))
+	if err != nil {
+		return nil, err
+	}
+	return &runningWorker{worker: &worker{
+		site: settings, key: store.Key{Site: settings.Name, Issuer: settings.AuthorizationServer.Issuer}, store: s.store, client: client,
+		logger: s.options.Logger.With(slog.String("site", settings.Name)), pace: s.options.Pace, changed: s.publisher.changed,
+		phase: Discovering,
+	}}, nil
+}
+
+func (w *runningWorker) start(ctx context.Context) {
+	ctx, w.cancel = context.WithCancel(ctx)
+	w.done = make(chan struct{})
+	go func() {
+		defer close(w.done)
+		w.run(ctx)
+	}()
+}
+
+// stopWorkers stops those that which selects, all when nil, and waits for them.
+func (s *serving) stopWorkers(which func(*runningWorker) bool) {
+	s.mu.Lock()
+	workers := s.workers
+	s.mu.Unlock()
+	var stopped []*runningWorker
+	for _, w := range workers {
+		if w.cancel != nil && (which == nil || which(w)) {
+			w.cancel()
+			stopped = append(stopped, w)
+		}
+	}
+	for _, w := range stopped {
+		<-w.done
+	}
+}
+
+// openStore opens what the file says. A relative path starts beside the file.
+func openStore(ctx context.Context, path string, file *site.File) (store.Store, error) {
+	name, ok := strings.CutPrefix(file.Store.Reveal(), "sqlite:")
+	if !ok {
+		return nil, fmt.Errorf("store %s: only sqlite:PATH is built in yet", file.Store)
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(path), name)
+	}
+	return store.OpenSQLite(ctx, name, file.StoreKey)
+}
+
+// listen opens an address, and refuses plain text beyond this machine unless the
+// file asks for it.
+func listen(ctx context.Context, key, address string, plaintext bool) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	if tcp, ok := listener.Addr().(*net.TCPAddr); !plaintext && (!ok || !tcp.IP.IsLoopback()) {
+		return nil, errors.Join(fmt.Errorf("%s %s: %w", key, address, ErrPlaintext), listener.Close())
+	}
+	return listener, nil
+}

@@ -1,0 +1,184 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/store"
+	resourcesync "github.com/umagate/umagate/controlplane/sync"
+)
+
+// renewPAT gets a PAT when there is none or the one there is will expire soon,
+// and tries it at the AS now and then: an AS can forget one.
+func (w *worker) renewPAT(ctx context.Context) error {
+	if !needsPAT(w.site, w.server) {
+		w.probeAt = time.Time{}
+		return nil
+	}
+	source := w.source(ctx)
+	current, ok := source.Current()
+	w.mu.Lock()
+	due := !ok || !time.Now().Before(w.renewAt)
+	w.mu.Unlock()
+	if !due {
+		return w.probe(ctx, source)
+	}
+	w.enter(GettingPAT)
+	_, err := source.Renew(ctx)
+	if errors.Is(err, as.ErrClientRefused) {
+		return w.clientRefused(ctx, err)
+	}
+	if err == nil && current.Value.IsZero() {
+		w.logger.Info("PAT obtained")
+	}
+	w.probeAt = time.Now().Add(w.pace.Probe)
+	return err
+}
+
+// probe reads one of our resources, which renews a PAT that is refused.
+func (w *worker) probe(ctx context.Context, source *as.PATSource) error {
+	if time.Now().Before(w.probeAt) {
+		return nil
+	}
+	w.probeAt = time.Now().Add(w.pace.Probe)
+	if id := w.anyID(); id != "" {
+		_, err := w.server.Protection(source).Read(ctx, id)
+		if errors.Is(err, as.ErrNotFound) {
+			w.syncAt = time.Time{}
+			return nil
+		}
+		if errors.Is(err, as.ErrClientRefused) {
+			return w.clientRefused(ctx, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// anyID is the id of a resource that the PAT may read, if there is one.
+func (w *worker) anyID() string {
+	for _, id := range w.ids {
+		return id
+	}
+	for i := range w.site.Resources {
+		if id := w.site.Resources[i].ID; id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// source gives the PAT source of the client in use.
+func (w *worker) source(lifetime context.Context) *as.PATSource {
+	if w.pats != nil {
+		return w.pats
+	}
+	server, auth := w.server, w.auth
+	fetch := func(ctx context.Context) (as.Token, error) {
+		// The call outlives whoever began it, but not the worker.
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(lifetime, cancel)()
+		return server.PAT(ctx, auth)
+	}
+	changed := func(t as.Token) { w.patChanged(lifetime, auth.ClientID(), t) }
+	w.pats = as.NewPATSource(w.pat, fetch, changed, nil)
+	return w.pats
+}
+
+// patChanged runs on the goroutine of the call that got the PAT.
+func (w *worker) patChanged(ctx context.Context, id string, t as.Token) {
+	err := w.store.PutPAT(context.WithoutCancel(ctx), w.key, store.PAT{
+		Value: t.Value, ClientID: id, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt,
+	})
+	if err != nil {
+		w.logger.Error("PAT not stored; it is in use all the same", slog.Any("error", err))
+	}
+	w.mu.Lock()
+	w.pat, w.renewAt = t, renewalTime(t)
+	w.mu.Unlock()
+	w.changed()
+}
+
+// renewalTime is between 70 and 80 percent of the PAT's life, so that many sites
+// do not renew together and several attempts fit in before it expires.
+func renewalTime(t as.Token) time.Time {
+	life := t.ExpiresAt.Sub(t.IssuedAt)
+	return t.IssuedAt.Add(life*7/10 + rand.N(life/10+1)) //nolint:gosec // jitter, not a secret
+}
+
+func (w *worker) restorePAT(ctx context.Context) error {
+	stored, err := w.store.PAT(ctx, w.key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case stored.ClientID != clientID(w.auth):
+		return nil // of an earlier client
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pat = as.Token{Value: stored.Value, IssuedAt: stored.IssuedAt, ExpiresAt: stored.ExpiresAt}
+	w.renewAt = renewalTime(w.pat)
+	return nil
+}
+
+// syncResources brings the AS's registrations in step when it is due.
+func (w *worker) syncResources(ctx context.Context) error {
+	if time.Now().Before(w.syncAt) {
+		return nil
+	}
+	desired := desiredResources(w.site)
+	if w.pats == nil && len(desired) == 0 {
+		w.syncAt = time.Now().Add(w.pace.Sync)
+		return nil
+	}
+	if w.phase != Serving {
+		w.enter(Syncing)
+	}
+	shown := time.Now()
+	r := &resourcesync.Reconciler{
+		AS: w.server.Protection(w.source(ctx)), Records: w.store, Key: w.key, Retry: w.pace.retry(),
+		Progress: func(done, total int) {
+			// Thousands of resources take a while: those that are ready need not wait.
+			if time.Since(shown) > w.pace.Retry {
+				shown = time.Now()
+				w.logger.Info("resources being brought in step", slog.Int("done", done), slog.Int("total", total))
+				if err := w.readIDs(ctx); err != nil {
+					w.logger.Warn("resource ids not read", slog.Any("error", err))
+				}
+			}
+		},
+	}
+	plan, err := r.Plan(ctx, desired)
+	if err != nil {
+		return w.protectionFailed(ctx, err)
+	}
+	for _, c := range plan {
+		w.logger.Info("resource differs", slog.String("kind", string(c.Kind)), slog.String("resource", c.Name), slog.Any("fields", c.Fields))
+	}
+	if len(plan) > 0 {
+		w.enter(Syncing)
+	}
+	err = errors.Join(r.Apply(ctx, plan), w.readIDs(context.WithoutCancel(ctx)))
+	if err != nil {
+		return w.protectionFailed(ctx, err)
+	}
+	w.mu.Lock()
+	w.synced = time.Now()
+	w.mu.Unlock()
+	w.syncAt = time.Now().Add(w.pace.Sync)
+	return nil
+}
+
+func (w *worker) protectionFailed(ctx context.Context, err error) error {
+	if errors.Is(err, as.ErrClientRefused) {
+		return w.clientRefused(ctx, err)
+	}
+	return err
+}

@@ -1,0 +1,229 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+	resourcesync "github.com/umagate/umagate/controlplane/sync"
+)
+
+// Phase is what a site's worker is doing.
+type Phase string
+
+// The phases, in their order.
+const (
+	Discovering Phase = "discovering"
+	Registering Phase = "registering"
+	GettingPAT  Phase = "pat"
+	Syncing     Phase = "syncing"
+	Serving     Phase = "serving"
+)
+
+// worker looks after one site. Its steps run on one goroutine, that of run; the
+// fields under mu are read by the publisher and by status.
+type worker struct {
+	site   *site.Site
+	key    store.Key
+	store  store.Store
+	client *as.Client
+	logger *slog.Logger
+	pace   Pace
+	// changed is told that there is something new to publish.
+	changed func()
+
+	// Of the goroutine of run.
+	pats       *as.PATSource
+	registered time.Time // when this process last registered the client
+	discoverAt time.Time
+	syncAt     time.Time
+	probeAt    time.Time
+
+	mu      sync.Mutex
+	server  *as.Server
+	auth    as.ClientAuth
+	creds   envoyconf.Credentials
+	method  as.AuthMethod
+	ownedID bool // the client was registered by umagate
+	expires time.Time
+	pat     as.Token
+	renewAt time.Time
+	ids     map[string]string
+	phase   Phase
+	failure *failure
+	synced  time.Time
+}
+
+// failure is what keeps a worker from its next phase.
+type failure struct {
+	err       error
+	since     time.Time
+	attempts  int
+	nextRetry time.Time
+}
+
+// run works until ctx ends. restore has been called.
+func (w *worker) run(ctx context.Context) {
+	defer w.stop()
+	failures := 0
+	for ctx.Err() == nil {
+		err := w.pass(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := time.Until(w.nextDue())
+		if err != nil {
+			failures++
+			wait = w.pace.retry().Backoff(failures, as.RetryAfter(err))
+			w.fail(err, failures, wait)
+		} else {
+			failures = 0
+			w.succeed()
+		}
+		w.changed()
+		timer := time.NewTimer(max(wait, 0))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// pass does what is due. Each step does nothing when it is not.
+func (w *worker) pass(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{w.discover, w.register, w.renewPAT, w.syncResources} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextDue is when pass has something to do again.
+func (w *worker) nextDue() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	due := w.discoverAt
+	secretDue := w.expires
+	if !secretDue.IsZero() {
+		secretDue = secretDue.Add(-w.pace.Forgotten)
+	}
+	for _, at := range []time.Time{w.syncAt, w.probeAt, w.renewAt, secretDue} {
+		if !at.IsZero() && at.Before(due) {
+			due = at
+		}
+	}
+	return due
+}
+
+func (w *worker) stop() {
+	if w.pats != nil {
+		w.pats.Wait()
+	}
+}
+
+func (w *worker) enter(p Phase) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.phase != p {
+		w.phase = p
+		w.logger.Debug("site enters a phase", slog.String("phase", string(p)))
+	}
+}
+
+func (w *worker) fail(err error, attempts int, wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	f := &failure{err: err, since: now, attempts: attempts, nextRetry: now.Add(wait)}
+	if w.failure != nil {
+		f.since = w.failure.since
+	}
+	w.failure = f
+	w.logger.Warn("site step failed",
+		slog.String("phase", string(w.phase)), slog.Any("error", err), slog.String("remedy", remedy(err)),
+		slog.Int("attempts", attempts), slog.Duration("retry_in", wait.Round(time.Millisecond)))
+}
+
+func (w *worker) succeed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.phase != Serving || w.failure != nil {
+		w.logger.Info("site is serving", slog.String("client_id", clientID(w.auth)), slog.Int("resources", len(w.ids)))
+	}
+	w.phase, w.failure = Serving, nil
+}
+
+// restore takes over what the store knows. It asks nothing of the AS.
+func (w *worker) restore(ctx context.Context) error {
+	if err := w.restoreDiscovery(ctx); err != nil {
+		return err
+	}
+	if err := w.restoreClient(ctx); err != nil {
+		return err
+	}
+	if err := w.restorePAT(ctx); err != nil {
+		return err
+	}
+	return w.readIDs(ctx)
+}
+
+// readIDs takes the resource ids from the store.
+func (w *worker) readIDs(ctx context.Context) error {
+	r := resourcesync.Reconciler{Records: w.store, Key: w.key}
+	ids, err := r.IDs(ctx)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	changed := !maps.Equal(ids, w.ids)
+	w.ids = ids
+	w.mu.Unlock()
+	if changed {
+		w.changed()
+	}
+	return nil
+}
+
+// view is what the publisher needs to know of the site.
+func (w *worker) view() (site.Facts, envoyconf.Credentials) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	creds := w.creds
+	creds.PAT = envoyconf.Bearer(w.pat.Value)
+	if w.server == nil {
+		return provisionalFacts(w.site), creds
+	}
+	return factsOf(w.server, maps.Clone(w.ids)), creds
+}
+
+func clientID(auth as.ClientAuth) string {
+	if auth == nil {
+		return ""
+	}
+	return auth.ClientID()
+}
+
+func remedy(err error) string {
+	for _, r := range []struct {
+		kind error
+		text string
+	}{
+		{resourcesync.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or write its id: into umagate.yaml."},
+		{errNoEnvoyCredential, "Write authorization_server.introspection.credential: pat, or client.token_endpoint_auth_method: client_secret_basic."},
+		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},
+	} {
+		if errors.Is(err, r.kind) {
+			return r.text
+		}
+	}
+	return as.Remedy(err)
+}
