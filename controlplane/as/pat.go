@@ -13,7 +13,7 @@ import (
 
 // minRenewAge keeps a PAT that the AS refuses although it is new from being
 // asked for in a circle.
-const minRenewAge = 5 * time.Second
+const minRenewAge = time.Second
 
 // PATSource holds the PAT of one client and renews it. Callers that want a new
 // one at the same time share one call to the AS. It is safe for concurrent use;
