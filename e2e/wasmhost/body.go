@@ -12,6 +12,9 @@ import (
 // reply, a trap, or a client that hung up.
 var errStreamOver = errors.New("wasmhost: the stream is over")
 
+// errHungUp is why a stream ends whose client broke off in its body.
+var errHungUp = errors.New("wasmhost: the client hung up")
+
 // filteredBody shows a body to the filter, piece by piece, and reads as what the
 // filter lets pass.
 type filteredBody struct {

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 )
 
-// callAnswer is the answer to an HTTP call; with no headers the call failed.
+// callAnswer is the answer to an HTTP call. As in Envoy, a call that gets no
+// response is answered 503, or 504 after its time; one whose response breaks off
+// has an answer without headers.
 type callAnswer struct {
 	headers, trailers *headerMap
 	body              []byte
@@ -94,7 +97,7 @@ func (p *plugin) callDone(ctx context.Context, token uint32, answer *callAnswer)
 	p.answer = nil
 }
 
-// doCall makes the request. A failure gives an answer without headers.
+// doCall makes the request. There is always an answer; the error is for the log.
 func (h *Host) doCall(ctx context.Context, c *clusterState, headers *headerMap, body []byte, trailers *headerMap) (*callAnswer, error) {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
@@ -134,8 +137,11 @@ func (h *Host) doCall(ctx context.Context, c *clusterState, headers *headerMap, 
 		req.ContentLength = -1
 	}
 	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		return &callAnswer{}, fmt.Errorf("call %s: %w", c.name, err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return failedAnswer(http.StatusGatewayTimeout, "upstream request timeout"), nil
+	case err != nil:
+		return failedAnswer(http.StatusServiceUnavailable, "upstream connect error or disconnect/reset before headers. reset reason: "+resetReason(err)), nil
 	}
 	defer func() { _ = resp.Body.Close() }()
 	content, err := io.ReadAll(io.LimitReader(resp.Body, h.maxCallResponse+1))
@@ -159,6 +165,14 @@ func failedAnswer(code int, text string) *callAnswer {
 	m.add("content-length", strconv.Itoa(len(text)))
 	m.add("content-type", "text/plain")
 	return &callAnswer{headers: m, trailers: &headerMap{}, body: []byte(text)}
+}
+
+// resetReason is Envoy's word for a failure before the headers.
+func resetReason(err error) string {
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		return "remote connection failure"
+	}
+	return "connection termination"
 }
 
 // errRawTarget says that net/http cannot send a target as it is.

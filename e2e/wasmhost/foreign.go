@@ -1,7 +1,6 @@
 package wasmhost
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -17,7 +16,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// abiForeign is proxy_call_foreign_function, with Envoy's names and messages.
+// abiForeign is proxy_call_foreign_function, with Envoy's names and messages. Envoy
+// 1.40 answers "not found" to set_envoy_filter_state, and so does this.
 func abiForeign(ctx context.Context, v *vm, a []uint64) status {
 	name, ok1 := v.text(a[0], a[1])
 	argument, ok2 := v.bytes(a[2], a[3])
@@ -32,14 +32,6 @@ func abiForeign(ctx context.Context, v *vm, a []uint64) status {
 			return statusBadArgument
 		}
 		result = encodeVerifyResult(request.verify())
-	case "set_envoy_filter_state":
-		key, value, err := parseSetFilterState(argument)
-		if err != nil {
-			return statusBadArgument
-		}
-		if st := v.setState(key, value); st != statusOK {
-			return st
-		}
 	case "clear_route_cache": // there are no routes here
 	default:
 		return statusNotFound
@@ -154,21 +146,4 @@ func encodeVerifyResult(err error) []byte {
 		return protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
 	}
 	return protowire.AppendString(protowire.AppendTag(nil, 2, protowire.BytesType), err.Error())
-}
-
-// parseSetFilterState reads SetEnvoyFilterStateArguments; its life span has no
-// meaning here.
-func parseSetFilterState(b []byte) (key string, value []byte, err error) {
-	err = protoFields(b, func(field protowire.Number, data []byte, _ uint64) {
-		switch field {
-		case 1:
-			key = string(data)
-		case 2:
-			value = bytes.Clone(data)
-		}
-	})
-	if err == nil && key == "" {
-		err = errProtobuf
-	}
-	return key, value, err
 }

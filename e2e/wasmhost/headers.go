@@ -63,6 +63,22 @@ func (m *headerMap) remove(name string) {
 	m.fields = slices.DeleteFunc(m.fields, func(f field) bool { return f.name == name })
 }
 
+// join makes one line of the lines of each name, as Envoy does for the headers it
+// has a place of their own for.
+func (m *headerMap) join(names ...string) {
+	for _, name := range names {
+		var values []string
+		for _, f := range m.fields {
+			if f.name == name {
+				values = append(values, f.value)
+			}
+		}
+		if len(values) > 1 {
+			m.set(name, strings.Join(values, ","))
+		}
+	}
+}
+
 func (m *headerMap) byteSize() int {
 	n := 0
 	for _, f := range m.fields {

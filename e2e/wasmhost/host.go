@@ -33,9 +33,9 @@ type Host struct {
 	maxBuffered     int
 	maxCallResponse int64
 	reloadBackoff   time.Duration
+	passMalformed   bool
 	vmConfig        []byte
 	rootID          string
-	node            Node
 
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
@@ -82,8 +82,8 @@ func New(ctx context.Context, o Options) (*Host, error) {
 	}
 	h := &Host{
 		log: o.Log, accessLog: o.AccessLog, upstream: o.Upstream, transport: o.UpstreamTransport, h2c: o.UpstreamTransport,
-		maxBuffered: o.MaxBufferedBytes, maxCallResponse: o.MaxCallResponseBytes, reloadBackoff: o.ReloadBackoff,
-		vmConfig: bytes.Clone(o.VMConfig), rootID: o.RootID, node: o.Node,
+		maxBuffered: o.MaxBufferedBytes, maxCallResponse: o.MaxCallResponseBytes, reloadBackoff: o.ReloadBackoff, passMalformed: o.PassMalformed,
+		vmConfig: bytes.Clone(o.VMConfig), rootID: o.RootID,
 		shared: newShared(), metrics: newMetrics(), current: bytes.Clone(o.Config),
 		clusters: map[string]*clusterState{}, seed: maphash.MakeSeed(),
 	}

@@ -53,17 +53,9 @@ type rig struct {
 // startHost serves a host for a test and closes it with it.
 func startHost(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
-	upstream := httptest.NewServer(http.HandlerFunc(echo))
-	t.Cleanup(upstream.Close)
-	target, err := url.Parse(upstream.URL)
-	require.NoError(t, err)
-	wasm, err := os.ReadFile(fixture)
-	require.NoError(t, err)
 	logs := &logBuffer{}
-	o := Options{
-		Wasm: wasm, Upstream: target, Workers: 1, CompilationCacheDir: cacheDir, ReloadBackoff: time.Nanosecond,
-		Log: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}
+	o := options(t)
+	o.Log = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if change != nil {
 		change(&o)
 	}
@@ -86,6 +78,25 @@ func startHost(t *testing.T, change func(*Options)) *rig {
 	})
 	addr := listener.Addr().String()
 	return &rig{Host: h, url: "http://" + addr, addr: addr, client: &http.Client{Transport: transport, Timeout: time.Minute}, log: logs}
+}
+
+// options are those of a host with one worker and an echoing upstream.
+func options(t *testing.T) Options {
+	t.Helper()
+	upstream := httptest.NewServer(http.HandlerFunc(echo))
+	t.Cleanup(upstream.Close)
+	wasm, err := os.ReadFile(fixture)
+	require.NoError(t, err)
+	return Options{
+		Wasm: wasm, Upstream: mustURL(t, upstream.URL), Workers: 1, CompilationCacheDir: cacheDir, ReloadBackoff: time.Nanosecond,
+	}
+}
+
+func mustURL(t testing.TB, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	require.NoError(t, err)
+	return u
 }
 
 // echo answers with the request as the upstream saw it.

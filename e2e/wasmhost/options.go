@@ -54,9 +54,11 @@ type Options struct {
 	// ReloadBackoff is the least time between two starts of a worker's VM after a
 	// trap; default 1s, as Envoy's. Streams within it get 503.
 	ReloadBackoff time.Duration
-	// RootID and Node are what the filter reads as plugin_root_id and node.
+	// PassMalformed lets the filter judge what Envoy refuses before it: a "#" or a
+	// byte above 127 in the target, "*", unknown methods, HTTP/1.0.
+	PassMalformed bool
+	// RootID is what the filter reads as plugin_root_id.
 	RootID string
-	Node   Node
 	// Log receives what the filter logs; default discards.
 	Log *slog.Logger
 	// AccessLog is called once for each stream, after the filter has done with it,
@@ -65,9 +67,6 @@ type Options struct {
 	// CompilationCacheDir keeps compiled code between runs when not empty.
 	CompilationCacheDir string
 }
-
-// Node names the proxy to the filter.
-type Node struct{ ID, Cluster string }
 
 // Cluster is one target of HTTP calls. The call's own :path, :authority and
 // :scheme are what is sent; URL says where to.
@@ -105,8 +104,7 @@ type Entry struct {
 	Details    string
 	RequestID  string
 	RemoteAddr string
-	// FilterState has what the filter set: "wasm."+name for set_property, the plain
-	// key for set_envoy_filter_state.
+	// FilterState has the properties the filter set, each name with "wasm." before it.
 	FilterState map[string][]byte
 }
 

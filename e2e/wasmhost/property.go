@@ -58,14 +58,6 @@ func (v *vm) property(path string) ([]byte, bool) {
 		return []byte("umagate"), true
 	case "plugin_vm_id":
 		return nil, true
-	case "node":
-		switch rest {
-		case "id":
-			return []byte(v.host.node.ID), true
-		case "cluster":
-			return []byte(v.host.node.Cluster), true
-		}
-		return nil, false
 	}
 	if s == nil {
 		return nil, false

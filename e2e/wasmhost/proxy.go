@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // removeHopByHop removes what a proxy does not pass on (RFC 9110 section 7.6.1).
@@ -32,8 +30,8 @@ type exchange struct {
 	entry   Entry
 	rw      http.ResponseWriter
 	in      *http.Request
+	body    io.ReadCloser
 	headers *headerMap // the request's, as the filter left them
-	cutoff  bool       // the response is to be cut
 }
 
 // ServeHTTP shows the request to the filter and does what the filter decides.
@@ -41,36 +39,69 @@ func (h *Host) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h.streams.Add(1)
 	defer h.streams.Add(-1)
 	worker, connection := h.workerOf(r)
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
 	s := &stream{worker: worker, reply: make(chan *localReply, 1), cancel: cancel, facts: factsOf(r, connection)}
 	x := &exchange{host: h, stream: s, rw: rw, in: r, headers: requestHeaders(r, s.facts.scheme)}
 	defer func() {
 		entry := x.entry
 		worker.queue.post(func(ctx context.Context) { s.end(ctx, &entry) })
 	}()
-	if r.ProtoMajor == 1 {
-		// An upstream may answer before it has read the body, and may go on reading.
-		_ = http.NewResponseController(rw).EnableFullDuplex() //nolint:errcheck // a writer that cannot is one of a test
+	if code := refuse(r); code != 0 && !h.passMalformed {
+		x.entry.Status, x.entry.Details = code, "http1.codec_error"
+		rw.WriteHeader(code)
+		return
 	}
 	end := r.Body == nil || r.Body == http.NoBody
+	if r.ProtoMajor == 1 && !end {
+		// An upstream may answer before it has read the body, and may go on reading.
+		_ = http.NewResponseController(rw).EnableFullDuplex() //nolint:errcheck // a writer that cannot is one of a test
+		ahead := startPrefetch(r.Body, h.maxBuffered, func() { cancel(errHungUp) })
+		defer ahead.finish(rw)
+		x.body = ahead
+	} else {
+		x.body = r.Body
+	}
 	v := s.show(ctx, func(ctx context.Context, wait chan verdict) { s.begin(ctx, x.headers, end, wait) })
 	if v.outcome == stopped {
-		x.finishStopped()
+		x.finishStopped(ctx)
 		return
 	}
 	x.forward(ctx)
 }
 
+// refuse is what Envoy's codec and connection manager answer without asking the
+// filter; 0 when it is asked.
+func refuse(r *http.Request) int {
+	switch {
+	case r.ProtoMajor == 1 && r.ProtoMinor == 0:
+		return http.StatusUpgradeRequired
+	case r.ProtoMajor == 1 && !knownMethod(r.Method):
+		return http.StatusBadRequest
+	case r.RequestURI == "*":
+		return http.StatusNotFound
+	case strings.ContainsFunc(r.RequestURI, func(c rune) bool { return c == '#' || c >= 0x7f }):
+		return http.StatusBadRequest
+	}
+	return 0
+}
+
+// knownMethod says whether Envoy's HTTP/1 codec takes a method.
+func knownMethod(method string) bool {
+	const known = " ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE " +
+		"NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE "
+	return strings.Contains(known, " "+method+" ")
+}
+
 // finishStopped writes the local reply, or cuts the stream when there is none.
-func (x *exchange) finishStopped() {
+func (x *exchange) finishStopped(ctx context.Context) {
 	select {
 	case r := <-x.stream.reply:
 		x.writeReply(r)
 		return
 	default:
 	}
-	if x.in.Context().Err() != nil {
+	if x.in.Context().Err() != nil || errors.Is(context.Cause(ctx), errHungUp) {
 		x.entry.Details = "downstream_remote_disconnect"
 		return
 	}
@@ -98,7 +129,7 @@ func (x *exchange) writeReply(r *localReply) {
 }
 
 // answerHere makes a reply for something that happened outside the VM.
-func (x *exchange) answerHere(code int, text, details string) {
+func (x *exchange) answerHere(ctx context.Context, code int, text, details string) {
 	s := x.stream
 	posted := s.worker.do(func(ctx context.Context) {
 		s.answer(ctx, &localReply{status: code, body: []byte(text), grpcStatus: grpcFromHTTP, details: details})
@@ -107,19 +138,19 @@ func (x *exchange) answerHere(code int, text, details string) {
 		x.rw.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	x.finishStopped()
+	x.finishStopped(ctx)
 }
 
 // forward sends the request to the upstream.
 func (x *exchange) forward(ctx context.Context) {
 	if x.in.Method == http.MethodConnect {
-		x.answerHere(http.StatusForbidden, "", "upgrade_failed") // no tunnels here
+		x.answerHere(ctx, http.StatusForbidden, "", "upgrade_failed") // no tunnels here
 		return
 	}
 	target, err := rawURL(x.host.upstream, x.headers.value(":path"))
 	if err != nil {
 		x.host.log.WarnContext(ctx, "a request was not forwarded", slog.Any("error", err))
-		x.answerHere(http.StatusBadGateway, "the request target cannot be forwarded as it is", "raw_target")
+		x.answerHere(ctx, http.StatusBadGateway, "the request target cannot be forwarded as it is", "raw_target")
 		return
 	}
 	transport := x.host.transport
@@ -133,7 +164,7 @@ func (x *exchange) forward(ctx context.Context) {
 		ErrorLog:       slog.NewLogLogger(x.host.log.Handler(), slog.LevelDebug),
 		BufferPool:     (*buffers)(x.host),
 		ModifyResponse: func(resp *http.Response) error { return x.showResponse(ctx, resp) },
-		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { x.upstreamFailed(err) },
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { x.upstreamFailed(ctx, err) },
 	}
 	x.rw.Header()["Content-Type"] = nil
 	x.entry.UpstreamUsed = true
@@ -167,7 +198,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 		left = x.in.ContentLength
 	}
 	out.Body = &filteredBody{
-		ctx: out.Context(), stream: x.stream, dir: request, source: x.in.Body, left: left,
+		ctx: out.Context(), stream: x.stream, dir: request, source: x.body, left: left,
 		trailers:    func() http.Header { return x.in.Trailer },
 		setTrailers: func(t http.Header) { replace(out.Trailer, t) },
 	}
@@ -224,28 +255,31 @@ func (x *exchange) showResponse(ctx context.Context, resp *http.Response) error 
 }
 
 // upstreamFailed answers when there is no response to pass on.
-func (x *exchange) upstreamFailed(err error) {
+func (x *exchange) upstreamFailed(ctx context.Context, err error) {
 	select {
 	case r := <-x.stream.reply:
 		x.writeReply(r)
 		return
 	default:
 	}
-	if errors.Is(err, errStreamOver) || x.in.Context().Err() != nil {
-		x.finishStopped()
+	if errors.Is(err, errStreamOver) || ctx.Err() != nil {
+		x.finishStopped(ctx)
 		return
 	}
-	x.host.log.InfoContext(x.in.Context(), "the upstream did not answer", slog.Any("error", err))
-	x.answerHere(http.StatusServiceUnavailable,
-		"upstream connect error or disconnect/reset before headers. reset reason: connection failure", "upstream_reset_before_response_started")
+	x.host.log.InfoContext(ctx, "the upstream did not answer", slog.Any("error", err))
+	x.answerHere(ctx, http.StatusServiceUnavailable,
+		"upstream connect error or disconnect/reset before headers. reset reason: "+resetReason(err), "upstream_reset_before_response_started")
 }
 
 // requestHeaders is the request as the filter sees it: pseudo headers first, the
 // target as it arrived, hop-by-hop headers removed but for an upgrade.
 func requestHeaders(r *http.Request, scheme string) *headerMap {
 	authority, target := r.Host, r.RequestURI
-	if a, p, ok := absoluteForm(target); ok && r.Method != http.MethodConnect {
-		authority, target = a, p
+	if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
+		scheme = proto
+	}
+	if sch, a, p, ok := absoluteForm(target); ok && r.Method != http.MethodConnect {
+		scheme, authority, target = sch, a, p
 	}
 	m := &headerMap{fields: make([]field, 0, len(r.Header)+8)}
 	m.add(":authority", authority)
@@ -254,14 +288,15 @@ func requestHeaders(r *http.Request, scheme string) *headerMap {
 	}
 	m.add(":method", r.Method)
 	m.add(":scheme", scheme)
-	upgrade := r.ProtoMajor == 1 && httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") && r.Header.Get("Upgrade") != ""
-	trailers := httpguts.HeaderValuesContainsToken(r.Header["Te"], "trailers")
+	upgrade := r.ProtoMajor == 1 && hasToken(r.Header["Connection"], "upgrade") && r.Header.Get("Upgrade") != ""
+	trailers := hasToken(r.Header["Te"], "trailers")
 	m.fromHTTP(r.Header)
 	for _, line := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			m.remove(lower(strings.TrimSpace(name)))
 		}
 	}
+	m.join("authorization", "content-type", "user-agent", "x-forwarded-for", "x-forwarded-proto", "x-request-id")
 	removeHopByHop(m)
 	m.remove("te")
 	if trailers {
@@ -280,20 +315,33 @@ func requestHeaders(r *http.Request, scheme string) *headerMap {
 	return m
 }
 
+// hasToken looks for a token in comma-separated lines.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // absoluteForm splits "http://host/path" (RFC 9112 section 3.2.2).
-func absoluteForm(target string) (authority, path string, ok bool) {
+func absoluteForm(target string) (scheme, authority, path string, ok bool) {
 	scheme, rest, ok := strings.Cut(target, "://")
-	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
-		return "", "", false
+	scheme = lower(scheme)
+	if !ok || scheme != "http" && scheme != "https" {
+		return "", "", "", false
 	}
 	i := strings.IndexAny(rest, "/?#")
 	switch {
 	case i < 0:
-		return rest, "/", true
+		return scheme, rest, "/", true
 	case rest[i] != '/':
-		return rest[:i], "/" + rest[i:], true
+		return scheme, rest[:i], "/" + rest[i:], true
 	}
-	return rest[:i], rest[i:], true
+	return scheme, rest[:i], rest[i:], true
 }
 
 func factsOf(r *http.Request, connection uint64) facts {

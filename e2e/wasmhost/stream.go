@@ -52,7 +52,7 @@ type stream struct {
 	// reply holds the local reply; it is full before any waiter hears "stopped".
 	reply chan *localReply
 	// cancel ends the call to the upstream.
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 
 	// worker:
 	id          uint32
@@ -94,7 +94,7 @@ func (s *stream) deliver(d direction, v verdict) {
 func (s *stream) abort() {
 	s.deliver(request, verdict{outcome: stopped})
 	s.deliver(response, verdict{outcome: stopped})
-	s.cancel()
+	s.cancel(errStreamOver)
 }
 
 // fail is what a trap does to a stream (failure_policy FAIL_CLOSED).
@@ -114,8 +114,8 @@ func (s *stream) answer(ctx context.Context, r *localReply) {
 		return
 	}
 	s.answered = true
-	s.details = r.details
 	r.complete(&s.facts)
+	s.details = r.details
 	s.responseMap = r.headers
 	if !s.failed {
 		s.encodeReply(ctx, r)
