@@ -34,6 +34,9 @@ const (
 // calls, with the credential it is called with.
 func (in Input) eachEndpoint(s *site.Site, c *config.Site, build func(config.Endpoint, site.Credential) error) error {
 	as := c.AuthorizationServer
+	if as.Unknown {
+		return nil
+	}
 	if err := build(as.Introspection.Endpoint, credentialOf(s, in.Facts[s.Name])); err != nil {
 		return fmt.Errorf("introspection: %w", err)
 	}

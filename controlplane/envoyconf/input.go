@@ -21,8 +21,8 @@ type Input struct {
 	File *site.File
 	// Facts is what is known of each site, by name.
 	Facts map[string]site.Facts
-	// Config is what [site.Compile] made of both. A site that it lacks gets no
-	// clusters.
+	// Config is what [site.Compile] made of both. A site whose AS
+	// it does not know gets no clusters.
 	Config config.Config
 }
 

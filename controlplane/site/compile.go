@@ -53,9 +53,10 @@ func PATSecret(site string) string { return "umagate/" + site + "/pat" }
 
 // Compile translates a file and what is known of its sites into the filter's
 // configuration. The same input always gives the same document; Revision is a
-// hash of its content. A site without usable facts is left out and named in
-// the error, which wraps [ErrIncomplete]; the configuration is valid for the
-// others all the same.
+// hash of its content. A site without usable facts is named in the error, which
+// wraps [ErrIncomplete]. It is in the configuration all the same, and denies
+// what needs a token: were it left out, another site's "*" could answer for its
+// hosts.
 func Compile(file *File, facts map[string]Facts) (config.Config, error) {
 	out := config.Config{
 		Version:      config.Version,
@@ -72,7 +73,6 @@ func Compile(file *File, facts map[string]Facts) (config.Config, error) {
 		compiled, err := compileSite(s, facts[s.Name])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("site %s: %w", s.Name, err))
-			continue
 		}
 		out.Sites = append(out.Sites, compiled)
 	}
@@ -96,7 +96,7 @@ func revisionOf(c config.Config) (string, error) {
 func compileSite(s *Site, facts Facts) (config.Site, error) {
 	server, err := compileServer(s, facts)
 	if err != nil {
-		return config.Site{}, err
+		server = config.AuthorizationServer{Unknown: true}
 	}
 	out := config.Site{
 		Name:            s.Name,
@@ -129,7 +129,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 	for i := range s.Resources {
 		out.Resources = append(out.Resources, compileResource(s, &s.Resources[i], facts))
 	}
-	return out, nil
+	return out, err
 }
 
 // ttl is a duration for the filter, where 0 means its default and -1 never.

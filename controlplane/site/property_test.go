@@ -167,13 +167,15 @@ func TestCompile(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []int{-1, -1}, []int{c.Sites[0].Token.MaxTTLMS, c.Sites[0].Token.NegativeTTLMS})
 	})
-	t.Run("a site that is not known yet is left out and named", func(t *testing.T) {
+	t.Run("a site that is not known yet is there, denies, and is named", func(t *testing.T) {
 		t.Parallel()
 		for _, lacking := range []site.Facts{{}, {Introspection: "https://as"}, {Introspection: "ftp://as", Permission: "https://as"}, {Introspection: "https://as", Permission: ":"}} {
 			c, err := site.Compile(parse(t, "", "", conditions), map[string]site.Facts{"photos": lacking})
 			require.ErrorIs(t, err, site.ErrIncomplete)
 			require.ErrorContains(t, err, "site photos")
-			require.Empty(t, c.Sites)
+			require.Equal(t, config.AuthorizationServer{Unknown: true}, c.Sites[0].AuthorizationServer)
+			_, err = decision.Compile(&c)
+			require.NoError(t, err)
 		}
 	})
 	t.Run("registered scopes", func(t *testing.T) {

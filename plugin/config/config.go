@@ -102,6 +102,10 @@ type Limits struct {
 
 // AuthorizationServer tells the filter how to reach a site's AS.
 type AuthorizationServer struct {
+	// Unknown tells that the control plane has not reached the AS yet. The site
+	// keeps its hosts, so that no laxer site answers for them; what needs a token
+	// is denied, and the other members may be left out.
+	Unknown bool `json:"unknown,omitempty"`
 	// URI is the as_uri of the UMA challenge (UMA Grant section 3.2.1).
 	URI string `json:"uri"`
 	// Introspection is the RFC 7662 endpoint.

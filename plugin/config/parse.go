@@ -175,6 +175,8 @@ func (p *parser) limits(path string, v gjson.Result, l *Limits) {
 func (p *parser) authorizationServer(path string, v gjson.Result, a *AuthorizationServer) {
 	p.object(path, v, func(path, name string, v gjson.Result) bool {
 		switch name {
+		case "unknown":
+			p.boolean(path, v, &a.Unknown)
 		case "uri":
 			p.text(path, v, &a.URI)
 		case "introspection":

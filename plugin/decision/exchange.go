@@ -97,6 +97,10 @@ func (x *Exchange) begin(now time.Time) Step {
 		return x.refuse(ReasonNoToken, now)
 	case uma.CredentialBearer:
 	}
+	if x.site.unknownAS {
+		x.note("token", "the authorization server is not known yet")
+		return x.conclude(ReasonASUnreachable)
+	}
 	return x.verify(now)
 }
 
@@ -230,6 +234,8 @@ func (x *Exchange) refuse(reason Reason, now time.Time) Step {
 	switch {
 	case x.site.oauth || x.cond.mode == config.ModeMonitor:
 		return x.conclude(reason)
+	case x.site.unknownAS:
+		return x.conclude(ReasonNoTicket)
 	case x.cond.ticket == nil:
 		x.note("ticket", "resource "+x.cond.resource+" is not registered at the AS")
 		return x.conclude(ReasonNotRegistered)

@@ -37,6 +37,7 @@ type site struct {
 	normalize          bool
 	keepOverrides      bool
 	dropAuthorization  bool
+	unknownAS          bool // the control plane has not reached the AS yet
 	oauth              bool // plain OAuth scopes instead of UMA permissions
 
 	issuers, audiences, clientIDs []string
@@ -248,6 +249,11 @@ func (b *builder) limits(path string, s *site, l config.Limits) {
 }
 
 func (b *builder) authorizationServer(path string, s *site, a *config.AuthorizationServer) {
+	if a.Unknown {
+		s.unknownAS = true
+		s.key = s.name
+		return
+	}
 	if a.URI == "" && !s.oauth {
 		b.faults.Add(path+".uri", "the as_uri of the challenge is needed")
 	}
