@@ -81,8 +81,8 @@ type Call struct {
 
 // Response is how a call ended.
 type Response struct {
-	// Status is the HTTP status; 0 when there was no answer (a transport failure,
-	// a reset, a timeout).
+	// Status is the HTTP status; 0 when there was no answer and the host made up
+	// none.
 	Status int
 	// Body is the whole body. The host leaves it empty and sets TooLarge when it
 	// is longer than [MaxResponse].

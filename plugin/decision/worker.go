@@ -254,7 +254,9 @@ func (w *Worker) readIntrospection(c *call, r Response, now time.Time) (*uma.Tok
 // classify reads the status of an answer.
 func classify(r Response, success int) CallOutcome {
 	switch {
-	case r.Status == 0:
+	case r.Status == 0, r.Status >= 502 && r.Status <= 504:
+		// Envoy answers 503 or 504 itself for a connection that failed or a
+		// time-out; a gateway in front of the AS says 502.
 		return CallUnreachable
 	case r.Status == success || r.Status == 200:
 		if r.TooLarge {
