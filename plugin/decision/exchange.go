@@ -146,20 +146,22 @@ func (x *Exchange) locatePath() (step Step, done bool) {
 	if x.site.allowPreflight && x.request.method == "OPTIONS" && x.request.origin && x.request.preflight {
 		return x.conclude(ReasonPreflight), true
 	}
-	index, ok, ambiguous := x.site.paths.Match(path)
+	index, other := x.site.paths.Match(path)
 	switch {
-	case ambiguous:
-		return x.ambiguous(route.ProblemTrailingSlash), true
-	case !ok && x.site.allowUnmatched:
+	case index < 0 && x.site.allowUnmatched:
 		x.note("path", "no condition names it; unmatched: allow")
 		return x.conclude(ReasonUnmatchedAllowed), true
-	case !ok:
+	case index < 0:
 		x.note("path", "no condition names it; unmatched: deny")
 		return x.conclude(ReasonUnmatched), true
 	}
 	x.rule = &x.site.rules[index]
+	found := x.rule.find(x.request.method)
+	if other >= 0 && x.site.rules[other].find(x.request.method) != found {
+		return x.ambiguous(route.ProblemTrailingSlash), true
+	}
 	x.note("path", "matches "+x.rule.template)
-	if x.cond = x.rule.find(x.request.method); x.cond == nil {
+	if x.cond = found; x.cond == nil {
 		x.note("method", x.request.method+" is covered by no condition of "+x.rule.template)
 		return x.conclude(ReasonMethodNotCovered), true
 	}

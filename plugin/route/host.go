@@ -115,7 +115,10 @@ func (h *Hosts) Add(pattern string, value int) error {
 	if !ok || !strings.EqualFold(host, name) { // a port was cut
 		return ErrHostForm
 	}
-	if strings.HasPrefix(pattern, "*.") {
+	if name != pattern {
+		if host[0] == '[' { // an address has no suffix
+			return ErrHostForm
+		}
 		host = "." + host
 	}
 	if _, present := table[host]; present {

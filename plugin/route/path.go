@@ -228,8 +228,9 @@ func runeProblem(r rune) Problem {
 }
 
 // isConfusable tells that compatibility or canonical normalisation (Unicode
-// NFKC), which some frameworks and file systems apply to names, turns r into
-// text with one of the characters . / \ ; % ? # in it.
+// NFKC), which some frameworks and file systems apply to names, or the best-fit
+// mapping of a Windows code page, turns r into text with one of the characters
+// . / \ ; % ? # in it.
 func isConfusable(r rune) bool {
 	switch r {
 	case 0x037E, // Greek question mark: ;
@@ -239,6 +240,8 @@ func isConfusable(r rune) bool {
 		0xFE52, 0xFE54, 0xFE56, 0xFE5F, 0xFE68, 0xFE6A, // small . ; ? # \ %
 		0xFE19, 0xFE30, // vertical ... ..
 		0xFE14, 0xFE16, // vertical ; ?
+		0x33C2, 0x33C7, 0x33D8, 0x1F100, // a.m. Co. p.m. 0.
+		0x2044, 0x2215, 0x2216, 0x29F5, 0x29F8, // fraction, division and set-minus slashes (best fit)
 		0xFF03, 0xFF05, 0xFF0E, 0xFF0F, 0xFF1B, 0xFF1F, 0xFF3C: // full-width # % . / ; ? \
 		return true
 	}

@@ -7,9 +7,9 @@ import "strings"
 // **. The order of Add does not matter.
 //
 // A trailing slash is not part of the choice: "/a/" is judged by the template
-// "/a", and "/a" by "/a/", unless both are there. Where that would leave two
-// readings ("/a" and "/a/**" are there, and the path is "/a/"), no template
-// matches and the path is ambiguous; a template "/a/" of its own decides it.
+// "/a", and "/a" by "/a/", unless both are there. Where that leaves two readings
+// ("/a" and "/a/**" are there, and the path is "/a/"), Match tells both; a
+// template "/a/" of its own decides it.
 type Table struct {
 	root node
 	fold bool
@@ -81,14 +81,16 @@ func enter(slot *int, value int) (int, bool) {
 	return *slot - 1, false
 }
 
-// Match finds the value of the template that p matches. ambiguous tells that the
-// path's trailing slash, or the lack of it, leaves two readings.
-func (t *Table) Match(p Path) (value int, ok, ambiguous bool) {
-	v, ambiguous := t.root.match(t.folded(p.decoded), p.slash)
-	return v - 1, v != 0, ambiguous
+// Match finds the value of the template that p matches, -1 when none does. other
+// is -1, or the value of the template that matches when the path's trailing
+// slash, or the lack of it, is read in the other way: unless both mean the same
+// to the caller, the path is ambiguous.
+func (t *Table) Match(p Path) (value, other int) {
+	value, other = t.root.match(t.folded(p.decoded), p.slash)
+	return value - 1, other - 1
 }
 
-func (n *node) match(path string, slash bool) (value int, ambiguous bool) {
+func (n *node) match(path string, slash bool) (value, other int) {
 	if path == "" {
 		return n.matchEnd(slash)
 	}
@@ -100,28 +102,26 @@ func (n *node) match(path string, slash bool) (value int, ambiguous bool) {
 		if next == nil {
 			continue
 		}
-		if v, ambiguous := next.match(remainder, slash); v != 0 || ambiguous {
-			return v, ambiguous
+		if value, other = next.match(remainder, slash); value != 0 {
+			return value, other
 		}
 	}
-	return n.rest, false
+	return n.rest, 0
 }
 
 // matchEnd chooses among what is at the node where the path ends.
-func (n *node) matchEnd(slash bool) (value int, ambiguous bool) {
-	exact, other := n.end, n.slash
+func (n *node) matchEnd(slash bool) (value, other int) {
+	exact, near := n.end, n.slash
 	if slash {
-		exact, other = n.slash, n.end
+		exact, near = n.slash, n.end
 	}
 	switch {
 	case exact != 0:
-		return exact, false
-	case other != 0 && n.rest != 0 && other != n.rest:
-		return 0, true
-	case other != 0:
-		return other, false
+		return exact, 0
+	case near != 0:
+		return near, n.rest
 	}
-	return n.rest, false
+	return n.rest, 0
 }
 
 func (t *Table) folded(s string) string {
