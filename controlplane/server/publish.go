@@ -21,10 +21,12 @@ type publisher struct {
 	gather func() (*site.File, []*worker)
 	notify chan struct{}
 
-	mu       sync.Mutex
-	revision string
-	at       time.Time
-	failed   error
+	mu sync.Mutex
+	// wanted counts changes, done is what it was when the last publication began.
+	wanted, done uint64
+	revision     string
+	at           time.Time
+	failed       error
 }
 
 func newPublisher(server *xds.Server, logger *slog.Logger, gather func() (*site.File, []*worker)) *publisher {
@@ -33,6 +35,9 @@ func newPublisher(server *xds.Server, logger *slog.Logger, gather func() (*site.
 
 // changed asks for a publication; many requests become one.
 func (p *publisher) changed() {
+	p.mu.Lock()
+	p.wanted++
+	p.mu.Unlock()
 	select {
 	case p.notify <- struct{}{}:
 	default:
@@ -54,9 +59,13 @@ func (p *publisher) run(ctx context.Context) {
 // publish pushes what is known now. What cannot be built or would be refused by
 // the filter is not pushed: the last good one stays.
 func (p *publisher) publish(ctx context.Context) {
+	p.mu.Lock()
+	wanted := p.wanted
+	p.mu.Unlock()
 	revision, err := p.push(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.done = wanted
 	if err != nil {
 		p.failed = err
 		p.logger.Error("configuration not published; the last good one stays", slog.Any("error", err))
@@ -98,9 +107,17 @@ func (p *publisher) push(ctx context.Context) (revision string, err error) {
 	return in.Config.Revision, err
 }
 
-// state is for status.
-func (p *publisher) state() (revision string, at time.Time, err error) {
+// publication is what the publisher tells for status.
+type publication struct {
+	revision string
+	at       time.Time
+	err      error
+	// behind: something has changed that is not published yet.
+	behind bool
+}
+
+func (p *publisher) state() publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.revision, p.at, p.failed
+	return publication{revision: p.revision, at: p.at, err: p.failed, behind: p.wanted != p.done}
 }

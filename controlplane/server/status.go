@@ -87,15 +87,18 @@ func (w *worker) status() SiteStatus {
 
 // status puts everything together.
 func (s *serving) status() Status {
-	revision, at, publishErr := s.publisher.state()
+	published := s.publisher.state()
 	out := Status{
-		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Revision: revision, PublishedAt: at,
+		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Revision: published.revision, PublishedAt: published.at,
 		Pushed: s.xds.Versions(), Sites: []SiteStatus{}, Envoys: s.xds.Envoys(),
 	}
 	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
-	if publishErr != nil {
-		out.PublishError = publishErr.Error()
-		problem("the configuration cannot be published: %v", publishErr)
+	switch {
+	case published.err != nil:
+		out.PublishError = published.err.Error()
+		problem("the configuration cannot be published: %v", published.err)
+	case published.behind:
+		problem("a change is being published")
 	}
 	if err := s.reloader.lastError(); err != nil {
 		out.ReloadError = err.Error()
@@ -132,9 +135,8 @@ func (s *serving) status() Status {
 
 // ready: everything known has been published, so an Envoy that connects gets it.
 func (s *serving) ready() error {
-	revision, _, err := s.publisher.state()
-	if revision == "" {
-		return errors.Join(errors.New("nothing is published yet"), err)
+	if published := s.publisher.state(); published.revision == "" {
+		return errors.Join(errors.New("nothing is published yet"), published.err)
 	}
 	return nil
 }
