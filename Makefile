@@ -81,8 +81,10 @@ tools: $(TOOLS)/.built ## Build the pinned tools into build/tools (golangci-lint
 
 .PHONY: lint
 lint: $(TOOLS)/.built ## Run the linters, and see that the formatting is right
-	$(TOOLS)/golangci-lint run $(PACKAGES)
-	GOOS=wasip1 GOARCH=wasm $(TOOLS)/golangci-lint run ./plugin/...
+	$(TOOLS)/golangci-lint run --allow-parallel-runners $(PACKAGES)
+	GOOS=wasip1 GOARCH=wasm $(TOOLS)/golangci-lint run --allow-parallel-runners ./plugin/...
+	@# compose-go's own command is called cmd.
+	$(TOOLS)/cmd --format json envoy/docker-compose.yaml >$(BUILD)/docker-compose.json
 
 .PHONY: format
 format: $(TOOLS)/.built ## Format the Go files
