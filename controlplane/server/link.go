@@ -80,18 +80,6 @@ func factsOf(server *as.Server, ids map[string]string) site.Facts {
 	}
 }
 
-// provisionalFacts stands for an AS that was never reached. A site must not be
-// left out of the configuration for that: its host would be an unknown one, which
-// may be allowed. With these, what is protected is refused until more is known,
-// because no such endpoint exists.
-func provisionalFacts(s *site.Site) site.Facts {
-	nowhere := s.AuthorizationServer.Issuer + "/umagate-has-not-discovered-this-server"
-	return site.Facts{
-		URI: s.AuthorizationServer.Issuer, Issuer: s.AuthorizationServer.Issuer, Dialect: site.DialectGeneric,
-		Introspection: nowhere, Permission: nowhere, IntrospectionCredential: site.CredentialClient,
-	}
-}
-
 // introspectionCredential is what Envoy introspects with.
 func introspectionCredential(s *site.Site, server *as.Server) site.Credential {
 	if c := s.AuthorizationServer.Introspection.Credential; c != "" {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,7 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
-	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/decision"
 )
 
 // publisher makes Envoy's resources of what the workers know.
@@ -84,15 +85,11 @@ func (p *publisher) push(ctx context.Context) (revision string, err error) {
 	for _, w := range workers {
 		in.Facts[w.site.Name], credentials[w.site.Name] = w.view()
 	}
-	if in.Config, err = site.Compile(file, in.Facts); err != nil {
-		// A site that is left out would be an unknown host, which may be allowed.
+	// A site whose AS was never reached is published too: it denies.
+	if in.Config, err = site.Compile(file, in.Facts); err != nil && !errors.Is(err, site.ErrIncomplete) {
 		return "", fmt.Errorf("compile: %w", err)
 	}
-	document, err := config.Encode(&in.Config)
-	if err != nil {
-		return "", fmt.Errorf("encode: %w", err)
-	}
-	if _, err := config.Parse(document); err != nil {
+	if _, err := decision.Compile(&in.Config); err != nil {
 		return "", fmt.Errorf("the filter would refuse it: %w", err)
 	}
 	filter, err := envoyconf.Filter(in)

@@ -200,7 +200,7 @@ func (w *worker) view() (site.Facts, envoyconf.Credentials) {
 	creds := w.creds
 	creds.PAT = envoyconf.Bearer(w.pat.Value)
 	if w.server == nil {
-		return provisionalFacts(w.site), creds
+		return site.Facts{}, creds // not known yet: the site denies
 	}
 	return factsOf(w.server, maps.Clone(w.ids)), creds
 }
