@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/umagate/umagate/plugin/internal/strictjson"
 )
 
 // Parse reads the plugin configuration. It is strict: a member that is not
@@ -12,8 +14,8 @@ import (
 // [Faults] with all of them. What the values mean is checked when they are
 // compiled (plugin/decision).
 func Parse(document []byte) (*Config, error) {
-	if !gjson.ValidBytes(document) {
-		return nil, Faults{{"", "the configuration is not valid JSON"}}
+	if !strictjson.Valid(document) {
+		return nil, Faults{{"", "the configuration is not valid JSON, or nested too deep"}}
 	}
 	var p parser
 	var c Config

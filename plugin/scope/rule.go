@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/umagate/umagate/plugin/internal/strictjson"
 )
 
 const (
@@ -37,7 +39,7 @@ type op struct {
 }
 
 func compile(rule []byte, scopes int) ([]op, error) {
-	if !gjson.ValidBytes(rule) {
+	if !strictjson.Valid(rule) {
 		return nil, ErrRuleJSON
 	}
 	return appendOp(nil, gjson.ParseBytes(rule), scopes, maxDepth)

@@ -21,7 +21,7 @@ var (
 	ErrNoScopes      = errors.New("at least one scope is needed")
 	ErrTooManyScopes = errors.New("at most " + strconv.Itoa(MaxScopes) + " scopes are possible")
 	ErrBlankScope    = errors.New("a scope must not be empty, nor have a space, quote, backslash or control character in it (RFC 6749 section 3.3)")
-	ErrRuleJSON      = errors.New("the rule is not valid JSON")
+	ErrRuleJSON      = errors.New("the rule is not valid JSON, or nested too deep")
 	ErrOperator      = errors.New(`the operators of a rule are "and", "or", "!", "!!", "==", "!=", "if" and "var"`)
 	ErrOperands      = errors.New("wrong number of operands")
 	ErrIndex         = errors.New(`"var" takes one index into data, counted from 0`)

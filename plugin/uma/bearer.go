@@ -24,7 +24,7 @@ func ParseBearer(value string) (token string, kind Credential) {
 		scheme, rest = value[:i], value[i:]
 	}
 	if !strings.EqualFold(scheme, "bearer") {
-		if value == "" || strings.HasPrefix(strings.ToLower(scheme), "bearer") {
+		if value == "" || hasBearerPrefix(scheme) || joinsBearer(value) {
 			return "", CredentialMalformed
 		}
 		return "", CredentialNone
@@ -34,6 +34,25 @@ func ParseBearer(value string) (token string, kind Credential) {
 		return "", CredentialMalformed
 	}
 	return token, CredentialBearer
+}
+
+// joinsBearer finds a bearer credential behind another one: Envoy joins two
+// Authorization headers with a comma, and an upstream may believe the second.
+func joinsBearer(value string) bool {
+	_, rest, more := strings.Cut(value, ",")
+	for more {
+		var item string
+		item, rest, more = strings.Cut(rest, ",")
+		if hasBearerPrefix(strings.TrimLeft(item, " \t")) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasBearerPrefix(s string) bool {
+	const bearer = "bearer"
+	return len(s) >= len(bearer) && strings.EqualFold(s[:len(bearer)], bearer)
 }
 
 // isToken68 is RFC 9110's token68, which RFC 6750 calls b64token.

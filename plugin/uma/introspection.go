@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/umagate/umagate/plugin/internal/strictjson"
 )
 
 // Errors of an answer of the authorization server.
@@ -21,8 +23,15 @@ var (
 	ErrManyRights = errors.New("the token has too many permissions")
 )
 
-// MaxPermissions bounds the permissions of one token.
-const MaxPermissions = 4096
+// Bounds of one token. Each request looks at them all.
+const (
+	MaxPermissions = 4096
+	MaxScopes      = 16384 // of the token and all its permissions together
+)
+
+// lastSecond is the end of the year 9999. A time behind it is no time in seconds:
+// milliseconds would make a token live for ever.
+const lastSecond = 253402300799
 
 // Token is what the authorization server says of a token. Times are seconds
 // since 1970; zero is absent.
@@ -43,8 +52,9 @@ type Token struct {
 	// Bound tells that the token is bound to a key of the client (a "cnf" member,
 	// RFC 7800; DPoP, RFC 9449; mutual TLS, RFC 8705), so that it is no bearer token.
 	Bound bool
-	// Refresh tells that the token is, by its own word ("typ" of Keycloak's
-	// tokens), not an access token.
+	// NotAccess tells that the token is, by its own word, not an access token: the
+	// AS calls a refresh token active too. Keycloak says it in "typ", Ory Hydra in
+	// "token_use", others in "token_type" (RFC 7662).
 	NotAccess bool
 }
 
@@ -75,13 +85,18 @@ func ParseIntrospection(body []byte) (*Token, error) {
 	if !t.Active {
 		return &Token{}, nil
 	}
+	t.pack()
 	return t, nil
 }
 
 // AddJWTClaims completes an active token with the payload of the token itself,
 // whose signature the authorization server has verified when it said that it is
-// active. Claims of the payload come before those of the answer, but permissions
-// are taken from it only when the answer had none at all.
+// active. What the answer said stands: a server may well say less of a token than
+// is in it (RFC 7662 section 2.2). Permissions are read in Keycloak's place only
+// ("authorization"); "permissions" of a payload is whatever a token mapper makes
+// of it.
+//
+// The error is ErrNotJWT for a token that has no payload to read.
 func AddJWTClaims(t *Token, jwt string) error {
 	_, rest, ok := strings.Cut(jwt, ".")
 	if !ok {
@@ -96,26 +111,29 @@ func AddJWTClaims(t *Token, jwt string) error {
 		return ErrNotJWT
 	}
 	own := Token{}
-	r := reader{token: &own}
-	if err := r.object(raw, r.claim); err != nil {
+	r := reader{token: &own, payload: true}
+	switch err := r.object(raw, r.claim); {
+	case errors.Is(err, ErrNotJSON): // an encrypted token, or dots that mean nothing
+		return ErrNotJWT
+	case err != nil:
 		return err
 	}
-	merge(&t.Subject, own.Subject)
-	merge(&t.Issuer, own.Issuer)
-	merge(&t.ClientID, own.ClientID)
-	merge(&t.JWTID, own.JWTID)
-	merge(&t.SessionID, own.SessionID)
-	if own.Audience != nil {
+	complete(&t.Subject, own.Subject)
+	complete(&t.Issuer, own.Issuer)
+	complete(&t.ClientID, own.ClientID)
+	complete(&t.JWTID, own.JWTID)
+	complete(&t.SessionID, own.SessionID)
+	if t.Audience == nil {
 		t.Audience = own.Audience
 	}
-	if own.Scopes != nil {
+	if t.Scopes == nil {
 		t.Scopes = own.Scopes
 	}
 	if own.Expires != 0 && (t.Expires == 0 || own.Expires < t.Expires) {
 		t.Expires = own.Expires
 	}
 	t.NotBefore = max(t.NotBefore, own.NotBefore)
-	if own.IssuedAt != 0 {
+	if t.IssuedAt == 0 {
 		t.IssuedAt = own.IssuedAt
 	}
 	if t.Permissions == nil {
@@ -123,11 +141,12 @@ func AddJWTClaims(t *Token, jwt string) error {
 	}
 	t.Bound = t.Bound || own.Bound
 	t.NotAccess = t.NotAccess || own.NotAccess
+	t.pack()
 	return nil
 }
 
-func merge(to *string, from string) {
-	if from != "" {
+func complete(to *string, from string) {
+	if *to == "" {
 		*to = from
 	}
 }
@@ -138,12 +157,13 @@ type reader struct {
 	seen       uint32
 	seenActive bool
 	clientID   bool // client_id was there, so azp does not count
-	err        error
+	payload    bool // the object is a token's payload, not an answer
+	scopeCount int
 }
 
 // object calls member for each member of a JSON object.
 func (r *reader) object(body []byte, member func(name string, v gjson.Result) error) error {
-	if !gjson.ValidBytes(body) {
+	if !strictjson.Valid(body) {
 		return ErrNotJSON
 	}
 	doc := gjson.ParseBytes(body)
@@ -202,12 +222,15 @@ func (r *reader) claim(name string, v gjson.Result) error {
 	case "scope":
 		return r.scopes(v)
 	case "exp":
-		return r.time(9, v, &t.Expires)
+		return r.expires(9, v, &t.Expires)
 	case "nbf":
-		return r.time(10, v, &t.NotBefore)
+		return r.notBefore(10, v, &t.NotBefore)
 	case "iat":
 		return r.time(11, v, &t.IssuedAt)
 	case "permissions":
+		if r.payload {
+			return nil
+		}
 		if err := r.once(12); err != nil {
 			return err
 		}
@@ -232,22 +255,32 @@ func (r *reader) claim(name string, v gjson.Result) error {
 			return r.permissions(v)
 		})
 	case "cnf":
-		t.Bound = v.Type != gjson.Null
+		t.Bound = t.Bound || v.Type != gjson.Null
 		return r.once(15)
 	case "token_type":
-		var kind string
-		if err := r.text(16, v, &kind); err != nil {
-			return err
-		}
-		t.Bound = t.Bound || strings.EqualFold(kind, "DPoP")
-		return nil
+		return r.kind(16, v)
 	case "typ":
-		var kind string
-		if err := r.text(17, v, &kind); err != nil {
-			return err
-		}
-		t.NotAccess = kind != "" && !strings.EqualFold(kind, "Bearer") && !strings.EqualFold(kind, "DPoP") && !strings.EqualFold(kind, "at+jwt")
-		return nil
+		return r.kind(17, v)
+	case "token_use":
+		return r.kind(18, v)
+	}
+	return nil
+}
+
+// kind reads a member that says what sort of token it is. A sort that is not
+// known is no access token.
+func (r *reader) kind(bit uint, v gjson.Result) error {
+	var kind string
+	if err := r.text(bit, v, &kind); err != nil {
+		return err
+	}
+	switch strings.ToLower(kind) {
+	case "", "bearer", "access_token", "access", "at+jwt", "application/at+jwt", "jwt",
+		"rpt", "requesting_party_token", "urn:ietf:params:oauth:token-type:access_token":
+	case "dpop", "pop", "mac":
+		r.token.Bound = true
+	default:
+		r.token.NotAccess = true
 	}
 	return nil
 }
@@ -276,7 +309,7 @@ func (r *reader) list(bit uint, v gjson.Result, to *[]string) error {
 		*to = []string{v.Str}
 	case v.Type == gjson.Null:
 	case v.IsArray():
-		list, err := stringArray(v)
+		list, err := r.stringArray(v)
 		*to = list
 		return err
 	default:
@@ -291,23 +324,58 @@ func (r *reader) scopes(v gjson.Result) error {
 	if v.Type != gjson.String {
 		return r.list(8, v, &r.token.Scopes)
 	}
-	r.token.Scopes = strings.Fields(v.Str)
-	return r.once(8)
+	if err := r.once(8); err != nil {
+		return err
+	}
+	list := []string{}
+	for s := range strings.SplitSeq(v.Str, " ") { // nothing else separates (RFC 6749 section 3.3)
+		if s != "" {
+			list = append(list, s)
+		}
+		if r.scopeCount++; r.scopeCount > MaxScopes {
+			return ErrManyRights
+		}
+	}
+	r.token.Scopes = list
+	return nil
 }
 
 // time reads a NumericDate. One that no clock will show is wrong, not late.
 func (r *reader) time(bit uint, v gjson.Result, to *int64) error {
+	_, err := r.number(bit, v, to)
+	return err
+}
+
+// expires reads a time that ends something: one in 1970 is there, and not absent.
+func (r *reader) expires(bit uint, v gjson.Result, to *int64) error {
+	there, err := r.number(bit, v, to)
+	if there && *to == 0 {
+		*to = 1
+	}
+	return err
+}
+
+// notBefore reads a time that begins something: not before its fraction.
+func (r *reader) notBefore(bit uint, v gjson.Result, to *int64) error {
+	there, err := r.number(bit, v, to)
+	if there && float64(*to) < v.Num {
+		*to++
+	}
+	return err
+}
+
+func (r *reader) number(bit uint, v gjson.Result, to *int64) (there bool, err error) {
 	if err := r.once(bit); err != nil {
-		return err
+		return false, err
 	}
 	switch {
 	case v.Type == gjson.Null:
-		return nil
-	case v.Type != gjson.Number || math.IsNaN(v.Num) || v.Num < 0 || v.Num > math.MaxInt32*1000.0:
-		return ErrWrongType
+		return false, nil
+	case v.Type != gjson.Number || math.IsNaN(v.Num) || v.Num < 0 || v.Num > lastSecond:
+		return false, ErrWrongType
 	}
 	*to = int64(v.Num)
-	return nil
+	return true, nil
 }
 
 func (r *reader) permissions(v gjson.Result) error {
@@ -321,7 +389,7 @@ func (r *reader) permissions(v gjson.Result) error {
 	var err error
 	v.ForEach(func(_, item gjson.Result) bool {
 		var p Permission
-		if p, err = readPermission(item); err == nil {
+		if p, err = r.permission(item); err == nil {
 			list = append(list, p)
 			if len(list) > MaxPermissions {
 				err = ErrManyRights
@@ -333,12 +401,13 @@ func (r *reader) permissions(v gjson.Result) error {
 	return err
 }
 
-// readPermission reads a permission in the spec's spelling (resource_id,
+// permission reads a permission in the spec's spelling (resource_id,
 // resource_scopes) or in Keycloak's (rsid, scopes). Where both are there they
 // must agree.
-func readPermission(v gjson.Result) (Permission, error) {
+func (r *reader) permission(v gjson.Result) (Permission, error) {
 	var p Permission
-	var r reader
+	one := reader{scopeCount: r.scopeCount}
+	defer func() { r.scopeCount = one.scopeCount }()
 	var id, rsid string
 	var specScopes, scopes []string
 	if !v.IsObject() {
@@ -347,17 +416,17 @@ func readPermission(v gjson.Result) (Permission, error) {
 	err := eachMember(v, func(name string, v gjson.Result) error {
 		switch name {
 		case "resource_id":
-			return r.text(0, v, &id)
+			return one.text(0, v, &id)
 		case "rsid":
-			return r.text(1, v, &rsid)
+			return one.text(1, v, &rsid)
 		case "resource_scopes":
-			return r.list(2, v, &specScopes)
+			return one.list(2, v, &specScopes)
 		case "scopes":
-			return r.list(3, v, &scopes)
+			return one.list(3, v, &scopes)
 		case "exp":
-			return r.time(4, v, &p.Expires)
+			return one.expires(4, v, &p.Expires)
 		case "nbf":
-			return r.time(5, v, &p.NotBefore)
+			return one.notBefore(5, v, &p.NotBefore)
 		}
 		return nil
 	})
@@ -377,16 +446,22 @@ func readPermission(v gjson.Result) (Permission, error) {
 	return p, nil
 }
 
-func stringArray(v gjson.Result) ([]string, error) {
+func (r *reader) stringArray(v gjson.Result) ([]string, error) {
 	list := []string{}
-	ok := true
+	var err error
 	v.ForEach(func(_, item gjson.Result) bool {
-		ok = item.Type == gjson.String
+		r.scopeCount++
+		switch {
+		case item.Type != gjson.String:
+			err = ErrWrongType
+		case r.scopeCount > MaxScopes:
+			err = ErrManyRights
+		}
 		list = append(list, item.Str)
-		return ok
+		return err == nil
 	})
-	if !ok {
-		return nil, ErrWrongType
+	if err != nil {
+		return nil, err
 	}
 	return list, nil
 }
