@@ -40,8 +40,8 @@ type Dialect struct {
 	// NoClaimsInteraction leaves out the claims interaction endpoint.
 	NoClaimsInteraction bool
 
-	// ResourceObjects shows the scopes of a resource as objects with id and name,
-	// its owner as an object, and adds members of the product's own.
+	// ResourceObjects shows the scopes of a resource and its owner as objects, and
+	// adds members of the product's own.
 	ResourceObjects bool
 	// StrictResources refuses unknown members of a resource description, and a name
 	// that its owner already uses (409).

@@ -10,11 +10,18 @@ import (
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 )
 
-// TestFlowsOnKeycloak is what tells whether TestFlows is right: the same rows, with
-// the same words for a refusal as in its Keycloak dialect, on the real one.
-func TestFlowsOnKeycloak(t *testing.T) {
-	t.Parallel()
+// TestKeycloak is what tells whether TestFlows and TestKeycloakShape are right: the
+// same rows, with the same words for a refusal as in the dialect, on the real one.
+func TestKeycloak(t *testing.T) {
 	server := keycloaktest.Start(t)
+	t.Run("flows", func(t *testing.T) { flowsOnKeycloak(t, server) })
+	t.Run("shape", func(t *testing.T) {
+		keycloakShape(t, &kit{url: server.Issuer(), id: "photos-api", secret: "photos-api-secret"})
+	})
+}
+
+func flowsOnKeycloak(t *testing.T, server *keycloak.Server) {
+	t.Helper()
 	i := keycloakIssuer(server.Issuer())
 	grant := func(t *testing.T, p flows.Policy, person string) {
 		t.Helper()

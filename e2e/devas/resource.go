@@ -164,7 +164,7 @@ func (s *Server) registerResource(w http.ResponseWriter, r *http.Request, pat *t
 		w.Header().Set("Location", s.endpoint(s.options.Dialect.Paths.Resources)+"/"+res.ID)
 	}
 	if s.options.Dialect.ResourceObjects {
-		writeJSON(w, http.StatusCreated, s.describeResource(res))
+		writeJSON(w, http.StatusCreated, s.describeResource(res, true))
 		return nil
 	}
 	writeJSON(w, http.StatusCreated, map[string]any{"_id": res.ID, "user_access_policy_uri": s.policyURI(res)})
@@ -217,7 +217,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch r.Method {
 	case http.MethodGet:
-		writeJSON(w, http.StatusOK, s.describeResource(res))
+		writeJSON(w, http.StatusOK, s.describeResource(res, false))
 		return nil
 	case http.MethodPut:
 		d, err := s.readDescription(r)
@@ -245,7 +245,9 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func (s *Server) describeResource(res *Resource) map[string]any {
+// describeResource writes a resource as the dialect does. With ids, as Keycloak
+// answers a registration, scopes and owner have both id and name; later only one.
+func (s *Server) describeResource(res *Resource, ids bool) map[string]any {
 	d := map[string]any{"_id": res.ID, "resource_scopes": res.Scopes}
 	for k, v := range map[string]string{"name": res.Name, "type": res.Type, "description": res.Description, "icon_uri": res.IconURI} {
 		if v != "" {
@@ -257,11 +259,18 @@ func (s *Server) describeResource(res *Resource) map[string]any {
 	}
 	scopes := []map[string]string{}
 	for _, name := range slices.Backward(res.Scopes) {
-		scopes = append(scopes, map[string]string{"id": "scope-" + name, "name": name})
+		scope := map[string]string{"name": name}
+		if ids {
+			scope["id"] = "scope-" + name
+		}
+		scopes = append(scopes, scope)
 	}
 	owner := map[string]string{"id": res.ResourceServer, "name": res.ResourceServer}
 	if u, ok := s.state.user(res.Owner); ok {
 		owner = map[string]string{"id": u.ID, "name": u.Name}
+	}
+	if !ids {
+		delete(owner, "name")
 	}
 	uris, attributes := res.product.URIs, res.product.Attributes
 	if uris == nil {
@@ -290,7 +299,7 @@ func (s *Server) listResources(w http.ResponseWriter, r *http.Request, pat *toke
 		}
 		ids = append(ids, res.ID)
 		if q.Get("deep") == "true" {
-			full = append(full, s.describeResource(&res))
+			full = append(full, s.describeResource(&res, false))
 		}
 	}
 	from, to := 0, len(ids)
