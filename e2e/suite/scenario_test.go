@@ -135,7 +135,7 @@ func runScenarios(t *testing.T, e *env, table []scenario) {
 
 // wholeConfig has a site for every scenario.
 func wholeConfig(e *env, table []scenario) config.Config {
-	c := config.Config{Version: config.Version, Revision: "suite"}
+	c := config.Config{Version: config.Version, Revision: "suite", Cache: config.Cache{NegativeEntries: negativeEntries}}
 	for i := range table {
 		c.Sites = append(c.Sites, table[i].sites(e.of(&table[i]))...)
 	}
@@ -272,12 +272,14 @@ func (e *env) update(t *testing.T, change func(c *config.Config)) error {
 	next := e.d
 	next.config.Sites = append([]config.Site(nil), e.d.config.Sites...)
 	change(&next.config)
+	next.clusters = e.as.clusters(t.Context(), t)
 	return e.gw.update(t.Context(), next) //nolint:wrapcheck // a test's own
 }
 
 // restore gives the gateway what it had at first.
 func (e *env) restore(t *testing.T) {
 	t.Helper()
+	e.d.clusters = e.as.clusters(t.Context(), t)
 	require.NoError(t, e.gw.update(t.Context(), e.d))
 }
 

@@ -7,15 +7,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// negativeEntries bounds the tokens that are not active in every gateway's cache.
+const negativeEntries = 40
+
 // scenarios is the table.
 func scenarios() []scenario {
-	return slices.Concat(storyScenarios(), conditionScenarios())
+	return slices.Concat(storyScenarios(), conditionScenarios(), identityScenarios(), failureScenarios(),
+		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios())
 }
 
 func TestScenarios(t *testing.T) {
 	api := startAPI(t)
 	servers := map[string]*authServer{}
-	for _, g := range []gatewayKind{nativeKind()} {
+	for _, g := range []gatewayKind{nativeKind(), wasmKind()} {
 		t.Run(g.name, func(gt *testing.T) {
 			var gw gateway
 			for _, a := range []asKind{devASKind()} {

@@ -1,0 +1,355 @@
+package suite_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// deliveryScenarios are about what the control plane gives to gateways while they
+// serve, and about what gateways tell.
+func deliveryScenarios() []scenario {
+	roomy := func(_ *env, s *config.Site) {
+		s.Limits = config.Limits{TicketsPerSecond: 100_000, TicketBurst: 100_000, CallsInFlight: 1000}
+	}
+	return []scenario{
+		{name: "update-under-traffic", site: roomy, run: updateUnderTraffic},
+		{name: "refused-configuration", run: refusedConfiguration},
+		{name: "pat-rotation-under-traffic", site: roomy, run: patRotation},
+		{name: "ten-thousand-resources", run: tenThousandResources},
+		{name: "counters", run: counters},
+		{name: "access-log", run: accessLogLine},
+		{name: "killed-under-traffic", needs: canRestart, site: roomy, run: killedUnderTraffic},
+	}
+}
+
+// load is continuous traffic: workers that send one request after the other and
+// judge each answer.
+type load struct {
+	stop chan struct{}
+	all  sync.WaitGroup
+	sent atomic.Int64
+	mu   sync.Mutex
+	bad  []string
+}
+
+// startLoad begins to send. expect is asked for each answer, with what now said
+// before the request was sent and after its answer came.
+func startLoad[S comparable](t *testing.T, e *env, workers int, now func() S, request func() *http.Request, expect func(before, after S, a *answer, err error) string) *load {
+	t.Helper()
+	l := &load{stop: make(chan struct{})}
+	transport := crowd(e.gw.address(), workers)
+	for range workers {
+		l.all.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				before := now()
+				a, err := roundTrip(transport, request())
+				l.sent.Add(1)
+				if fault := expect(before, now(), a, err); fault != "" {
+					l.mu.Lock()
+					l.bad = append(l.bad, fault)
+					l.mu.Unlock()
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { l.end(); transport.CloseIdleConnections() })
+	return l
+}
+
+// end stops the traffic and returns what was wrong.
+func (l *load) end() []string {
+	select {
+	case <-l.stop:
+	default:
+		close(l.stop)
+	}
+	l.all.Wait()
+	return l.bad
+}
+
+// more waits until so many more requests have been answered.
+func (l *load) more(t *testing.T, n int64) {
+	t.Helper()
+	until := l.sent.Load() + n
+	waitFor(t, "traffic", func() bool { return l.sent.Load() >= until })
+}
+
+// transit marks the time between the push and its acknowledgement.
+const transit = -1
+
+// updateUnderTraffic: no request is lost, and after the acknowledgement none is
+// judged by the configuration before.
+func updateUnderTraffic(t *testing.T, e *env) {
+	token := e.fresh(t, "alice", "album", "view")
+	e.step(t, &step{name: "known", path: "/echo/album/a", token: "=" + token, status: 200, introspections: 1})
+	var generation atomic.Int64 // even: /echo/flip is public; odd: nothing names it
+	now := func() int64 { return generation.Load() }
+	path := func(p, token string) func() *http.Request {
+		plain := e.request(t, &step{path: p}, token)
+		return func() *http.Request { return plain.Clone(context.WithoutCancel(t.Context())) }
+	}
+	flip := startLoad(t, e, 4, now, path("/echo/flip/a", ""), func(before, after int64, a *answer, err error) string {
+		if err != nil {
+			return "lost: " + err.Error()
+		}
+		if a.status != 200 && a.status != 403 {
+			return fmt.Sprintf("%d %s", a.status, a.body)
+		}
+		if before != after || before == transit {
+			return ""
+		}
+		if want := []int{200, 403}[before%2]; a.status != want {
+			return fmt.Sprintf("generation %d answered %d", before, a.status)
+		}
+		return ""
+	})
+	introspected := e.front.count(introspection)
+	steady := startLoad(t, e, 2, now, path("/echo/album/a", token), func(_, _ int64, a *answer, err error) string {
+		if err != nil {
+			return "lost: " + err.Error()
+		}
+		if a.status != 200 {
+			return fmt.Sprintf("permitted, but %d %s", a.status, a.body)
+		}
+		return ""
+	})
+	set := func(g int64) {
+		generation.Store(transit)
+		require.NoError(t, e.update(t, func(c *config.Config) {
+			c.Revision = "flip-" + strconv.FormatInt(g, 10)
+			if g%2 == 0 {
+				s := e.site(c)
+				s.Resources = append(append([]config.Resource(nil), s.Resources...), config.Resource{
+					Name: "flip", Conditions: []config.Condition{{Paths: []string{"/echo/flip/**"}, Public: true}},
+				})
+			}
+		}))
+		generation.Store(g)
+	}
+	generation.Store(transit)
+	var longest time.Duration
+	for g := range int64(8) {
+		began := time.Now()
+		set(g)
+		longest = max(longest, time.Since(began))
+		flip.more(t, 40)
+	}
+	require.Empty(t, flip.end())
+	require.Empty(t, steady.end())
+	require.LessOrEqual(t, e.front.count(introspection)-introspected, e.gw.workers(), "pushes keep what is known of tokens")
+	t.Logf("%d requests during 8 pushes; the longest push took %s", flip.sent.Load()+steady.sent.Load(), longest.Round(time.Millisecond))
+	e.restore(t)
+}
+
+func refusedConfiguration(t *testing.T, e *env) {
+	for name, spoil := range map[string]func(c *config.Config){
+		"two sites of one name": func(c *config.Config) { c.Sites = append(c.Sites, *e.site(c)) },
+		"a bad template": func(c *config.Config) {
+			e.site(c).Resources = one(e, "album", config.Condition{Paths: []string{"no-slash"}, Public: true})
+		},
+		"an unknown operator": func(c *config.Config) {
+			e.site(c).Resources = one(e, "album", config.Condition{Paths: []string{"/**"}, ScopeExpression: &config.ScopeExpression{
+				Rule: json.RawMessage(`{"map":[1]}`), Data: []string{"a"},
+			}})
+		},
+		"another version": func(c *config.Config) { c.Version = 2 },
+	} {
+		err := e.update(t, spoil)
+		require.ErrorIs(t, err, errRefused, name)
+		e.step(t, &step{name: "the old one serves: " + name, path: "/healthz", status: 200})
+		e.step(t, &step{name: "the old one protects: " + name, path: "/echo/album/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1})
+	}
+	e.restore(t)
+	require.NoError(t, e.update(t, func(c *config.Config) { c.Revision = "after a refusal" }))
+	e.step(t, &step{name: "a good one is taken afterwards", path: "/healthz", status: 200})
+	e.restore(t)
+}
+
+// patRotation delivers new PATs while requests need tickets. The AS takes the old
+// one until the new one is acknowledged.
+func patRotation(t *testing.T, e *env) {
+	pats := []string{"pat-0"}
+	var mu sync.Mutex
+	known := func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]string(nil), pats...)
+	}
+	e.front.spoil(t, permission, func(w http.ResponseWriter, r *http.Request, _ func() asAnswer) {
+		for _, pat := range known() {
+			if r.Header.Get("Authorization") == "Bearer "+pat {
+				says(201, "application/json", `{"ticket":"a-ticket"}`)(w, r, nil)
+				return
+			}
+		}
+		says(401, "application/json", `{"error":"invalid_token"}`)(w, r, nil)
+	})
+	deliver := func(pat string) {
+		next := e.d
+		next.clusters = map[string]cluster{}
+		for name, c := range e.d.clusters {
+			next.clusters[name] = c
+		}
+		next.clusters[permissionCluster] = cluster{e.front.address, envoyconf.Bearer(secret.New(pat))}
+		require.NoError(t, e.gw.update(t.Context(), next))
+	}
+	deliver("pat-0")
+	defer e.restore(t)
+	waitFor(t, "the first PAT", func() bool {
+		return e.client.do(t, e.request(t, &step{path: "/echo/album/a"}, "")).status == 401
+	})
+	plain := e.request(t, &step{path: "/echo/album/a"}, "")
+	l := startLoad(t, e, 4, func() int { return 0 },
+		func() *http.Request { return plain.Clone(context.WithoutCancel(t.Context())) },
+		func(_, _ int, a *answer, err error) string {
+			if err != nil {
+				return "lost: " + err.Error()
+			}
+			if a.status != 401 {
+				return fmt.Sprintf("%d %s", a.status, a.body)
+			}
+			return ""
+		})
+	for i := range 5 {
+		pat := fmt.Sprintf("pat-%d", i+1)
+		mu.Lock()
+		pats = append(pats, pat)
+		mu.Unlock()
+		deliver(pat)
+		// Calls that were on their way with the old one come to their end.
+		waitFor(t, "the new PAT in use", func() bool { return e.front.lastCall(permission).header.Get("Authorization") == "Bearer "+pat })
+		l.more(t, 40)
+		mu.Lock()
+		pats = []string{pat}
+		mu.Unlock()
+		l.more(t, 40)
+	}
+	require.Empty(t, l.end())
+}
+
+// tenThousandResources: the size of a large site.
+func tenThousandResources(t *testing.T, e *env) {
+	const n = 10_000
+	began := time.Now()
+	require.NoError(t, e.update(t, func(c *config.Config) {
+		s := e.site(c)
+		s.Resources = make([]config.Resource, n)
+		for i := range n {
+			s.Resources[i] = config.Resource{Name: fmt.Sprintf("r%d", i), ID: fmt.Sprintf("id-%d", i), Conditions: []config.Condition{
+				{Paths: []string{fmt.Sprintf("/echo/r%d/**", i)}, Methods: []string{"GET"}, Scopes: []string{"view"}},
+				{Paths: []string{fmt.Sprintf("/echo/r%d/**", i)}, Methods: []string{"PUT"}, Scopes: []string{"edit"}},
+			}}
+		}
+	}))
+	t.Logf("10,000 resources (20,000 conditions) are in force %s after the push", time.Since(began).Round(time.Millisecond))
+	e.front.spoil(t, permission, says(201, "application/json", `{"ticket":"a-ticket"}`))
+	for _, i := range []int{0, 4711, n - 1} {
+		p := fmt.Sprintf("/echo/r%d/x", i)
+		e.step(t, &step{name: "no token", path: p, status: 401, code: "no_token", challenge: "UMA", tickets: 1})
+		require.JSONEq(t, fmt.Sprintf(`[{"resource_id":"id-%d","resource_scopes":["view"]}]`, i), e.front.lastCall(permission).body)
+		e.front.spoil(t, introspection, sayJSON(fmt.Sprintf(
+			`{"active":true,"sub":"alice","permissions":[{"resource_id":"id-%d","resource_scopes":["view"]}]}`, i)))
+		token := fmt.Sprintf("=opaque-%d", i)
+		e.step(t, &step{name: "the right one", path: p, token: token, status: 200, introspections: 1})
+		e.step(t, &step{name: "the wrong scope", method: "PUT", path: p, token: token, status: 401, code: "insufficient_permission", challenge: "UMA", fault: "insufficient_scope", introspections: -1, tickets: 1})
+		e.step(t, &step{name: "a neighbour", path: fmt.Sprintf("/echo/r%d/x", (i+1)%n), token: token, status: 401, code: "insufficient_permission", challenge: "UMA", fault: "insufficient_scope", introspections: -1, tickets: 1})
+	}
+	e.step(t, &step{name: "no resource", path: fmt.Sprintf("/echo/r%d/x", n), status: 403, code: "unmatched_path"})
+	e.restore(t)
+}
+
+func counters(t *testing.T, e *env) {
+	read := func() map[counted]uint64 {
+		counts, err := e.gw.decisions(t.Context())
+		require.NoError(t, err)
+		return counts
+	}
+	before := read()
+	for range 3 {
+		e.step(t, &step{name: "public", path: "/healthz", status: 200})
+	}
+	e.step(t, &step{name: "no token", path: "/echo/album/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1})
+	e.step(t, &step{name: "unmatched", path: "/echo/nowhere", status: 403, code: "unmatched_path"})
+	want := map[counted]uint64{
+		{e.name, "allow", "public"}: 3, {e.name, "deny", "no_token"}: 1, {e.name, "deny", "unmatched_path"}: 1,
+	}
+	waitFor(t, "the counters", func() bool {
+		after := read()
+		for k, n := range want {
+			if after[k]-before[k] != n {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func accessLogLine(t *testing.T, e *env) {
+	token := e.fresh(t, "alice", "album", "view")
+	for _, c := range []struct {
+		path, token, want string
+		status            int
+	}{
+		{"/echo/public/log-a", "", `{"decision":"allow","reason":"public","site":"access-log","resource":"open","condition":"/echo/public/**"}`, 200},
+		{
+			"/echo/album/log-b", token, `{"decision":"allow","reason":"permitted","site":"access-log","resource":"album","condition":"/echo/album/**","subject":"` +
+				e.as.subjects["alice"] + `","client_id":"app","cache":"miss"}`, 200,
+		},
+		{
+			"/echo/album/log-c", token, `{"decision":"allow","reason":"permitted","site":"access-log","resource":"album","condition":"/echo/album/**","subject":"` +
+				e.as.subjects["alice"] + `","client_id":"app","cache":"hit"}`, 200,
+		},
+		{"/echo/nowhere/log-d", "", `{"decision":"deny","reason":"unmatched_path","site":"access-log","status":403}`, 403},
+		{"/echo/public/log-e;", "", `{"decision":"deny","reason":"ambiguous_path","site":"access-log","problem":"matrix_parameter","status":400}`, 400},
+	} {
+		a := e.client.do(t, e.request(t, &step{path: c.path}, c.token))
+		require.Equal(t, c.status, a.status)
+		var line string
+		waitFor(t, "the access log line of "+c.path, func() bool {
+			var ok bool
+			line, ok = e.gw.logged(c.path[len(c.path)-6:])
+			return ok
+		})
+		require.JSONEq(t, c.want, line, c.path)
+	}
+}
+
+// killedUnderTraffic: a gateway that is killed lets nothing pass that it should
+// not, and serves again as before.
+func killedUnderTraffic(t *testing.T, e *env) {
+	plain := e.request(t, &step{path: "/echo/album/a"}, "")
+	l := startLoad(t, e, 4, func() int { return 0 },
+		func() *http.Request { return plain.Clone(context.WithoutCancel(t.Context())) },
+		func(_, _ int, a *answer, err error) string {
+			if err == nil && a.status < 400 {
+				return fmt.Sprintf("%d %s", a.status, a.body)
+			}
+			return ""
+		})
+	l.more(t, 20)
+	r, ok := e.gw.(restarter)
+	require.True(t, ok)
+	r.restart(t)
+	l.more(t, 20)
+	require.Empty(t, l.end())
+	e.step(t, &step{name: "protected", path: "/echo/album/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1})
+	e.step(t, &step{name: "served", path: "/echo/album/a", token: "alice/album/view", status: 200, introspections: 1})
+}
