@@ -44,20 +44,31 @@ func staticInjector(s *site.Site) (*hcmv3.HttpFilter, error) {
 
 // patInjector makes Envoy ask the AS for the PAT, and renew it.
 func patInjector(in Input, s *site.Site) (*hcmv3.HttpFilter, error) {
+	client := &oauth2v3.OAuth2_ClientCredentials{
+		ClientId:     s.AuthorizationServer.Client.ID,
+		ClientSecret: &tlsv3.SdsSecretConfig{Name: clientSecret(s.Name)},
+		AuthType:     oauth2v3.OAuth2_URL_ENCODED_BODY,
+	}
+	if basicToken(s) {
+		// Envoy 1.40 sends the secret in the body for BASIC_AUTH too, and an AS may
+		// refuse what the client has not registered. So Envoy is told to send no
+		// secret, and the token cluster adds the header.
+		client.AuthType, client.ClientSecret = oauth2v3.OAuth2_TLS_CLIENT_AUTH, nil
+	}
 	return injectorFilter(oauth2Name, &oauth2v3.OAuth2{
 		TokenEndpoint: &corev3.HttpUri{
 			Uri:              tokenEndpoint(in, s),
 			HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: tokenCluster(s.Name)},
 			Timeout:          duration(s.AuthorizationServer.Timeout),
 		},
-		Scopes: in.Facts[s.Name].PATScopes,
-		FlowType: &oauth2v3.OAuth2_ClientCredentials_{ClientCredentials: &oauth2v3.OAuth2_ClientCredentials{
-			ClientId:     s.AuthorizationServer.Client.ID,
-			ClientSecret: &tlsv3.SdsSecretConfig{Name: clientSecret(s.Name)},
-			// Envoy 1.40 sends the credential in the body for BASIC_AUTH too.
-			AuthType: oauth2v3.OAuth2_URL_ENCODED_BODY,
-		}},
+		Scopes:   in.Facts[s.Name].PATScopes,
+		FlowType: &oauth2v3.OAuth2_ClientCredentials_{ClientCredentials: client},
 	})
+}
+
+// basicToken reports that the client authenticates with client_secret_basic.
+func basicToken(s *site.Site) bool {
+	return s.AuthorizationServer.Client.TokenEndpointAuthMethod != site.AuthSecretPost
 }
 
 func injectorFilter(name string, credential proto.Message) (*hcmv3.HttpFilter, error) {

@@ -151,7 +151,13 @@ func tokenUpstream(in Input, s *site.Site) (*clusterv3.Cluster, error) {
 	if err := secure(cluster, at, in.File, s.AuthorizationServer.TLS); err != nil {
 		return nil, err
 	}
-	return cluster, setProtocol(cluster, nil)
+	var filter *hcmv3.HttpFilter
+	if basicToken(s) {
+		if filter, err = staticInjector(s); err != nil {
+			return nil, err
+		}
+	}
+	return cluster, setProtocol(cluster, filter)
 }
 
 // addInternalListeners switches on internal listeners, once for a bootstrap.
