@@ -78,7 +78,8 @@ type Token struct {
 	Issuers   []string `json:"issuers,omitempty"`
 	Audiences []string `json:"audiences,omitempty"`
 	ClientIDs []string `json:"client_ids,omitempty"`
-	// LeewayMS is the clock difference tolerated in exp and nbf; default 0.
+	// LeewayMS is the clock difference tolerated in exp and nbf, rounded down to
+	// whole seconds; default 0.
 	LeewayMS int `json:"leeway_ms,omitempty"`
 	// MaxTTLMS bounds how long an active token is believed without asking the AS
 	// again (default 60,000); -1 asks for every request.
@@ -231,8 +232,8 @@ const (
 
 	// ClaimsFromResponse reads the introspection response (RFC 7662).
 	ClaimsFromResponse ClaimsSource = "response"
-	// ClaimsFromToken reads the payload of the JWT that the AS has just said is
-	// active, and the response for what the payload lacks. For an AS whose
-	// answer about an RPT leaves them out (Keycloak).
+	// ClaimsFromToken reads the response, and the payload of the JWT that the AS
+	// has just said is active for what the response lacks. For an AS whose answer
+	// about an RPT leaves them out (Keycloak).
 	ClaimsFromToken ClaimsSource = "token"
 )

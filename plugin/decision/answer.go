@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/scope"
 	"github.com/umagate/umagate/plugin/uma"
 )
 
@@ -37,7 +38,7 @@ func (x *Exchange) concludeWith(reason, because Reason, ticket string) Step {
 	case x.mode() == config.ModeMonitor:
 		d.Effect = EffectMonitor
 	default:
-		d.Status = reason.Status()
+		d.Status = x.status(reason)
 	}
 	x.decided = d
 	x.gate.count(x.memory, d)
@@ -47,6 +48,14 @@ func (x *Exchange) concludeWith(reason, because Reason, ticket string) Step {
 	}
 	x.note("decision", d.Effect.String()+" "+reason.String())
 	return Step{Kind: KindAllow, Allow: x.allow(reason)}
+}
+
+// status is the HTTP status of a denial.
+func (x *Exchange) status(reason Reason) int {
+	if reason == ReasonNotPermitted && x.site.oauth { // RFC 6750 section 3.1
+		return 403
+	}
+	return reason.Status()
 }
 
 // mode is the mode in force: the condition's, once it is known.
@@ -71,22 +80,51 @@ func (x *Exchange) allow(reason Reason) Allow {
 			a.Remove = append(a.Remove, x.request.overrides...)
 		}
 	}
-	if x.path.Rewritten && x.mode() == config.ModeEnforce {
+	// What a condition lets pass, too, must be the path it was judged by: as it
+	// came in, the path may be one that another condition guards.
+	if x.path.Rewritten && x.site.mode == config.ModeEnforce {
 		a.Path = x.path.Target
+	}
+	if x.dropsToken(reason) {
+		a.Remove = append(a.Remove, "authorization")
 	}
 	if reason != ReasonPermitted {
 		return a
 	}
-	if x.site.dropAuthorization {
-		a.Remove = append(a.Remove, "authorization")
-	}
 	set := make([]Header, 0, 4)
 	set = appendIdentity(set, "x-uma-subject", x.token.Subject)
 	set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
-	set = appendIdentity(set, "x-uma-scopes", strings.Join(x.held, " "))
+	set = appendIdentity(set, "x-uma-scopes", joinScopes(x.held))
 	set = appendIdentity(set, "x-uma-resource-id", x.cond.resourceID)
 	a.Set = set
 	return a
+}
+
+// dropsToken tells that the API must not see the token. Another scheme's
+// credentials are for the API, and pass where no token is needed.
+func (x *Exchange) dropsToken(reason Reason) bool {
+	return x.site != nil && x.site.dropAuthorization && x.request.credentials == uma.CredentialBearer &&
+		x.mode() == config.ModeEnforce && reason != ReasonOff
+}
+
+// joinScopes writes scopes so that the API finds as many as there are: what is
+// no scope-token, such as a text with a space in it, is left out.
+func joinScopes(scopes []string) string {
+	n := 0
+	for _, s := range scopes {
+		n += len(s) + 1
+	}
+	b := make([]byte, 0, n)
+	for _, s := range scopes {
+		if !scope.IsToken(s) {
+			continue
+		}
+		if len(b) > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, s...)
+	}
+	return string(b)
 }
 
 func appendIdentity(set []Header, name, value string) []Header {
@@ -97,28 +135,40 @@ func appendIdentity(set []Header, name, value string) []Header {
 }
 
 // headerText writes a value of the AS so that a header can carry it and nothing
-// else: '%' and what is no visible ASCII character or space is percent-encoded.
+// else: '%', what is no visible ASCII character, and a space at either end, which
+// a header would lose, are percent-encoded.
 func headerText(s string) string {
-	const hex = "0123456789ABCDEF"
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '%' {
-			b := make([]byte, 0, len(s)+16)
-			for j := range len(s) {
-				if c := s[j]; c < ' ' || c > '~' || c == '%' {
-					b = append(b, '%', hex[c>>4], hex[c&15])
-				} else {
-					b = append(b, c)
-				}
-			}
-			return string(b)
+		if !isPlain(s, i) {
+			return encodeText(s)
 		}
 	}
 	return s
 }
 
+func encodeText(s string) string {
+	const hex = "0123456789ABCDEF"
+	b := make([]byte, 0, len(s)+16)
+	for i := range len(s) {
+		if isPlain(s, i) {
+			b = append(b, s[i])
+		} else {
+			b = append(b, '%', hex[s[i]>>4], hex[s[i]&15])
+		}
+	}
+	return string(b)
+}
+
+func isPlain(s string, i int) bool {
+	if s[i] == ' ' {
+		return i > 0 && i < len(s)-1
+	}
+	return s[i] > ' ' && s[i] <= '~' && s[i] != '%'
+}
+
 // deny builds the answer to the client.
 func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
-	d := Deny{Status: reason.Status(), GRPCStatus: -1}
+	d := Deny{Status: x.status(reason), GRPCStatus: -1}
 	d.Headers = []Header{
 		{"content-type", "application/problem+json"},
 		{"cache-control", "no-store"},
@@ -137,7 +187,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	default:
 	}
 	if because.offersTicket() && (ticket != "" || x.site.oauth) {
-		d.Status, d.Headers = x.challenge(d, because, ticket)
+		d.Headers = x.challenge(d.Headers, because, ticket)
 	}
 	if x.request.grpc {
 		d.GRPCStatus = grpcStatus(d.Status)
@@ -149,16 +199,15 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 }
 
 // challenge adds WWW-Authenticate: UMA with a ticket, or Bearer.
-func (x *Exchange) challenge(d Deny, because Reason, ticket string) (int, []Header) {
+func (x *Exchange) challenge(headers []Header, because Reason, ticket string) []Header {
 	c := uma.Challenge{Scheme: "UMA", Realm: x.site.realm, ASURI: x.site.asURI, Error: because.challengeError(), Ticket: ticket}
 	if x.site.oauth {
 		c.Scheme, c.ASURI = "Bearer", ""
-		if because == ReasonNotPermitted { // RFC 6750 section 3.1
-			d.Status = 403
+		if because == ReasonNotPermitted {
 			c.Scope = strings.Join(x.cond.need.Scopes(), " ")
 		}
 	}
-	return d.Status, append(d.Headers, Header{"www-authenticate", c.String()})
+	return append(headers, Header{"www-authenticate", c.String()})
 }
 
 // problem is the body of a denial (RFC 9457), with the reason's code.

@@ -71,13 +71,13 @@ func (e *entry) drop() {
 }
 
 // lookUp returns what is known of a token, nil when nothing is or it has become
-// too old.
-func (w *Worker) lookUp(m *memory, token string, now time.Time) *entry {
+// too old for the site as it is configured now.
+func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry {
 	e := m.tokens[token]
 	if e == nil {
 		return nil
 	}
-	if !now.Before(e.expires) {
+	if !now.Before(e.expires) || now.Sub(e.fetched) >= s.ttl(e.token.Active) {
 		e.drop()
 		return nil
 	}
@@ -89,14 +89,14 @@ func (w *Worker) lookUp(m *memory, token string, now time.Time) *entry {
 // lives. Active and inactive tokens are bounded apart, so that a flood of bad
 // tokens pushes out no good one.
 func (w *Worker) remember(c *call, token *uma.Token, now time.Time) {
-	list, ttl := &w.active, c.site.maxTTL
+	list := &w.active
 	if !token.Active {
-		list, ttl = &w.inactive, c.site.negativeTTL
+		list = &w.inactive
 	}
 	if old := c.memory.tokens[c.token]; old != nil {
 		old.drop()
 	}
-	expires := now.Add(ttl)
+	expires := now.Add(c.site.ttl(token.Active))
 	if token.Expires != 0 {
 		if end := time.Unix(token.Expires+c.site.leeway, 0); end.Before(expires) {
 			expires = end
@@ -107,8 +107,19 @@ func (w *Worker) remember(c *call, token *uma.Token, now time.Time) {
 		return
 	}
 	e := &entry{token: token, fetched: now, expires: expires, value: c.token, memory: c.memory, size: size(c.token, token)}
+	if e.size > list.maxBytes { // it would push out all others and then itself
+		return
+	}
 	c.memory.tokens[c.token] = e
 	list.push(e)
+}
+
+// ttl is how long what the AS said of a token is believed.
+func (s *site) ttl(active bool) time.Duration {
+	if active {
+		return s.maxTTL
+	}
+	return s.negativeTTL
 }
 
 // size estimates the bytes an entry takes.

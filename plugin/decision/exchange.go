@@ -125,7 +125,9 @@ func (x *Exchange) locate() (step Step, done bool) {
 	if x.site.mode == config.ModeOff {
 		return x.conclude(ReasonOff), true
 	}
-	if x.request.method == "CONNECT" || x.request.method == "OPTIONS" && x.request.path == "*" {
+	// A method in other letters than those it was registered in is another one to
+	// some servers and the same to others.
+	if !isMethod(x.request.method) || x.request.method == "CONNECT" || x.request.method == "OPTIONS" && x.request.path == "*" {
 		return x.conclude(ReasonNotForwarded), true
 	}
 	if x.request.badExpect {
@@ -191,7 +193,7 @@ func pathProblem(err error) route.Problem {
 // verify looks for the token in the cache, and asks the AS for what is not there.
 func (x *Exchange) verify(now time.Time) Step {
 	w, m := x.gate.worker, x.memory
-	if e := w.lookUp(m, x.request.token, now); e != nil {
+	if e := w.lookUp(m, x.site, x.request.token, now); e != nil {
 		reason := x.judge(e.token, now)
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
@@ -218,7 +220,7 @@ func (x *Exchange) verify(now time.Time) Step {
 		form = appendForm(form, "token_type_hint", x.site.hint)
 	}
 	step := w.send(x, PurposeIntrospect, &x.site.introspect, form, now)
-	m.flights[x.request.token] = x.call
+	m.flights[x.call.token] = x.call
 	return step
 }
 

@@ -294,12 +294,17 @@ func (b *builder) endpoint(path string, e *config.Endpoint, contentType string) 
 		{"content-type", contentType},
 		{"accept", "application/json"},
 	}
+	if !isHeaderText(e.InsecureInlineCredentials) {
+		b.faults.Add(path+".insecure_inline_credentials", "must be the value of one header: visible ASCII characters and spaces")
+	}
 	if e.InsecureInlineCredentials != "" {
 		headers = append(headers, Header{"authorization", e.InsecureInlineCredentials})
 	}
 	timeout := b.bounded(path+".timeout_ms", e.TimeoutMS, 5_000, 1)
 	return endpoint{e.Cluster, headers, time.Duration(timeout) * time.Millisecond}
 }
+
+func isHeaderText(s string) bool { return isVisible(strings.ReplaceAll(s, " ", "")) }
 
 func isVisible(s string) bool {
 	for i := range len(s) {

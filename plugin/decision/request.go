@@ -20,6 +20,7 @@ type screened struct {
 	badExpect               bool
 	token                   string
 	credentials             uma.Credential
+	authorizations          int
 	identity                []string // headers a client has no right to send
 	overrides               []string // headers that make some upstreams see another method or path
 }
@@ -71,12 +72,11 @@ func screen(r *Request) screened {
 }
 
 func (s *screened) authorization(value string) {
-	token, kind := uma.ParseBearer(value)
-	if s.credentials != uma.CredentialNone || s.token != "" {
+	if s.authorizations++; s.authorizations > 1 { // whichever the API would believe
 		s.token, s.credentials = "", uma.CredentialMalformed
 		return
 	}
-	s.token, s.credentials = token, kind
+	s.token, s.credentials = uma.ParseBearer(value)
 }
 
 // screenName sorts out a header by its folded name: CGI, WSGI and PHP turn '-',
@@ -111,7 +111,7 @@ func foldName(dst []byte, name string) []byte {
 func isOverride(folded string) bool {
 	switch folded {
 	case "x-http-method-override", "x-http-method", "x-method-override", // Rails, ASP.NET, Express, Spring
-		"x-original-url", "x-rewrite-url", "x-original-uri", "x-forwarded-uri", "x-forwarded-path", // IIS, Symfony, forward-auth
+		"x-original-url", "x-rewrite-url", "x-override-url", "x-original-path", "x-original-uri", "x-forwarded-uri", "x-forwarded-path", // IIS, Symfony, forward-auth
 		"x-original-method", "x-forwarded-method", "x-envoy-original-path", "x-envoy-original-method":
 		return true
 	}

@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/plugin/uma"
@@ -114,7 +115,9 @@ func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, no
 	w.lastID++
 	c := &call{id: w.lastID, purpose: purpose, memory: x.memory, site: x.site, began: now, timeout: e.timeout, waiting: []*Exchange{x}}
 	if purpose == PurposeIntrospect {
-		c.token = x.request.token
+		// The host's text is part of all the headers of the request; a cached token
+		// must not keep them.
+		c.token = strings.Clone(x.request.token)
 	}
 	w.calls[c.id] = c
 	x.memory.inFlight++
