@@ -40,17 +40,34 @@ func (s *Server) Permit(p Policy) (string, error) {
 	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
+	s.state.dropPolicy(p.ID)
 	s.state.policies[p.ID] = &p
+	if s.state.governing[p.Resource] == nil {
+		s.state.governing[p.Resource] = map[string]*Policy{}
+	}
+	s.state.governing[p.Resource][p.ID] = &p
 	return p.ID, nil
+}
+
+// dropPolicy removes a policy. The caller holds the lock.
+func (st *state) dropPolicy(id string) bool {
+	p, ok := st.policies[id]
+	if !ok {
+		return false
+	}
+	delete(st.policies, id)
+	delete(st.governing[p.Resource], id)
+	if len(st.governing[p.Resource]) == 0 {
+		delete(st.governing, p.Resource)
+	}
+	return true
 }
 
 // Forbid removes a policy. It tells whether there was one.
 func (s *Server) Forbid(id string) bool {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	_, ok := s.state.policies[id]
-	delete(s.state.policies, id)
-	return ok
+	return s.state.dropPolicy(id)
 }
 
 // ForbidAll removes every policy.
@@ -58,6 +75,7 @@ func (s *Server) ForbidAll() {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	clear(s.state.policies)
+	clear(s.state.governing)
 }
 
 // Policies returns them all, by id.
@@ -90,18 +108,17 @@ func (s *Server) permits(res *Resource, scope string, who party) bool {
 	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	for _, p := range s.state.policies {
-		if p.covers(res, scope) && p.admits(who) {
-			return true
+	for _, name := range []string{res.ID, res.Name, "*"} {
+		for _, p := range s.state.governing[name] {
+			if p.covers(scope) && p.admits(who) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-func (p *Policy) covers(res *Resource, scope string) bool {
-	if p.Resource != "*" && p.Resource != res.ID && p.Resource != res.Name {
-		return false
-	}
+func (p *Policy) covers(scope string) bool {
 	return len(p.Scopes) == 0 || slices.Contains(p.Scopes, scope)
 }
 

@@ -24,6 +24,8 @@ type state struct {
 	resources map[string]*Resource // by _id
 	order     []string             // of resources, as registered
 	policies  map[string]*Policy   // by id
+	// governing is the policies again, by what they name as resource.
+	governing map[string]map[string]*Policy
 	requests  map[string]*AccessRequest
 	sessions  map[string]*session
 	dialogs   map[string]*dialog
@@ -43,6 +45,7 @@ func newState() *state {
 		pcts:      map[string]*pct{},
 		resources: map[string]*Resource{},
 		policies:  map[string]*Policy{},
+		governing: map[string]map[string]*Policy{},
 		requests:  map[string]*AccessRequest{},
 		sessions:  map[string]*session{},
 		dialogs:   map[string]*dialog{},
