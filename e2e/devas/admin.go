@@ -211,9 +211,7 @@ func (s *Server) adminCalls(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) adminAction(w http.ResponseWriter, r *http.Request) error {
 	switch action := r.PathValue("action"); action {
 	case "rotate-keys", "forget-keys":
-		if err := s.RotateKeys(action == "rotate-keys"); err != nil {
-			return err
-		}
+		s.RotateKeys(action == "rotate-keys")
 	case "forget-clients":
 		s.ForgetClients()
 	case "expire-pats":

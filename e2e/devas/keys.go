@@ -17,34 +17,20 @@ import (
 // signingAlgs are the algorithms the server signs with.
 func signingAlgs() []string { return []string{string(jose.RS256), string(jose.ES256)} }
 
-// keyring holds one signing key for each algorithm, and the public halves of
+// keyring holds one signing key for each algorithm, made when it is first needed
+// (an RSA key takes a while, and many tests need none), and the public halves of
 // those before. It is safe for concurrent use.
 type keyring struct {
-	mu      sync.RWMutex
+	mu      sync.Mutex
 	current map[string]jose.JSONWebKey
 	retired []jose.JSONWebKey
 }
 
-func newKeyring() (*keyring, error) {
-	k := &keyring{}
-	return k, k.rotate(false)
-}
+func newKeyring() *keyring { return &keyring{current: map[string]jose.JSONWebKey{}} }
 
-// rotate replaces the signing keys. The public halves of the old ones stay
-// published if keep is set.
-func (k *keyring) rotate(keep bool) error {
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return fmt.Errorf("make the RS256 key: %w", err)
-	}
-	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("make the ES256 key: %w", err)
-	}
-	next := map[string]jose.JSONWebKey{}
-	for alg, key := range map[jose.SignatureAlgorithm]crypto.Signer{jose.RS256: rsaKey, jose.ES256: ecKey} {
-		next[string(alg)] = jose.JSONWebKey{Key: key, KeyID: randomID(), Algorithm: string(alg), Use: "sig"}
-	}
+// rotate forgets the signing keys, so that new ones are made. The public halves of
+// the old ones stay published if keep is set.
+func (k *keyring) rotate(keep bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if keep {
@@ -54,30 +40,55 @@ func (k *keyring) rotate(keep bool) error {
 	} else {
 		k.retired = nil
 	}
-	k.current = next
-	return nil
+	clear(k.current)
+}
+
+// key returns the signing key for an algorithm.
+func (k *keyring) key(alg string) (jose.JSONWebKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if key, ok := k.current[alg]; ok {
+		return key, nil
+	}
+	var private crypto.Signer
+	var err error
+	switch alg {
+	case string(jose.RS256):
+		private, err = rsa.GenerateKey(rand.Reader, 2048)
+	case string(jose.ES256):
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	default:
+		err = fmt.Errorf("want one of %v", signingAlgs())
+	}
+	if err != nil {
+		return jose.JSONWebKey{}, fmt.Errorf("make a key for %q: %w", alg, err)
+	}
+	key := jose.JSONWebKey{Key: private, KeyID: randomID(), Algorithm: alg, Use: "sig"}
+	k.current[alg] = key
+	return key, nil
 }
 
 // public returns the JWKS.
-func (k *keyring) public() jose.JSONWebKeySet {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
+func (k *keyring) public() (jose.JSONWebKeySet, error) {
 	set := jose.JSONWebKeySet{}
 	for _, alg := range signingAlgs() {
-		key := k.current[alg]
+		key, err := k.key(alg)
+		if err != nil {
+			return set, err
+		}
 		set.Keys = append(set.Keys, key.Public())
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	set.Keys = append(set.Keys, k.retired...)
-	return set
+	return set, nil
 }
 
 // sign makes a compact JWS of claims, with typ in its header.
 func (k *keyring) sign(alg, typ string, claims any) (string, error) {
-	k.mu.RLock()
-	key, ok := k.current[alg]
-	k.mu.RUnlock()
-	if !ok {
-		return "", fmt.Errorf("sign with %q: want one of %v", alg, signingAlgs())
+	key, err := k.key(alg)
+	if err != nil {
+		return "", err
 	}
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key},
@@ -100,7 +111,10 @@ func (k *keyring) verify(text string, claims ...any) error {
 	if err != nil {
 		return fmt.Errorf("parse JWT: %w", err)
 	}
-	set := k.public()
+	set, err := k.public()
+	if err != nil {
+		return err
+	}
 	if err := parsed.Claims(&set, claims...); err != nil {
 		return fmt.Errorf("verify JWT: %w", err)
 	}
@@ -110,10 +124,14 @@ func (k *keyring) verify(text string, claims ...any) error {
 // RotateKeys replaces the signing keys. With keepOld the old public keys stay in
 // the JWKS, as a careful server does; without it, what was signed before no
 // longer verifies.
-func (s *Server) RotateKeys(keepOld bool) error { return s.keys.rotate(keepOld) }
+func (s *Server) RotateKeys(keepOld bool) { s.keys.rotate(keepOld) }
 
 func (s *Server) serveJWKS(w http.ResponseWriter, _ *http.Request) error {
+	set, err := s.keys.public()
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Cache-Control", "public, max-age=60")
-	writeJSON(w, http.StatusOK, s.keys.public())
+	writeJSON(w, http.StatusOK, set)
 	return nil
 }

@@ -67,14 +67,10 @@ func New(options Options) (*Server, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("devas options: %w", err)
 	}
-	keys, err := newKeyring()
-	if err != nil {
-		return nil, fmt.Errorf("devas: %w", err)
-	}
 	s := &Server{
 		options:  options,
 		prefix:   options.Dialect.Prefix,
-		keys:     keys,
+		keys:     newKeyring(),
 		state:    newState(),
 		faults:   &faultSet{},
 		recorder: newRecorder(),
