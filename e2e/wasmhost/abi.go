@@ -168,7 +168,7 @@ func abiLog(ctx context.Context, v *vm, a []uint64) status {
 	if a[0] > 6 {
 		return statusBadArgument
 	}
-	v.log.Log(ctx, logLevel(uint32(a[0])), "the filter logged", slog.String("text", msg))
+	v.log.Log(ctx, logLevel(uint32(a[0])), "the filter logged", slog.String("text", msg)) //nolint:gosec // checked above
 	return statusOK
 }
 

@@ -47,7 +47,7 @@ func (b *filteredBody) Read(p []byte) (int, error) {
 func (b *filteredBody) next() {
 	pool := &b.stream.worker.host.buffers
 	if b.buffer == nil {
-		b.buffer, _ = pool.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
+		b.buffer, _ = pool.Get().(*[]byte)
 	}
 	n, err := b.source.Read(*b.buffer)
 	if b.left >= 0 {

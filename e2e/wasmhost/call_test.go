@@ -95,26 +95,6 @@ func TestCredentials(t *testing.T) {
 	require.Error(t, r.SetCluster("as", Cluster{}))
 }
 
-// pausedCall starts a request whose call reaches the AS and stays there.
-func (r *rig) pausedCall(t *testing.T, test string) (hangUp context.CancelFunc, ended chan struct{}) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended = make(chan struct{})
-	go func() {
-		defer close(ended)
-		req, err := http.NewRequestWithContext(ctx, "GET", r.url, http.NoBody)
-		if err != nil {
-			return
-		}
-		req.Header.Set("X-Test", test)
-		req.Header.Set("X-Cluster", "as")
-		if resp, err := r.client.Do(req); err == nil {
-			_ = resp.Body.Close()
-		}
-	}()
-	return cancel, ended
-}
-
 // The answer to a call whose stream is gone is dropped by the SDK, and does no
 // harm; the call itself goes on, as in Envoy.
 func TestHangUpDuringCall(t *testing.T) {
@@ -125,7 +105,8 @@ func TestHangUpDuringCall(t *testing.T) {
 		answered <- r.Context().Err()
 	})
 	r := startHost(t, func(o *Options) { o.Clusters = map[string]Cluster{"as": as} })
-	hangUp, ended := r.pausedCall(t, "call")
+	ctx, hangUp := context.WithCancel(t.Context())
+	ended := r.later(ctx, "x-test", "call", "x-cluster", "as")
 	<-arrived
 	hangUp()
 	<-ended
@@ -146,10 +127,10 @@ func TestSharedCallSurvivesHangUp(t *testing.T) {
 		fmt.Fprint(w, "shared")
 	})
 	r := startHost(t, func(o *Options) { o.Clusters = map[string]Cluster{"as": as} })
-	hangUp, ended := r.pausedCall(t, "call-tick")
+	ctx, hangUp := context.WithCancel(t.Context())
+	ended := r.later(ctx, "x-test", "call-tick", "x-cluster", "as")
 	<-arrived
-	follower := make(chan answer, 1)
-	go func() { follower <- r.do(t, "GET", "/", "", "x-test", "join") }()
+	follower := r.later(t.Context(), "x-test", "join")
 	require.Eventually(t, func() bool { return r.Stats().Gauges["waiting"] == 2 }, 10*time.Second, time.Millisecond)
 	hangUp()
 	<-ended

@@ -64,8 +64,7 @@ func TestOldConfigServesItsStreams(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	as := authServer(t, func(http.ResponseWriter, *http.Request) { close(arrived); <-release })
 	r := startHost(t, func(o *Options) { o.Clusters = map[string]Cluster{"as": as}; o.Config = []byte("one") })
-	got := make(chan answer, 1)
-	go func() { got <- r.do(t, "GET", "/", "", "x-test", "call", "x-cluster", "as") }()
+	got := r.later(t.Context(), "x-test", "call", "x-cluster", "as")
 	<-arrived
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("two")))
 	require.Equal(t, "two", r.do(t, "GET", "/", "", "x-test", "config").body)
@@ -84,7 +83,7 @@ func TestUpdateUnderTraffic(t *testing.T) {
 	for range 8 {
 		clients.Go(func() {
 			for !stop.Load() {
-				a := r.do(t, "GET", "/", "", "x-test", "config")
+				a := <-r.later(t.Context(), "x-test", "config")
 				served.Add(1)
 				if a.code != 200 || !strings.HasPrefix(a.body, "v") {
 					wrong.Add(1)
@@ -107,8 +106,7 @@ func TestUpdateUnderTraffic(t *testing.T) {
 func TestTrapFailsClosedAndReloads(t *testing.T) {
 	r := startHost(t, func(o *Options) { o.Config = []byte("one") })
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("two")))
-	waiting := make(chan answer, 1)
-	go func() { waiting <- r.do(t, "GET", "/", "", "x-test", "join") }()
+	waiting := r.later(t.Context(), "x-test", "join")
 	require.Eventually(t, func() bool { return r.Stats().Gauges["waiting"] == 1 }, 10*time.Second, time.Millisecond)
 
 	a := r.do(t, "GET", "/", "", "x-test", "panic")

@@ -50,7 +50,7 @@ func protoFields(b []byte, each func(field protowire.Number, data []byte, number
 			return errProtobuf
 		}
 		b = b[n:]
-		switch typ {
+		switch typ { //nolint:exhaustive // the messages have no others
 		case protowire.BytesType:
 			data, n := protowire.ConsumeBytes(b)
 			if n < 0 {
@@ -85,7 +85,7 @@ type verifySignature struct {
 func parseVerifySignature(b []byte) (verifySignature, error) {
 	var m verifySignature
 	err := protoFields(b, func(field protowire.Number, data []byte, _ uint64) {
-		switch field {
+		switch field { //nolint:exhaustive // of the message
 		case 1:
 			m.hash = string(data)
 		case 2:

@@ -135,6 +135,31 @@ func (r *rig) do(t *testing.T, method, path, body string, headers ...string) ans
 	return answer{resp.StatusCode, resp.Header, string(got)}
 }
 
+// later makes a request in the background. Its error, and an answer that cannot be
+// read, are an answer with code 0.
+func (r *rig) later(ctx context.Context, headers ...string) <-chan answer {
+	got := make(chan answer, 1)
+	go func() {
+		defer close(got)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, http.NoBody)
+		if err != nil {
+			return
+		}
+		for i := 0; i+1 < len(headers); i += 2 {
+			req.Header.Add(headers[i], headers[i+1])
+		}
+		resp, err := r.client.Do(req)
+		if err != nil {
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if body, err := io.ReadAll(resp.Body); err == nil {
+			got <- answer{resp.StatusCode, resp.Header, string(body)}
+		}
+	}()
+	return got
+}
+
 func TestAllow(t *testing.T) {
 	r := startHost(t, nil)
 	a := r.do(t, "GET", "/albums/1?x=y", "")

@@ -127,8 +127,8 @@ func abiDefineMetric(_ context.Context, v *vm, a []uint64) status {
 	if a[0] > uint64(histogram) {
 		return statusBadArgument
 	}
-	id := uint32(len(v.metrics))<<2 | uint32(a[0]) //nolint:gosec // checked above
-	v.metrics[id] = v.host.metrics.define(metricKind(a[0]), name)
+	id := uint32(len(v.metrics))<<2 | uint32(a[0])                //nolint:gosec // checked above
+	v.metrics[id] = v.host.metrics.define(metricKind(a[0]), name) //nolint:gosec // checked above
 	return v.putU32(a[3], id)
 }
 

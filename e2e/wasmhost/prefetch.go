@@ -93,7 +93,7 @@ func (p *prefetch) Close() error {
 
 // finish ends the reading before the handler returns.
 func (p *prefetch) finish(rw http.ResponseWriter) {
-	_ = p.Close() //nolint:errcheck // it cannot fail
+	_ = p.Close()
 	select {
 	case <-p.ended:
 		return
@@ -107,6 +107,6 @@ func (p *prefetch) finish(rw http.ResponseWriter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err == nil || errors.Is(p.err, io.EOF) {
-		_ = rc.SetReadDeadline(time.Time{}) //nolint:errcheck // the connection is closed then
+		_ = rc.SetReadDeadline(time.Time{})
 	}
 }

@@ -55,7 +55,7 @@ func (h *Host) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	end := r.Body == nil || r.Body == http.NoBody
 	if r.ProtoMajor == 1 && !end {
 		// An upstream may answer before it has read the body, and may go on reading.
-		_ = http.NewResponseController(rw).EnableFullDuplex() //nolint:errcheck // a writer that cannot is one of a test
+		_ = http.NewResponseController(rw).EnableFullDuplex()
 		ahead := startPrefetch(r.Body, h.maxBuffered, func() { cancel(errHungUp) })
 		defer ahead.finish(rw)
 		x.body = ahead
@@ -97,7 +97,7 @@ func knownMethod(method string) bool {
 func (x *exchange) finishStopped(ctx context.Context) {
 	select {
 	case r := <-x.stream.reply:
-		x.writeReply(r)
+		x.writeReply(ctx, r)
 		return
 	default:
 	}
@@ -113,7 +113,7 @@ func (x *exchange) finishStopped(ctx context.Context) {
 	panic(http.ErrAbortHandler) // how a handler of net/http resets a stream
 }
 
-func (x *exchange) writeReply(r *localReply) {
+func (x *exchange) writeReply(ctx context.Context, r *localReply) {
 	out := x.rw.Header()
 	out["Content-Type"] = nil // net/http would guess one
 	for _, f := range r.headers.fields {
@@ -124,7 +124,7 @@ func (x *exchange) writeReply(r *localReply) {
 	x.entry.Status = statusOf(r.headers)
 	x.rw.WriteHeader(x.entry.Status)
 	if _, err := x.rw.Write(r.body); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
-		x.host.log.DebugContext(x.in.Context(), "the client did not take the answer", slog.Any("error", err))
+		x.host.log.DebugContext(ctx, "the client did not take the answer", slog.Any("error", err))
 	}
 }
 
@@ -258,7 +258,7 @@ func (x *exchange) showResponse(ctx context.Context, resp *http.Response) error 
 func (x *exchange) upstreamFailed(ctx context.Context, err error) {
 	select {
 	case r := <-x.stream.reply:
-		x.writeReply(r)
+		x.writeReply(ctx, r)
 		return
 	default:
 	}
@@ -374,7 +374,7 @@ func statusOf(m *headerMap) int {
 // newRequestID is a UUID of version 4 (RFC 9562 section 5.4).
 func newRequestID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) //nolint:errcheck // it never fails
+	_, _ = rand.Read(b[:])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -202,7 +202,7 @@ func TestResponses(t *testing.T) {
 }
 
 func TestUpstreamFailure(t *testing.T) {
-	var entries = make(chan Entry, 4)
+	entries := make(chan Entry, 4)
 	r := startHost(t, func(o *Options) {
 		o.Upstream = &url.URL{Scheme: "http", Host: deadAddress(t)}
 		o.AccessLog = func(e Entry) { entries <- e }
@@ -387,18 +387,7 @@ func TestHangUpWhilePaused(t *testing.T) {
 func TestPausedStreamHoldsNobodyUp(t *testing.T) {
 	r := startHost(t, nil)
 	ctx, hangUp := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		req, err := http.NewRequestWithContext(ctx, "GET", r.url, http.NoBody)
-		if err != nil {
-			return
-		}
-		req.Header.Set("X-Test", "pause")
-		if resp, err := r.client.Do(req); err == nil {
-			_ = resp.Body.Close()
-		}
-	}()
+	ended := r.later(ctx, "x-test", "pause")
 	require.Eventually(t, func() bool { return r.Stats().Gauges["paused"] == 1 }, 10*time.Second, time.Millisecond)
 	require.Equal(t, 200, r.do(t, "GET", "/", "").code)
 	hangUp()

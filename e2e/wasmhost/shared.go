@@ -168,7 +168,7 @@ func (p *plugin) queueReady(ctx context.Context, id uint32) {
 	if p.vm.plugins[p.id] == nil {
 		return
 	}
-	_, _ = p.vm.call(ctx, p.vm.exports.queueReady, p.id, 0, id) //nolint:errcheck // a trap has failed the streams already
+	_, _ = p.vm.call(ctx, p.vm.exports.queueReady, p.id, 0, id)
 }
 
 func abiDequeue(ctx context.Context, v *vm, a []uint64) status {

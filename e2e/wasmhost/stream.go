@@ -19,10 +19,9 @@ const (
 type outcome int
 
 const (
-	// proceed: send on; for a body, verdict.data.
+	// proceed: send on; for a body, verdict.data, which is empty while the filter
+	// keeps what came so far.
 	proceed outcome = iota
-	// more: the filter keeps the body so far and waits for the next piece.
-	more
 	// stopped: the stream is over. A local reply, if there is one, is in
 	// stream.reply.
 	stopped
@@ -164,7 +163,7 @@ func (s *stream) begin(ctx context.Context, headers *headerMap, end bool, wait c
 	result, err := v.call(ctx, v.exports.requestHeaders, s.id, 0, count(headers), flag(end))
 	if err == nil && result == 0 {
 		h.headers = nil
-		s.deliver(request, verdict{})
+		s.deliver(request, verdict{outcome: proceed})
 	}
 }
 
@@ -237,11 +236,7 @@ func (s *stream) showBody(ctx context.Context, d direction, piece []byte, end bo
 		s.deliver(d, verdict{data: append(letGo, h.takeBody()...)})
 	case !end && result == 1:
 		h.buffering = true
-		if letGo != nil {
-			s.deliver(d, verdict{data: letGo})
-			return
-		}
-		s.deliver(d, verdict{outcome: more})
+		s.deliver(d, verdict{data: letGo})
 	default:
 		h.body = append(letGo, h.body...)
 	}
@@ -328,7 +323,7 @@ func (s *stream) fill(e *Entry) {
 // access log's maps can be read, not changed.
 func (s *stream) visible(t mapType, change bool) *headerMap {
 	var m *headerMap
-	switch t {
+	switch t { //nolint:exhaustive // a call's maps are the plugin's
 	case mapRequestHeaders:
 		m = s.halves[request].headers
 		if s.logging && !change {

@@ -48,10 +48,10 @@ type vm struct {
 
 // exports are the callbacks; one that the module lacks is nil and not called.
 type exports struct {
-	allocate, contextCreate, vmStart, configure                  api.Function
-	requestHeaders, requestBody, requestTrailers                 api.Function
-	responseHeaders, responseBody, responseTrailers              api.Function
-	callResponse, tick, queueReady, done, logged, deleted, start api.Function
+	allocate, contextCreate, vmStart, configure           api.Function
+	requestHeaders, requestBody, requestTrailers          api.Function
+	responseHeaders, responseBody, responseTrailers       api.Function
+	callResponse, tick, queueReady, done, logged, deleted api.Function
 }
 
 type vmKey struct{}
