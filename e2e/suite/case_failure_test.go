@@ -130,7 +130,7 @@ func brokenAnswers() []badAnswer {
 		}, code: "as_unreachable", slow: true},
 		{name: "truncated", fault: truncated, code: "as_unreachable"},
 		{name: "500", fault: says(500, "application/json", `{"error":"server_error"}`), code: "as_error"},
-		{name: "502-html", fault: says(502, "text/html", "<h1>Bad gateway</h1>"), code: "as_error"},
+		{name: "502-html", fault: says(502, "text/html", "<h1>Bad gateway</h1>"), code: "as_unreachable"},
 		{name: "204", fault: says(204, "application/json", ""), code: "as_error"},
 		{name: "302", fault: func(w http.ResponseWriter, _ *http.Request, _ func() asAnswer) {
 			w.Header().Set("Location", "/elsewhere")

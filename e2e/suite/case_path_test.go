@@ -26,7 +26,7 @@ func rawTargets() []rawTarget {
 		"/echo/public/a", "/echo/public", "/echo/public/", "/echo/public/a/", "/echo/public/a?x=1", "/echo/public/a?", "/echo/public/a??", "/echo/public/a?x=/../secret",
 		"/echo/public/a?x=//;%2e%2e", "/echo/public/a?%2561=%00%zz", "/echo/public/a%20b", "/echo/public/caf%C3%A9", "/echo/public/caf%c3%a9", "/echo/public/100%25",
 		"/echo/public/%2B%40%3A", "/echo/public/a:b@c", "/echo/public/~a", "/echo/public/a'b(c)!*", "/echo/public/a,b=c&d$e+f", "/echo/public/%7Bid%7D",
-		"/echo/public/...", "/echo/public/..a", "/echo/public/a..", "/echo/public/.a", "/echo/public/a.", "/echo/public/a.b/c", "/echo/public/%E2%88%95",
+		"/echo/public/...", "/echo/public/..a", "/echo/public/a..", "/echo/public/.a", "/echo/public/a.", "/echo/public/a.b/c", "/echo/public/%E2%9C%93",
 		"/echo/public/%F0%9F%93%B7", "/echo/public/" + strings.Repeat("a", 8000), "/echo/public/http:/other.test/", "/echo/public/a|b", `/echo/public/a"b`,
 		"/echo/public/[a]", "/echo/public/<a>", "/echo/public/a^b`c{d}",
 	}
@@ -124,6 +124,7 @@ func rawTargets() []rawTarget {
 		{"/echo/public/%cd%be", refused, refused},
 		{"/echo/public/%ef%bc%85%32%65", refused, refused},
 		{"/echo/public/%e2%92%88", refused, refused},
+		{"/echo/public/%e2%88%95", refused, refused},
 		// Control bytes and line ends.
 		{"/echo/public/%00", refused, refused},
 		{"/echo/secret/a%00.css", refused, refused},
