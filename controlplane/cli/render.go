@@ -90,6 +90,10 @@ client's credential. Each site needs client {id, secret} and an upstream.
 Resource ids that are not in the file are looked up by name at the authorization
 server, unless --offline.
 
+A client of client_secret_basic needs Envoy 1.40, whose auth_type TLS_CLIENT_AUTH is what
+keeps the secret out of the body; for an older Envoy, where the authorization server takes
+it, write token_endpoint_auth_method: client_secret_post.
+
 What is printed holds the client secrets: keep it as you would keep them.
 
 Exit codes: 0 printed, 1 failed, 64 wrong usage.`,

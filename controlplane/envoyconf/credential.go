@@ -52,7 +52,8 @@ func patInjector(in Input, s *site.Site) (*hcmv3.HttpFilter, error) {
 	if basicToken(s) {
 		// Envoy 1.40 sends the secret in the body for BASIC_AUTH too, and an AS may
 		// refuse what the client has not registered. So Envoy is told to send no
-		// secret, and the token cluster adds the header.
+		// secret, and the token cluster adds the header. Envoy 1.36 does not know
+		// this type, and refuses the bootstrap: "umagate render envoy --help" says so.
 		client.AuthType, client.ClientSecret = oauth2v3.OAuth2_TLS_CLIENT_AUTH, nil
 	}
 	return injectorFilter(oauth2Name, &oauth2v3.OAuth2{

@@ -195,6 +195,8 @@ func (d *decoder) unknown(key *yaml.Node, path string, known []string) {
 	remedy := "known here: " + strings.Join(known, ", ")
 	if near := nearest(key.Value, known); near != "" {
 		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
+		// That the key which was meant is missing is the same mistake.
+		d.refused = append(d.refused, strings.TrimSuffix(path, key.Value)+near)
 	}
 	d.fault(key, path, fmt.Sprintf("unknown key %q", key.Value), remedy)
 }

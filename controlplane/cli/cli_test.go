@@ -1,0 +1,227 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/cli"
+)
+
+const example = "../../envoy/umagate.yaml"
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	t.Parallel()
+	commands := [][]string{
+		{}, {"validate"}, {"check"}, {"render"}, {"render", "envoy"}, {"render", "bootstrap"},
+		{"render", "plugin-config"}, {"render", "json-schema"}, {"rpt"}, {"version"},
+	}
+	for _, command := range commands {
+		t.Run(strings.Join(command, " "), func(t *testing.T) {
+			t.Parallel()
+			code, out, stderr := run(t, nil, append(command, "--help")...)
+			require.Equal(t, cli.ExitOK, code, stderr)
+			require.Contains(t, out, "Examples:\n  ")
+			require.Contains(t, out, "umagate "+strings.Join(command, " "))
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	tests := [][]string{
+		{"validat"}, {"validate", "--nope"}, {"validate", "extra"}, {"rpt"}, {"check"}, {"version", "--output", "xml"},
+		{"render", "envoi"}, {"rpt", "--grant", "none", "http://127.0.0.1:1"}, {"rpt", "--user", "alice", "http://127.0.0.1:1"},
+		{"rpt", "-H", "nothing", "http://127.0.0.1:1"}, {"check", "-c", example, "--host", "a", "--scopes", "a", "--token", "b"},
+	}
+	for _, args := range tests {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			code, out, stderr := run(t, nil, args...)
+			require.Equal(t, cli.ExitUsage, code, out+stderr)
+			require.Empty(t, out)
+			require.Contains(t, stderr, "umagate: ")
+		})
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	t.Run("valid", func(t *testing.T) {
+		t.Parallel()
+		code, out, stderr := run(t, nil, "validate", "-c", example)
+		require.Equal(t, cli.ExitOK, code, out+stderr)
+		require.Equal(t, example+": valid: 1 site, 2 resources, 3 conditions\n", out)
+	})
+	t.Run("faults with place, excerpt and remedy", func(t *testing.T) {
+		t.Parallel()
+		text, err := os.ReadFile(example)
+		require.NoError(t, err)
+		path := file(t, strings.Replace(string(text), "  hosts:", "  hots:", 1))
+		code, out, _ := run(t, nil, "validate", "-c", path)
+		require.Equal(t, cli.ExitFailed, code)
+		require.Contains(t, out, path+":11:3: error: sites[0].hots: unknown key \"hots\"\n"+
+			"   11 |   hots: [photos.example.com, localhost]\n"+
+			"      |   ^\n"+
+			"      = did you mean \"hosts\"?")
+		require.Contains(t, out, path+": 1 fault\n", "that the site has no host then is not another one")
+	})
+	t.Run("json", func(t *testing.T) {
+		t.Parallel()
+		path := file(t, "sites: []\nlisten: {api: x}\n")
+		code, out, stderr := run(t, nil, "validate", "-c", path, "-o", "json")
+		require.Equal(t, cli.ExitFailed, code)
+		require.Empty(t, stderr)
+		var got struct {
+			Valid  bool `json:"valid"`
+			Faults []struct {
+				File, Path, Problem, Remedy string
+				Line, Column                int
+			} `json:"faults"`
+			Warnings []any `json:"warnings"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(out), &got))
+		require.False(t, got.Valid)
+		require.Len(t, got.Faults, 2)
+		require.Equal(t, "listen.api", got.Faults[1].Path)
+		require.Equal(t, 2, got.Faults[1].Line)
+		require.NotNil(t, got.Warnings)
+	})
+	t.Run("strict", func(t *testing.T) {
+		t.Parallel()
+		text, err := os.ReadFile(example)
+		require.NoError(t, err)
+		path := file(t, "unknown_hosts: allow\n"+string(text))
+		code, out, _ := run(t, nil, "validate", "-c", path)
+		require.Equal(t, cli.ExitOK, code, out)
+		require.Contains(t, out, ":1:16: warning: unknown_hosts:")
+		code, _, _ = run(t, nil, "validate", "-c", path, "--strict")
+		require.Equal(t, cli.ExitFailed, code)
+	})
+	t.Run("secrets that are elsewhere", func(t *testing.T) {
+		t.Parallel()
+		text, err := os.ReadFile(example)
+		require.NoError(t, err)
+		path := file(t, strings.Replace(string(text), "register: {}", "register: {initial_access_token: {file: nowhere}}", 1))
+		code, out, _ := run(t, nil, "validate", "-c", path)
+		require.Equal(t, cli.ExitFailed, code)
+		require.Contains(t, out, "beside the configuration")
+		code, out, _ = run(t, nil, "validate", "-c", path, "--skip-secrets")
+		require.Equal(t, cli.ExitOK, code, out)
+	})
+	t.Run("no file", func(t *testing.T) {
+		t.Parallel()
+		code, out, stderr := run(t, nil, "validate", "-c", filepath.Join(t.TempDir(), "none.yaml"))
+		require.Equal(t, cli.ExitFailed, code)
+		require.Empty(t, out)
+		require.Contains(t, stderr, "name the file with -c FILE")
+	})
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"no token", []string{"--path", "/albums/1"}, cli.ExitDenied, []string{"no_token", "asks       permission ticket", "resource albums, scopes view", "answer     401", "www-authenticate: UMA realm="}},
+		{"the scope it needs", []string{"--path", "/albums/1", "--scopes", "view"}, cli.ExitOK, []string{"allow (permitted)", "x-uma-scopes: view"}},
+		{"one of two", []string{"-X", "PUT", "--path", "/albums/1", "--scopes", "view"}, cli.ExitDenied, []string{"insufficient_permission", "scopes edit view"}},
+		{"both", []string{"-X", "PUT", "--path", "/albums/1", "--scopes", "view,edit"}, cli.ExitOK, []string{"allow (permitted)"}},
+		{"another resource", []string{"--path", "/albums/1", "--scopes", "view", "--resource", "health"}, cli.ExitDenied, []string{"insufficient_permission"}},
+		{"public", []string{"--path", "/healthz"}, cli.ExitOK, []string{"it is public", "allow (public)"}},
+		{"unmatched", []string{"--path", "/other"}, cli.ExitDenied, []string{"unmatched_path", "answer     403"}},
+		{"ambiguous", []string{"--path", "/albums/../albums/1"}, cli.ExitDenied, []string{"ambiguous: dot_segment", "answer     400"}},
+		{"another host", []string{"--host", "other.example.com", "--path", "/healthz"}, cli.ExitDenied, []string{"none has this host"}},
+		{"forged header", []string{"--path", "/healthz", "-H", "X-UMA-Subject: eve"}, cli.ExitOK, []string{"removes    x-uma-subject"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			args := append([]string{"check", "-c", example, "--host", "photos.example.com:8443"}, tt.args...)
+			code, out, stderr := run(t, nil, args...)
+			require.Equal(t, tt.code, code, out+stderr)
+			for _, want := range tt.want {
+				require.Contains(t, out, want)
+			}
+		})
+	}
+	t.Run("json", func(t *testing.T) {
+		t.Parallel()
+		_, out, _ := run(t, nil, "check", "-c", example, "--host", "localhost", "--path", "/albums/1", "-o", "json")
+		var got map[string]any
+		require.NoError(t, json.Unmarshal([]byte(out), &got))
+		require.Equal(t, "photos", got["site"])
+		require.Equal(t, false, got["allowed"])
+	})
+	t.Run("a resource that the site has not", func(t *testing.T) {
+		t.Parallel()
+		code, _, stderr := run(t, nil, "check", "-c", example, "--host", "localhost", "--path", "/albums/1", "--scopes", "view", "--resource", "x")
+		require.Equal(t, cli.ExitFailed, code)
+		require.Contains(t, stderr, `has no resource "x"`)
+	})
+}
+
+func TestRender(t *testing.T) {
+	t.Parallel()
+	static := "../site/testdata/examples/static.yaml"
+	vars := map[string]string{"CLIENT_SECRET": "hunter2"}
+	t.Run("envoy", func(t *testing.T) {
+		t.Parallel()
+		code, out, stderr := run(t, vars, "render", "envoy", "--offline", "-c", static, "--wasm", "/other/umagate.wasm")
+		require.Equal(t, cli.ExitOK, code, stderr)
+		require.Contains(t, out, "filename: /other/umagate.wasm")
+		require.Contains(t, out, "hunter2")
+	})
+	t.Run("to a file that its owner alone can read", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "envoy.json")
+		code, out, stderr := run(t, vars, "render", "envoy", "--offline", "-c", static, "-o", "json", "--out", path)
+		require.Equal(t, cli.ExitOK, code, stderr)
+		require.Empty(t, out)
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.True(t, json.Valid(text))
+	})
+	t.Run("bootstrap and plugin-config have no secret", func(t *testing.T) {
+		t.Parallel()
+		for _, args := range [][]string{{"bootstrap"}, {"plugin-config", "--offline"}} {
+			code, out, stderr := run(t, vars, append([]string{"render", args[0], "-c", static}, args[1:]...)...)
+			require.Equal(t, cli.ExitOK, code, stderr)
+			require.NotEmpty(t, out)
+			require.NotContains(t, out+stderr, "hunter2")
+		}
+	})
+	t.Run("a client that nobody registered", func(t *testing.T) {
+		t.Parallel()
+		path := file(t, "sites:\n- name: a\n  hosts: [a]\n  upstream: http://127.0.0.1:1\n  authorization_server: {issuer: \"https://as\", dialect: keycloak, client: {register: {}}}\n  resources: [{name: r, conditions: [{paths: [\"/\"], scopes: [s]}]}]\n")
+		code, _, stderr := run(t, nil, "render", "envoy", "--offline", "-c", path)
+		require.Equal(t, cli.ExitFailed, code)
+		require.Contains(t, stderr, "client {id, secret}")
+		require.Contains(t, stderr, "resource r has no id")
+	})
+	t.Run("json-schema", func(t *testing.T) {
+		t.Parallel()
+		_, out, _ := run(t, nil, "render", "json-schema")
+		require.True(t, json.Valid([]byte(out)))
+	})
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	code, out, _ := run(t, nil, "version", "--output", "json")
+	require.Equal(t, cli.ExitOK, code)
+	var got map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &got))
+	require.NotEmpty(t, got["go"])
+	require.InEpsilon(t, 1.0, got["contract"], 0)
+}
