@@ -74,6 +74,9 @@ type Dialect struct {
 	// MergeOnUpdate says that an update must carry along the members that the AS
 	// keeps in a resource, or they are lost.
 	MergeOnUpdate bool
+	// DropOnUpdate are members that say the same as one that is sent, and win over
+	// it: they are not carried along.
+	DropOnUpdate []string
 	// defaults gives the endpoints that the AS has but does not name.
 	defaults func(issuer *url.URL) Endpoints
 	// detect recognises the AS by its metadata.
@@ -110,6 +113,7 @@ func dialects() []Dialect {
 	keycloak.Names = SearchExactName
 	keycloak.Description = false
 	keycloak.MergeOnUpdate = true
+	keycloak.DropOnUpdate = []string{"scopes"} // another name of resource_scopes
 	keycloak.detect = func(m Metadata) bool {
 		return strings.Contains(m.ResourceRegistrationEndpoint, "/authz/protection/resource_set") ||
 			strings.Contains(m.TokenEndpoint, "/protocol/openid-connect/token")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -94,8 +95,9 @@ func (r Resource) members(d Dialect) map[string]any {
 // body is what is sent: members over the AS's own of kept.
 func (r Resource) body(d Dialect, kept map[string]any) map[string]any {
 	out := map[string]any{}
-	for name, value := range kept {
-		out[name] = value
+	maps.Copy(out, kept)
+	for _, name := range d.DropOnUpdate {
+		delete(out, name)
 	}
 	for name, value := range r.members(d) {
 		if value == nil {

@@ -128,6 +128,9 @@ func (w *worker) restorePAT(ctx context.Context) error {
 	return nil
 }
 
+// progressEvery is how often a long synchronisation shows what it has done.
+const progressEvery = time.Second
+
 // syncResources brings the AS's registrations in step when it is due.
 func (w *worker) syncResources(ctx context.Context) error {
 	if time.Now().Before(w.syncAt) {
@@ -146,7 +149,7 @@ func (w *worker) syncResources(ctx context.Context) error {
 		AS: w.server.Protection(w.source(ctx)), Records: w.store, Key: w.key, Retry: w.pace.retry(),
 		Progress: func(done, total int) {
 			// Thousands of resources take a while: those that are ready need not wait.
-			if time.Since(shown) > w.pace.Retry {
+			if time.Since(shown) > progressEvery {
 				shown = time.Now()
 				w.logger.Info("resources being brought in step", slog.Int("done", done), slog.Int("total", total))
 				if err := w.readIDs(ctx); err != nil {

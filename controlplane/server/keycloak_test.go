@@ -1,0 +1,103 @@
+package server_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
+)
+
+// TestRealKeycloak lets a real Keycloak judge registration, PAT and resources.
+func TestRealKeycloak(t *testing.T) {
+	t.Parallel()
+	as := keycloaktest.Start(t)
+	token, err := as.InitialAccessToken(t.Context(), 1)
+	require.NoError(t, err)
+	p := newPlane(t)
+	config := func(resources ...string) string {
+		return strings.Replace(p.config(as.Issuer(), resources...), "register: {}",
+			`register: {initial_access_token: "`+token+`"}`, 1)
+	}
+	p.write(config("albums", "people"))
+	p.start()
+	first := p.until("all is well", allWell)
+	require.Equal(t, "keycloak", first.Sites[0].Dialect)
+	require.Equal(t, 2, first.Sites[0].Resources.Registered)
+	clientID := first.Sites[0].ClientID
+
+	var clients []struct {
+		ID     string `json:"id"`
+		Secret string `json:"secret"`
+	}
+	require.NoError(t, as.Admin(t.Context(), http.MethodGet, "/clients?clientId="+clientID, nil, &clients))
+	require.Len(t, clients, 1)
+	type resource struct {
+		ID                 string `json:"_id"`
+		Name               string `json:"name"`
+		Type               string `json:"type"`
+		OwnerManagedAccess bool   `json:"ownerManagedAccess"`
+		Scopes             []struct {
+			Name string `json:"name"`
+		} `json:"scopes"`
+	}
+	path := "/clients/" + clients[0].ID + "/authz/resource-server/resource"
+	list := func() map[string]resource {
+		t.Helper()
+		var found []resource
+		require.NoError(t, as.Admin(t.Context(), http.MethodGet, path, nil, &found))
+		out := map[string]resource{}
+		for _, r := range found {
+			require.NotContains(t, out, r.Name, "registered twice")
+			out[r.Name] = r
+		}
+		return out
+	}
+	require.Len(t, list(), 2)
+	require.Equal(t, "https://example.com/albums", list()["albums"].Type)
+	require.Len(t, list()["albums"].Scopes, 2)
+
+	// A second start registers nothing twice; the initial access token is used up.
+	p.stop()
+	p.start()
+	again := p.until("all is well", allWell)
+	require.Equal(t, clientID, again.Sites[0].ClientID)
+	require.Len(t, list(), 2)
+
+	// Drift is repaired, and what is Keycloak's own in a resource is kept.
+	drifted := list()["albums"]
+	require.NoError(t, as.Admin(t.Context(), http.MethodPut, path+"/"+drifted.ID, map[string]any{
+		"_id": drifted.ID, "name": "albums", "type": "https://example.com/other", "ownerManagedAccess": true, "uris": []string{"/albums"},
+		"scopes": []map[string]string{{"name": "view"}},
+	}, nil))
+	require.Eventually(t, func() bool {
+		r := list()["albums"]
+		return r.Type == "https://example.com/albums" && len(r.Scopes) == 2
+	}, within, within/20)
+	require.True(t, list()["albums"].OwnerManagedAccess)
+	require.Equal(t, drifted.ID, list()["albums"].ID)
+
+	// A lost resource is registered anew, under its new id.
+	require.NoError(t, as.Admin(t.Context(), http.MethodDelete, path+"/"+drifted.ID, nil, nil))
+	require.Eventually(t, func() bool { r, ok := list()["albums"]; return ok && r.ID != drifted.ID }, within, within/20)
+
+	p.write(config("people"))
+	p.until("what is no longer declared is gone", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Declared == 1 && len(list()) == 1 })
+
+	// An administrator deletes the client: without the right to register another,
+	// that is told, with what to do.
+	require.NoError(t, as.DeleteClient(t.Context(), clientID))
+	failed := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Phase == server.Registering })
+	require.Contains(t, failed.Sites[0].Failure.Remedy, "initial_access_token")
+	second, err := as.InitialAccessToken(t.Context(), 1)
+	require.NoError(t, err)
+	p.write(strings.Replace(config("people"), token, second, 1))
+	p.until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != clientID })
+	shown := p.log.String()
+	require.NotContains(t, shown, token)
+	require.NotContains(t, shown, second)
+	require.NotContains(t, shown, clients[0].Secret)
+}
