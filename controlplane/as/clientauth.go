@@ -92,13 +92,13 @@ func ParsePrivateKey(pemKey secret.Text) (jose.SigningKey, error) {
 		return jose.SigningKey{}, fmt.Errorf("as: private_key is not PEM")
 	}
 	var key any
-	var err error
 	for _, parse := range []func([]byte) (any, error){
 		x509.ParsePKCS8PrivateKey,
 		func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
 		func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
 	} {
-		if key, err = parse(block.Bytes); err == nil {
+		if parsed, err := parse(block.Bytes); err == nil {
+			key = parsed
 			break
 		}
 	}
