@@ -14,7 +14,8 @@ import (
 const (
 	same    = "="  // forwarded byte for byte
 	refused = ""   // 4xx, and the API saw nothing
-	either  = "=?" // the gateway's HTTP parser may refuse it before the filter does
+	perhaps = " ?" // after another: or refused, by the gateway's own parser
+	either  = same + perhaps
 )
 
 // rawTarget is a request target and what becomes of it where ambiguous paths are
@@ -160,7 +161,7 @@ func rawTargets() []rawTarget {
 		{"http://{host}", refused, refused},
 		{"http://{host}?x=/echo/public/a", refused, refused},
 		{"http://nobody.test/echo/public/a", refused, refused},
-		{"http://public.test@{host}/echo/public/a", refused, refused},
+		{"http://public.test@{host}/echo/public/a", "/echo/public/a" + perhaps, "/echo/public/a" + perhaps}, // Envoy cuts the userinfo before anybody sees it
 		{"http://{host}@nobody.test/echo/public/a", refused, refused},
 		{"http:///echo/public/a", refused, refused},
 		{"ftp://{host}/echo/public/a", refused, refused},
@@ -190,9 +191,9 @@ func rawTargets() []rawTarget {
 		list = append(list, rawTarget{target, want, want})
 	}
 	return append(list,
-		rawTarget{"/echo/public/é", refused, "/echo/public/%C3%A9" + "?"},
-		rawTarget{"/echo/public/a#b", refused, "/echo/public/a" + "?"},
-		rawTarget{"/echo/public/a?x#y", refused, "/echo/public/a?x" + "?"},
+		rawTarget{"/echo/public/é", refused, "/echo/public/%C3%A9" + perhaps},
+		rawTarget{"/echo/public/a#b", refused, "/echo/public/a" + perhaps},
+		rawTarget{"/echo/public/a?x#y", refused, "/echo/public/a?x" + perhaps},
 	)
 }
 
@@ -254,8 +255,8 @@ func (e *env) rawTarget(t *testing.T, host, target, want string) {
 	a := rawRequest(t, e.gw.address(), "GET "+target+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
 	seen := e.api.look()
 	require.NotNil(t, a, "%q at %s: no answer", target, host)
-	if strings.HasSuffix(want, "?") && len(want) > 1 && !strings.Contains(want, "/a?x") || want == "/echo/public/a?x?" {
-		want = strings.TrimSuffix(want, "?") // the gateway's own parser may refuse it
+	if sure, maybe := strings.CutSuffix(want, perhaps); maybe {
+		want = sure
 		if len(seen) == 0 {
 			want = refused
 		}

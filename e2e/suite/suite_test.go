@@ -19,7 +19,7 @@ func scenarios() []scenario {
 func TestScenarios(t *testing.T) {
 	api := startAPI(t)
 	servers := map[string]*authServer{}
-	for _, g := range []gatewayKind{nativeKind(), wasmKind()} {
+	for _, g := range []gatewayKind{nativeKind(), wasmKind(), envoyKind()} {
 		t.Run(g.name, func(gt *testing.T) {
 			var gw gateway
 			for _, a := range []asKind{devASKind()} {

@@ -1,0 +1,236 @@
+package suite_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/envoy"
+	"github.com/umagate/umagate/envoy/envoytest"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// ackTimeout bounds the wait for Envoy's acknowledgement.
+const ackTimeout = 30 * time.Second
+
+// envoyGateway is a real Envoy that has everything from the control plane's own
+// xDS server.
+type envoyGateway struct {
+	t       *testing.T
+	binary  envoy.Binary
+	plane   *xds.Server
+	file    *site.File
+	at      string
+	log     string // the access log's file
+	process *envoy.Process
+}
+
+func envoyKind() gatewayKind {
+	return gatewayKind{"envoy", func(t *testing.T, api string, first delivery) gateway {
+		t.Helper()
+		g := &envoyGateway{t: t, binary: envoytest.Binary(t), log: filepath.Join(t.TempDir(), "access.log")}
+		readModule(t)
+		wasm, err := filepath.Abs(module)
+		require.NoError(t, err)
+		g.plane, err = xds.New(slog.New(slog.DiscardHandler), nil)
+		require.NoError(t, err)
+		g.file = &site.File{
+			Plugin: site.Plugin{Wasm: wasm, VMID: "umagate"},
+			Envoy: site.Envoy{
+				Listener: "127.0.0.1:0", Admin: "off", NodeID: "suite", NodeCluster: "suite", AccessLog: g.log, XDS: g.serve(),
+			},
+			Sites: []site.Site{{Name: "api", Hosts: []string{"*"}, Upstream: "http://" + api}},
+		}
+		_, err = g.push(t.Context(), first)
+		require.NoError(t, err)
+		began := time.Now()
+		g.start()
+		t.Logf("Envoy %s serves after %s", g.process.Binary.Version, time.Since(began).Round(time.Millisecond))
+		g.at = envoytest.Address(t.Context(), t, g.process, "umagate")
+		g.file.Envoy.Listener = g.at
+		return g
+	}}
+}
+
+// serve runs the xDS server until the end of the test.
+func (g *envoyGateway) serve() (address string) {
+	l, err := (&net.ListenConfig{}).Listen(g.t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(g.t, err)
+	ctx, stop := context.WithCancel(context.WithoutCancel(g.t.Context()))
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := g.plane.Serve(ctx, l); err != nil {
+			g.t.Errorf("xDS: %v", err)
+		}
+	})
+	g.t.Cleanup(func() {
+		stop()
+		serving.Wait()
+	})
+	return l.Addr().String()
+}
+
+func (g *envoyGateway) start() {
+	bootstrap, err := envoyconf.Dynamic(g.file)
+	require.NoError(g.t, err)
+	document, err := protojson.Marshal(bootstrap)
+	require.NoError(g.t, err)
+	// Upgrades are the user's to allow; the scenarios want to see one.
+	document = bytes.Replace(document, []byte(`"normalizePath":`), []byte(`"upgradeConfigs":[{"upgradeType":"websocket"}],"normalizePath":`), 1)
+	g.process = envoytest.Start(g.t, envoy.Options{
+		Binary: g.binary, Bootstrap: document, Concurrency: suiteWorkers, Arguments: []string{"--file-flush-interval-msec", "50"},
+	})
+}
+
+// restart implements restarter.
+func (g *envoyGateway) restart(t *testing.T) {
+	t.Helper()
+	g.process.Kill()
+	g.start()
+	require.Equal(t, g.at, envoytest.Address(t.Context(), t, g.process, "umagate"))
+}
+
+func (*envoyGateway) name() string      { return "envoy" }
+func (g *envoyGateway) address() string { return g.at }
+func (*envoyGateway) workers() int      { return suiteWorkers }
+func (*envoyGateway) can() capability   { return canHTTP2 | canRestart | canUpgrade }
+
+// push gives a delivery to the xDS server.
+func (g *envoyGateway) push(ctx context.Context, d delivery) (map[xds.Type]string, error) {
+	in := envoyconf.Input{File: g.file, Config: d.config}
+	filter, err := envoyconf.Filter(in)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a test's own
+	}
+	// The clusters are every site's; those of the first that names them count.
+	first := ""
+	named := *g.file
+	named.Sites = nil
+	for i := range d.config.Sites {
+		s := &d.config.Sites[i]
+		named.Sites = append(named.Sites, site.Site{Name: s.Name, Hosts: s.Hosts})
+		if first == "" && s.AuthorizationServer.Introspection.Cluster == introspectionCluster && s.AuthorizationServer.Permission != nil {
+			first = s.Name
+		}
+	}
+	in.File = &named
+	in.Config.Sites = nil
+	for i := range d.config.Sites {
+		if d.config.Sites[i].Name == first {
+			in.Config.Sites = []config.Site{d.config.Sites[i]}
+			break
+		}
+	}
+	clusters, err := envoyconf.Clusters(in)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a test's own
+	}
+	secrets := envoyconf.Secrets(map[string]envoyconf.Credentials{first: {
+		Introspection: d.clusters[introspectionCluster].credential, PAT: d.clusters[permissionCluster].credential,
+	}})
+	return g.plane.Push(ctx, xds.Resources{Filter: filter, Clusters: clusters, Secrets: append([]*tlsv3.Secret(nil), secrets...)}) //nolint:wrapcheck // a test's own
+}
+
+// update implements gateway.
+func (g *envoyGateway) update(ctx context.Context, d delivery) error {
+	versions, err := g.push(ctx, d)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, ackTimeout, errors.New("Envoy has not acknowledged the push"))
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done, err := g.acknowledged(versions)
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// acknowledged tells whether the one Envoy has taken what was pushed; the error is
+// errRefused with Envoy's words.
+func (g *envoyGateway) acknowledged(versions map[xds.Type]string) (bool, error) {
+	envoys := g.plane.Envoys()
+	if len(envoys) != 1 {
+		return false, nil
+	}
+	for kind, version := range versions {
+		state := envoys[0].Types[kind]
+		if state.Refused == version {
+			return false, fmt.Errorf("%w: %s", errRefused, state.Words)
+		}
+		if state.Acknowledged != version {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// promLine is a line of the decisions' counter, promLabel one of its labels.
+var (
+	promLine  = regexp.MustCompile(`(?m)^umagate_decisions_total\{([^}]*)\} (\d+)$`)
+	promLabel = regexp.MustCompile(`(\w+)="([^"]*)"`)
+)
+
+func (g *envoyGateway) decisions(ctx context.Context) (map[counted]uint64, error) {
+	text, err := g.process.Prometheus(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a test's own
+	}
+	counts := map[counted]uint64{}
+	for _, line := range promLine.FindAllStringSubmatch(text, -1) {
+		labels := map[string]string{}
+		for _, l := range promLabel.FindAllStringSubmatch(line[1], -1) {
+			labels[l[1]] = l[2]
+		}
+		n, err := strconv.ParseUint(line[2], 10, 64)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // a test's own
+		}
+		counts[counted{labels["site"], labels["result"], labels["reason"]}] += n
+	}
+	return counts, nil
+}
+
+func (g *envoyGateway) logged(marker string) (string, bool) {
+	file, err := os.Open(g.log)
+	if err != nil {
+		return "", false
+	}
+	defer file.Close() //nolint:errcheck // only read from
+	found, ok := "", false
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var line struct{ Path, Decision string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && strings.Contains(line.Path, marker) {
+			found, ok = line.Decision, true
+		}
+	}
+	return found, ok
+}
