@@ -32,6 +32,10 @@ func runTests(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	fixture, cacheDir = filepath.Join(dir, "fixture.wasm"), filepath.Join(dir, "cache")
+	// Kept between runs: under the race detector the compiler needs minutes.
+	if user, err := os.UserCacheDir(); err == nil {
+		cacheDir = filepath.Join(user, "umagate", "wazero")
+	}
 	cmd := exec.CommandContext(context.Background(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", fixture, "./testdata/fixture")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
