@@ -1,6 +1,7 @@
 package decision_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -14,3 +15,5 @@ func decodeStrictly(t *testing.T, body string, to any) {
 	d.DisallowUnknownFields()
 	require.NoError(t, d.Decode(to))
 }
+
+func encode(payload string) string { return base64.RawURLEncoding.EncodeToString([]byte(payload)) }
