@@ -1,0 +1,185 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/e2e/devas"
+)
+
+// serveVariable makes this test binary a control plane, for tests that kill it.
+const serveVariable = "UMAGATE_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	path := os.Getenv(serveVariable)
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	err := server.Run(context.Background(), server.Options{
+		Path: path, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Pace: quick(),
+		Started: func(api, _ string) {
+			// Whole or not there: a reader must not see half of it.
+			temp := path + ".api.new"
+			if err := os.WriteFile(temp, []byte(api), 0o600); err == nil {
+				_ = os.Rename(temp, path+".api")
+			}
+		},
+	})
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// killer is an AS that kills the control plane at one of its requests, before or
+// after it has done what was asked.
+type killer struct {
+	next  http.Handler
+	after bool
+
+	mu     sync.Mutex
+	count  int
+	at     int // 0: never
+	kill   func()
+	killed string // the request
+}
+
+// ServeHTTP gives no answer to the request that kills.
+func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	k.mu.Lock()
+	k.count++
+	dies := k.count == k.at
+	if dies {
+		k.killed = r.Method + " " + r.URL.Path
+	}
+	k.mu.Unlock()
+	if !dies {
+		k.next.ServeHTTP(w, r)
+		return
+	}
+	if k.after {
+		k.next.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	k.kill()
+	panic(http.ErrAbortHandler)
+}
+
+// child is a control plane in a process of its own.
+type child struct {
+	*exec.Cmd
+
+	t    *testing.T
+	path string
+	once sync.Once
+}
+
+func startChild(t *testing.T, path string) *child {
+	t.Helper()
+	_ = os.Remove(path + ".api")
+	c := &child{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0]), t: t, path: path} //nolint:gosec // this very binary
+	c.Env = append(os.Environ(), serveVariable+"="+path)
+	log, err := os.OpenFile(path+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // in the test's own folder
+	require.NoError(t, err)
+	c.Stderr = log
+	require.NoError(t, c.Start())
+	require.NoError(t, log.Close())
+	t.Cleanup(c.end)
+	return c
+}
+
+// end kills with SIGKILL and waits.
+func (c *child) end() {
+	c.once.Do(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait() // killed: that is no failure
+	})
+}
+
+// serving waits until all is well.
+func (c *child) serving() server.Status {
+	c.t.Helper()
+	var s server.Status
+	require.Eventually(c.t, func() bool {
+		address, err := os.ReadFile(c.path + ".api")
+		if err != nil {
+			return false
+		}
+		resp, err := http.Get("http://" + string(address) + "/v1/status") //nolint:noctx // a test's own
+		if err != nil {
+			return false
+		}
+		defer func() { _ = resp.Body.Close() }()
+		s = server.Status{}
+		return json.NewDecoder(resp.Body).Decode(&s) == nil && s.OK
+	}, 3*within, within/200)
+	return s
+}
+
+// TestKilledAtEveryCall kills -9 the control plane at each call that it makes on
+// its way from nothing to serving, and lets another finish.
+func TestKilledAtEveryCall(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprintf("after the AS acted %t", after), func(t *testing.T) {
+			t.Parallel()
+			calls := 0
+			for at := 1; ; at++ {
+				as, err := devas.New(devas.Options{})
+				require.NoError(t, err)
+				k := &killer{next: as, after: after, at: at}
+				front := httptest.NewServer(k)
+				as.SetIssuer(front.URL)
+				p := newPlane(t)
+				p.write(p.config(front.URL, "albums", "people"))
+
+				dead := make(chan struct{})
+				first := startChild(t, p.path())
+				var once sync.Once
+				k.kill = func() { once.Do(func() { first.end(); close(dead) }) }
+				if at > 12 {
+					// Far enough: from here on it only looks whether all is as it should be.
+					first.serving()
+					first.end()
+					front.Close()
+					break
+				}
+				<-dead
+				calls++
+				second := startChild(t, p.path())
+				s := second.serving()
+				second.end()
+				front.Close()
+				require.ElementsMatch(t, []string{"albums", "people"}, names(as), "killed at %s", k.killed)
+				require.Equal(t, 2, s.Sites[0].Resources.Registered)
+
+				registrations := 0
+				for _, c := range as.Calls(devas.EndpointRegistration) {
+					if c.Method == http.MethodPost && c.Status == http.StatusCreated {
+						registrations++
+					}
+				}
+				log, err := os.ReadFile(filepath.Join(p.dir, "umagate.yaml.log"))
+				require.NoError(t, err)
+				if k.after && strings.HasSuffix(k.killed, "/register") {
+					// No specification lets a client be found whose answer was lost: it is told of.
+					require.Equal(t, 2, registrations)
+					require.Contains(t, string(log), "a registration was begun and its answer is not known")
+				} else {
+					require.Equal(t, 1, registrations, "killed at %s", k.killed)
+				}
+			}
+			require.Equal(t, 12, calls)
+		})
+	}
+}
