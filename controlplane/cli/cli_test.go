@@ -17,8 +17,16 @@ const example = "../../envoy/umagate.yaml"
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
 	commands := [][]string{
-		{}, {"validate"}, {"check"}, {"render"}, {"render", "envoy"}, {"render", "bootstrap"},
-		{"render", "plugin-config"}, {"render", "json-schema"}, {"rpt"}, {"version"},
+		{},
+		{"validate"},
+		{"check"},
+		{"render"},
+		{"render", "envoy"},
+		{"render", "bootstrap"},
+		{"render", "plugin-config"},
+		{"render", "json-schema"},
+		{"rpt"},
+		{"version"},
 	}
 	for _, command := range commands {
 		t.Run(strings.Join(command, " "), func(t *testing.T) {
@@ -34,9 +42,17 @@ func TestEveryCommandHasHelp(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	tests := [][]string{
-		{"validat"}, {"validate", "--nope"}, {"validate", "extra"}, {"rpt"}, {"check"}, {"version", "--output", "xml"},
-		{"render", "envoi"}, {"rpt", "--grant", "none", "http://127.0.0.1:1"}, {"rpt", "--user", "alice", "http://127.0.0.1:1"},
-		{"rpt", "-H", "nothing", "http://127.0.0.1:1"}, {"check", "-c", example, "--host", "a", "--scopes", "a", "--token", "b"},
+		{"validat"},
+		{"validate", "--nope"},
+		{"validate", "extra"},
+		{"rpt"},
+		{"check"},
+		{"version", "--output", "xml"},
+		{"render", "envoi"},
+		{"rpt", "--grant", "none", "http://127.0.0.1:1"},
+		{"rpt", "--user", "alice", "http://127.0.0.1:1"},
+		{"rpt", "-H", "nothing", "http://127.0.0.1:1"},
+		{"check", "-c", example, "--host", "a", "--scopes", "a", "--token", "b"},
 	}
 	for _, args := range tests {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {

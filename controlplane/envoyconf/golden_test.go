@@ -2,6 +2,7 @@ package envoyconf_test
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -88,9 +89,7 @@ func TestGolden(t *testing.T) {
 	all := map[string][]byte{}
 	for _, path := range inputs {
 		name := strings.TrimSuffix(filepath.Base(path), ".yaml")
-		for file, text := range built(t, name, input(t, path)) {
-			all[file] = text
-		}
+		maps.Copy(all, built(t, name, input(t, path)))
 	}
 	if *update {
 		require.NoError(t, os.RemoveAll(golden))

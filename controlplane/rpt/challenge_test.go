@@ -21,19 +21,23 @@ func TestParseChallenges(t *testing.T) {
 		{"scheme alone", []string{"Negotiate"}, []rpt.Challenge{{Scheme: "Negotiate", Params: params{}}}},
 		{"token68", []string{"Negotiate a/b+c=="}, []rpt.Challenge{{Scheme: "Negotiate", Token68: "a/b+c==", Params: params{}}}},
 		{
-			"uma", []string{`UMA realm="photos", as_uri="https://as.example.com/r", ticket="t-1"`},
+			"uma",
+			[]string{`UMA realm="photos", as_uri="https://as.example.com/r", ticket="t-1"`},
 			[]rpt.Challenge{{Scheme: "UMA", Params: params{"realm": "photos", "as_uri": "https://as.example.com/r", "ticket": "t-1"}}},
 		},
 		{
-			"as oxd wrote it", []string{`UMA realm="rs",as_uri="https://as",error="insufficient_scope",ticket="e986fd2b"`},
+			"as oxd wrote it",
+			[]string{`UMA realm="rs",as_uri="https://as",error="insufficient_scope",ticket="e986fd2b"`},
 			[]rpt.Challenge{{Scheme: "UMA", Params: params{"realm": "rs", "as_uri": "https://as", "error": "insufficient_scope", "ticket": "e986fd2b"}}},
 		},
 		{
-			"several in one header, as RFC 9110 has it", []string{`Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\""`},
+			"several in one header, as RFC 9110 has it",
+			[]string{`Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\""`},
 			[]rpt.Challenge{{Scheme: "Basic", Params: params{"realm": "simple"}}, {Scheme: "Newauth", Params: params{"realm": "apps", "type": "1", "title": `Login to "apps"`}}},
 		},
 		{
-			"several headers", []string{`Bearer`, `UMA ticket = "a,b" , AS_URI	=x`},
+			"several headers",
+			[]string{`Bearer`, `UMA ticket = "a,b" , AS_URI	=x`},
 			[]rpt.Challenge{{Scheme: "Bearer", Params: params{}}, {Scheme: "UMA", Params: params{"ticket": "a,b", "as_uri": "x"}}},
 		},
 		{"a scheme after a token68", []string{`Negotiate abc, UMA ticket=t`}, []rpt.Challenge{{Scheme: "Negotiate", Token68: "abc", Params: params{}}, {Scheme: "UMA", Params: params{"ticket": "t"}}}},

@@ -40,8 +40,10 @@ func newWorld(t *testing.T, dialect devas.Dialect) *world {
 	w := &world{as: server}
 	w.api = httptest.NewServer(w.guard(t))
 	t.Cleanup(w.api.Close)
-	server.Permit(devas.Policy{Resource: "albums", Subjects: []string{"alice"}})
-	server.Permit(devas.Policy{Resource: "albums", Clients: []string{"robot"}})
+	for _, p := range []devas.Policy{{Resource: "albums", Subjects: []string{"alice"}}, {Resource: "albums", Clients: []string{"robot"}}} {
+		_, err := server.Permit(p)
+		require.NoError(t, err)
+	}
 	return w
 }
 
