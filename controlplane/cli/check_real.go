@@ -7,6 +7,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/plugin/decision"
 )
 
@@ -27,14 +28,14 @@ func (c *checker) introspect(ctx context.Context, s *site.Site) (decision.Respon
 
 func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, as.ClientAuth, error) {
 	client := s.AuthorizationServer.Client
-	if client.ID == "" || client.Secret.IsZero() {
+	if client.ID == "" {
 		return nil, nil, errNoClient
 	}
 	transport, err := transportOf(c.env, s.AuthorizationServer.TLS)
 	if err != nil {
 		return nil, nil, err
 	}
-	discovering, err := as.New(serverConfig(s, transport))
+	discovering, err := as.New(link.Config(s, transport))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,7 +43,7 @@ func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, as.Clie
 	if err != nil {
 		return nil, nil, err
 	}
-	auth, err := as.NewSecretAuth(as.AuthMethod(client.TokenEndpointAuthMethod), client.ID, client.Secret, nil)
+	auth, err := link.ClientAuth(as.AuthMethod(client.TokenEndpointAuthMethod), client.ID, client.Secret, client.PrivateKey)
 	return server, auth, err
 }
 

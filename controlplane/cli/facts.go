@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -21,7 +20,7 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 	if err != nil {
 		return site.Facts{}, err
 	}
-	cfg := serverConfig(s, transport)
+	cfg := link.Config(s, transport)
 	if offline {
 		cfg.NoDiscovery = true
 		if s.AuthorizationServer.Dialect == site.DialectKeycloak {
@@ -36,52 +35,11 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 	if err != nil {
 		return site.Facts{}, fmt.Errorf("%w; with discovery: off or --offline only what the file says is used", err)
 	}
-	facts := factsFrom(server)
 	if offline || s.Require == config.RequireOAuthScopes {
-		return facts, nil
+		return link.Facts(server, nil), nil
 	}
-	facts.ResourceIDs, err = lookUp(ctx, server, s)
-	return facts, err
-}
-
-func factsFrom(server *as.Server) site.Facts {
-	m, d := server.Metadata(), server.Dialect()
-	return site.Facts{
-		URI:                     m.Issuer,
-		Issuer:                  m.Issuer,
-		Dialect:                 site.Dialect(d.Name),
-		Token:                   m.TokenEndpoint,
-		Introspection:           m.IntrospectionEndpoint,
-		Permission:              m.PermissionEndpoint,
-		TokenTypeHint:           d.TokenTypeHint,
-		Claims:                  d.Claims,
-		IntrospectionCredential: site.Credential(d.Introspection),
-		PATScopes:               d.PATScopes,
-	}
-}
-
-func serverConfig(s *site.Site, transport http.RoundTripper) as.Config {
-	a := &s.AuthorizationServer
-	return as.Config{
-		Issuer:  a.Issuer,
-		Dialect: as.DialectName(a.Dialect),
-		Endpoints: as.Endpoints{
-			Authorization:        a.Endpoints.Authorization,
-			Token:                a.Endpoints.Token,
-			Introspection:        a.Endpoints.Introspection,
-			Registration:         a.Endpoints.Registration,
-			ResourceRegistration: a.Endpoints.ResourceRegistration,
-			Permission:           a.Endpoints.Permission,
-			ClaimsInteraction:    a.Endpoints.ClaimsInteraction,
-			Revocation:           a.Endpoints.Revocation,
-			EndSession:           a.Endpoints.EndSession,
-			JWKS:                 a.Endpoints.JWKS,
-		},
-		DiscoveryURL: a.Endpoints.Discovery,
-		NoDiscovery:  a.Discovery == site.DiscoveryOff,
-		Transport:    transport,
-		Timeout:      a.Timeout,
-	}
+	ids, err := lookUp(ctx, server, s)
+	return link.Facts(server, ids), err
 }
 
 // keycloakEndpoints fills in what follows from a realm's address, so that a
@@ -107,31 +65,14 @@ func transportOf(env Environment, settings site.TLS) (http.RoundTripper, error) 
 	if env.Transport != nil {
 		return env.Transport, nil
 	}
-	base, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return http.DefaultTransport, nil
-	}
-	transport := base.Clone()
-	transport.TLSClientConfig = &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         settings.ServerName,
-		InsecureSkipVerify: settings.InsecureSkipVerify, //nolint:gosec // the file asks for it, by a name that says so, and was warned about
-	}
-	if len(settings.CA) > 0 {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(settings.CA) {
-			return nil, fmt.Errorf("%s has no certificate in it", settings.CAFile)
-		}
-		transport.TLSClientConfig.RootCAs = pool
-	}
-	return transport, nil
+	return link.Transport(settings)
 }
 
 // lookUp finds the ids of the resources that the file gives none for.
 func lookUp(ctx context.Context, server *as.Server, s *site.Site) (map[string]string, error) {
 	client := s.AuthorizationServer.Client
-	if client.ID == "" || client.Secret.IsZero() {
-		return nil, nil
+	if client.ID == "" {
+		return nil, nil // nobody to ask as
 	}
 	var missing []string
 	for i := range s.Resources {
@@ -142,7 +83,7 @@ func lookUp(ctx context.Context, server *as.Server, s *site.Site) (map[string]st
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	auth, err := as.NewSecretAuth(as.AuthMethod(client.TokenEndpointAuthMethod), client.ID, client.Secret, nil)
+	auth, err := link.ClientAuth(as.AuthMethod(client.TokenEndpointAuthMethod), client.ID, client.Secret, client.PrivateKey)
 	if err != nil {
 		return nil, err
 	}

@@ -14,11 +14,10 @@ import (
 )
 
 const (
-	idleTimeout      = 90 * time.Second
-	handshakeTimeout = 5 * time.Second
-	headerTimeout    = 5 * time.Second
-	writeTimeout     = 30 * time.Second
-	stopTimeout      = 5 * time.Second
+	idleTimeout   = 90 * time.Second
+	headerTimeout = 5 * time.Second
+	writeTimeout  = 30 * time.Second
+	stopTimeout   = 5 * time.Second
 )
 
 // handler is the control plane's own API.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -189,11 +190,11 @@ func (s *serving) newWorker(settings *site.Site) (*runningWorker, error) {
 	transport := s.options.Transport
 	if transport == nil {
 		var err error
-		if transport, err = transportOf(settings.AuthorizationServer.TLS); err != nil {
+		if transport, err = link.Transport(settings.AuthorizationServer.TLS); err != nil {
 			return nil, err
 		}
 	}
-	client, err := as.New(asConfig(settings, s.metrics.observe(settings.Name, transport)))
+	client, err := as.New(link.Config(settings, s.metrics.observe(settings.Name, transport)))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -210,7 +211,7 @@ func (w *worker) restoreClient(ctx context.Context) error {
 
 // useClient makes the client the one in use.
 func (w *worker) useClient(method as.AuthMethod, id string, clientSecret secret.Text, expires time.Time, owned bool) error {
-	auth, err := clientAuth(method, id, clientSecret, w.site.AuthorizationServer.Client.PrivateKey)
+	auth, err := link.ClientAuth(method, id, clientSecret, w.site.AuthorizationServer.Client.PrivateKey)
 	if err != nil {
 		return err
 	}

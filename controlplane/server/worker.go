@@ -11,6 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
@@ -202,7 +203,7 @@ func (w *worker) view() (site.Facts, envoyconf.Credentials) {
 	if w.server == nil {
 		return site.Facts{}, creds // not known yet: the site denies
 	}
-	return factsOf(w.server, maps.Clone(w.ids)), creds
+	return link.Facts(w.server, maps.Clone(w.ids)), creds
 }
 
 func clientID(auth as.ClientAuth) string {
