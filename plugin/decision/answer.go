@@ -13,11 +13,11 @@ import (
 
 // conclude ends an exchange for a reason: with Allow, with Deny, or, in mode
 // monitor, with an Allow that reports the denial.
-func (x *Exchange) conclude(reason Reason) Step { return x.concludeWith(reason, reason, "") }
+func (x *Exchange) conclude(reason Reason) *Step { return x.concludeWith(reason, reason, "") }
 
 // concludeWith is conclude for a denial whose challenge carries a ticket; because
 // is why it was asked for.
-func (x *Exchange) concludeWith(reason, because Reason, ticket string) Step {
+func (x *Exchange) concludeWith(reason, because Reason, ticket string) *Step {
 	x.call = nil
 	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache}
 	if x.site != nil {
@@ -43,11 +43,13 @@ func (x *Exchange) concludeWith(reason, because Reason, ticket string) Step {
 	x.decided = d
 	x.gate.count(x.memory, d)
 	if d.Effect == EffectDeny {
-		x.note("decision", "deny "+strconv.Itoa(d.Status)+" "+reason.String()+": "+reason.Detail())
-		return Step{Kind: KindDeny, Deny: x.deny(reason, because, ticket)}
+		x.note("decision", "deny ", strconv.Itoa(d.Status), " ", reason.String(), ": ", reason.Detail())
+		x.step = Step{Kind: KindDeny, Deny: x.deny(reason, because, ticket)}
+		return &x.step
 	}
-	x.note("decision", d.Effect.String()+" "+reason.String())
-	return Step{Kind: KindAllow, Allow: x.allow(reason)}
+	x.note("decision", d.Effect.String(), " ", reason.String())
+	x.step = Step{Kind: KindAllow, Allow: x.allow(reason)}
+	return &x.step
 }
 
 // status is the HTTP status of a denial.

@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/plugin/config"
@@ -77,6 +78,7 @@ type Exchange struct {
 	cache   CacheUse
 	problem route.Problem
 
+	step    Step // the last one
 	decided Decision
 	trace   func(label, text string)
 }
@@ -85,7 +87,7 @@ type Exchange struct {
 func (x *Exchange) Decision() Decision { return x.decided }
 
 // begin takes an exchange to its first step.
-func (x *Exchange) begin(now time.Time) Step {
+func (x *Exchange) begin(now time.Time) *Step {
 	if step, done := x.locate(); done {
 		return step
 	}
@@ -106,22 +108,14 @@ func (x *Exchange) begin(now time.Time) Step {
 
 // locate finds the site and the condition of the request. done tells that no
 // token is needed to decide.
-func (x *Exchange) locate() (step Step, done bool) {
-	host, ok := route.CanonicalHost(x.request.authority)
-	if !ok {
-		x.note("host", "malformed: "+x.request.authority)
-		return x.conclude(ReasonInvalidHost), true
-	}
-	index, ok := x.gate.policy.hosts.Find(host)
-	if !ok {
-		x.note("host", host+" belongs to no site")
-		if x.gate.policy.allowUnknownHosts {
-			return x.conclude(ReasonUnknownHostAllowed), true
-		}
-		return x.conclude(ReasonUnknownHost), true
+func (x *Exchange) locate() (step *Step, done bool) {
+	index, reason := x.gate.site(x.request.authority)
+	if index < 0 {
+		x.note("host", x.request.authority, ": ", reason.String())
+		return x.conclude(reason), true
 	}
 	x.site, x.memory = x.gate.policy.sites[index], x.gate.memories[index]
-	x.note("site", host+" belongs to site "+x.site.name+", mode "+string(x.site.mode))
+	x.note("site", x.request.authority, " belongs to site ", x.site.name, ", mode ", string(x.site.mode))
 	if x.site.mode == config.ModeOff {
 		return x.conclude(ReasonOff), true
 	}
@@ -136,14 +130,14 @@ func (x *Exchange) locate() (step Step, done bool) {
 	return x.locatePath()
 }
 
-func (x *Exchange) locatePath() (step Step, done bool) {
+func (x *Exchange) locatePath() (step *Step, done bool) {
 	path, err := route.ParsePath(x.request.path, x.request.authority, x.site.normalize)
 	if err != nil {
 		return x.ambiguous(pathProblem(err)), true
 	}
 	x.path = path
 	if path.Rewritten {
-		x.note("path", "rewritten to "+path.Target)
+		x.note("path", "rewritten to ", path.Target)
 	}
 	if x.site.allowPreflight && x.request.method == "OPTIONS" && x.request.origin && x.request.preflight {
 		return x.conclude(ReasonPreflight), true
@@ -162,24 +156,24 @@ func (x *Exchange) locatePath() (step Step, done bool) {
 	if other >= 0 && x.site.rules[other].find(x.request.method) != found {
 		return x.ambiguous(route.ProblemTrailingSlash), true
 	}
-	x.note("path", "matches "+x.rule.template)
+	x.note("path", "matches ", x.rule.template)
 	if x.cond = found; x.cond == nil {
-		x.note("method", x.request.method+" is covered by no condition of "+x.rule.template)
+		x.note("method", x.request.method, " is covered by no condition of ", x.rule.template)
 		return x.conclude(ReasonMethodNotCovered), true
 	}
-	x.note("condition", "resource "+x.cond.resource+", mode "+string(x.cond.mode))
+	x.note("condition", "resource ", x.cond.resource, ", mode ", string(x.cond.mode))
 	switch {
 	case x.cond.mode == config.ModeOff:
 		return x.conclude(ReasonOff), true
 	case x.cond.public:
 		return x.conclude(ReasonPublic), true
 	}
-	return Step{}, false
+	return nil, false
 }
 
-func (x *Exchange) ambiguous(p route.Problem) Step {
+func (x *Exchange) ambiguous(p route.Problem) *Step {
 	x.problem = p
-	x.note("path", "ambiguous: "+string(p))
+	x.note("path", "ambiguous: ", string(p))
 	return x.conclude(ReasonAmbiguousPath)
 }
 
@@ -191,7 +185,7 @@ func pathProblem(err error) route.Problem {
 }
 
 // verify looks for the token in the cache, and asks the AS for what is not there.
-func (x *Exchange) verify(now time.Time) Step {
+func (x *Exchange) verify(now time.Time) *Step {
 	w, m := x.gate.worker, x.memory
 	if e := w.lookUp(m, x.site, x.request.token, now); e != nil {
 		reason := x.judge(e.token, now)
@@ -209,7 +203,8 @@ func (x *Exchange) verify(now time.Time) Step {
 		c.waiting = append(c.waiting, x)
 		x.call, x.cache = c, CacheShared
 		m.stats.CallsShared++
-		return Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: PurposeIntrospect, Shared: true}}
+		x.step = Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: PurposeIntrospect, Shared: true}}
+		return &x.step
 	}
 	if m.inFlight >= x.site.limits.CallsInFlight {
 		return x.conclude(ReasonTooManyCalls)
@@ -225,7 +220,7 @@ func (x *Exchange) verify(now time.Time) Step {
 }
 
 // settle ends an exchange whose token has been judged.
-func (x *Exchange) settle(reason Reason, now time.Time) Step {
+func (x *Exchange) settle(reason Reason, now time.Time) *Step {
 	if reason == ReasonPermitted {
 		return x.conclude(reason)
 	}
@@ -234,14 +229,14 @@ func (x *Exchange) settle(reason Reason, now time.Time) Step {
 
 // refuse denies a request that has no token or one that does not do, with a
 // ticket where tickets are used.
-func (x *Exchange) refuse(reason Reason, now time.Time) Step {
+func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 	switch {
 	case x.site.oauth || x.cond.mode == config.ModeMonitor:
 		return x.conclude(reason)
 	case x.site.unknownAS:
 		return x.conclude(ReasonNoTicket)
 	case x.cond.ticket == nil:
-		x.note("ticket", "resource "+x.cond.resource+" is not registered at the AS")
+		x.note("ticket", "resource ", x.cond.resource, " is not registered at the AS")
 		return x.conclude(ReasonNotRegistered)
 	case x.memory.inFlight >= x.site.limits.CallsInFlight:
 		return x.conclude(ReasonTooManyCalls)
@@ -252,8 +247,9 @@ func (x *Exchange) refuse(reason Reason, now time.Time) Step {
 	return x.gate.worker.send(x, PurposeTicket, &x.site.permission, x.cond.ticket, now)
 }
 
-func (x *Exchange) note(label, text string) {
+// note tells the trace, if there is one; only then are the parts joined.
+func (x *Exchange) note(label string, parts ...string) {
 	if x.trace != nil {
-		x.trace(label, text)
+		x.trace(label, strings.Join(parts, ""))
 	}
 }

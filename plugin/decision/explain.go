@@ -30,7 +30,8 @@ type Explanation struct {
 // decision needs it. `umagate check` and the oxd API call it.
 func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation {
 	var e Explanation
-	x := &Exchange{gate: NewWorker().Gate(p), request: screen(r)}
+	x := &Exchange{gate: NewWorker().Gate(p)}
+	x.request.screen(r)
 	x.trace = func(label, text string) { e.Lines = append(e.Lines, Line{label, text}) }
 	step := x.begin(now)
 	if step.Kind == KindCall && step.Call.Purpose == PurposeIntrospect {
@@ -42,9 +43,9 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 	}
 	if step.Kind == KindCall {
 		e.TicketRequest = step.Call.Body
-		x.note("ticket", "a permission ticket is asked for: "+string(step.Call.Body))
+		x.note("ticket", "a permission ticket is asked for: ", string(step.Call.Body))
 		step = x.concludeWith(x.reason, x.reason, "…")
 	}
-	e.Step, e.Decision = step, x.decided
+	e.Step, e.Decision = *step, x.decided
 	return e
 }

@@ -53,7 +53,7 @@ func (x *Exchange) judgeScopes(scopes []string) Reason {
 		set = x.cond.need.Add(set, s)
 	}
 	x.held = scopes
-	x.noteScopes("the token", scopes)
+	x.noteScopes("of the token", scopes)
 	if len(scopes) > 0 && x.cond.need.Satisfied(set) {
 		return ReasonPermitted
 	}
@@ -75,7 +75,7 @@ func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
 			continue
 		}
 		if !p.ValidAt(now, x.site.leeway) {
-			x.note("permission", "for "+p.ResourceID+" is not in force")
+			x.note("permission", "for ", p.ResourceID, " is not in force")
 			continue
 		}
 		for _, s := range p.Scopes {
@@ -87,7 +87,7 @@ func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
 			x.held = append(x.held[:len(x.held):len(x.held)], p.Scopes...)
 		}
 	}
-	x.noteScopes("the permissions for resource "+x.cond.resource, x.held)
+	x.noteScopes("of the resource's permissions", x.held)
 	if len(x.held) > 0 && x.cond.need.Satisfied(set) {
 		return ReasonPermitted
 	}
@@ -96,7 +96,7 @@ func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
 
 func (x *Exchange) noteScopes(whose string, scopes []string) {
 	if x.trace != nil {
-		x.note("scopes", "of "+whose+": "+quoteList(scopes)+"; the condition names "+quoteList(x.cond.need.Scopes()))
+		x.note("scopes", whose, ": ", quoteList(scopes), "; the condition names ", quoteList(x.cond.need.Scopes()))
 	}
 }
 

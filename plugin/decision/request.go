@@ -27,8 +27,7 @@ type screened struct {
 
 // screen reads the headers. Only :authority, :method and :path say what the
 // request is aimed at.
-func screen(r *Request) screened {
-	var s screened
+func (s *screened) screen(r *Request) {
 	for i := range r.Headers {
 		name, value := r.Headers[i].Name, r.Headers[i].Value
 		if name == "" {
@@ -68,7 +67,6 @@ func screen(r *Request) screened {
 			s.screenName(name)
 		}
 	}
-	return s
 }
 
 func (s *screened) authorization(value string) {

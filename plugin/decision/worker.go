@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/umagate/umagate/plugin/route"
 	"github.com/umagate/umagate/plugin/uma"
 )
 
@@ -71,6 +72,9 @@ type Gate struct {
 	worker   *Worker
 	policy   *Policy
 	memories []*memory // by index of the policy's sites
+
+	lastAuthority string
+	lastSite      int
 }
 
 // Gate begins to decide under a policy. What is remembered of sites that the
@@ -100,18 +104,40 @@ func (w *Worker) Gate(p *Policy) *Gate {
 	return g
 }
 
+// site returns the index of the site that an authority belongs to, or a negative
+// number and what becomes of the request. Most requests are for the host of the
+// one before.
+func (g *Gate) site(authority string) (index int, reason Reason) {
+	if authority == g.lastAuthority && authority != "" {
+		return g.lastSite, ReasonPermitted
+	}
+	host, ok := route.CanonicalHost(authority)
+	if !ok {
+		return -1, ReasonInvalidHost
+	}
+	if index, ok = g.policy.hosts.Find(host); !ok {
+		if g.policy.allowUnknownHosts {
+			return -1, ReasonUnknownHostAllowed
+		}
+		return -1, ReasonUnknownHost
+	}
+	g.lastAuthority, g.lastSite = strings.Clone(authority), index
+	return index, ReasonPermitted
+}
+
 // Policy returns the gate's policy.
 func (g *Gate) Policy() *Policy { return g.policy }
 
 // Start begins a request. The exchange must be given to [Worker.Abandon] when
 // the request ends while it waits for a call.
 func (g *Gate) Start(r *Request, now time.Time) (*Exchange, Step) {
-	x := &Exchange{gate: g, request: screen(r)}
-	return x, x.begin(now)
+	x := &Exchange{gate: g}
+	x.request.screen(r)
+	return x, *x.begin(now)
 }
 
 // send prepares a call for an exchange, which then waits for it.
-func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, now time.Time) Step {
+func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, now time.Time) *Step {
 	w.lastID++
 	c := &call{id: w.lastID, purpose: purpose, memory: x.memory, site: x.site, began: now, timeout: e.timeout, waiting: []*Exchange{x}}
 	if purpose == PurposeIntrospect {
@@ -122,9 +148,10 @@ func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, no
 	w.calls[c.id] = c
 	x.memory.inFlight++
 	x.call = c
-	return Step{Kind: KindCall, Call: &Call{
+	x.step = Step{Kind: KindCall, Call: &Call{
 		ID: c.id, Purpose: purpose, Cluster: e.cluster, Headers: e.headers, Body: body, Timeout: e.timeout,
 	}}
+	return &x.step
 }
 
 // Abandon forgets a request whose stream has gone. Its call goes on: others may
@@ -194,13 +221,13 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 	outcomes := make([]Outcome, 0, len(c.waiting))
 	for _, x := range c.waiting {
 		x.call = nil
-		outcomes = append(outcomes, Outcome{x, x.resume(c.purpose, token, failure, ticket, now)})
+		outcomes = append(outcomes, Outcome{x, *x.resume(c.purpose, token, failure, ticket, now)})
 	}
 	return outcomes
 }
 
 // resume takes an exchange on with what a call brought.
-func (x *Exchange) resume(purpose Purpose, token *uma.Token, failure Reason, ticket string, now time.Time) Step {
+func (x *Exchange) resume(purpose Purpose, token *uma.Token, failure Reason, ticket string, now time.Time) *Step {
 	switch {
 	case purpose == PurposeTicket && ticket != "":
 		return x.concludeWith(x.reason, x.reason, ticket)

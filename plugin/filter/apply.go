@@ -8,34 +8,43 @@ import (
 	"github.com/umagate/umagate/plugin/decision"
 )
 
-// apply does what the core wants done for each request. It is the only place
-// that dispatches, resumes or answers.
+// apply does what the core wants done for each request. What it calls, and
+// nothing else, dispatches, resumes and answers.
 func (p *plugin) apply(outcomes []decision.Outcome) {
 	for len(outcomes) > 0 {
-		next := outcomes[0]
+		next := &outcomes[0]
 		outcomes = outcomes[1:]
-		s, ok := next.Exchange.Owner.(*stream)
-		if !ok {
-			continue
-		}
-		switch next.Step.Kind {
-		case decision.KindAllow:
-			s.allow(&next.Step.Allow)
-		case decision.KindDeny:
-			s.deny(&next.Step.Deny)
-		case decision.KindCall:
-			if !next.Step.Call.Shared && !p.dispatch(next.Step.Call) {
-				outcomes = append(outcomes, p.worker.Refused(next.Step.Call.ID, time.Now())...)
-			}
-		default:
-			s.fail("umagate: unknown step")
+		if s, ok := next.Exchange.Owner.(*stream); ok {
+			outcomes = append(outcomes, s.apply(&next.Step)...)
 		}
 	}
 }
 
-// enter makes host calls act on the stream. It is needed whenever another
-// context is the one that Envoy is calling.
+// apply does one step, and returns what has come of it for this and other
+// requests when a call could not be sent.
+func (s *stream) apply(step *decision.Step) []decision.Outcome {
+	switch step.Kind {
+	case decision.KindAllow:
+		s.allow(&step.Allow)
+	case decision.KindDeny:
+		s.deny(&step.Deny)
+	case decision.KindCall:
+		s.away = true
+		if !step.Call.Shared && !s.plugin.dispatch(step.Call) {
+			return s.plugin.worker.Refused(step.Call.ID, time.Now())
+		}
+	default:
+		s.fail("umagate: unknown step")
+	}
+	return nil
+}
+
+// enter makes host calls act on the stream, when Envoy is calling another
+// context or a call was made in the plugin's.
 func (s *stream) enter() bool {
+	if !s.away {
+		return true
+	}
 	if err := proxywasm.SetEffectiveContext(s.id); err != nil {
 		s.state = streamDenied // the stream has gone
 		return false
@@ -106,11 +115,15 @@ func (s *stream) fail(why string) {
 	}
 }
 
+var reportPath = []string{"umagate"}
+
 // report leaves the decision in the filter state, where Envoy's access log finds
 // it as %FILTER_STATE(wasm.umagate:PLAIN)%.
 func (s *stream) report() {
 	d := s.exchange.Decision()
-	if err := proxywasm.SetProperty([]string{"umagate"}, d.AppendJSON(nil)); err != nil {
+	w := s.plugin.worker
+	w.report = d.AppendJSON(w.report[:0])
+	if err := proxywasm.SetProperty(reportPath, w.report); err != nil {
 		proxywasm.LogDebug("umagate: the decision could not be reported: " + err.Error())
 	}
 }

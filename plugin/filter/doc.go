@@ -5,6 +5,6 @@
 // configuration. What the core wants done is done in one place, apply, whether
 // the request is new or its call to the authorization server has come back.
 //
-// Calls belong to the plugin context, not to the stream that caused them: Envoy
-// cancels a stream's calls when its client hangs up, and others may be waiting.
+// Calls belong to the plugin context, not to the stream that caused them: its
+// client may hang up while others wait for the same call.
 package filter

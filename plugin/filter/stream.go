@@ -2,6 +2,7 @@ package filter
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
@@ -19,6 +20,7 @@ type stream struct {
 
 	state   streamState
 	started bool // OnHttpRequestHeaders has returned
+	away    bool // host calls may act on another context
 }
 
 type streamState uint8
@@ -44,15 +46,17 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 		s.fail("umagate: a request could not be read")
 		return types.ActionPause
 	}
-	request := decision.Request{Headers: make([]decision.Header, len(headers))}
-	for i, h := range headers {
-		request.Headers[i] = decision.Header{Name: h[0], Value: h[1]}
-	}
-	exchange, step := s.plugin.gate.Start(&request, time.Now())
+	exchange, step := s.plugin.gate.Start(&decision.Request{Headers: asHeaders(headers)}, time.Now())
 	s.exchange, exchange.Owner = exchange, s
-	s.plugin.apply([]decision.Outcome{{Exchange: exchange, Step: step}})
-	s.started = true
+	s.plugin.apply(s.apply(&step))
+	s.started, s.away = true, true
 	return s.action()
+}
+
+// asHeaders looks at the SDK's pairs as the core's headers, which have the same
+// layout, without a copy.
+func asHeaders(pairs [][2]string) []decision.Header {
+	return unsafe.Slice((*decision.Header)(unsafe.Pointer(unsafe.SliceData(pairs))), len(pairs))
 }
 
 // OnHttpRequestBody implements types.HttpContext.

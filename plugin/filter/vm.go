@@ -22,6 +22,7 @@ type worker struct {
 
 	metrics metrics
 	alarms  alarms
+	report  []byte // used again for each request
 }
 
 // New returns the VM context for proxywasm.SetVMContext.

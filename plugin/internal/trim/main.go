@@ -1,0 +1,131 @@
+// Command trim takes exports out of a WebAssembly module, in place. `make wasm`
+// runs it.
+//
+// The SDK exports every callback of proxy-wasm, and Envoy calls each one that is
+// there, for every request. The filter has nothing to do for responses, for TCP
+// and for queues, so their callbacks are taken out; the code behind them stays.
+// The callbacks of the request's body and trailers must stay: without them
+// Envoy, where it is configured to, forwards a request that has only been stopped
+// at its headers.
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// unused are the callbacks that the filter does not implement.
+var unused = []string{
+	"proxy_on_response_headers",
+	"proxy_on_response_body",
+	"proxy_on_response_trailers",
+	"proxy_on_new_connection",
+	"proxy_on_downstream_data",
+	"proxy_on_downstream_connection_close",
+	"proxy_on_upstream_data",
+	"proxy_on_upstream_connection_close",
+	"proxy_on_queue_ready",
+}
+
+const (
+	preambleSize  = 8 // magic and version
+	exportSection = 7
+)
+
+var errModule = errors.New("not a WebAssembly module that can be read")
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: trim MODULE")
+		os.Exit(64)
+	}
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "trim:", err)
+		os.Exit(1)
+	}
+}
+
+func run(path string) error {
+	module, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	trimmed, err := trim(module, unused)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, trimmed, 0o644) //nolint:gosec // the module is no secret
+}
+
+// trim returns the module without the exports named. One that is not there is an
+// error: the list has become wrong.
+func trim(module []byte, names []string) ([]byte, error) {
+	if len(module) < preambleSize || string(module[:4]) != "\x00asm" {
+		return nil, errModule
+	}
+	out := slices.Clone(module[:preambleSize])
+	for rest := module[preambleSize:]; len(rest) > 0; {
+		id := rest[0]
+		body, next, ok := counted(rest[1:])
+		if !ok {
+			return nil, errModule
+		}
+		rest = next
+		if id == exportSection {
+			var err error
+			if body, err = trimExports(body, names); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, id)
+		out = binary.AppendUvarint(out, uint64(len(body)))
+		out = append(out, body...)
+	}
+	return out, nil
+}
+
+func trimExports(body []byte, names []string) ([]byte, error) {
+	count, n := binary.Uvarint(body)
+	if n <= 0 {
+		return nil, errModule
+	}
+	body = body[n:]
+	var kept []byte
+	var keptCount uint64
+	missing := slices.Clone(names)
+	for range count {
+		name, after, ok := counted(body)
+		if !ok || len(after) == 0 {
+			return nil, errModule
+		}
+		_, n := binary.Uvarint(after[1:]) // kind, index
+		if n <= 0 {
+			return nil, errModule
+		}
+		size := len(body) - len(after) + 1 + n
+		if i := slices.Index(missing, string(name)); i >= 0 {
+			missing = slices.Delete(missing, i, i+1)
+		} else {
+			kept = append(kept, body[:size]...)
+			keptCount++
+		}
+		body = body[size:]
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("the module does not export %v", missing)
+	}
+	return append(binary.AppendUvarint(nil, keptCount), kept...), nil
+}
+
+// counted reads a byte string with its length before it.
+func counted(b []byte) (value, rest []byte, ok bool) {
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > uint64(len(b)-n) {
+		return nil, nil, false
+	}
+	end := n + int(size) //nolint:gosec // not more than len(b)
+	return b[n:end], b[end:], true
+}
