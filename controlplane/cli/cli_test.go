@@ -26,6 +26,8 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		{"render", "plugin-config"},
 		{"render", "json-schema"},
 		{"rpt"},
+		{"serve"},
+		{"status"},
 		{"version"},
 	}
 	for _, command := range commands {

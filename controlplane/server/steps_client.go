@@ -39,6 +39,9 @@ func (w *worker) discover(ctx context.Context) error {
 		w.logger.Warn("discovery failed; the endpoints known so far stay in use", slog.Any("error", err), slog.String("remedy", remedy(err)))
 		return nil
 	}
+	if err := checkEndpoints(w.site, found.Metadata()); err != nil {
+		return err
+	}
 	metadata, err := json.Marshal(found.Metadata())
 	if err != nil {
 		return fmt.Errorf("encode the metadata: %w", err)
