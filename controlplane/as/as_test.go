@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -82,9 +83,7 @@ func (r *recorded) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if want.body != "" && !sameJSON(string(body), want.body) {
 		r.t.Errorf("%s %s: body %s, expected %s", req.Method, req.URL, body, want.body)
 	}
-	for name, values := range want.answers {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), want.answers)
 	contentType := want.contentType
 	if contentType == "" {
 		contentType = "application/json"
@@ -149,7 +148,8 @@ func TestDiscovery(t *testing.T) {
 		{"gluu", []exchange{get(umaPath, 200, gluuDocument)}, nil, as.DialectGluu, nil, "/oxauth/restv1/token"},
 		{"wso2 has no UMA document", []exchange{get(umaPath, 404, ""), get(oidcPath, 200, wso2Document)}, nil, as.DialectWSO2, nil, "/oauth2/token"},
 		{
-			"OAuth metadata last", []exchange{get(umaPath, 404, ""), get(oidcPath, 404, ""), get(oauthPath, 200, genericDocument)},
+			"OAuth metadata last",
+			[]exchange{get(umaPath, 404, ""), get(oidcPath, 404, ""), get(oauthPath, 200, genericDocument)},
 			nil, as.DialectGeneric, nil, "/token",
 		},
 		{"none", []exchange{get(umaPath, 404, ""), get(oidcPath, 404, ""), get(oauthPath, 404, "")}, nil, "", as.ErrNoMetadata, ""},
@@ -167,11 +167,13 @@ func TestDiscovery(t *testing.T) {
 		{"too large", []exchange{get(umaPath, 200, `{"a":"`+strings.Repeat("x", as.MaxBody)+`"}`)}, nil, "", as.ErrTooLarge, ""},
 		{"without what is needed", []exchange{get(umaPath, 200, `{"issuer":"ISSUER"}`)}, nil, "", as.ErrMalformed, ""},
 		{
-			"overridden", []exchange{get(umaPath, 200, genericDocument)},
+			"overridden",
+			[]exchange{get(umaPath, 200, genericDocument)},
 			func(c *as.Config) { c.Dialect = as.DialectGluu; c.Endpoints.Token = "https://other.example.com/t" }, as.DialectGluu, nil, "https://other.example.com/t",
 		},
 		{
-			"its own address", []exchange{get("/elsewhere", 200, genericDocument)},
+			"its own address",
+			[]exchange{get("/elsewhere", 200, genericDocument)},
 			func(c *as.Config) { c.DiscoveryURL = c.Issuer + "/elsewhere" }, as.DialectGeneric, nil, "/token",
 		},
 		{
@@ -231,11 +233,13 @@ func TestPAT(t *testing.T) {
 	}{
 		{
 			"generic asks for the scope", genericDocument,
-			exchange{path: "/token", form: generic, header: map[string]string{"Authorization": basicHeader}, status: 200, answer: `{"access_token":"pat","token_type":"Bearer","expires_in":60}`}, nil, "",
+			exchange{path: "/token", form: generic, header: map[string]string{"Authorization": basicHeader}, status: 200, answer: `{"access_token":"pat","token_type":"Bearer","expires_in":60}`},
+			nil, "",
 		},
 		{
 			"keycloak refuses it", keycloakDocument,
-			exchange{path: "/protocol/openid-connect/token", form: url.Values{"grant_type": {"client_credentials"}}, status: 200, answer: `{"access_token":"pat","token_type":"Bearer","expires_in":60}`}, nil, "",
+			exchange{path: "/protocol/openid-connect/token", form: url.Values{"grant_type": {"client_credentials"}}, status: 200, answer: `{"access_token":"pat","token_type":"Bearer","expires_in":60}`},
+			nil, "",
 		},
 		{"wrong secret", genericDocument, exchange{path: "/token", status: 401, answer: `{"error":"unauthorized_client"}`}, as.ErrClientRefused, ""},
 		{"unknown client", genericDocument, exchange{path: "/token", status: 400, answer: `{"error":"invalid_client"}`}, as.ErrClientRefused, ""},

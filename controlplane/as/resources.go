@@ -236,9 +236,7 @@ func (p *Protection) page(ctx context.Context, query url.Values) ([]string, erro
 	address := p.server.metadata.ResourceRegistrationEndpoint
 	if u, err := url.Parse(address); err == nil && query != nil {
 		merged := u.Query()
-		for name, values := range query {
-			merged[name] = values
-		}
+		maps.Copy(merged, query)
 		u.RawQuery = merged.Encode()
 		address = u.String()
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
-// ErrPlaintext: xDS and the API speak plain text, and the address is not
-// loopback.
+// ErrPlaintext says that xDS and the API speak plain text, and that the address
+// is not loopback.
 var ErrPlaintext = errors.New("the address is not loopback, and what is served there is not encrypted: write a loopback address, or listen.insecure_plaintext: true")
 
 // serving is a running control plane.

@@ -87,7 +87,7 @@ func TestSQLiteRefusals(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "umagate.db")
 		require.NoError(t, openSQLite(t, path).Close())
-		require.NoError(t, os.Chmod(path+".key", 0o644)) //nolint:gosec // the point of the test
+		require.NoError(t, os.Chmod(path+".key", 0o644))
 		_, err := store.OpenSQLite(t.Context(), path, secret.Text{})
 		require.ErrorContains(t, err, "chmod 600")
 	})

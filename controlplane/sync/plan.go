@@ -10,7 +10,8 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// ErrConflict: the AS has a resource of that name that umagate did not create.
+// ErrConflict says that the AS has a resource of that name that umagate did not
+// create.
 var ErrConflict = errors.New("the AS has a resource of that name that umagate did not register: rename the declared one, delete the other, or write its id into umagate.yaml")
 
 // Desired is one declared resource.

@@ -206,41 +206,55 @@ func TestReconcile(t *testing.T) {
 		{"nothing", func(*world) {}, nil, map[string]sync.Kind{}, nil, nil},
 		{
 			"new ones", func(*world) {}, desired("a", "b"),
-			map[string]sync.Kind{"a": sync.Create, "b": sync.Create}, nil, []string{"a", "b"},
+			map[string]sync.Kind{"a": sync.Create, "b": sync.Create},
+			nil,
+			[]string{"a", "b"},
 		},
 		{
 			"of others stays", func(w *world) { w.resources["x"] = as.Resource{ID: "x", Name: "foreign"} }, desired("a"),
-			map[string]sync.Kind{"a": sync.Create}, nil, []string{"a", "foreign"},
+			map[string]sync.Kind{"a": sync.Create},
+			nil,
+			[]string{"a", "foreign"},
 		},
 		{
 			"a foreign one of the name", func(w *world) { w.resources["x"] = as.Resource{ID: "x", Name: "a"} }, desired("a", "b"),
-			map[string]sync.Kind{"a": sync.Conflict, "b": sync.Create}, sync.ErrConflict, []string{"a", "b"},
+			map[string]sync.Kind{"a": sync.Conflict, "b": sync.Create},
+			sync.ErrConflict,
+			[]string{"a", "b"},
 		},
 		{
 			"announced and created", func(w *world) {
 				w.resources["x"] = as.Resource{ID: "x", Name: "a"}
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourcePending}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Adopt}, nil, []string{"a"},
+			map[string]sync.Kind{"a": sync.Adopt},
+			nil,
+			[]string{"a"},
 		},
 		{
 			"announced and not created", func(w *world) {
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourcePending}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Create}, nil, []string{"a"},
+			map[string]sync.Kind{"a": sync.Create},
+			nil,
+			[]string{"a"},
 		},
 		{
 			"drift", func(w *world) {
 				w.resources["x"] = as.Resource{ID: "x", Name: "a", Scopes: []string{"view"}}
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourceRegistered, ID: "x"}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Update}, nil, []string{"a"},
+			map[string]sync.Kind{"a": sync.Update},
+			nil,
+			[]string{"a"},
 		},
 		{
 			"lost by the AS", func(w *world) {
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourceRegistered, ID: "gone"}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Recreate}, nil, []string{"a"},
+			map[string]sync.Kind{"a": sync.Recreate},
+			nil,
+			[]string{"a"},
 		},
 		{
 			"no longer declared", func(w *world) {
@@ -250,19 +264,25 @@ func TestReconcile(t *testing.T) {
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourceRegistered, ID: "x"}
 				w.records["cut short"] = store.Resource{Name: "cut short", State: store.ResourcePending}
 			}, nil,
-			map[string]sync.Kind{"a": sync.Delete, "cut short": sync.Delete}, nil, []string{"foreign"},
+			map[string]sync.Kind{"a": sync.Delete, "cut short": sync.Delete},
+			nil,
+			[]string{"foreign"},
 		},
 		{
 			"rate limited, then let through", func(w *world) {
 				w.fail["create"] = []error{&as.Error{Status: 429, Kind: as.ErrRateLimited}, &as.Error{Status: 429, Kind: as.ErrRateLimited}}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Create}, nil, []string{"a"},
+			map[string]sync.Kind{"a": sync.Create},
+			nil,
+			[]string{"a"},
 		},
 		{
 			"a failed creation is not repeated blindly", func(w *world) {
 				w.fail["create"] = []error{&as.Error{Status: 502, Kind: as.ErrUnavailable}}
 			}, desired("a", "b"),
-			map[string]sync.Kind{"a": sync.Create, "b": sync.Create}, as.ErrUnavailable, []string{"b"},
+			map[string]sync.Kind{"a": sync.Create, "b": sync.Create},
+			as.ErrUnavailable,
+			[]string{"b"},
 		},
 	}
 	for _, tt := range tests {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -271,10 +272,7 @@ func (f *fleet) envoys() []Envoy {
 	out := make([]Envoy, 0, len(f.byNode))
 	for _, m := range f.byNode {
 		e := m.Envoy
-		e.Types = map[Type]State{}
-		for kind, state := range m.Types {
-			e.Types[kind] = state
-		}
+		e.Types = maps.Clone(m.Types)
 		out = append(out, e)
 	}
 	slices.SortFunc(out, func(a, b Envoy) int { return cmp.Compare(a.NodeID, b.NodeID) })

@@ -27,6 +27,7 @@ import (
 
 const (
 	filterName = "umagate"
+	edge       = "edge-1"
 	within     = 5 * time.Second
 )
 
@@ -93,11 +94,11 @@ type envoy struct {
 	node      *corev3.Node
 }
 
-func (r *rig) envoy(t *testing.T, node string) *envoy {
+func (r *rig) envoy(t *testing.T) *envoy {
 	t.Helper()
 	stream, err := discovery.NewAggregatedDiscoveryServiceClient(r.conn).StreamAggregatedResources(t.Context())
 	require.NoError(t, err)
-	e := &envoy{t: t, stream: stream, responses: make(chan *discovery.DiscoveryResponse, 100), node: &corev3.Node{Id: node, Cluster: "edge"}}
+	e := &envoy{t: t, stream: stream, responses: make(chan *discovery.DiscoveryResponse, 100), node: &corev3.Node{Id: edge, Cluster: "edge"}}
 	go func() {
 		defer close(e.responses)
 		for {
@@ -166,7 +167,7 @@ func TestPushAndAcknowledge(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	versions := r.push(t, "one", "as", "pat-1")
-	e := r.envoy(t, "edge-1")
+	e := r.envoy(t)
 	e.subscribe(resourcev3.ClusterType, "")
 	clusters := e.receive()
 	e.answer(clusters, clusters.GetVersionInfo(), "")
@@ -178,7 +179,7 @@ func TestPushAndAcknowledge(t *testing.T) {
 	require.Equal(t, "one", value(t, filter))
 	e.answer(filter, filter.GetVersionInfo(), "", filterName)
 	for kind, version := range versions {
-		state := r.state(t, "edge-1", kind, func(s xds.State) bool { return s.Acknowledged == version })
+		state := r.state(t, edge, kind, func(s xds.State) bool { return s.Acknowledged == version })
 		require.Equal(t, version, state.Sent)
 		require.Empty(t, state.Refused)
 	}
@@ -191,7 +192,7 @@ func TestPushAndAcknowledge(t *testing.T) {
 	resp := e.receive()
 	require.Equal(t, resourcev3.SecretType, resp.GetTypeUrl())
 	e.answer(resp, resp.GetVersionInfo(), "", "pat")
-	r.state(t, "edge-1", xds.SDS, func(s xds.State) bool { return s.Acknowledged == rotated[xds.SDS] })
+	r.state(t, edge, xds.SDS, func(s xds.State) bool { return s.Acknowledged == rotated[xds.SDS] })
 	require.Empty(t, e.responses)
 	require.NotContains(t, r.log.String(), "pat-")
 
@@ -206,7 +207,7 @@ func TestRefusalIsKeptAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	good := r.push(t, "good", "as", "pat-1")
-	e := r.envoy(t, "edge-1")
+	e := r.envoy(t)
 	e.subscribe(resourcev3.ExtensionConfigType, "", filterName)
 	first := e.receive()
 	e.answer(first, first.GetVersionInfo(), "", filterName)
@@ -214,7 +215,7 @@ func TestRefusalIsKeptAndNotRepeated(t *testing.T) {
 	bad := r.push(t, "bad", "as", "pat-1")
 	refused := e.receive()
 	e.answer(refused, good[xds.ECDS], "sites[0].hosts: empty\nbeside pat-1", filterName)
-	state := r.state(t, "edge-1", xds.ECDS, func(s xds.State) bool { return s.Refused != "" })
+	state := r.state(t, edge, xds.ECDS, func(s xds.State) bool { return s.Refused != "" })
 	require.Equal(t, bad[xds.ECDS], state.Refused)
 	require.Equal(t, good[xds.ECDS], state.Acknowledged)
 	require.Equal(t, "sites[0].hosts: empty beside [redacted]", state.Words)
@@ -224,7 +225,7 @@ func TestRefusalIsKeptAndNotRepeated(t *testing.T) {
 	resp := e.receive()
 	require.Equal(t, "mended", value(t, resp))
 	e.answer(resp, resp.GetVersionInfo(), "", filterName)
-	state = r.state(t, "edge-1", xds.ECDS, func(s xds.State) bool { return s.Acknowledged == next[xds.ECDS] })
+	state = r.state(t, edge, xds.ECDS, func(s xds.State) bool { return s.Acknowledged == next[xds.ECDS] })
 	require.Empty(t, state.Refused)
 	require.Empty(t, state.Words)
 	require.Empty(t, e.responses)
@@ -236,9 +237,9 @@ func TestRestartSendsNothingAnew(t *testing.T) {
 	had := before.push(t, "one", "as", "pat-1")
 	after := start(t)
 	require.Equal(t, had[xds.CDS], after.push(t, "one", "as", "pat-1")[xds.CDS])
-	e := after.envoy(t, "edge-1")
+	e := after.envoy(t)
 	e.subscribe(resourcev3.ClusterType, had[xds.CDS])
-	state := after.state(t, "edge-1", xds.CDS, func(s xds.State) bool { return s.Acknowledged != "" })
+	state := after.state(t, edge, xds.CDS, func(s xds.State) bool { return s.Acknowledged != "" })
 	require.Equal(t, had[xds.CDS], state.Acknowledged)
 }
 
@@ -246,15 +247,15 @@ func TestClusterIsThereBeforeTheFilterThatNamesIt(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	r.push(t, "names old", "old", "pat")
-	e := r.envoy(t, "edge-1")
+	e := r.envoy(t)
 	e.subscribe(resourcev3.ClusterType, "")
 	clusters := e.receive()
 	e.answer(clusters, clusters.GetVersionInfo(), "")
 	e.subscribe(resourcev3.ExtensionConfigType, "", filterName)
 	filter := e.receive()
 	e.answer(filter, filter.GetVersionInfo(), "", filterName)
-	r.state(t, "edge-1", xds.ECDS, func(s xds.State) bool { return s.Acknowledged != "" })
-	r.state(t, "edge-1", xds.CDS, func(s xds.State) bool { return s.Acknowledged != "" })
+	r.state(t, edge, xds.ECDS, func(s xds.State) bool { return s.Acknowledged != "" })
+	r.state(t, edge, xds.CDS, func(s xds.State) bool { return s.Acknowledged != "" })
 
 	r.push(t, "names new", "new", "pat")
 	var order []string
@@ -298,5 +299,6 @@ func TestDelta(t *testing.T) {
 
 func TestVersionOfSecretsIsNoHashOfThem(t *testing.T) {
 	t.Parallel()
-	require.NotEqual(t, start(t).push(t, "f", "c", "pat")[xds.SDS], start(t).push(t, "f", "c", "pat")[xds.SDS])
+	first, second := start(t), start(t)
+	require.NotEqual(t, first.push(t, "f", "c", "pat")[xds.SDS], second.push(t, "f", "c", "pat")[xds.SDS])
 }
