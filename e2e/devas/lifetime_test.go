@@ -145,3 +145,25 @@ func TestAPersonsOwnPAT(t *testing.T) {
 	k.rpt(t, "alice", hers, "view") // The owner needs no policy.
 	require.Equal(t, 403, k.grant(t, "bob", hers, "view").status)
 }
+
+func TestAnExpiredIDTokenSaysNothing(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	k := newKit(t, devas.Options{Clock: c.Now, Lifetimes: devas.Lifetimes{PAT: time.Hour, IDToken: time.Minute}})
+	id := k.resource(t, "album", "view")
+	_, err := k.Permit(devas.Policy{Resource: id, Subjects: []string{"alice"}})
+	require.NoError(t, err)
+	a := k.post(t, "/token", "", url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"alice"}, "scope": {"openid"}})
+	idToken, _ := a.body["id_token"].(string)
+	require.NotEmpty(t, idToken)
+	grant := func() answer {
+		a := k.json(t, http.MethodPost, "/uma/permission", map[string]any{"resource_id": id, "resource_scopes": []string{"view"}})
+		ticket, _ := a.body["ticket"].(string)
+		return k.post(t, "/token", "", url.Values{
+			"grant_type": {devas.GrantUMA}, "ticket": {ticket}, "claim_token": {idToken}, "claim_token_format": {devas.FormatIDToken},
+		})
+	}
+	require.Equal(t, 200, grant().status)
+	c.advance(time.Minute)
+	require.Equal(t, "need_info", grant().body["error"])
+}
