@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"math"
+	"slices"
 
 	"github.com/tidwall/gjson"
 
@@ -19,7 +20,7 @@ func Parse(document []byte) (*Config, error) {
 	}
 	var p parser
 	var c Config
-	p.config("", gjson.ParseBytes(document), &c)
+	p.config(gjson.ParseBytes(document), &c)
 	if len(p.faults) > 0 {
 		return nil, p.faults
 	}
@@ -29,48 +30,79 @@ func Parse(document []byte) (*Config, error) {
 	return &c, nil
 }
 
-type parser struct{ faults Faults }
+// parser knows where it is, and writes that down only when there is a fault: a
+// worker's traffic waits while it parses.
+type parser struct {
+	faults Faults
+	at     []place
+	seen   []string // members of the objects around, the innermost last
+}
+
+// place is a member of an object or an element of a list.
+type place struct {
+	name  string
+	list  bool
+	index int
+}
+
+// fault records what is wrong here.
+func (p *parser) fault(problem string) {
+	path := ""
+	for _, at := range p.at {
+		switch {
+		case at.list:
+			path = Index(path, at.index)
+		case path == "":
+			path = at.name
+		default:
+			path += "." + at.name
+		}
+	}
+	p.faults.Add(path, problem)
+}
+
+func (p *parser) enter(at place) { p.at = append(p.at, at) }
+func (p *parser) leave()         { p.at = p.at[:len(p.at)-1] }
 
 // object calls member for each member of an object. member returns false for a
 // name it does not know.
-func (p *parser) object(path string, v gjson.Result, member func(path, name string, v gjson.Result) bool) {
+func (p *parser) object(v gjson.Result, member func(name string, v gjson.Result) bool) {
 	if !v.IsObject() {
-		p.faults.Add(path, "must be an object")
+		p.fault("must be an object")
 		return
 	}
-	seen := make(map[string]struct{}, 8)
-	prefix := path
-	if prefix != "" {
-		prefix += "."
-	}
+	outer := len(p.seen)
 	v.ForEach(func(key, value gjson.Result) bool {
 		name := key.Str
-		at := prefix + name
-		if _, twice := seen[name]; twice {
-			p.faults.Add(at, "is there twice")
+		p.enter(place{name: name})
+		defer p.leave()
+		if slices.Contains(p.seen[outer:], name) {
+			p.fault("is there twice")
 			return true
 		}
-		seen[name] = struct{}{}
-		if !member(at, name, value) {
-			p.faults.Add(at, "is not known to this filter; remove it, or use a filter of the control plane's release")
+		if !member(name, value) {
+			p.fault("is not known to this filter; remove it, or use a filter of the control plane's release")
+			return true
 		}
+		p.seen = append(p.seen, name)
 		return true
 	})
+	p.seen = p.seen[:outer]
 }
 
-func (p *parser) config(path string, v gjson.Result, c *Config) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) config(v gjson.Result, c *Config) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "version":
-			p.integer(path, v, &c.Version)
+			p.integer(v, &c.Version)
 		case "revision":
-			p.text(path, v, &c.Revision)
+			p.text(v, &c.Revision)
 		case "unknown_hosts":
-			p.text(path, v, (*string)(&c.UnknownHosts))
+			p.text(v, (*string)(&c.UnknownHosts))
 		case "cache":
-			p.cache(path, v, &c.Cache)
+			p.cache(v, &c.Cache)
 		case "sites":
-			c.Sites = list(p, path, v, p.site)
+			c.Sites = list(p, v, p.site)
 		default:
 			return false
 		}
@@ -78,17 +110,17 @@ func (p *parser) config(path string, v gjson.Result, c *Config) {
 	})
 }
 
-func (p *parser) cache(path string, v gjson.Result, c *Cache) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) cache(v gjson.Result, c *Cache) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "entries":
-			p.integer(path, v, &c.Entries)
+			p.integer(v, &c.Entries)
 		case "bytes":
-			p.integer(path, v, &c.Bytes)
+			p.integer(v, &c.Bytes)
 		case "negative_entries":
-			p.integer(path, v, &c.NegativeEntries)
+			p.integer(v, &c.NegativeEntries)
 		case "negative_bytes":
-			p.integer(path, v, &c.NegativeBytes)
+			p.integer(v, &c.NegativeBytes)
 		default:
 			return false
 		}
@@ -96,37 +128,37 @@ func (p *parser) cache(path string, v gjson.Result, c *Cache) {
 	})
 }
 
-func (p *parser) site(path string, v gjson.Result, s *Site) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) site(v gjson.Result, s *Site) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "name":
-			p.text(path, v, &s.Name)
+			p.text(v, &s.Name)
 		case "hosts":
-			s.Hosts = p.texts(path, v)
+			s.Hosts = p.texts(v)
 		case "realm":
-			p.text(path, v, &s.Realm)
+			p.text(v, &s.Realm)
 		case "mode":
-			p.text(path, v, (*string)(&s.Mode))
+			p.text(v, (*string)(&s.Mode))
 		case "unmatched":
-			p.text(path, v, (*string)(&s.Unmatched))
+			p.text(v, (*string)(&s.Unmatched))
 		case "ambiguous_paths":
-			p.text(path, v, (*string)(&s.AmbiguousPaths))
+			p.text(v, (*string)(&s.AmbiguousPaths))
 		case "case":
-			p.text(path, v, (*string)(&s.Case))
+			p.text(v, (*string)(&s.Case))
 		case "override_headers":
-			p.text(path, v, (*string)(&s.OverrideHeaders))
+			p.text(v, (*string)(&s.OverrideHeaders))
 		case "cors_preflight":
-			p.text(path, v, (*string)(&s.CORSPreflight))
+			p.text(v, (*string)(&s.CORSPreflight))
 		case "require":
-			p.text(path, v, (*string)(&s.Require))
+			p.text(v, (*string)(&s.Require))
 		case "token":
-			p.token(path, v, &s.Token)
+			p.token(v, &s.Token)
 		case "limits":
-			p.limits(path, v, &s.Limits)
+			p.limits(v, &s.Limits)
 		case "authorization_server":
-			p.authorizationServer(path, v, &s.AuthorizationServer)
+			p.authorizationServer(v, &s.AuthorizationServer)
 		case "resources":
-			s.Resources = list(p, path, v, p.resource)
+			s.Resources = list(p, v, p.resource)
 		default:
 			return false
 		}
@@ -134,23 +166,23 @@ func (p *parser) site(path string, v gjson.Result, s *Site) {
 	})
 }
 
-func (p *parser) token(path string, v gjson.Result, t *Token) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) token(v gjson.Result, t *Token) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "issuers":
-			t.Issuers = p.texts(path, v)
+			t.Issuers = p.texts(v)
 		case "audiences":
-			t.Audiences = p.texts(path, v)
+			t.Audiences = p.texts(v)
 		case "client_ids":
-			t.ClientIDs = p.texts(path, v)
+			t.ClientIDs = p.texts(v)
 		case "leeway_ms":
-			p.integer(path, v, &t.LeewayMS)
+			p.integer(v, &t.LeewayMS)
 		case "max_ttl_ms":
-			p.integer(path, v, &t.MaxTTLMS)
+			p.integer(v, &t.MaxTTLMS)
 		case "negative_ttl_ms":
-			p.integer(path, v, &t.NegativeTTLMS)
+			p.integer(v, &t.NegativeTTLMS)
 		case "authorization_header":
-			p.text(path, v, (*string)(&t.AuthorizationHeader))
+			p.text(v, (*string)(&t.AuthorizationHeader))
 		default:
 			return false
 		}
@@ -158,15 +190,15 @@ func (p *parser) token(path string, v gjson.Result, t *Token) {
 	})
 }
 
-func (p *parser) limits(path string, v gjson.Result, l *Limits) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) limits(v gjson.Result, l *Limits) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "tickets_per_second":
-			p.integer(path, v, &l.TicketsPerSecond)
+			p.integer(v, &l.TicketsPerSecond)
 		case "ticket_burst":
-			p.integer(path, v, &l.TicketBurst)
+			p.integer(v, &l.TicketBurst)
 		case "calls_in_flight":
-			p.integer(path, v, &l.CallsInFlight)
+			p.integer(v, &l.CallsInFlight)
 		default:
 			return false
 		}
@@ -174,29 +206,29 @@ func (p *parser) limits(path string, v gjson.Result, l *Limits) {
 	})
 }
 
-func (p *parser) authorizationServer(path string, v gjson.Result, a *AuthorizationServer) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) authorizationServer(v gjson.Result, a *AuthorizationServer) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "unknown":
-			p.boolean(path, v, &a.Unknown)
+			p.boolean(v, &a.Unknown)
 		case "uri":
-			p.text(path, v, &a.URI)
+			p.text(v, &a.URI)
 		case "introspection":
-			p.object(path, v, func(path, name string, v gjson.Result) bool {
+			p.object(v, func(name string, v gjson.Result) bool {
 				switch name {
 				case "token_type_hint":
-					p.text(path, v, &a.Introspection.TokenTypeHint)
+					p.text(v, &a.Introspection.TokenTypeHint)
 				case "claims":
-					p.text(path, v, (*string)(&a.Introspection.Claims))
+					p.text(v, (*string)(&a.Introspection.Claims))
 				default:
-					return p.endpointMember(path, name, v, &a.Introspection.Endpoint)
+					return p.endpointMember(name, v, &a.Introspection.Endpoint)
 				}
 				return true
 			})
 		case "permission":
 			a.Permission = &Endpoint{}
-			p.object(path, v, func(path, name string, v gjson.Result) bool {
-				return p.endpointMember(path, name, v, a.Permission)
+			p.object(v, func(name string, v gjson.Result) bool {
+				return p.endpointMember(name, v, a.Permission)
 			})
 		default:
 			return false
@@ -205,35 +237,35 @@ func (p *parser) authorizationServer(path string, v gjson.Result, a *Authorizati
 	})
 }
 
-func (p *parser) endpointMember(path, name string, v gjson.Result, e *Endpoint) bool {
+func (p *parser) endpointMember(name string, v gjson.Result, e *Endpoint) bool {
 	switch name {
 	case "cluster":
-		p.text(path, v, &e.Cluster)
+		p.text(v, &e.Cluster)
 	case "scheme":
-		p.text(path, v, &e.Scheme)
+		p.text(v, &e.Scheme)
 	case "authority":
-		p.text(path, v, &e.Authority)
+		p.text(v, &e.Authority)
 	case "path":
-		p.text(path, v, &e.Path)
+		p.text(v, &e.Path)
 	case "timeout_ms":
-		p.integer(path, v, &e.TimeoutMS)
+		p.integer(v, &e.TimeoutMS)
 	case "insecure_inline_credentials":
-		p.text(path, v, &e.InsecureInlineCredentials)
+		p.text(v, &e.InsecureInlineCredentials)
 	default:
 		return false
 	}
 	return true
 }
 
-func (p *parser) resource(path string, v gjson.Result, r *Resource) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) resource(v gjson.Result, r *Resource) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "name":
-			p.text(path, v, &r.Name)
+			p.text(v, &r.Name)
 		case "id":
-			p.text(path, v, &r.ID)
+			p.text(v, &r.ID)
 		case "conditions":
-			r.Conditions = list(p, path, v, p.condition)
+			r.Conditions = list(p, v, p.condition)
 		default:
 			return false
 		}
@@ -241,24 +273,24 @@ func (p *parser) resource(path string, v gjson.Result, r *Resource) {
 	})
 }
 
-func (p *parser) condition(path string, v gjson.Result, c *Condition) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) condition(v gjson.Result, c *Condition) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "paths":
-			c.Paths = p.texts(path, v)
+			c.Paths = p.texts(v)
 		case "methods":
-			c.Methods = p.texts(path, v)
+			c.Methods = p.texts(v)
 		case "public":
-			p.boolean(path, v, &c.Public)
+			p.boolean(v, &c.Public)
 		case "scopes":
-			c.Scopes = p.texts(path, v)
+			c.Scopes = p.texts(v)
 		case "scope_expression":
 			c.ScopeExpression = &ScopeExpression{}
-			p.scopeExpression(path, v, c.ScopeExpression)
+			p.scopeExpression(v, c.ScopeExpression)
 		case "ticket":
-			c.Ticket = list(p, path, v, p.permission)
+			c.Ticket = list(p, v, p.permission)
 		case "mode":
-			p.text(path, v, (*string)(&c.Mode))
+			p.text(v, (*string)(&c.Mode))
 		default:
 			return false
 		}
@@ -266,13 +298,13 @@ func (p *parser) condition(path string, v gjson.Result, c *Condition) {
 	})
 }
 
-func (p *parser) scopeExpression(path string, v gjson.Result, e *ScopeExpression) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) scopeExpression(v gjson.Result, e *ScopeExpression) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "rule":
 			e.Rule = json.RawMessage(v.Raw)
 		case "data":
-			e.Data = p.texts(path, v)
+			e.Data = p.texts(v)
 		default:
 			return false
 		}
@@ -280,13 +312,13 @@ func (p *parser) scopeExpression(path string, v gjson.Result, e *ScopeExpression
 	})
 }
 
-func (p *parser) permission(path string, v gjson.Result, to *Permission) {
-	p.object(path, v, func(path, name string, v gjson.Result) bool {
+func (p *parser) permission(v gjson.Result, to *Permission) {
+	p.object(v, func(name string, v gjson.Result) bool {
 		switch name {
 		case "resource_id":
-			p.text(path, v, &to.ResourceID)
+			p.text(v, &to.ResourceID)
 		case "resource_scopes":
-			to.ResourceScopes = p.texts(path, v)
+			to.ResourceScopes = p.texts(v)
 		default:
 			return false
 		}
@@ -295,42 +327,44 @@ func (p *parser) permission(path string, v gjson.Result, to *Permission) {
 }
 
 // list reads an array, each element with read.
-func list[T any](p *parser, path string, v gjson.Result, read func(path string, v gjson.Result, to *T)) []T {
+func list[T any](p *parser, v gjson.Result, read func(v gjson.Result, to *T)) []T {
 	if !v.IsArray() {
-		p.faults.Add(path, "must be an array")
+		p.fault("must be an array")
 		return nil
 	}
 	out := []T{}
 	v.ForEach(func(_, item gjson.Result) bool {
+		p.enter(place{list: true, index: len(out)})
 		var t T
-		read(Index(path, len(out)), item, &t)
 		out = append(out, t)
+		read(item, &out[len(out)-1])
+		p.leave()
 		return true
 	})
 	return out
 }
 
-func (p *parser) texts(path string, v gjson.Result) []string { return list(p, path, v, p.text) }
+func (p *parser) texts(v gjson.Result) []string { return list(p, v, p.text) }
 
-func (p *parser) text(path string, v gjson.Result, to *string) {
+func (p *parser) text(v gjson.Result, to *string) {
 	if v.Type != gjson.String {
-		p.faults.Add(path, "must be a string")
+		p.fault("must be a string")
 		return
 	}
 	*to = v.Str
 }
 
-func (p *parser) boolean(path string, v gjson.Result, to *bool) {
+func (p *parser) boolean(v gjson.Result, to *bool) {
 	if !v.IsBool() {
-		p.faults.Add(path, "must be true or false")
+		p.fault("must be true or false")
 		return
 	}
 	*to = v.Bool()
 }
 
-func (p *parser) integer(path string, v gjson.Result, to *int) {
+func (p *parser) integer(v gjson.Result, to *int) {
 	if v.Type != gjson.Number || v.Num != math.Trunc(v.Num) || math.Abs(v.Num) > math.MaxInt32 {
-		p.faults.Add(path, "must be a whole number")
+		p.fault("must be a whole number")
 		return
 	}
 	*to = int(v.Num)

@@ -8,29 +8,29 @@ import (
 )
 
 // condition compiles one condition and enters it under each of its paths.
-func (b *builder) condition(path string, s *site, r *config.Resource, c *config.Condition) {
+func (b *builder) condition(path place, s *site, r *config.Resource, c *config.Condition) {
 	compiled := &condition{resource: r.Name, resourceID: r.ID, public: c.Public}
-	compiled.mode = choice(b, path+".mode", c.Mode, s.mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
+	compiled.mode = choice(b, path.member("mode"), c.Mode, s.mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	b.requirement(path, compiled, c)
 	if !s.oauth && !c.Public {
-		compiled.ticket = b.ticket(path+".ticket", r, c, compiled.need.Scopes())
+		compiled.ticket = b.ticket(path, r, c, compiled.need.Scopes())
 	}
 	for i, m := range c.Methods {
 		if !isMethod(m) {
-			b.faults.Add(config.Index(path+".methods", i), "must be a method in upper case, such as GET")
+			b.fault(path.element("methods", i), "must be a method in upper case, such as GET")
 		}
 		if m == "CONNECT" {
-			b.faults.Add(config.Index(path+".methods", i), "CONNECT is never forwarded")
+			b.fault(path.element("methods", i), "CONNECT is never forwarded")
 		}
 	}
 	if len(c.Paths) == 0 {
-		b.faults.Add(path+".paths", `at least one path is needed; "/**" is every path`)
+		b.fault(path.member("paths"), `at least one path is needed; "/**" is every path`)
 	}
 	for i, text := range c.Paths {
-		at := config.Index(path+".paths", i)
+		at := path.element("paths", i)
 		template, err := route.ParseTemplate(text)
 		if err != nil {
-			b.faults.Add(at, err.Error())
+			b.fault(at, err.Error())
 			continue
 		}
 		index, added := s.paths.Add(template, len(s.rules))
@@ -42,24 +42,24 @@ func (b *builder) condition(path string, s *site, r *config.Resource, c *config.
 }
 
 // enter adds a condition to a template. A method stands once in a template.
-func (b *builder) enter(path string, r *rule, methods []string, c *condition) {
+func (b *builder) enter(path place, r *rule, methods []string, c *condition) {
 	if len(methods) == 0 {
 		if r.any != nil {
-			b.faults.Add(path, "another condition covers every method of this path already")
+			b.fault(path, "another condition covers every method of this path already")
 		}
 		r.any = c
 	}
 	for _, m := range methods {
 		for _, present := range r.methods {
 			if present.method == m {
-				b.faults.Add(path, "another condition covers "+m+" of this path already")
+				b.fault(path, "another condition covers "+m+" of this path already")
 			}
 		}
 		r.methods = append(r.methods, methodCondition{m, c})
 	}
 }
 
-func (b *builder) requirement(path string, compiled *condition, c *config.Condition) {
+func (b *builder) requirement(path place, compiled *condition, c *config.Condition) {
 	given := 0
 	for _, there := range [...]bool{c.Public, c.Scopes != nil, c.ScopeExpression != nil} {
 		if there {
@@ -67,38 +67,41 @@ func (b *builder) requirement(path string, compiled *condition, c *config.Condit
 		}
 	}
 	if given != 1 {
-		b.faults.Add(path, "exactly one of public, scopes and scope_expression is needed")
+		b.fault(path, "exactly one of public, scopes and scope_expression is needed")
 		return
 	}
 	var err error
+	var at place
 	switch {
 	case c.Scopes != nil:
-		path += ".scopes"
+		at = path.member("scopes")
 		compiled.need, err = scope.OneOf(c.Scopes)
 	case c.ScopeExpression != nil:
-		path += ".scope_expression"
+		at = path.member("scope_expression")
 		compiled.need, err = scope.Compile(c.ScopeExpression.Rule, c.ScopeExpression.Data)
 	}
 	if err != nil {
-		b.faults.Add(path, err.Error())
+		b.fault(at, err.Error())
 	}
 }
 
 // ticket prepares the permission request of a condition, or returns nil while
 // the resource, or another one that the ticket names, is not registered.
-func (b *builder) ticket(path string, r *config.Resource, c *config.Condition, scopes []string) []byte {
+func (b *builder) ticket(path place, r *config.Resource, c *config.Condition, scopes []string) []byte {
 	wanted := c.Ticket
 	if len(wanted) == 0 {
 		wanted = []config.Permission{{ResourceID: r.ID, ResourceScopes: scopes}}
 	}
-	body := []byte{'['}
+	const perPermission, perScope = 64, 24
+	body := make([]byte, 0, len(wanted)*(perPermission+len(r.ID)+perScope*len(scopes)))
+	body = append(body, '[')
 	registered := r.ID != ""
 	for i, p := range wanted {
-		at := config.Index(path, i)
+		at := path.element("ticket", i)
 		registered = registered && p.ResourceID != ""
 		for j, s := range p.ResourceScopes {
 			if !scope.IsToken(s) {
-				b.faults.Add(config.Index(at+".resource_scopes", j), scope.ErrBlankScope.Error())
+				b.fault(at.element("resource_scopes", j), scope.ErrBlankScope.Error())
 			}
 		}
 		if i > 0 {

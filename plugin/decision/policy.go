@@ -106,16 +106,16 @@ type condition struct {
 // [config.Faults], with every fault named by its path.
 func Compile(c *config.Config) (*Policy, error) {
 	b := builder{policy: &Policy{Revision: c.Revision, cache: c.Cache, hosts: route.NewHosts()}}
-	b.policy.allowUnknownHosts = choice(&b, "unknown_hosts", c.UnknownHosts, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	b.policy.allowUnknownHosts = choice(&b, place{name: "unknown_hosts"}, c.UnknownHosts, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	b.cache(c.Cache)
 	if len(c.Sites) == 0 {
-		b.faults.Add("sites", "at least one site is needed")
+		b.fault(place{name: "sites"}, "at least one site is needed")
 	}
 	names := make(map[string]bool, len(c.Sites))
 	for i := range c.Sites {
-		path := config.Index("sites", i)
+		path := (&place{}).element("sites", i)
 		if name := c.Sites[i].Name; names[name] {
-			b.faults.Add(path+".name", "another site has this name already")
+			b.fault(path.member("name"), "another site has this name already")
 		} else {
 			names[name] = true
 		}
@@ -134,7 +134,7 @@ type builder struct {
 
 // choice returns the value of an enumeration; an empty one is the default, the
 // first of those allowed.
-func choice[T ~string](b *builder, path string, value T, allowed ...T) T {
+func choice[T ~string](b *builder, path place, value T, allowed ...T) T {
 	if value == "" {
 		return allowed[0]
 	}
@@ -147,17 +147,17 @@ func choice[T ~string](b *builder, path string, value T, allowed ...T) T {
 	for i, a := range allowed {
 		names[i] = string(a)
 	}
-	b.faults.Add(path, "must be one of "+strings.Join(names, ", "))
+	b.fault(path, "must be one of "+strings.Join(names, ", "))
 	return allowed[0]
 }
 
 // bounded returns a number, or its default when it is zero.
-func (b *builder) bounded(path string, value, byDefault, least int) int {
+func (b *builder) bounded(path place, value, byDefault, least int) int {
 	if value == 0 {
 		return byDefault
 	}
 	if value < least {
-		b.faults.Add(path, "is too small")
+		b.fault(path, "is too small")
 		return byDefault
 	}
 	return value
@@ -165,126 +165,126 @@ func (b *builder) bounded(path string, value, byDefault, least int) int {
 
 func (b *builder) cache(c config.Cache) {
 	b.policy.cache = config.Cache{
-		Entries:         b.bounded("cache.entries", c.Entries, 10_000, 1),
-		Bytes:           b.bounded("cache.bytes", c.Bytes, 16<<20, 1<<10),
-		NegativeEntries: b.bounded("cache.negative_entries", c.NegativeEntries, 2_000, 1),
-		NegativeBytes:   b.bounded("cache.negative_bytes", c.NegativeBytes, 4<<20, 1<<10),
+		Entries:         b.bounded(place{name: "cache.entries"}, c.Entries, 10_000, 1),
+		Bytes:           b.bounded(place{name: "cache.bytes"}, c.Bytes, 16<<20, 1<<10),
+		NegativeEntries: b.bounded(place{name: "cache.negative_entries"}, c.NegativeEntries, 2_000, 1),
+		NegativeBytes:   b.bounded(place{name: "cache.negative_bytes"}, c.NegativeBytes, 4<<20, 1<<10),
 	}
 }
 
-func (b *builder) site(path string, index int, c *config.Site) *site {
+func (b *builder) site(path place, index int, c *config.Site) *site {
 	s := &site{name: c.Name, realm: c.Realm, asURI: c.AuthorizationServer.URI}
 	if !isSiteName(c.Name) {
-		b.faults.Add(path+".name", `must be 1 to 63 lower-case letters, digits, "-" and "_"`)
+		b.fault(path.member("name"), `must be 1 to 63 lower-case letters, digits, "-" and "_"`)
 	}
 	if s.realm == "" {
 		s.realm = c.Name
 	}
 	if len(c.Hosts) == 0 {
-		b.faults.Add(path+".hosts", `at least one host is needed; "*" is every host`)
+		b.fault(path.member("hosts"), `at least one host is needed; "*" is every host`)
 	}
 	for i, host := range c.Hosts {
 		if err := b.policy.hosts.Add(host, index); err != nil {
-			b.faults.Add(config.Index(path+".hosts", i), err.Error())
+			b.fault(path.element("hosts", i), err.Error())
 		}
 	}
-	s.mode = choice(b, path+".mode", c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
-	s.allowUnmatched = choice(b, path+".unmatched", c.Unmatched, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
-	s.allowPreflight = choice(b, path+".cors_preflight", c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
-	s.normalize = choice(b, path+".ambiguous_paths", c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize
-	s.keepOverrides = choice(b, path+".override_headers", c.OverrideHeaders, config.HeaderStrip, config.HeaderKeep) == config.HeaderKeep
-	s.oauth = choice(b, path+".require", c.Require, config.RequireUMA, config.RequireOAuthScopes) == config.RequireOAuthScopes
-	b.token(path+".token", s, &c.Token)
-	b.limits(path+".limits", s, c.Limits)
-	b.authorizationServer(path+".authorization_server", s, &c.AuthorizationServer)
+	s.mode = choice(b, path.member("mode"), c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
+	s.allowUnmatched = choice(b, path.member("unmatched"), c.Unmatched, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	s.allowPreflight = choice(b, path.member("cors_preflight"), c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	s.normalize = choice(b, path.member("ambiguous_paths"), c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize
+	s.keepOverrides = choice(b, path.member("override_headers"), c.OverrideHeaders, config.HeaderStrip, config.HeaderKeep) == config.HeaderKeep
+	s.oauth = choice(b, path.member("require"), c.Require, config.RequireUMA, config.RequireOAuthScopes) == config.RequireOAuthScopes
+	b.token(path.member("token"), s, &c.Token)
+	b.limits(path.member("limits"), s, c.Limits)
+	b.authorizationServer(path.member("authorization_server"), s, &c.AuthorizationServer)
 
-	fold := choice(b, path+".case", c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
+	fold := choice(b, path.member("case"), c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
 	s.paths = route.NewTable(fold)
 	names := make(map[string]bool, len(c.Resources))
 	for i := range c.Resources {
 		r := &c.Resources[i]
-		at := config.Index(path+".resources", i)
+		at := path.element("resources", i)
 		if r.Name == "" || names[r.Name] {
-			b.faults.Add(at+".name", "must be there and be the only one of this name in the site")
+			b.fault(at.member("name"), "must be there and be the only one of this name in the site")
 		}
 		names[r.Name] = true
 		if len(r.Conditions) == 0 {
-			b.faults.Add(at+".conditions", "at least one condition is needed")
+			b.fault(at.member("conditions"), "at least one condition is needed")
 		}
 		for j := range r.Conditions {
-			b.condition(config.Index(at+".conditions", j), s, r, &r.Conditions[j])
+			b.condition(at.element("conditions", j), s, r, &r.Conditions[j])
 		}
 	}
 	return s
 }
 
-func (b *builder) token(path string, s *site, t *config.Token) {
+func (b *builder) token(path place, s *site, t *config.Token) {
 	s.issuers, s.audiences, s.clientIDs = t.Issuers, t.Audiences, t.ClientIDs
 	if t.LeewayMS < 0 || t.LeewayMS > 300_000 {
-		b.faults.Add(path+".leeway_ms", "must be between 0 and 300000 (five minutes)")
+		b.fault(path.member("leeway_ms"), "must be between 0 and 300000 (five minutes)")
 	}
 	s.leeway = int64(t.LeewayMS) / 1000
-	s.maxTTL = time.Duration(b.ttl(path+".max_ttl_ms", t.MaxTTLMS, 60_000)) * time.Millisecond
-	s.negativeTTL = time.Duration(b.ttl(path+".negative_ttl_ms", t.NegativeTTLMS, 5_000)) * time.Millisecond
-	s.dropAuthorization = choice(b, path+".authorization_header", t.AuthorizationHeader, config.HeaderKeep, config.HeaderStrip) == config.HeaderStrip
+	s.maxTTL = time.Duration(b.ttl(path.member("max_ttl_ms"), t.MaxTTLMS, 60_000)) * time.Millisecond
+	s.negativeTTL = time.Duration(b.ttl(path.member("negative_ttl_ms"), t.NegativeTTLMS, 5_000)) * time.Millisecond
+	s.dropAuthorization = choice(b, path.member("authorization_header"), t.AuthorizationHeader, config.HeaderKeep, config.HeaderStrip) == config.HeaderStrip
 }
 
 // ttl returns 0 for -1, which is: never believe without asking.
-func (b *builder) ttl(path string, value, byDefault int) int {
+func (b *builder) ttl(path place, value, byDefault int) int {
 	switch {
 	case value == 0:
 		return byDefault
 	case value == -1:
 		return 0
 	case value < -1:
-		b.faults.Add(path, "must be a number of milliseconds, or -1 to ask every time")
+		b.fault(path, "must be a number of milliseconds, or -1 to ask every time")
 	}
 	return value
 }
 
-func (b *builder) limits(path string, s *site, l config.Limits) {
-	s.limits.TicketsPerSecond = b.bounded(path+".tickets_per_second", l.TicketsPerSecond, 50, 1)
-	s.limits.TicketBurst = b.bounded(path+".ticket_burst", l.TicketBurst, max(100, s.limits.TicketsPerSecond), 1)
-	s.limits.CallsInFlight = b.bounded(path+".calls_in_flight", l.CallsInFlight, 256, 1)
+func (b *builder) limits(path place, s *site, l config.Limits) {
+	s.limits.TicketsPerSecond = b.bounded(path.member("tickets_per_second"), l.TicketsPerSecond, 50, 1)
+	s.limits.TicketBurst = b.bounded(path.member("ticket_burst"), l.TicketBurst, max(100, s.limits.TicketsPerSecond), 1)
+	s.limits.CallsInFlight = b.bounded(path.member("calls_in_flight"), l.CallsInFlight, 256, 1)
 }
 
-func (b *builder) authorizationServer(path string, s *site, a *config.AuthorizationServer) {
+func (b *builder) authorizationServer(path place, s *site, a *config.AuthorizationServer) {
 	if a.Unknown {
 		s.unknownAS = true
 		s.key = s.name
 		return
 	}
 	if a.URI == "" && !s.oauth {
-		b.faults.Add(path+".uri", "the as_uri of the challenge is needed")
+		b.fault(path.member("uri"), "the as_uri of the challenge is needed")
 	}
-	s.introspect = b.endpoint(path+".introspection", &a.Introspection.Endpoint, "application/x-www-form-urlencoded")
+	s.introspect = b.endpoint(path.member("introspection"), &a.Introspection.Endpoint, "application/x-www-form-urlencoded")
 	s.hint = a.Introspection.TokenTypeHint
-	s.fromToken = choice(b, path+".introspection.claims", a.Introspection.Claims, config.ClaimsFromResponse, config.ClaimsFromToken) == config.ClaimsFromToken
+	s.fromToken = choice(b, path.member("introspection.claims"), a.Introspection.Claims, config.ClaimsFromResponse, config.ClaimsFromToken) == config.ClaimsFromToken
 	if a.Permission != nil {
-		s.permission = b.endpoint(path+".permission", a.Permission, "application/json")
+		s.permission = b.endpoint(path.member("permission"), a.Permission, "application/json")
 	} else if !s.oauth {
-		b.faults.Add(path+".permission", "the permission endpoint is needed, unless the site requires oauth_scopes")
+		b.fault(path.member("permission"), "the permission endpoint is needed, unless the site requires oauth_scopes")
 	}
 	in := &a.Introspection
 	s.key = strings.Join([]string{s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, string(in.Claims)}, "\x00")
 }
 
-func (b *builder) endpoint(path string, e *config.Endpoint, contentType string) endpoint {
+func (b *builder) endpoint(path place, e *config.Endpoint, contentType string) endpoint {
 	if e.Cluster == "" {
-		b.faults.Add(path+".cluster", "the name of an Envoy cluster is needed")
+		b.fault(path.member("cluster"), "the name of an Envoy cluster is needed")
 	}
 	if e.Authority == "" || !isVisible(e.Authority) {
-		b.faults.Add(path+".authority", "the host of the authorization server is needed")
+		b.fault(path.member("authority"), "the host of the authorization server is needed")
 	}
 	if !strings.HasPrefix(e.Path, "/") || !isVisible(e.Path) {
-		b.faults.Add(path+".path", `must begin with "/" and have no space in it`)
+		b.fault(path.member("path"), `must begin with "/" and have no space in it`)
 	}
 	scheme := e.Scheme
 	if scheme == "" {
 		scheme = "https"
 	}
 	if scheme != "https" && scheme != "http" {
-		b.faults.Add(path+".scheme", "must be https or http")
+		b.fault(path.member("scheme"), "must be https or http")
 	}
 	headers := []Header{
 		{":method", "POST"},
@@ -295,12 +295,12 @@ func (b *builder) endpoint(path string, e *config.Endpoint, contentType string) 
 		{"accept", "application/json"},
 	}
 	if !isHeaderText(e.InsecureInlineCredentials) {
-		b.faults.Add(path+".insecure_inline_credentials", "must be the value of one header: visible ASCII characters and spaces")
+		b.fault(path.member("insecure_inline_credentials"), "must be the value of one header: visible ASCII characters and spaces")
 	}
 	if e.InsecureInlineCredentials != "" {
 		headers = append(headers, Header{"authorization", e.InsecureInlineCredentials})
 	}
-	timeout := b.bounded(path+".timeout_ms", e.TimeoutMS, 5_000, 1)
+	timeout := b.bounded(path.member("timeout_ms"), e.TimeoutMS, 5_000, 1)
 	return endpoint{e.Cluster, headers, time.Duration(timeout) * time.Millisecond}
 }
 

@@ -108,6 +108,9 @@ func parseSegment(text string) (segment, error) {
 	case text == "":
 		return segment{}, ErrTemplateLiteral
 	}
+	if isOrdinary(text) {
+		return segment{kind: literal, text: text}, nil
+	}
 	// Written decoded or encoded: the canonical form is the encoded one.
 	encoded, err := canonicalBytes(text)
 	if err != nil {
@@ -120,6 +123,20 @@ func parseSegment(text string) (segment, error) {
 		return segment{}, ErrTemplateLiteral
 	}
 	return segment{kind: literal, text: unescape(encoded)}, nil
+}
+
+// isOrdinary tells that a segment has nothing in it that has to be looked at: a
+// configuration has tens of thousands.
+func isOrdinary(s string) bool {
+	dots := 0
+	for i := range len(s) {
+		if s[i] == '.' {
+			dots++
+		} else if !isUnreserved(s[i]) {
+			return false
+		}
+	}
+	return dots < len(s)
 }
 
 func isName(s string) bool {
