@@ -193,7 +193,7 @@ func compileEndpoint(raw, cluster string, timeout time.Duration) (config.Endpoin
 func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 	out := config.Resource{Name: r.Name, Conditions: []config.Condition{}}
 	if s.Require != config.RequireOAuthScopes {
-		out.ID = idOf(s, r.Name, facts)
+		out.ID = firstOf(r.ID, facts.ResourceIDs[r.Name])
 	}
 	for i := range r.Conditions {
 		c := &r.Conditions[i]

@@ -71,7 +71,7 @@ func TestFaults(t *testing.T) {
 		{"module without sum", around("plugin: {wasm: https://example.com/a.wasm}", "", conditions), 2, 16, "plugin.wasm", "plugin.sha256 is missing", "sha256sum"},
 		{"bad sum", around("plugin: {sha256: abc}", "", conditions), 2, 18, "plugin.sha256", "not a SHA-256", "64 digits"},
 		{"host with port", around("", "  require: uma", conditions+"\n- name: b\n  hosts: [\"a:80\"]\n  authorization_server: {issuer: \"https://as\", client: {register: {}}}\n  resources: [{name: r, conditions: [{paths: [\"/\"], public: true}]}]"), 14, 11, "sites[1].hosts[0]", "without port", ""},
-		{"host twice", around("", "  hostss: []", conditions), 9, 3, "sites[0].hostss", "unknown key", `"hosts"`},
+		{"host twice", around("", "", conditions+"\n- name: b\n  hosts: [PHOTOS.example.com]\n  authorization_server: {issuer: \"https://as\", client: {register: {}}}\n  resources: [{name: r, conditions: [{paths: [\"/\"], public: true}]}]"), 14, 11, "sites[1].hosts[0]", "", ""},
 		{"upstream with path", around("", "  upstream: http://127.0.0.1/api", conditions), 9, 13, "sites[0].upstream", "has a path", "scheme, host and port"},
 		{"oauth scopes without audience", around("", "  require: oauth_scopes", conditions), 4, 3, "sites[0].token.audiences", "issued for any other API", "insecure_any_audience: true"},
 		{"no condition", around("", "", "    type: urn:a"), 11, 5, "sites[0].resources[0].conditions", "no condition", "paths"},

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -195,4 +196,23 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	for _, text := range slices.Collect(maps.Values(formats(f))) {
 		require.NotContains(t, text, "hunter2")
 	}
+}
+
+// BenchmarkParse/10k_resources is what a control plane does at a start or reload.
+func BenchmarkParse(b *testing.B) {
+	var text strings.Builder
+	text.WriteString(strings.TrimSuffix(around("", "", conditions), "\n"))
+	for i := range 10_000 {
+		n := strconv.Itoa(i)
+		text.WriteString("\n  - {name: r" + n + ", conditions: [{paths: [\"/r/" + n + "/{id}\"], methods: [GET], scopes: [view]}, {paths: [\"/r/" + n + "/{id}\"], methods: [PUT], scopes: [edit], ticket_scopes: [edit, view]}]}")
+	}
+	b.Run("10k_resources", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			f, err := site.Parse("f", []byte(text.String()), environment(nil))
+			require.NoError(b, err)
+			_, err = site.Compile(f, factsOfAll(f))
+			require.NoError(b, err)
+		}
+	})
 }
