@@ -93,8 +93,7 @@ func (x *Exchange) allow(reason Reason) Allow {
 	if reason != ReasonPermitted {
 		return a
 	}
-	set := make([]Header, 0, 4)
-	set = appendIdentity(set, "x-uma-subject", x.token.Subject)
+	set := appendIdentity(x.identity[:0], "x-uma-subject", x.token.Subject)
 	set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
 	set = appendIdentity(set, "x-uma-scopes", joinScopes(x.held))
 	set = appendIdentity(set, "x-uma-resource-id", x.cond.resourceID)
@@ -112,6 +111,9 @@ func (x *Exchange) dropsToken(reason Reason) bool {
 // joinScopes writes scopes so that the API finds as many as there are: what is
 // no scope-token, such as a text with a space in it, is left out.
 func joinScopes(scopes []string) string {
+	if len(scopes) == 1 && scope.IsToken(scopes[0]) {
+		return scopes[0]
+	}
 	n := 0
 	for _, s := range scopes {
 		n += len(s) + 1

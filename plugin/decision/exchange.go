@@ -78,9 +78,10 @@ type Exchange struct {
 	cache   CacheUse
 	problem route.Problem
 
-	step    Step // the last one
-	decided Decision
-	trace   func(label, text string)
+	step     Step      // the last one
+	identity [4]Header // room for Allow.Set
+	decided  Decision
+	trace    func(label, text string)
 }
 
 // Decision returns what was decided, once the last step was Allow or Deny.

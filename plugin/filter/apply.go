@@ -1,8 +1,6 @@
 package filter
 
 import (
-	"time"
-
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 
 	"github.com/umagate/umagate/plugin/decision"
@@ -31,7 +29,7 @@ func (s *stream) apply(step *decision.Step) []decision.Outcome {
 	case decision.KindCall:
 		s.away = true
 		if !step.Call.Shared && !s.plugin.dispatch(step.Call) {
-			return s.plugin.worker.Refused(step.Call.ID, time.Now())
+			return s.plugin.worker.Refused(step.Call.ID, now())
 		}
 	default:
 		s.fail("umagate: unknown step")

@@ -55,7 +55,7 @@ func (p *plugin) answered(id uint64, numHeaders, bodySize int) {
 	if numHeaders > 0 {
 		r = readResponse(bodySize)
 	}
-	p.apply(p.worker.Reply(id, r, time.Now()))
+	p.apply(p.worker.Reply(id, r, now()))
 	if p.leaving && p.calls == 0 && p.own() {
 		proxywasm.PluginDone()
 	}

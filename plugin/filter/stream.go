@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"time"
 	"unsafe"
 
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
@@ -46,7 +45,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 		s.fail("umagate: a request could not be read")
 		return types.ActionPause
 	}
-	exchange, step := s.plugin.gate.Start(&decision.Request{Headers: asHeaders(headers)}, time.Now())
+	exchange, step := s.plugin.gate.Start(&decision.Request{Headers: asHeaders(headers)}, now())
 	s.exchange, exchange.Owner = exchange, s
 	s.plugin.apply(s.apply(&step))
 	s.started, s.away = true, true
