@@ -53,8 +53,15 @@ type authServer struct {
 	// expirePATs makes every PAT inactive at once; needs canExpire.
 	expirePATs func()
 
-	mu  sync.Mutex
-	pat secret.Text
+	mu     sync.Mutex
+	pat    secret.Text
+	logins map[string]login // of people, without scopes
+}
+
+// login is a person's access token, good for a while.
+type login struct {
+	token string
+	at    time.Time
 }
 
 type client struct {
@@ -200,6 +207,25 @@ func (a *authServer) accessToken(ctx context.Context, t *testing.T, user string,
 	return value
 }
 
+// login is a person's access token, used again for a minute.
+func (a *authServer) login(ctx context.Context, t *testing.T, user string) string {
+	t.Helper()
+	a.mu.Lock()
+	known := a.logins[user]
+	a.mu.Unlock()
+	if time.Since(known.at) < time.Minute {
+		return known.token
+	}
+	token := a.accessToken(ctx, t, user)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.logins == nil {
+		a.logins = map[string]login{}
+	}
+	a.logins[user] = login{token, time.Now()}
+	return token
+}
+
 // rpt exchanges a ticket for an RPT, as a person's client does (UMA Grant section
 // 3.3.1). The error is errDenied.
 func (a *authServer) rpt(ctx context.Context, t *testing.T, user, ticket, upgrade string) (string, error) {
@@ -208,7 +234,7 @@ func (a *authServer) rpt(ctx context.Context, t *testing.T, user, ticket, upgrad
 	if upgrade != "" {
 		form.Set("rpt", upgrade)
 	}
-	status, answer := a.token(ctx, t, client{}, a.accessToken(ctx, t, user), form)
+	status, answer := a.token(ctx, t, client{}, a.login(ctx, t, user), form)
 	if status != 200 {
 		return "", fmt.Errorf("%w: %d %v", errDenied, status, answer)
 	}

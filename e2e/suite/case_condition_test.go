@@ -21,7 +21,7 @@ func conditionScenarios() []scenario {
 	preflight := http.Header{"Origin": {"https://app.example"}, "Access-Control-Request-Method": {"PUT"}}
 	return []scenario{
 		{
-			name: "public",
+			name: "public", once: true,
 			steps: []step{
 				{name: "no token", path: "/healthz", status: 200},
 				{name: "a bad token is not looked at", path: "/echo/public/a", token: "=garbage", status: 200, api: map[string]string{"X-Uma-Subject": ""}},
@@ -158,7 +158,7 @@ func conditionScenarios() []scenario {
 			},
 		},
 		{
-			name: "mode-off",
+			name: "mode-off", once: true,
 			site: func(_ *env, s *config.Site) { s.Mode = config.ModeOff },
 			steps: []step{
 				{name: "no token", path: "/echo/album/a", status: 200},
@@ -190,7 +190,7 @@ func conditionScenarios() []scenario {
 			},
 		},
 		{
-			name: "hosts",
+			name: "hosts", once: true,
 			site: func(_ *env, s *config.Site) { s.Hosts = append(s.Hosts, "*.hosts.test", "[::1]") },
 			steps: []step{
 				{name: "no site", path: "/healthz", host: "nobody.test", status: 403, code: "unknown_host"},
@@ -203,7 +203,7 @@ func conditionScenarios() []scenario {
 			},
 		},
 		{
-			name: "cors-preflight",
+			name: "cors-preflight", once: true,
 			site: func(_ *env, s *config.Site) { s.CORSPreflight = config.VerdictAllow },
 			steps: []step{
 				{name: "a preflight", method: "OPTIONS", path: "/echo/album/a", header: preflight, status: 200},
@@ -213,13 +213,13 @@ func conditionScenarios() []scenario {
 			},
 		},
 		{
-			name: "cors-preflight-denied",
+			name: "cors-preflight-denied", once: true,
 			steps: []step{
 				{name: "by default", method: "OPTIONS", path: "/echo/album/a", header: preflight, status: 403, code: "method_not_covered"},
 			},
 		},
 		{
-			name: "case-insensitive",
+			name: "case-insensitive", once: true,
 			site: func(_ *env, s *config.Site) { s.Case = config.CaseInsensitive },
 			steps: []step{
 				{name: "another case is the same path", path: "/ECHO/Album/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
@@ -246,7 +246,7 @@ func conditionScenarios() []scenario {
 			},
 		},
 		{
-			name: "normalize",
+			name: "normalize", once: true,
 			site: func(_ *env, s *config.Site) { s.AmbiguousPaths = config.PathsNormalize },
 			steps: []step{
 				{name: "dot segments", path: "/echo/album/../public/./a", status: 200, target: "/echo/public/a"},
@@ -275,7 +275,7 @@ func conditionScenarios() []scenario {
 			},
 		},
 		{
-			name: "credentials",
+			name: "credentials", once: true,
 			steps: []step{
 				{name: "two", path: "/echo/album/a", header: http.Header{"Authorization": {"Bearer a", "Bearer b"}}, status: 400, code: "invalid_request", challenge: "Bearer", fault: "invalid_request"},
 				{name: "joined by a comma", path: "/echo/album/a", header: http.Header{"Authorization": {"Bearer a,Bearer b"}}, status: 400, code: "invalid_request", challenge: "Bearer", fault: "invalid_request"},

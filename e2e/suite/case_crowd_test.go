@@ -27,16 +27,16 @@ func crowdScenarios() []scenario {
 		{name: "leader-hangs-up", needs: canHTTP2, run: leaderHangsUp},
 		{name: "leader-closes-connection", run: leaderCloses},
 		{
-			name: "ticket-limit",
+			name: "ticket-limit", once: true,
 			site: func(_ *env, s *config.Site) { s.Limits = config.Limits{TicketsPerSecond: 1, TicketBurst: 3} },
 			run:  ticketLimit,
 		},
 		{
-			name: "call-limit", needs: canHTTP2,
+			name: "call-limit", once: true, needs: canHTTP2,
 			site: func(_ *env, s *config.Site) { s.Limits = config.Limits{CallsInFlight: 2} },
 			run:  callLimit,
 		},
-		{name: "flood-of-bad-tokens", site: roomy, run: badTokens},
+		{name: "flood-of-bad-tokens", once: true, site: roomy, run: badTokens},
 	}
 }
 

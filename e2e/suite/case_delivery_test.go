@@ -26,10 +26,10 @@ func deliveryScenarios() []scenario {
 	}
 	return []scenario{
 		{name: "update-under-traffic", site: roomy, run: updateUnderTraffic},
-		{name: "refused-configuration", run: refusedConfiguration},
-		{name: "pat-rotation-under-traffic", site: roomy, run: patRotation},
-		{name: "ten-thousand-resources", run: tenThousandResources},
-		{name: "counters", run: counters},
+		{name: "refused-configuration", once: true, run: refusedConfiguration},
+		{name: "pat-rotation-under-traffic", once: true, site: roomy, run: patRotation},
+		{name: "ten-thousand-resources", once: true, run: tenThousandResources},
+		{name: "counters", once: true, run: counters},
 		{name: "access-log", run: accessLogLine},
 		{name: "killed-under-traffic", needs: canRestart, site: roomy, run: killedUnderTraffic},
 	}

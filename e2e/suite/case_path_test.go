@@ -213,7 +213,7 @@ func pathScenarios() []scenario {
 	}
 	return []scenario{
 		{
-			name: "raw-paths",
+			name: "raw-paths", once: true,
 			site: func(_ *env, s *config.Site) { only(s) },
 			more: func(e *env) []config.Site {
 				s := e.standardSite()
@@ -232,7 +232,7 @@ func pathScenarios() []scenario {
 			},
 		},
 		{
-			name: "trailing-slash-selects-another-condition",
+			name: "trailing-slash-selects-another-condition", once: true,
 			site: func(e *env, s *config.Site) {
 				s.Resources = []config.Resource{
 					{Name: "album", ID: e.as.resources["album"], Conditions: []config.Condition{{Paths: []string{"/echo/a"}, Scopes: []string{"view"}}}},

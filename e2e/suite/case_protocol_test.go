@@ -41,7 +41,7 @@ func protocolScenarios() []scenario {
 			},
 		},
 		{
-			name: "grpc-web-is-plain-http",
+			name: "grpc-web-is-plain-http", once: true,
 			steps: []step{
 				{name: "denied", method: "POST", path: "/echo/album/a", header: http.Header{"Content-Type": {"application/grpc-web"}}, status: 401, code: "no_token", challenge: "UMA", tickets: 1},
 			},
@@ -55,7 +55,7 @@ func protocolScenarios() []scenario {
 			},
 		},
 		{
-			name: "head-of-its-own",
+			name: "head-of-its-own", once: true,
 			site: func(_ *env, s *config.Site) {
 				s.Resources = append(s.Resources, config.Resource{Name: "heads", Conditions: []config.Condition{
 					{Paths: []string{"/albums/1"}, Methods: []string{"HEAD"}, Public: true},
@@ -66,10 +66,10 @@ func protocolScenarios() []scenario {
 				{name: "GET", path: "/albums/1", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
 			},
 		},
-		{name: "methods", run: rawMethods},
-		{name: "expect", run: expectations},
-		{name: "websocket", needs: canUpgrade, run: websocket},
-		{name: "bodies", run: bodies},
+		{name: "methods", once: true, run: rawMethods},
+		{name: "expect", once: true, run: expectations},
+		{name: "websocket", once: true, needs: canUpgrade, run: websocket},
+		{name: "bodies", once: true, run: bodies},
 	}
 }
 

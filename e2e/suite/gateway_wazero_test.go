@@ -19,6 +19,9 @@ import (
 // module is the filter as `make wasm` builds it.
 const module = "../../build/umagate.wasm"
 
+// compiled keeps what wazero makes of the module from one run to the next.
+const compiled = "../../build/wazero"
+
 // readModule returns the filter's bytes; a missing one is a failure.
 func readModule(t testing.TB) []byte {
 	t.Helper()
@@ -45,6 +48,7 @@ func wasmKind() gatewayKind {
 		began := time.Now()
 		g.Host, err = wasmhost.New(t.Context(), wasmhost.Options{
 			Wasm: readModule(t), Config: document, Upstream: &url.URL{Scheme: "http", Host: api}, Workers: suiteWorkers,
+			CompilationCacheDir: compiled,
 			RootID: "umagate", AccessLog: func(e wasmhost.Entry) { g.log.add(e.OriginalPath, string(e.FilterState["wasm.umagate"])) },
 		})
 		require.NoError(t, err)

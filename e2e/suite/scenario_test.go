@@ -16,6 +16,8 @@ import (
 type scenario struct {
 	name  string
 	needs capability
+	// once: the AS does not matter, so the scenario runs with the first one only.
+	once bool
 	// site changes the standard site, which the scenario then has to itself.
 	site func(e *env, s *config.Site)
 	// more adds sites.

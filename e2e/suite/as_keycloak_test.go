@@ -1,0 +1,93 @@
+package suite_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/e2e/keycloak"
+	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// keycloakKind is a real Keycloak.
+func keycloakKind() asKind {
+	return asKind{"keycloak", func(t *testing.T) *authServer {
+		t.Helper()
+		server := keycloaktest.Start(t)
+		a := &authServer{
+			kind: "keycloak", issuer: server.Issuer(), app: client{id: keycloak.AppClient},
+			hint: "requesting_party_token", claims: config.ClaimsFromToken, subjects: map[string]string{},
+		}
+		a.rs = registerClient(t, a.issuer)
+		a.discover(t)
+		a.register(t)
+		importPolicies(t, server, a.rs.id)
+		for _, user := range []string{"alice", "bob"} {
+			a.subjects[user] = subjectOf(t, a.accessToken(t.Context(), t, user))
+		}
+		return a
+	}}
+}
+
+// registerClient registers a resource server by dynamic registration (RFC 7591).
+func registerClient(t *testing.T, issuer string) client {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, issuer+"/clients-registrations/openid-connect", strings.NewReader(
+		`{"client_name":"suite","redirect_uris":[],"grant_types":["client_credentials","`+grantUMA+`"]}`))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	status, body := send(t.Context(), t, request)
+	require.Equal(t, http.StatusCreated, status, "%s", body)
+	var answer struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	require.NoError(t, json.Unmarshal(body, &answer))
+	return client{answer.ID, secret.New(answer.Secret)}
+}
+
+// importPolicies says that alice may view and edit "album" and bob may view
+// "other".
+func importPolicies(t *testing.T, server *keycloak.Server, clientID string) {
+	t.Helper()
+	var clients []struct {
+		ID string `json:"id"`
+	}
+	require.NoError(t, server.Admin(t.Context(), http.MethodGet, "/clients?clientId="+url.QueryEscape(clientID), nil, &clients))
+	require.Len(t, clients, 1)
+	policy := func(name, kind string, config map[string]string) map[string]any {
+		return map[string]any{"name": name, "type": kind, "logic": "POSITIVE", "decisionStrategy": "UNANIMOUS", "config": config}
+	}
+	require.NoError(t, server.Admin(t.Context(), http.MethodPost, "/clients/"+clients[0].ID+"/authz/resource-server/import", map[string]any{
+		"policyEnforcementMode": "ENFORCING", "decisionStrategy": "UNANIMOUS", "allowRemoteResourceManagement": true,
+		"resources": []any{}, "scopes": []any{},
+		"policies": []any{
+			policy("alice", "user", map[string]string{"users": `["alice"]`}),
+			policy("bob", "user", map[string]string{"users": `["bob"]`}),
+			policy("alice's", "scope", map[string]string{"resources": `["album"]`, "scopes": `["view","edit"]`, "applyPolicies": `["alice"]`}),
+			policy("bob's", "scope", map[string]string{"resources": `["other"]`, "scopes": `["view"]`, "applyPolicies": `["bob"]`}),
+		},
+	}, nil))
+}
+
+// subjectOf reads the sub of a JWT.
+func subjectOf(t *testing.T, token string) string {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	require.Len(t, parts, 3)
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	require.NoError(t, err)
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	require.NoError(t, json.Unmarshal(payload, &claims))
+	require.NotEmpty(t, claims.Subject)
+	return claims.Subject
+}
