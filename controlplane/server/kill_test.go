@@ -87,9 +87,9 @@ type child struct {
 func startChild(t *testing.T, path string) *child {
 	t.Helper()
 	_ = os.Remove(path + ".api")
-	c := &child{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0]), t: t, path: path} //nolint:gosec // this very binary
+	c := &child{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0]), t: t, path: path}
 	c.Env = append(os.Environ(), serveVariable+"="+path)
-	log, err := os.OpenFile(path+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // in the test's own folder
+	log, err := os.OpenFile(path+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	c.Stderr = log
 	require.NoError(t, c.Start())

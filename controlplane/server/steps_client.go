@@ -120,6 +120,8 @@ func (w *worker) registerNew(ctx context.Context) error {
 		return err
 	}
 	dialect := w.server.Dialect()
+	// A stop or a reload must not lose the answer; the timeout of a call bounds it.
+	ctx = context.WithoutCancel(ctx)
 	registration, err := w.server.Register(ctx, as.ClientMetadata{
 		Name: name, GrantTypes: dialect.GrantTypes, AuthMethod: method, Scope: dialect.RegisterScope,
 		SoftwareStatement: settings.SoftwareStatement.Reveal(),
@@ -127,7 +129,7 @@ func (w *worker) registerNew(ctx context.Context) error {
 	if err != nil {
 		if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status >= 400 && failed.Status < 500 {
 			// The AS has said no: nothing of ours is there.
-			return errors.Join(err, w.store.DeleteClient(context.WithoutCancel(ctx), w.key))
+			return errors.Join(err, w.store.DeleteClient(ctx, w.key))
 		}
 		return err
 	}
@@ -135,8 +137,7 @@ func (w *worker) registerNew(ctx context.Context) error {
 	if registration.AuthMethod == "" {
 		registration.AuthMethod = method
 	}
-	// The AS has it: record it also when the process is about to stop.
-	if err := w.keepRegistration(context.WithoutCancel(ctx), name, registration); err != nil {
+	if err := w.keepRegistration(ctx, name, registration); err != nil {
 		return err
 	}
 	w.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", name))

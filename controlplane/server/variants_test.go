@@ -1,0 +1,97 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/e2e/devas"
+)
+
+func TestGivenClient(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{Registration: devas.RegistrationOff, Clients: []devas.Client{{
+		ID: "rs", Secret: "rs-secret-1", Metadata: devas.Metadata{GrantTypes: []string{"client_credentials"}, Scope: "uma_protection"},
+	}}})
+	p := newPlane(t)
+	given := strings.Replace(p.config(as.Issuer(), "albums"), "register: {}", "id: rs, secret: rs-secret-1", 1)
+	p.write(strings.Replace(given, "rs-secret-1", "wrong-secret", 1))
+	p.start()
+	s := p.until("the refusal is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
+	require.Equal(t, server.GettingPAT, s.Sites[0].Phase)
+	require.Contains(t, s.Sites[0].Failure.Remedy, "authorization_server.client")
+	p.write(given)
+	s = p.until("all is well", allWell)
+	require.Equal(t, "rs", s.Sites[0].ClientID)
+	require.False(t, s.Sites[0].Registered)
+	require.Zero(t, as.Count(devas.EndpointRegistration))
+	require.NotContains(t, p.log.String(), "wrong-secret")
+	p.requireNoSecrets(as)
+}
+
+func TestRegistrationNeedsAToken(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{
+		Registration: devas.RegistrationToken, InitialAccessTokens: []devas.InitialAccessToken{{Token: "initial-token-1", Uses: 1}},
+	})
+	p := newPlane(t)
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	s := p.until("the refusal is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
+	require.Equal(t, server.Registering, s.Sites[0].Phase)
+	require.Contains(t, s.Sites[0].Failure.Remedy, "initial_access_token")
+	p.write(strings.Replace(p.config(as.Issuer(), "albums"), "register: {}", "register: {initial_access_token: initial-token-1}", 1))
+	p.until("all is well", allWell)
+	p.requireNoSecrets(as)
+	require.NotContains(t, p.log.String(), "a registration was begun and its answer is not known", "a refusal leaves nothing behind")
+}
+
+func TestOAuthScopesNeedNeitherPATNorResources(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	p.write(strings.Replace(p.config(as.Issuer(), "albums"), "  resources:\n", "  require: oauth_scopes\n  token: {audiences: [photos]}\n  resources:\n", 1))
+	p.start()
+	s := p.until("all is well", allWell)
+	require.True(t, s.Sites[0].PATExpiresAt.IsZero())
+	require.Zero(t, s.Sites[0].Resources.Declared)
+	require.Empty(t, as.Resources())
+	require.Zero(t, as.Count(devas.EndpointToken))
+}
+
+func TestManyResources(t *testing.T) {
+	t.Parallel()
+	const many = 300
+	as := startAS(t, devas.Options{Dialect: devas.Keycloak()})
+	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointResources, Kind: devas.FaultStatus, Status: 503, Skip: 40, Count: 5}))
+	p := newPlane(t)
+	resources := make([]string, many)
+	for i := range resources {
+		resources[i] = fmt.Sprintf("r%03d", i)
+	}
+	p.write(p.config(as.Issuer(), resources...))
+	p.start()
+	s := p.until("all is well", allWell)
+	require.Equal(t, many, s.Sites[0].Resources.Registered)
+	require.ElementsMatch(t, resources, names(as))
+}
+
+func TestOneSiteDoesNotWaitForAnother(t *testing.T) {
+	t.Parallel()
+	up := startAS(t, devas.Options{})
+	down := startAS(t, devas.Options{})
+	require.NoError(t, down.SetFault(devas.Fault{Endpoint: devas.EndpointAny, Kind: devas.FaultHang}))
+	p := newPlane(t)
+	first := p.config(up.Issuer(), "albums")
+	_, second, _ := strings.Cut(strings.NewReplacer("name: photos", "name: films", "photos.example.com", "films.example.com").Replace(p.config(down.Issuer(), "reels")), "sites:\n")
+	p.write(first + second)
+	p.start()
+	s := p.until("the one serves", func(s server.Status) bool { return s.Sites[0].Phase == server.Serving })
+	require.Equal(t, server.Discovering, s.Sites[1].Phase)
+	require.False(t, s.OK)
+	down.ClearFaults(devas.EndpointAny)
+	p.until("both serve", allWell)
+}
