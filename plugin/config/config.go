@@ -22,7 +22,7 @@ type Config struct {
 	UnknownHosts Verdict `json:"unknown_hosts,omitempty"`
 	// Cache bounds what each Envoy worker remembers of tokens.
 	Cache Cache  `json:"cache,omitzero"`
-	Sites []Site `json:"sites"`
+	Sites []Site `json:"sites,omitempty"`
 }
 
 // Cache bounds a worker's memory of tokens. Zero means the default.
@@ -45,7 +45,7 @@ type Site struct {
 	// Hosts are exact names ("photos.example.com"), suffixes ("*.example.com",
 	// which does not match "example.com" itself) or "*" for every other host.
 	// Without port.
-	Hosts []string `json:"hosts"`
+	Hosts []string `json:"hosts,omitempty"`
 	// Realm is what WWW-Authenticate names; the site's name when empty.
 	Realm string `json:"realm,omitempty"`
 	Mode  Mode   `json:"mode,omitempty"`
@@ -68,7 +68,7 @@ type Site struct {
 	Limits        Limits  `json:"limits,omitzero"`
 
 	AuthorizationServer AuthorizationServer `json:"authorization_server"`
-	Resources           []Resource          `json:"resources"`
+	Resources           []Resource          `json:"resources,omitempty"`
 }
 
 // Token is what a site asks of every token, whatever the condition.
@@ -152,7 +152,7 @@ type Resource struct {
 	// ID is the resource_id the AS gave it. While it is empty, the conditions
 	// that need a permission deny.
 	ID         string      `json:"id,omitempty"`
-	Conditions []Condition `json:"conditions"`
+	Conditions []Condition `json:"conditions,omitempty"`
 }
 
 // Condition is what a token needs for some methods on some paths. Exactly one
@@ -160,7 +160,7 @@ type Resource struct {
 type Condition struct {
 	// Paths are templates: literal segments, "{name}", "*" (one segment) and, as
 	// the last segment, "**" (the rest, which may be nothing).
-	Paths []string `json:"paths"`
+	Paths []string `json:"paths,omitempty"`
 	// Methods the condition covers; all when empty. GET covers HEAD, unless
 	// another condition of the same template names HEAD.
 	Methods []string `json:"methods,omitempty"`
@@ -179,15 +179,15 @@ type Condition struct {
 
 // ScopeExpression is a JsonLogic rule over indexes into Data.
 type ScopeExpression struct {
-	Rule json.RawMessage `json:"rule"`
-	Data []string        `json:"data"`
+	Rule json.RawMessage `json:"rule,omitempty"`
+	Data []string        `json:"data,omitempty"`
 }
 
 // Permission is one entry of a permission request (UMA Federated Authorization
 // section 4.1).
 type Permission struct {
 	ResourceID     string   `json:"resource_id"`
-	ResourceScopes []string `json:"resource_scopes"`
+	ResourceScopes []string `json:"resource_scopes,omitempty"`
 }
 
 // The enumerations below are strings on the wire. The empty string is the
