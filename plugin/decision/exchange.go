@@ -199,6 +199,10 @@ func (x *Exchange) verify(now time.Time) *Step {
 		}
 		x.note("cache", "has the token, but not what is needed: the AS is asked again")
 	}
+	// What the cache has was a token once; only what it has not is looked at.
+	if !uma.IsToken(x.request.token) {
+		return x.conclude(ReasonInvalidCredentials)
+	}
 	m.stats.CacheMisses++
 	if c := m.flights[x.request.token]; c != nil && !c.overdue(now) {
 		c.waiting = append(c.waiting, x)

@@ -18,7 +18,7 @@ type screened struct {
 	origin, preflight       bool
 	grpc                    bool
 	badExpect               bool
-	token                   string
+	token                   string // not looked at yet, see verify
 	credentials             uma.Credential
 	authorizations          int
 	identity                []string // headers a client has no right to send
@@ -74,7 +74,7 @@ func (s *screened) authorization(value string) {
 		s.token, s.credentials = "", uma.CredentialMalformed
 		return
 	}
-	s.token, s.credentials = uma.ParseBearer(value)
+	s.token, s.credentials = uma.CutBearer(value)
 }
 
 // screenName sorts out a header by its folded name: CGI, WSGI and PHP turn '-',

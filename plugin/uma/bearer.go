@@ -18,6 +18,16 @@ const (
 // ParseBearer reads the value of an Authorization header (RFC 6750 section 2.1,
 // RFC 9110 section 11.4). A comma makes it malformed: two headers joined.
 func ParseBearer(value string) (token string, kind Credential) {
+	token, kind = CutBearer(value)
+	if kind == CredentialBearer && !IsToken(token) {
+		return "", CredentialMalformed
+	}
+	return token, kind
+}
+
+// CutBearer is ParseBearer without a look at the characters of the token, which
+// the caller leaves to [IsToken] unless it knows the token already.
+func CutBearer(value string) (token string, kind Credential) {
 	value = strings.Trim(value, " \t")
 	scheme, rest := value, ""
 	if i := strings.IndexAny(value, " \t"); i >= 0 {
@@ -30,7 +40,7 @@ func ParseBearer(value string) (token string, kind Credential) {
 		return "", CredentialNone
 	}
 	token = strings.TrimLeft(rest, " ")
-	if !isToken68(token) || len(token) > MaxToken {
+	if token == "" || len(token) > MaxToken {
 		return "", CredentialMalformed
 	}
 	return token, CredentialBearer
@@ -63,9 +73,8 @@ const (
 	token68    = uint64(letters | 1<<('_'-64) | 1<<('~'-64))
 )
 
-// isToken68 is RFC 9110's token68, which RFC 6750 calls b64token. It reads every
-// byte of every token, so it has one branch a byte.
-func isToken68(s string) bool {
+// IsToken tells that s is RFC 9110's token68, which RFC 6750 calls b64token.
+func IsToken(s string) bool {
 	body := strings.TrimRight(s, "=")
 	good := uint64(1)
 	for i := range len(body) {
