@@ -22,7 +22,7 @@ func (f Fault) String() string {
 }
 
 // Faults is an error that has every fault of a configuration.
-type Faults []Fault
+type Faults []Fault //nolint:errname // it is a list, and reads as one
 
 // maxShown bounds the length of the message; a document can be wrong in
 // thousands of places for one reason.

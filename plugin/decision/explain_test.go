@@ -21,15 +21,18 @@ func TestExplain(t *testing.T) {
 	}{
 		{"permitted", ask("GET", "/albums/1", "t"), viewer, "allow permitted", []string{"site", "path", "condition", "scopes", "decision"}, ""},
 		{
-			"lacks a scope", ask("PUT", "/albums/1", "t"), viewer, "401 insufficient_permission", []string{"site", "path", "condition", "scopes", "ticket", "decision"},
+			"lacks a scope", ask("PUT", "/albums/1", "t"), viewer, "401 insufficient_permission",
+			[]string{"site", "path", "condition", "scopes", "ticket", "decision"},
 			`[{"resource_id":"r1","resource_scopes":["view","edit"]}]`,
 		},
 		{
-			"no token", ask("GET", "/albums/1", ""), nil, "401 no_token", []string{"site", "path", "condition", "token", "ticket", "decision"},
+			"no token", ask("GET", "/albums/1", ""), nil, "401 no_token",
+			[]string{"site", "path", "condition", "token", "ticket", "decision"},
 			`[{"resource_id":"r1","resource_scopes":["view","all"]}]`,
 		},
 		{
-			"nothing known of the token", ask("GET", "/albums/1", "t"), nil, "401 inactive_token", []string{"site", "path", "condition", "token", "ticket", "decision"},
+			"nothing known of the token", ask("GET", "/albums/1", "t"), nil, "401 inactive_token",
+			[]string{"site", "path", "condition", "token", "ticket", "decision"},
 			`[{"resource_id":"r1","resource_scopes":["view","all"]}]`,
 		},
 		{"public", ask("GET", "/healthz", ""), nil, "allow public", []string{"site", "path", "condition", "decision"}, ""},

@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +85,7 @@ func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
 		if x.held == nil {
 			x.held = p.Scopes
 		} else {
-			x.held = append(x.held[:len(x.held):len(x.held)], p.Scopes...)
+			x.held = append(slices.Clip(x.held), p.Scopes...)
 		}
 	}
 	x.noteScopes("of the resource's permissions", x.held)
@@ -112,12 +113,7 @@ func quoteList(list []string) string {
 }
 
 func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return s != ""
-		}
-	}
-	return false
+	return s != "" && slices.Contains(list, s)
 }
 
 func overlap(a, b []string) bool {

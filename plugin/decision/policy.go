@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -138,10 +139,8 @@ func choice[T ~string](b *builder, path place, value T, allowed ...T) T {
 	if value == "" {
 		return allowed[0]
 	}
-	for _, a := range allowed {
-		if value == a {
-			return value
-		}
+	if slices.Contains(allowed, value) {
+		return value
 	}
 	names := make([]string, len(allowed))
 	for i, a := range allowed {

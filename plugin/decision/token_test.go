@@ -131,8 +131,12 @@ func TestPermissionRequests(t *testing.T) {
 			require.JSONEq(t, tt.want, string(step.Call.Body))
 			require.Equal(t, 5*time.Second, step.Call.Timeout)
 			require.Equal(t, []decision.Header{
-				{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "as.example.com"}, {Name: ":path", Value: "/permission"},
-				{Name: "content-type", Value: "application/json"}, {Name: "accept", Value: "application/json"},
+				{Name: ":method", Value: "POST"},
+				{Name: ":scheme", Value: "https"},
+				{Name: ":authority", Value: "as.example.com"},
+				{Name: ":path", Value: "/permission"},
+				{Name: "content-type", Value: "application/json"},
+				{Name: "accept", Value: "application/json"},
 			}, step.Call.Headers)
 		})
 	}
@@ -154,8 +158,13 @@ func TestIntrospectionRequest(t *testing.T) {
 	require.Equal(t, 250*time.Millisecond, step.Call.Timeout)
 	require.Equal(t, "introspect", step.Call.Cluster)
 	require.Equal(t, []decision.Header{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "as.example.com"}, {Name: ":path", Value: "/introspect"},
-		{Name: "content-type", Value: "application/x-www-form-urlencoded"}, {Name: "accept", Value: "application/json"}, {Name: "authorization", Value: "Basic dTpw"},
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "http"},
+		{Name: ":authority", Value: "as.example.com"},
+		{Name: ":path", Value: "/introspect"},
+		{Name: "content-type", Value: "application/x-www-form-urlencoded"},
+		{Name: "accept", Value: "application/json"},
+		{Name: "authorization", Value: "Basic dTpw"},
 	}, step.Call.Headers)
 }
 

@@ -36,7 +36,6 @@ func NewTable(fold bool) *Table { return &Table{fold: fold} }
 // value is kept and returned, with false.
 func (t *Table) Add(template Template, value int) (present int, added bool) {
 	n := &t.root
-	slot := &n.end
 	for _, s := range template.segments {
 		switch s.kind {
 		case literal:
@@ -55,15 +54,13 @@ func (t *Table) Add(template Template, value int) (present int, added bool) {
 		case single:
 			n = child(&n.single)
 		case rest:
-			slot = &n.rest
-			return enter(slot, value)
+			return enter(&n.rest, value)
 		}
 	}
-	slot = &n.end
 	if template.slash {
-		slot = &n.slash
+		return enter(&n.slash, value)
 	}
-	return enter(slot, value)
+	return enter(&n.end, value)
 }
 
 func child(n **node) *node {
@@ -94,10 +91,7 @@ func (n *node) match(path string, slash bool) (value, other int) {
 	if path == "" {
 		return n.matchEnd(slash)
 	}
-	segment, remainder := path, ""
-	if i := strings.IndexByte(path, '/'); i >= 0 {
-		segment, remainder = path[:i], path[i+1:]
-	}
+	segment, remainder, _ := strings.Cut(path, "/")
 	for _, next := range [...]*node{n.literals[segment], n.named, n.single} {
 		if next == nil {
 			continue

@@ -119,7 +119,7 @@ func parseSegment(text string) (segment, error) {
 	if problem, _, _ := strictScan("/" + encoded); problem != "" || strings.ContainsAny(text, `;\`) {
 		return segment{}, ErrTemplateLiteral
 	}
-	if i := strings.IndexByte(encoded, '/'); i >= 0 {
+	if strings.Contains(encoded, "/") {
 		return segment{}, ErrTemplateLiteral
 	}
 	return segment{kind: literal, text: unescape(encoded)}, nil

@@ -61,8 +61,7 @@ func appendOp(ops []op, v gjson.Result, scopes, depth int) ([]op, error) {
 			return nil, ErrLiteral
 		}
 		return append(ops, op{literal: v.Num, size: 1}), nil
-	case gjson.String:
-		return nil, ErrLiteral
+	case gjson.String, gjson.JSON:
 	}
 	if !v.IsObject() {
 		return nil, ErrLiteral

@@ -90,15 +90,18 @@ func TestChallenge(t *testing.T) {
 		want      string
 	}{
 		{
-			"ticket", uma.Challenge{Scheme: "UMA", Realm: "photos", ASURI: "https://as", Ticket: "t"},
+			"ticket",
+			uma.Challenge{Scheme: "UMA", Realm: "photos", ASURI: "https://as", Ticket: "t"},
 			`UMA realm="photos", as_uri="https://as", ticket="t"`,
 		},
 		{
-			"with error", uma.Challenge{Scheme: "UMA", Realm: "photos", ASURI: "https://as", Error: uma.ErrorInsufficientScope, Ticket: "t"},
+			"with error",
+			uma.Challenge{Scheme: "UMA", Realm: "photos", ASURI: "https://as", Error: uma.ErrorInsufficientScope, Ticket: "t"},
 			`UMA realm="photos", as_uri="https://as", error="insufficient_scope", ticket="t"`,
 		},
 		{
-			"bearer", uma.Challenge{Scheme: "Bearer", Realm: "photos", Error: uma.ErrorInvalidToken, Scope: "view edit"},
+			"bearer",
+			uma.Challenge{Scheme: "Bearer", Realm: "photos", Error: uma.ErrorInvalidToken, Scope: "view edit"},
 			`Bearer realm="photos", error="invalid_token", scope="view edit"`,
 		},
 		{"only a scheme", uma.Challenge{Scheme: "Bearer"}, "Bearer"},
