@@ -77,7 +77,9 @@ func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry 
 	if e == nil {
 		return nil
 	}
-	if !now.Before(e.expires) || now.Sub(e.fetched) >= s.ttl(e.token.Active) {
+	// A clock that was set back would make it live longer: its age is not known.
+	age := now.Sub(e.fetched)
+	if !now.Before(e.expires) || age < 0 || age >= s.ttl(e.token.Active) {
 		e.drop()
 		return nil
 	}

@@ -62,6 +62,17 @@ func TestHowLongATokenIsBelieved(t *testing.T) {
 	}
 }
 
+// TestClockSetBack: what was learned in the future is not believed.
+func TestClockSetBack(t *testing.T) {
+	h := newHarness(t)
+	h.use("token", viewR1)
+	h.after(-time.Nanosecond)
+	require.Equal(t, decision.CacheMiss, h.use("token", viewR1))
+	require.Equal(t, decision.CacheHit, h.use("token", viewR1))
+	h.after(-24 * time.Hour)
+	require.Equal(t, decision.CacheMiss, h.use("token", viewR1))
+}
+
 // TestCachedTokenIsJudgedAgain: what is cached is the token, never a decision.
 func TestCachedTokenIsJudgedAgain(t *testing.T) {
 	h := newHarness(t)

@@ -60,6 +60,22 @@ func TestParseBearer(t *testing.T) {
 	}
 }
 
+// TestIsToken has every byte, alone and among others.
+func TestIsToken(t *testing.T) {
+	const token68 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	for i := range 256 {
+		c := string([]byte{byte(i)})
+		want := strings.Contains(token68, c)
+		require.Equal(t, want, uma.IsToken(c), "%q", c)
+		require.Equal(t, want, uma.IsToken("aZ9"+c+"~"), "%q", c)
+		require.Equal(t, want || c == "=", uma.IsToken("aZ9"+c), "%q", c)
+	}
+	require.True(t, uma.IsToken(token68+"=="))
+	for _, s := range []string{"", "=", "=a", "a=b", "a= "} {
+		require.False(t, uma.IsToken(s), "%q", s)
+	}
+}
+
 // FuzzParseBearer: a token that is accepted is the whole credential, and can be
 // written into a header or a form without another meaning.
 func FuzzParseBearer(f *testing.F) {
