@@ -415,5 +415,5 @@ func TestPlaintextIsForLoopback(t *testing.T) {
 	p := newPlane(t)
 	p.write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), `xds: "127.0.0.1:0"`, `xds: "0.0.0.0:0"`, 1))
 	err := server.Run(t.Context(), server.Options{Path: p.path(), Logger: slog.New(slog.DiscardHandler)})
-	require.ErrorIs(t, err, server.ErrPlaintext)
+	require.ErrorContains(t, err, "listen.insecure_plaintext: true")
 }

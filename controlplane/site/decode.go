@@ -140,7 +140,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.raw(n, v, path)
 		return
 	}
-	switch v.Kind() { //nolint:exhaustive // the model has these kinds only, see default
+	switch v.Kind() {
 	case reflect.Struct:
 		d.mapping(n, v, path)
 	case reflect.Slice:
@@ -252,7 +252,7 @@ func join(path, key string) string {
 }
 
 func kindOf(n *yaml.Node) string {
-	switch n.Kind { //nolint:exhaustive // see default
+	switch n.Kind {
 	case yaml.MappingNode:
 		return "a mapping"
 	case yaml.SequenceNode:

@@ -16,7 +16,7 @@ import (
 // value itself.
 func (d *decoder) secret(n *yaml.Node, v reflect.Value, path string) {
 	const remedy = "write ${NAME}, {env: NAME} or {file: PATH}"
-	switch n.Kind { //nolint:exhaustive // see default
+	switch n.Kind {
 	case yaml.ScalarNode:
 		s, missing, replaced := d.env.expand(n.Value)
 		switch {
@@ -105,7 +105,7 @@ func (d *decoder) writeJSON(b *strings.Builder, n *yaml.Node, path string, depth
 		d.fault(n, path, "is nested too deeply or unfolds into too many values", "make it smaller")
 		return false
 	}
-	switch n.Kind { //nolint:exhaustive // see default
+	switch n.Kind {
 	case yaml.AliasNode:
 		return d.writeJSON(b, n.Alias, path, depth+1)
 	case yaml.MappingNode:

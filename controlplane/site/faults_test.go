@@ -66,6 +66,7 @@ func TestFaults(t *testing.T) {
 		{"unset variable", around("", `  realm: "${REALM}"`, conditions), 9, 10, "sites[0].realm", "environment variable REALM is not set", "${NAME:-default}"},
 		{"no sites", "listen: {api: 127.0.0.1:1}\n", 1, 1, "sites", "there is no site", "envoy/umagate.yaml"},
 		{"address", around("listen: {api: 8090}", "", conditions), 2, 15, "listen.api", `"8090" is not HOST:PORT`, "127.0.0.1:8090"},
+		{"plain text for everybody", around("listen: {xds: \":18000\"}", "", conditions), 2, 15, "listen.xds", "not encrypted", "insecure_plaintext: true"},
 		{"store", around("store: mysql://x", "", conditions), 2, 8, "store", "neither SQLite nor PostgreSQL", "sqlite:PATH"},
 		{"store key", around("store_key: ${SHORT}", "", conditions), 2, 12, "store_key", "not 32 bytes in base64", "openssl rand"},
 		{"module without sum", around("plugin: {wasm: https://example.com/a.wasm}", "", conditions), 2, 16, "plugin.wasm", "plugin.sha256 is missing", "sha256sum"},
@@ -159,6 +160,7 @@ func TestWarnings(t *testing.T) {
 		name, text, path, problem string
 	}{
 		{"unknown hosts", around("unknown_hosts: allow", "", conditions), "unknown_hosts", "passes without a token"},
+		{"plain text", around("listen: {xds: \"0.0.0.0:18000\", insecure_plaintext: true}", "", conditions), "listen.xds", "reads credentials"},
 		{"unmatched", around("", "  unmatched: allow", conditions), "sites[0].unmatched", "passes without a token"},
 		{"monitor", around("", "  mode: monitor", conditions), "sites[0].mode", "nothing is enforced"},
 		{"condition off", around("", "", `    conditions: [{paths: ["/a"], scopes: [v], mode: "off"}]`), "sites[0].resources[0].conditions[0].mode", "not enforced"},

@@ -22,7 +22,10 @@ func examples(t testing.TB) []string {
 	list, err := filepath.Glob("testdata/examples/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, list)
-	return append(list, "../../envoy/umagate.yaml")
+	shown, err := filepath.Glob("../../envoy/*umagate.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, shown)
+	return append(list, shown...)
 }
 
 // anyEnvironment has a value for every variable.

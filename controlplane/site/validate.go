@@ -52,8 +52,8 @@ func (v *validator) at(path, problem, remedy string) Fault {
 
 func (v *validator) validate() {
 	f := v.file
-	v.hostPort("listen.api", f.Listen.API)
-	v.hostPort("listen.xds", f.Listen.XDS)
+	v.listen("listen.api", f.Listen.API)
+	v.listen("listen.xds", f.Listen.XDS)
 	v.store()
 	v.plugin()
 	v.hostPort("envoy.listener", f.Envoy.Listener)
@@ -113,6 +113,19 @@ func (v *validator) plugin() {
 	}
 	if isURL && p.SHA256 == "" {
 		v.fault("plugin.wasm", "is a URL, and plugin.sha256 is missing", "add sha256: with what sha256sum prints; Envoy fetches nothing without")
+	}
+}
+
+// listen checks an address that the control plane serves plain text on.
+func (v *validator) listen(path, address string) {
+	v.hostPort(path, address)
+	host, _, err := net.SplitHostPort(address)
+	switch {
+	case err != nil, loopback(host):
+	case !v.file.Listen.InsecurePlaintext:
+		v.fault(path, "is not loopback, and what is served there is not encrypted", "write a loopback address, or listen.insecure_plaintext: true")
+	default:
+		v.warn(path, "whoever reaches this address reads credentials, and what is served there is not encrypted", "let only the Envoys reach it, or write a loopback address")
 	}
 }
 
