@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// stay prints what can be tried while everything stays up.
+func (p *printer) stay(w *world) {
+	gateway, issuer := "http://"+w.gateway.address(), w.as.Issuer()
+	p.line("")
+	p.line(p.in(bold, "It stays up. Try it, in another terminal of this folder:"))
+	for _, block := range [][]string{
+		{
+			"A request without a token, and the answer's headers.",
+			"curl -i " + gateway + "/albums/1",
+		},
+		{
+			"The client's whole way: 401, ticket, RPT, and again. The password is bob.",
+			"UMAGATE_PASSWORD=bob go run ./controlplane rpt --client " + clientID + " --user bob " + gateway + "/albums/1",
+		},
+		{
+			"The same by the AS's login page, as alice (password alice) or bob.",
+			"go run ./controlplane rpt --client " + clientID + " --browser " + gateway + "/albums/1",
+		},
+		{
+			"Alice lets bob edit album 1, or everybody view album 2; then try DELETE with bob's RPT.",
+			"curl " + issuer + `/admin/policies -d '{"resource":"album-1","scopes":["edit"],"subjects":["bob"]}'`,
+			"curl " + issuer + `/admin/policies -d '{"resource":"album-2","scopes":["view"],"subjects":["*"]}'`,
+		},
+		{
+			"Let something go wrong at the AS (more kinds: e2e/devas/fault.go), and mend it.",
+			"curl " + issuer + `/admin/faults -d '{"endpoint":"introspection","kind":"html","count":1}'`,
+			"curl -X DELETE " + issuer + "/admin/faults",
+		},
+		{
+			"What the control plane knows, and why a request is decided as it is.",
+			"go run ./controlplane status --api http://" + w.plane,
+			"go run ./controlplane check -c " + w.file + " --host localhost --method DELETE --path /albums/1 --scopes view",
+		},
+		{
+			"The configuration. Change it: the gateway has it two seconds later.",
+			"${EDITOR:-vi} " + w.file,
+		},
+	} {
+		p.line("")
+		p.line("  " + p.in(dim, "# "+block[0]))
+		for _, command := range block[1:] {
+			p.line("  " + command)
+		}
+	}
+	p.line("")
+	for _, row := range p.places(w) {
+		p.line("  " + p.in(bold, fmt.Sprintf("%-17s", row[0])) + row[1])
+	}
+	p.line("")
+	p.line(strings.TrimSpace("Ctrl-C stops it."))
+}
+
+// places lists what can be looked at.
+func (*printer) places(w *world) [][2]string {
+	rows := [][2]string{{"login page", w.as.Issuer() + "/.well-known/uma2-configuration names it; rpt --browser opens it"}}
+	if admin := w.gateway.admin(); admin != "" {
+		rows = append(rows,
+			[2]string{"Envoy admin", admin},
+			[2]string{"Prometheus", admin + "/stats/prometheus  (umagate_decisions_total …)"},
+			[2]string{"access log", w.folder + "/access.log, each decision with its reason"},
+		)
+	} else {
+		rows = append(rows, [2]string{"a real Envoy", "make envoy, then make demo"})
+	}
+	return append(rows,
+		[2]string{"control plane", "http://" + w.plane + "/v1/status, /metrics, /readyz"},
+	)
+}

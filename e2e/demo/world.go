@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/e2e/sampleapi"
+)
+
+//go:embed umagate.yaml
+var siteFile string
+
+// startTimeout bounds the wait until everything is configured. Envoy compiles the
+// module first, which takes seconds on a fast machine.
+const startTimeout = 2 * time.Minute
+
+// gateway runs the filter before the API.
+type gateway interface {
+	// address is host:port.
+	address() string
+	// about says what it is, in words.
+	about() string
+	// admin is the base URL of its admin API, empty where it has none.
+	admin() string
+	stop()
+}
+
+// world is everything that the story happens in.
+type world struct {
+	folder  string
+	wasm    string
+	api     *api
+	as      *devas.Server
+	stopAS  func()
+	file    string // umagate.yaml
+	plane   string // host:port of the control plane's API
+	xds     string // and of its xDS server
+	gateway gateway
+
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when the control plane has ended
+	cause  error         // why, valid once ended is closed
+}
+
+// startWorld starts everything, and returns when the gateway has its configuration.
+func startWorld(ctx context.Context, o options, p *printer, stderr io.Writer) (_ *world, err error) {
+	w := &world{stopAS: func() {}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.stop())
+		}
+	}()
+	if w.wasm, err = filepath.Abs(o.wasm); err != nil {
+		return nil, fmt.Errorf("--wasm: %w", err)
+	}
+	if _, err := os.Stat(w.wasm); err != nil {
+		return nil, fmt.Errorf("the filter is not built, run `make wasm`: %w", err)
+	}
+	choose, err := chooseGateway(ctx, o.gateway)
+	if err != nil {
+		return nil, err
+	}
+	if w.folder, err = os.MkdirTemp("", "umagate-demo-"); err != nil {
+		return nil, fmt.Errorf("a folder for the demo: %w", err)
+	}
+	port := portsOf(o)
+	if w.api, err = startAPI(ctx, port(ctx, "8081")); err != nil {
+		return nil, err
+	}
+	if err := w.startAS(ctx, port(ctx, "9090")); err != nil {
+		return nil, err
+	}
+	if err := w.startPlane(ctx, o, port, stderr); err != nil {
+		return nil, err
+	}
+	p.wait(choose.promise)
+	began := time.Now()
+	if w.gateway, err = choose.start(ctx, w, port(ctx, "9901")); err != nil {
+		return nil, err
+	}
+	if err := w.waitUntilServing(ctx); err != nil {
+		return nil, err
+	}
+	p.waited(time.Since(began))
+	return w, nil
+}
+
+// portsOf gives the addresses that parts listen on: the ones a reader can remember,
+// where they are free.
+func portsOf(o options) func(ctx context.Context, preferred string) string {
+	return func(ctx context.Context, preferred string) string {
+		const free = "127.0.0.1:0"
+		if o.once {
+			return free
+		}
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", "127.0.0.1:"+preferred)
+		if err != nil {
+			return free
+		}
+		_ = l.Close()
+		return l.Addr().String()
+	}
+}
+
+// startAS starts the authorization server with the two people. Whoever asks for
+// what is another's makes a request that the owner can answer.
+func (w *world) startAS(ctx context.Context, address string) error {
+	var err error
+	w.as, err = devas.New(devas.Options{
+		Listen: address,
+		Users: []devas.User{
+			{Name: "alice", Password: "alice", FullName: "Alice"},
+			{Name: "bob", Password: "bob", FullName: "Bob"},
+		},
+		Clients: []devas.Client{{ID: clientID, Metadata: devas.Metadata{
+			ClientName: "Photo viewer", TokenEndpointAuthMethod: devas.AuthNone, RedirectURIs: []string{"http://127.0.0.1/callback"},
+		}}},
+		Scopes: []string{"view", "edit"},
+	})
+	if err != nil {
+		return err
+	}
+	if w.stopAS, err = w.as.Start(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// startPlane runs what "umagate serve" runs.
+func (w *world) startPlane(ctx context.Context, o options, port func(context.Context, string) string, stderr io.Writer) error {
+	w.file = filepath.Join(w.folder, "umagate.yaml")
+	values := map[string]string{
+		"API": port(ctx, "8090"), "XDS": port(ctx, "18000"), "GATEWAY": port(ctx, "10000"),
+		"FOLDER": w.folder, "WASM": w.wasm, "UPSTREAM": w.api.address, "ISSUER": w.as.Issuer(),
+	}
+	text := os.Expand(siteFile, func(name string) string { return values[name] })
+	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("umagate.yaml: %w", err)
+	}
+	logger := slog.New(slog.DiscardHandler)
+	if o.verbose {
+		logger = slog.New(slog.NewTextHandler(stderr, nil))
+	}
+	started := make(chan struct{})
+	ctx, w.cancel = context.WithCancel(ctx)
+	w.ended = make(chan struct{})
+	go func() {
+		defer close(w.ended)
+		w.cause = server.Run(ctx, server.Options{
+			Path: w.file, Logger: logger, Version: "demo",
+			// The authorization server goes away in the story; when it is back, nobody
+			// wants to wait a minute.
+			Pace: server.Pace{RetryMax: time.Second},
+			Started: func(api, xds string) {
+				w.plane, w.xds = api, xds
+				close(started)
+			},
+		})
+	}()
+	select {
+	case <-started:
+		return nil
+	case <-w.ended:
+		return w.failure()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *world) failure() error { return fmt.Errorf("the control plane ended: %w", w.cause) }
+
+// site reads umagate.yaml with the addresses that are in force.
+func (w *world) site() (*site.File, error) {
+	file, err := site.Load(w.file)
+	if err != nil {
+		return nil, err
+	}
+	file.Envoy.XDS = w.xds
+	return file, nil
+}
+
+// waitUntilServing returns when the site is registered, the gateway has
+// acknowledged what follows from that, and the albums have their owners.
+func (w *world) waitUntilServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var last string
+	for {
+		status, err := w.status(ctx)
+		if err == nil && serving(status) {
+			break
+		}
+		last = fmt.Sprint(status.Problems, err)
+		select {
+		case <-tick.C:
+		case <-w.ended:
+			return w.failure()
+		case <-ctx.Done():
+			return fmt.Errorf("the gateway is not configured after %s: %s: %w", startTimeout, last, ctx.Err())
+		}
+	}
+	for album, owner := range map[string]string{"album-1": "alice", "album-2": "alice", "album-3": "bob"} {
+		if err := w.as.SetOwner(album, owner, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// status asks the control plane, as "umagate status" does.
+func (w *world) status(ctx context.Context) (server.Status, error) {
+	var status server.Status
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.plane+"/v1/status", http.NoBody)
+	if err != nil {
+		return status, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return status, fmt.Errorf("the control plane's status: %w", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // only read from
+	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&status)
+	return status, err
+}
+
+func serving(s server.Status) bool {
+	if len(s.Sites) != 1 || s.Sites[0].Phase != server.Serving || len(s.Envoys) != 1 || len(s.Pushed) == 0 {
+		return false
+	}
+	if r := s.Sites[0].Resources; r.Declared == 0 || r.Registered != r.Declared {
+		return false
+	}
+	for kind, version := range s.Pushed {
+		if s.Envoys[0].Types[kind].Acknowledged != version {
+			return false
+		}
+	}
+	return true
+}
+
+// stop ends everything, the last started first.
+func (w *world) stop() error {
+	if w.gateway != nil {
+		w.gateway.stop()
+	}
+	if w.cancel != nil {
+		w.cancel()
+		<-w.ended
+	}
+	w.stopAS()
+	if w.api != nil {
+		w.api.stop()
+	}
+	if w.folder != "" {
+		if err := os.RemoveAll(w.folder); err != nil {
+			return fmt.Errorf("the demo's folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// api is the sample API, with a look at what arrives there.
+type api struct {
+	address string
+	stop    func()
+
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+func startAPI(ctx context.Context, address string) (*api, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("the sample API: %w", err)
+	}
+	a := &api{address: l.Addr().String()}
+	albums := sampleapi.New()
+	s := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		a.seen = append(a.seen, r)
+		a.mu.Unlock()
+		albums.ServeHTTP(rw, r)
+	})}
+	var joined sync.WaitGroup
+	joined.Go(func() { _ = s.Serve(l) })
+	a.stop = func() {
+		_ = s.Close()
+		joined.Wait()
+	}
+	return a, nil
+}
+
+// take returns what has arrived since the last take, and forgets it.
+func (a *api) take() []*http.Request {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seen := a.seen
+	a.seen = nil
+	return seen
+}
