@@ -18,15 +18,22 @@ import (
 
 // keycloakKind is a real Keycloak.
 func keycloakKind() asKind {
-	return asKind{"keycloak", func(t *testing.T) *authServer {
+	return asKind{"keycloak", func(owner, t *testing.T) *authServer {
 		t.Helper()
-		server := keycloaktest.Start(t)
+		server, err := keycloak.Start(owner.Context(), keycloaktest.Installation(t))
+		require.NoError(t, err)
+		owner.Cleanup(func() {
+			if owner.Failed() {
+				owner.Log(server.LastWords())
+			}
+			server.Stop()
+		})
 		a := &authServer{
 			kind: "keycloak", issuer: server.Issuer(), app: client{id: keycloak.AppClient},
 			hint: "requesting_party_token", claims: config.ClaimsFromToken, subjects: map[string]string{},
 		}
 		a.rs = registerClient(t, a.issuer)
-		a.discover(t)
+		a.discover(owner, t)
 		a.register(t)
 		importPolicies(t, server, a.rs.id)
 		for _, user := range []string{"alice", "bob"} {

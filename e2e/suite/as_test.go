@@ -74,8 +74,8 @@ func resourceScopes() map[string][]string {
 	return map[string][]string{"album": {"view", "edit", "share"}, "other": {"view", "edit"}}
 }
 
-// discover reads the UMA metadata.
-func (a *authServer) discover(t *testing.T) {
+// discover reads the UMA metadata, and puts up the front, which stays for owner.
+func (a *authServer) discover(owner, t *testing.T) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.issuer+"/.well-known/uma2-configuration", http.NoBody)
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func (a *authServer) discover(t *testing.T) {
 		require.NoError(t, err)
 		return u
 	}
-	a.front = startFront(t, parse(a.endpoints.Introspection), parse(a.endpoints.Permission))
+	a.front = startFront(owner, parse(a.endpoints.Introspection), parse(a.endpoints.Permission))
 }
 
 // register registers the resources.
@@ -281,10 +281,11 @@ func (a *authServer) clusters(ctx context.Context, t *testing.T) map[string]clus
 	}
 }
 
-// asKind starts an AS for the whole run.
+// asKind starts an AS. It stays until the end of owner, an ancestor of t, which is
+// the test that asks for it and that ends when there is none.
 type asKind struct {
 	name  string
-	start func(t *testing.T) *authServer
+	start func(owner, t *testing.T) *authServer
 }
 
 // waitFor polls until a condition holds.

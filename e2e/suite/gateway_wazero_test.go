@@ -49,7 +49,7 @@ func wasmKind() gatewayKind {
 		g.Host, err = wasmhost.New(t.Context(), wasmhost.Options{
 			Wasm: readModule(t), Config: document, Upstream: &url.URL{Scheme: "http", Host: api}, Workers: suiteWorkers,
 			CompilationCacheDir: compiled,
-			RootID: "umagate", AccessLog: func(e wasmhost.Entry) { g.log.add(e.OriginalPath, string(e.FilterState["wasm.umagate"])) },
+			RootID:              "umagate", AccessLog: func(e wasmhost.Entry) { g.log.add(e.OriginalPath, string(e.FilterState["wasm.umagate"])) },
 		})
 		require.NoError(t, err)
 		t.Logf("the wasm module is ready after %s", time.Since(began).Round(time.Millisecond))

@@ -18,26 +18,45 @@ func scenarios() []scenario {
 
 func TestScenarios(t *testing.T) {
 	api := startAPI(t)
-	servers := map[string]*authServer{}
+	kinds := []asKind{devASKind(), keycloakKind()}
+	servers := map[string]*authServer{kinds[0].name: kinds[0].start(t, t)}
 	for _, g := range []gatewayKind{nativeKind(), wasmKind(), envoyKind()} {
 		t.Run(g.name, func(gt *testing.T) {
-			var gw gateway
-			for i, a := range []asKind{devASKind(), keycloakKind()} {
+			as := servers[kinds[0].name]
+			gw := g.start(gt, api.address, as.delivery(gt, scenarios()))
+			for i, a := range kinds {
 				gt.Run(a.name, func(at *testing.T) {
 					if servers[a.name] == nil {
-						servers[a.name] = a.start(t)
+						servers[a.name] = a.start(t, at)
 					}
-					e := &env{as: servers[a.name], api: api, front: servers[a.name].front}
+					as := servers[a.name]
 					table := slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.once && i > 0 })
-					e.d = delivery{wholeConfig(e, table), e.as.clusters(at.Context(), at)}
-					if gw == nil {
-						gw = g.start(gt, api.address, e.d)
-					}
-					e.gw = gw
+					e := &env{as: as, api: api, front: as.front, gw: gw, d: as.delivery(at, table)}
 					require.NoError(at, gw.update(at.Context(), e.d))
+					e.settled(at, table)
 					runScenarios(at, e, table)
 				})
 			}
 		})
+	}
+}
+
+// delivery is the configuration of a table, with this AS.
+func (a *authServer) delivery(t *testing.T, table []scenario) delivery {
+	t.Helper()
+	return delivery{wholeConfig(&env{as: a}, table), a.clusters(t.Context(), t)}
+}
+
+// settled waits until the gateway reaches this AS: a changed cluster may take a
+// moment after its acknowledgement.
+func (e *env) settled(t *testing.T, table []scenario) {
+	t.Helper()
+	own := e.of(&table[0])
+	c := newClient(t, e.gw.address())
+	for range 2 * e.gw.workers() {
+		waitFor(t, "the AS", func() bool {
+			return c.do(t, own.request(t, &step{path: "/albums/1"}, "")).status == 401
+		})
+		c.transport.CloseIdleConnections() // the next may be on another worker
 	}
 }
