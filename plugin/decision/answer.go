@@ -84,7 +84,7 @@ func (x *Exchange) allow(reason Reason) Allow {
 	}
 	// What a condition lets pass, too, must be the path it was judged by: as it
 	// came in, the path may be one that another condition guards.
-	if x.path.Rewritten && x.site.mode == config.ModeEnforce {
+	if x.path.Rewritten && (x.site.mode == config.ModeEnforce || x.mode() == config.ModeEnforce) {
 		a.Path = x.path.Target
 	}
 	if x.dropsToken(reason) {

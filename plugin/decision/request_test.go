@@ -80,6 +80,11 @@ func TestRequests(t *testing.T) {
 		{"rewritten on a condition that is off", normalize, ask("GET", "/albums/1/../../loose/1", ""), "allow off /loose/1"},
 		{"rewritten where nothing matches", func(c *config.Config) { normalize(c); unmatchedAllowed(c) }, ask("GET", "/albums/../x", ""), "allow unmatched_allowed /x"},
 		{"not rewritten by a site that watches", func(c *config.Config) { normalize(c); monitor(c) }, ask("GET", "/open/./a", ""), "allow public"},
+		{"rewritten for a condition that is enforced in a site that watches", func(c *config.Config) {
+			normalize(c)
+			monitor(c)
+			c.Sites[0].Resources[0].Conditions[0].Mode = config.ModeEnforce
+		}, ask("GET", "/open/../albums/1", "token"), "allow permitted /albums/1"},
 		{"absolute form", nil, ask("GET", "https://photos.example.com/healthz", ""), "400 ambiguous_path"},
 		{"absolute form of this host", normalize, ask("GET", "https://photos.example.com/albums/1", ""), "401 no_token"},
 		{"absolute form of another host", normalize, ask("GET", "https://other.example.com/healthz", ""), "400 ambiguous_path"},
