@@ -125,7 +125,10 @@ func naivelyPermitted(body []byte) bool {
 			Permissions []permission `json:"permissions"`
 		} `json:"authorization"`
 	}
-	if json.Unmarshal(body, &read) != nil || read.Active != true {
+	if json.Unmarshal(body, &read) != nil {
+		return false
+	}
+	if active, isBool := read.Active.(bool); !isBool || !active {
 		return false
 	}
 	for _, p := range slices.Concat(read.Permissions, read.Authorization.Permissions) {

@@ -80,7 +80,7 @@ func (m *metrics) observe(name string, values []time.Duration) {
 		m.histograms[name] = h
 	}
 	for _, v := range values {
-		h.Record(uint64(max(v, 0) / time.Millisecond)) //nolint:gosec // not negative
+		h.Record(uint64(max(v, 0) / time.Millisecond))
 	}
 }
 

@@ -68,7 +68,7 @@ func refuse(why string) types.OnPluginStartStatus {
 }
 
 // NewHttpContext implements types.PluginContext.
-func (p *plugin) NewHttpContext(id uint32) types.HttpContext { //nolint:revive // the SDK's spelling
+func (p *plugin) NewHttpContext(id uint32) types.HttpContext {
 	return &stream{plugin: p, id: id}
 }
 

@@ -55,7 +55,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 // asHeaders looks at the SDK's pairs as the core's headers, which have the same
 // layout, without a copy.
 func asHeaders(pairs [][2]string) []decision.Header {
-	return unsafe.Slice((*decision.Header)(unsafe.Pointer(unsafe.SliceData(pairs))), len(pairs))
+	return unsafe.Slice((*decision.Header)(unsafe.Pointer(unsafe.SliceData(pairs))), len(pairs)) //nolint:gosec // both are two strings
 }
 
 // OnHttpRequestBody implements types.HttpContext.
