@@ -42,7 +42,7 @@ func TestAllocations(t *testing.T) {
 		request *decision.Request
 		most    float64
 	}{
-		{"cached", ask("GET", "/albums/1", "token", browser...), 4},
+		{"cached", ask("GET", "/albums/1", "token", browser...), 1},
 		{"public", ask("GET", "/healthz", "", browser...), 1},
 		{"unmatched", ask("GET", "/nothing", "token", browser...), 4},
 	}
