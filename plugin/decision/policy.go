@@ -30,6 +30,9 @@ func (p *Policy) Sites() []string {
 	return names
 }
 
+// CacheBytes is what the caches of one worker may take, in bytes.
+func (p *Policy) CacheBytes() int { return p.cache.Bytes + p.cache.NegativeBytes }
+
 type site struct {
 	name, realm, asURI string
 	mode               config.Mode

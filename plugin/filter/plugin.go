@@ -16,9 +16,14 @@ import (
 const tickMilliseconds = 1000
 
 // heapGrowth is how many percent of what is alive the heap may grow by before it
-// is collected. What is alive is small, the caches apart, and a collection stops
-// the worker: a few MB more for each worker buy a fifth of the collections.
-const heapGrowth = 400
+// is collected. A collection stops the worker, and what is alive is small while
+// the caches are: a few MB more buy a fifth of the collections. When the caches
+// are full the heap ends at twice their bounds and heapRoom, as WebAssembly never
+// gives memory back.
+const (
+	heapGrowth = 400
+	heapRoom   = 32 << 20
+)
 
 // plugin is one configuration in one VM.
 type plugin struct {
@@ -52,14 +57,19 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 		return refuse("the host has no timer: " + err.Error())
 	}
 	debug.SetGCPercent(heapGrowth)
-	rootID, err := proxywasm.GetProperty([]string{"plugin_root_id"})
-	if err != nil {
-		rootID = nil // the host has one plugin only
-	}
-	p.worker = p.vm.worker(string(rootID))
+	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()))
+	p.worker = p.vm.worker(pluginName())
 	p.gate = p.worker.Gate(policy)
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
+}
+
+// pluginName tells the plugins of one VM apart: two listeners may have different
+// configurations for the same binary. A host that has one plugin knows no names.
+func pluginName() string {
+	name, _ := proxywasm.GetProperty([]string{"plugin_name"})       //nolint:errcheck // absent is one plugin
+	rootID, _ := proxywasm.GetProperty([]string{"plugin_root_id"}) //nolint:errcheck // absent is one plugin
+	return string(name) + "\x00" + string(rootID)
 }
 
 func refuse(why string) types.OnPluginStartStatus {

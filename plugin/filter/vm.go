@@ -11,8 +11,7 @@ import (
 type vm struct {
 	types.DefaultVMContext
 
-	// workers are by the plugin's root id: two listeners may have a plugin each
-	// in one VM.
+	// workers are by pluginName.
 	workers map[string]*worker
 }
 
@@ -31,12 +30,12 @@ func New() types.VMContext { return &vm{workers: make(map[string]*worker)} }
 // NewPluginContext implements types.VMContext.
 func (v *vm) NewPluginContext(id uint32) types.PluginContext { return &plugin{vm: v, id: id} }
 
-func (v *vm) worker(rootID string) *worker {
-	w := v.workers[rootID]
+func (v *vm) worker(plugin string) *worker {
+	w := v.workers[plugin]
 	if w == nil {
 		w = &worker{Worker: decision.NewWorker(), metrics: newMetrics()}
 		w.OnFailure = w.alarms.failure
-		v.workers[rootID] = w
+		v.workers[plugin] = w
 	}
 	return w
 }
