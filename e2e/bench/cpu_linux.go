@@ -15,7 +15,7 @@ import (
 // /proc/PID/stat, which counts in steps of 10 ms; this one counts in nanoseconds
 // (clock_getcpuclockid(3)).
 func cpuTime(pid int) (time.Duration, error) {
-	const perProcess = 2 // CPUCLOCK_SCHED of the kernel's posix-timers.h
+	const perProcess = 2                 // CPUCLOCK_SCHED of the kernel's posix-timers.h
 	clock := int32(^pid)<<3 | perProcess //nolint:gosec // a pid has 22 bits
 	var t unix.Timespec
 	if err := unix.ClockGettime(clock, &t); err != nil {

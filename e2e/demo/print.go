@@ -33,7 +33,7 @@ type printer struct {
 
 func newPrinter(w io.Writer) *printer {
 	file, ok := w.(*os.File)
-	return &printer{w: w, colour: ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"} //nolint:gosec // a file descriptor is small
+	return &printer{w: w, colour: ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
 // style is the parameter of an ANSI colour sequence.

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // stay prints what can be tried while everything stays up.
 func (p *printer) stay(w *world) {
@@ -24,9 +21,10 @@ func (p *printer) stay(w *world) {
 			"go run ./controlplane rpt --client " + clientID + " --browser " + gateway + "/albums/1",
 		},
 		{
-			"Alice lets bob edit album 1, or everybody view album 2; then try DELETE with bob's RPT.",
-			"curl " + issuer + `/admin/policies -d '{"resource":"album-1","scopes":["edit"],"subjects":["bob"]}'`,
+			"Alice lets everybody view album 2, and bob edit album 1: now he can delete it.",
 			"curl " + issuer + `/admin/policies -d '{"resource":"album-2","scopes":["view"],"subjects":["*"]}'`,
+			"curl " + issuer + `/admin/policies -d '{"resource":"album-1","scopes":["edit"],"subjects":["bob"]}'`,
+			"UMAGATE_PASSWORD=bob go run ./controlplane rpt --client " + clientID + " --user bob -X DELETE " + gateway + "/albums/1",
 		},
 		{
 			"Let something go wrong at the AS (more kinds: e2e/devas/fault.go), and mend it.",
@@ -35,7 +33,7 @@ func (p *printer) stay(w *world) {
 		},
 		{
 			"What the control plane knows, and why a request is decided as it is.",
-			"go run ./controlplane status --api http://" + w.plane,
+			"go run ./controlplane status --server http://" + w.plane,
 			"go run ./controlplane check -c " + w.file + " --host localhost --method DELETE --path /albums/1 --scopes view",
 		},
 		{
@@ -54,12 +52,12 @@ func (p *printer) stay(w *world) {
 		p.line("  " + p.in(bold, fmt.Sprintf("%-17s", row[0])) + row[1])
 	}
 	p.line("")
-	p.line(strings.TrimSpace("Ctrl-C stops it."))
+	p.line("Ctrl-C stops it.")
 }
 
 // places lists what can be looked at.
 func (*printer) places(w *world) [][2]string {
-	rows := [][2]string{{"login page", w.as.Issuer() + "/.well-known/uma2-configuration names it; rpt --browser opens it"}}
+	rows := [][2]string{{"login page", w.as.Issuer() + "/authorize, which rpt --browser opens"}}
 	if admin := w.gateway.admin(); admin != "" {
 		rows = append(rows,
 			[2]string{"Envoy admin", admin},

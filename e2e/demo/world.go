@@ -269,7 +269,7 @@ func (w *world) stop() error {
 		w.api.stop()
 	}
 	if w.folder != "" {
-		if err := os.RemoveAll(w.folder); err != nil {
+		if err := os.RemoveAll(w.folder); err != nil { //nolint:gosec // the folder that startWorld made
 			return fmt.Errorf("the demo's folder: %w", err)
 		}
 	}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/envoy/envoytest"
+)
+
+const module = "../../build/umagate.wasm"
+
+// TestOnce tells the whole story. Each exchange is checked in it.
+func TestOnce(t *testing.T) {
+	for _, tt := range []struct {
+		gateway string
+		real    bool
+		about   string
+	}{
+		{gatewayWazero, false, "wasm on wazero"},
+		{gatewayEnvoy, true, "in front of it: Envoy 1."},
+	} {
+		t.Run(tt.gateway, func(t *testing.T) {
+			require.FileExists(t, module, "run `make wasm` first")
+			if tt.real {
+				binary := envoytest.Binary(t)
+				t.Setenv("ENVOY_BIN", binary.Path)
+			}
+			var out bytes.Buffer
+			err := run(t.Context(), []string{"--once", "--gateway", tt.gateway, "--wasm", module}, &out, io.Discard)
+			require.NoError(t, err, out.String())
+			require.Contains(t, out.String(), "all as told")
+			require.Contains(t, out.String(), tt.about)
+			for _, header := range []string{`UMA realm="photos"`, "x-uma-subject: bob", "request_submitted", "insufficient_scope", "ambiguous_path", "Warning: 199"} {
+				require.Contains(t, out.String(), header)
+			}
+			for line := range strings.Lines(out.String()) {
+				require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 100, line)
+				require.NotContains(t, line, "\x1b", "no colour without a terminal")
+			}
+		})
+	}
+}
+
+// TestNotAsTold breaks the story, so that it is known to notice.
+func TestNotAsTold(t *testing.T) {
+	require.FileExists(t, module, "run `make wasm` first")
+	var out bytes.Buffer
+	p := newPrinter(&out)
+	w, err := startWorld(t.Context(), options{once: true, gateway: gatewayWazero, wasm: module}, p, io.Discard)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, w.stop()) }()
+	// Everybody may do everything: nobody has to ask alice.
+	_, err = w.as.Permit(devas.Policy{Resource: "*", Subjects: []string{"*"}})
+	require.NoError(t, err)
+	require.ErrorIs(t, tell(t.Context(), w, p), errNotAsTold)
+	require.Contains(t, out.String(), "✗ not as told")
+	require.Contains(t, out.String(), "POST /token: 200 instead of 403")
+
+	out.Reset()
+	p.stay(w)
+	for _, command := range []string{"curl -i http://" + w.gateway.address(), "--user bob", w.file, "make envoy"} {
+		require.Contains(t, out.String(), command)
+	}
+}
+
+func TestStopRemovesEverything(t *testing.T) {
+	require.FileExists(t, module, "run `make wasm` first")
+	w, err := startWorld(t.Context(), options{once: true, gateway: gatewayWazero, wasm: module}, newPrinter(io.Discard), io.Discard)
+	require.NoError(t, err)
+	status, err := w.status(t.Context())
+	require.NoError(t, err)
+	require.True(t, status.OK, status.Problems)
+	require.NoError(t, w.stop())
+	_, err = os.Stat(w.folder)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = w.status(t.Context())
+	require.Error(t, err)
+}
+
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, args, wrong string }{
+		{"a gateway that is none", "--gateway nginx", "want envoy, wazero or auto"},
+		{"an argument too many", "twice", "unknown argument"},
+		{"no module", "--once --wasm /nonexistent", "make wasm"},
+		{"a flag that is none", "--forever", "not defined"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.ErrorContains(t, run(t.Context(), strings.Fields(tt.args), io.Discard, io.Discard), tt.wrong)
+		})
+	}
+	var help bytes.Buffer
+	require.Error(t, run(t.Context(), []string{"--help"}, io.Discard, &help))
+	for _, flag := range []string{"-once", "-gateway", "-wasm", "-verbose", "Exit codes"} {
+		require.Contains(t, help.String(), flag)
+	}
+}
+
+func TestShorten(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, in, out string }{
+		{"a token", "Bearer BRE9O3y2aaaaaaaaaaaaaaaaaaaaaaaa", "Bearer BRE9O3y2…"},
+		{"a JWT", "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6.eyJpc3M.c2ln", "Bearer eyJhbGci…"},
+		{"a code", "insufficient_permission", "insufficient_permission"},
+		{"a short word", "alice", "alice"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.out, shorten(tt.in))
+		})
+	}
+}
+
+func TestColour(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "\x1b[32mx\x1b[0m", (&printer{colour: true}).in(green, "x"))
+	require.Equal(t, "x", (&printer{}).in(green, "x"))
+	file, err := os.Create(t.TempDir() + "/out")
+	require.NoError(t, err)
+	require.False(t, newPrinter(file).colour, "a file is no terminal")
+	require.NoError(t, file.Close())
+}
+
+func TestWaitGivesUp(t *testing.T) {
+	t.Parallel()
+	w := &world{plane: "127.0.0.1:1", ended: make(chan struct{}), cause: io.ErrUnexpectedEOF}
+	close(w.ended)
+	began := time.Now()
+	require.ErrorIs(t, w.waitUntilServing(t.Context()), io.ErrUnexpectedEOF)
+	require.Less(t, time.Since(began), startTimeout)
+}
