@@ -115,13 +115,17 @@ func (w *worker) registerNew(ctx context.Context) error {
 	if name == "" {
 		name = "umagate " + w.site.Name
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// From the intent to the record, a stop or a reload must not cut in: the answer
+	// would be lost. The timeout of a call bounds it.
+	ctx = context.WithoutCancel(ctx)
 	intent := store.Client{State: store.ClientRegistering, Name: name, UpdatedAt: time.Now()}
 	if err := w.store.PutClient(ctx, w.key, intent); err != nil {
 		return err
 	}
 	dialect := w.server.Dialect()
-	// A stop or a reload must not lose the answer; the timeout of a call bounds it.
-	ctx = context.WithoutCancel(ctx)
 	registration, err := w.server.Register(ctx, as.ClientMetadata{
 		Name: name, GrantTypes: dialect.GrantTypes, AuthMethod: method, Scope: dialect.RegisterScope,
 		SoftwareStatement: settings.SoftwareStatement.Reveal(),
