@@ -3,7 +3,7 @@ package server
 import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/sync"
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -17,7 +17,7 @@ func checkEndpoints(s *site.Site, m as.Metadata) error {
 	}{
 		{"introspection_endpoint", m.IntrospectionEndpoint, true},
 		{"permission_endpoint", m.PermissionEndpoint, uma},
-		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(desiredResources(s)) > 0},
+		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(link.Desired(s)) > 0},
 		{"registration_endpoint", m.RegistrationEndpoint, s.AuthorizationServer.Client.Register != nil},
 	} {
 		if e.needed && e.value == "" {
@@ -38,21 +38,4 @@ func introspectionCredential(s *site.Site, server *as.Server) site.Credential {
 // needsPAT: UMA needs one, and so may introspection.
 func needsPAT(s *site.Site, server *as.Server) bool {
 	return s.Require != config.RequireOAuthScopes || introspectionCredential(s, server) == site.CredentialPAT
-}
-
-// desiredResources lists what the AS has to have. A resource with an id of its
-// own in the file is somebody else's.
-func desiredResources(s *site.Site) []sync.Desired {
-	if s.Require == config.RequireOAuthScopes {
-		return nil
-	}
-	var out []sync.Desired
-	for i := range s.Resources {
-		r := &s.Resources[i]
-		if r.ID != "" || !r.NeedsPermission() {
-			continue
-		}
-		out = append(out, sync.Desired{Name: r.Name, Type: r.Type, IconURI: r.IconURI, Scopes: r.RegisteredScopes()})
-	}
-	return out
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,7 +55,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	if err != nil {
 		return err
 	}
-	opened, err := openStore(ctx, options.Path, file)
+	opened, err := link.OpenStore(ctx, options.Path, file)
 	if err != nil {
 		return err
 	}
@@ -229,18 +227,6 @@ func (s *serving) stopWorkers(which func(*runningWorker) bool) {
 	for _, w := range stopped {
 		<-w.done
 	}
-}
-
-// openStore opens what the file says. A relative path starts beside the file.
-func openStore(ctx context.Context, path string, file *site.File) (store.Store, error) {
-	name, ok := strings.CutPrefix(file.Store.Reveal(), "sqlite:")
-	if !ok {
-		return nil, fmt.Errorf("store %s: only sqlite:PATH is built in yet", file.Store)
-	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(path), name)
-	}
-	return store.OpenSQLite(ctx, name, file.StoreKey)
 }
 
 // listen opens an address, and refuses plain text beyond this machine unless the

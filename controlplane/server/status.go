@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
@@ -71,7 +72,7 @@ func (w *worker) status() SiteStatus {
 	if w.server != nil {
 		out.Dialect = string(w.server.Dialect().Name)
 	}
-	for _, d := range desiredResources(w.site) {
+	for _, d := range link.Desired(w.site) {
 		out.Resources.Declared++
 		if w.ids[d.Name] != "" {
 			out.Resources.Registered++

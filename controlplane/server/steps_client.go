@@ -103,18 +103,33 @@ func (w *worker) register(ctx context.Context) error {
 	return w.registerNew(ctx)
 }
 
-// registerNew registers a client. The intent is stored first: RFC 7591 has no
+// registerNew registers a client, unless another process of this store has done
+// so meanwhile.
+func (w *worker) registerNew(ctx context.Context) (err error) {
+	unlock, err := w.store.TryLock(w.key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	stored, err := w.store.Client(ctx, w.key)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	case err == nil && stored.State == store.ClientRegistered && stored.ClientID != clientID(w.auth):
+		return w.useClient(as.AuthMethod(stored.AuthMethod), stored.ClientID, stored.Secret, stored.SecretExpiresAt, true)
+	}
+	return w.registerLocked(ctx)
+}
+
+// registerLocked registers a client. The intent is stored first: RFC 7591 has no
 // way to find a client whose answer was lost, so what is left is to tell of it.
-func (w *worker) registerNew(ctx context.Context) error {
+func (w *worker) registerLocked(ctx context.Context) error {
 	settings := w.site.AuthorizationServer.Client.Register
 	method := as.AuthMethod(w.site.AuthorizationServer.Client.TokenEndpointAuthMethod)
 	if method == as.AuthPrivateKeyJWT {
 		return errKeyRegistration
 	}
-	name := settings.ClientName
-	if name == "" {
-		name = "umagate " + w.site.Name
-	}
+	name := w.clientName()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -146,6 +161,14 @@ func (w *worker) registerNew(ctx context.Context) error {
 	}
 	w.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", name))
 	return nil
+}
+
+// clientName is the client_name of a new registration.
+func (w *worker) clientName() string {
+	if r := w.site.AuthorizationServer.Client.Register; r != nil && r.ClientName != "" {
+		return r.ClientName
+	}
+	return "umagate " + w.site.Name
 }
 
 func (w *worker) keepRegistration(ctx context.Context, name string, r as.Registration) error {

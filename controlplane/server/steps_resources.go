@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
@@ -45,6 +46,10 @@ func (w *worker) probe(ctx context.Context, source *as.PATSource) error {
 		return nil
 	}
 	w.probeAt = time.Now().Add(w.pace.Probe)
+	// "umagate apply" may have registered some.
+	if err := w.readIDs(ctx); err != nil {
+		return err
+	}
 	if id := w.anyID(); id != "" {
 		_, err := w.server.Protection(source).Read(ctx, id)
 		if errors.Is(err, as.ErrNotFound) {
@@ -136,7 +141,7 @@ func (w *worker) syncResources(ctx context.Context) error {
 	if time.Now().Before(w.syncAt) {
 		return nil
 	}
-	desired := desiredResources(w.site)
+	desired := link.Desired(w.site)
 	if w.pats == nil && len(desired) == 0 {
 		w.syncAt = time.Now().Add(w.pace.Sync)
 		return nil
@@ -158,17 +163,12 @@ func (w *worker) syncResources(ctx context.Context) error {
 			}
 		},
 	}
-	plan, err := r.Plan(ctx, desired)
-	if err != nil {
-		return w.protectionFailed(ctx, err)
+	err := w.bringInStep(ctx, r, desired)
+	if errors.Is(err, store.ErrLocked) {
+		// "umagate apply" is at it. The PAT must go on being renewed, so don't wait.
+		w.syncAt = time.Now().Add(min(w.pace.Sync, progressEvery))
+		return w.readIDs(ctx)
 	}
-	for _, c := range plan {
-		w.logger.Info("resource differs", slog.String("kind", string(c.Kind)), slog.String("resource", c.Name), slog.Any("fields", c.Fields))
-	}
-	if len(plan) > 0 {
-		w.enter(Syncing)
-	}
-	err = errors.Join(r.Apply(ctx, plan), w.readIDs(context.WithoutCancel(ctx)))
 	if err != nil {
 		return w.protectionFailed(ctx, err)
 	}
@@ -177,6 +177,28 @@ func (w *worker) syncResources(ctx context.Context) error {
 	w.mu.Unlock()
 	w.syncAt = time.Now().Add(w.pace.Sync)
 	return nil
+}
+
+// bringInStep plans and applies while no other process does.
+func (w *worker) bringInStep(ctx context.Context, r *resourcesync.Reconciler, desired []resourcesync.Desired) (err error) {
+	unlock, err := w.store.TryLock(w.key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	plan, err := r.Plan(ctx, desired)
+	if err != nil {
+		return err
+	}
+	for _, c := range plan {
+		w.logger.Info("resource differs", slog.String("kind", string(c.Kind)), slog.String("resource", c.Name), slog.Any("fields", c.Fields),
+			slog.Any("warnings", c.Warnings))
+	}
+	if len(plan) > 0 {
+		w.enter(Syncing)
+	}
+	_, err = r.Apply(ctx, plan)
+	return errors.Join(err, w.readIDs(context.WithoutCancel(ctx)))
 }
 
 func (w *worker) protectionFailed(ctx context.Context, err error) error {

@@ -218,7 +218,9 @@ func remedy(err error) string {
 		kind error
 		text string
 	}{
-		{resourcesync.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or write its id: into umagate.yaml."},
+		{resourcesync.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or take it over with adopt: true or umagate apply --adopt NAME."},
+		{resourcesync.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},
+		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
 		{errNoEnvoyCredential, "Write authorization_server.introspection.credential: pat, or client.token_endpoint_auth_method: client_secret_basic."},
 		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},
 	} {

@@ -95,6 +95,9 @@ type Resource struct {
 	// The resource_id at the AS, when the resource is not registered by umagate
 	// but is there already. "umagate render envoy" needs it.
 	ID string `yaml:"id"`
+	// Take over a resource of this name that is at the AS already and that umagate
+	// did not register: from then on it is changed and deleted like any other.
+	Adopt bool `yaml:"adopt"`
 	// URI of a description of what kind of resource this is.
 	Type string `yaml:"type"`
 	// URI of a picture that the AS may show to a resource owner.

@@ -88,6 +88,9 @@ func (v *validator) resource(path string, s *Site, r *Resource) {
 	if r.Name == "" {
 		v.fault(path+".name", "the resource has no name", "write the name it is registered by at the authorization server")
 	}
+	if r.Adopt && r.ID != "" {
+		v.fault(path+".adopt", "a resource with an id is used as it is, never changed", "take adopt out, or the id")
+	}
 	if len(r.Conditions) == 0 {
 		v.fault(path+".conditions", "the resource has no condition", `write at least one with paths, and public, scopes or scope_expression`)
 	}

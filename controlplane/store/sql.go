@@ -15,6 +15,7 @@ import (
 type SQL struct {
 	db     *sql.DB
 	sealer *Sealer
+	path   string
 }
 
 var _ Store = (*SQL)(nil)

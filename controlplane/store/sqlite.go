@@ -51,18 +51,15 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
+	s.path = path
 	return s, nil
 }
 
 // open migrates the database and checks the key.
 func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, sealer *Sealer) (*SQL, error) {
-	files, err := fs.Sub(migrations, "migrations")
+	provider, err := newProvider(dialect, db)
 	if err != nil {
-		return nil, fmt.Errorf("store: migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return nil, fmt.Errorf("store: migrations: %w", err)
+		return nil, err
 	}
 	current, target, err := provider.GetVersions(ctx)
 	if err != nil {
@@ -79,4 +76,16 @@ func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, sealer *Sealer
 		return nil, err
 	}
 	return s, nil
+}
+
+func newProvider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("store: migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("store: migrations: %w", err)
+	}
+	return provider, nil
 }

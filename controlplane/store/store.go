@@ -107,6 +107,10 @@ type Store interface {
 	PutResource(ctx context.Context, key Key, r Resource) error
 	DeleteResource(ctx context.Context, key Key, name string) error
 
+	// TryLock keeps other processes from changing the registrations of a key, until
+	// unlock is called or the process ends. It does not wait: ErrLocked.
+	TryLock(key Key) (unlock func() error, err error)
+
 	// Keys lists every key that has a client or a resource.
 	Keys(ctx context.Context) ([]Key, error)
 	Close() error

@@ -5,9 +5,10 @@
 // prints; [Reconciler.Apply] carries it out. `umagate serve` does both again and
 // again.
 //
-// What is not in the store was not made by umagate and is left alone, with one
-// exception: a resource whose creation was announced (store.ResourcePending) and
-// whose answer never was recorded. Before a creation is announced, the AS is
+// What is not in the store was not made by umagate and is left alone, unless
+// [Desired.Adopt] asks for it, with one exception: a resource whose creation was
+// announced (store.ResourcePending) and whose answer never was recorded. Before a
+// creation is announced, the AS is
 // asked whether it has a resource of that name; so one that is found under the
 // name of an announced creation is the one that was created, and is adopted. A
 // process killed at any point therefore registers nothing twice:

@@ -19,31 +19,28 @@ type nameIndex struct {
 
 	mu    sync.Mutex
 	built bool
-	ids   map[string]string
+	named map[string][]as.Resource
 }
 
-// find gives the id of the resource of that name, or "".
-func (n *nameIndex) find(ctx context.Context, name string) (string, error) {
+// find gives the resources of that name.
+func (n *nameIndex) find(ctx context.Context, name string) ([]as.Resource, error) {
 	if !n.as.FindsByName() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if !n.built {
 			if err := n.build(ctx); err != nil {
-				return "", err
+				return nil, err
 			}
 			n.built = true
 		}
-		return n.ids[name], nil
+		return n.named[name], nil
 	}
 	var found []as.Resource
 	err := n.attempt(ctx, func(ctx context.Context) (err error) {
 		found, err = n.as.FindByName(ctx, name)
 		return err
 	})
-	if err != nil || len(found) == 0 {
-		return "", err
-	}
-	return found[0].ID, nil
+	return found, err
 }
 
 func (n *nameIndex) build(ctx context.Context) error {
@@ -73,10 +70,10 @@ func (n *nameIndex) build(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	n.ids = make(map[string]string, len(resources))
+	n.named = make(map[string][]as.Resource, len(resources))
 	for _, r := range resources {
 		if r.Name != "" {
-			n.ids[r.Name] = r.ID
+			n.named[r.Name] = append(n.named[r.Name], r)
 		}
 	}
 	return nil

@@ -1,47 +1,22 @@
 package sync
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// ErrConflict says that the AS has a resource of that name that umagate did not
-// create.
-var ErrConflict = errors.New("the AS has a resource of that name that umagate did not register: rename the declared one, delete the other, or write its id into umagate.yaml")
-
-// Desired is one declared resource.
-type Desired struct {
-	Name    string   `json:"name"`
-	Type    string   `json:"type,omitempty"`
-	IconURI string   `json:"icon_uri,omitempty"`
-	Scopes  []string `json:"scopes"`
-}
-
-// normal has the scopes sorted and each once, so that equal ones encode alike.
-func (d Desired) normal() Desired {
-	d.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
-	if d.Scopes == nil {
-		d.Scopes = []string{}
-	}
-	return d
-}
-
-func (d Desired) spec() (json.RawMessage, error) {
-	encoded, err := json.Marshal(d.normal())
-	if err != nil {
-		return nil, fmt.Errorf("sync: encode resource %q: %w", d.Name, err)
-	}
-	return encoded, nil
-}
-
-func (d Desired) resource(id string) as.Resource {
-	return as.Resource{ID: id, Name: d.Name, Type: d.Type, IconURI: d.IconURI, Scopes: d.normal().Scopes}
-}
+var (
+	// ErrConflict: the AS has a resource of that name that umagate did not create.
+	ErrConflict = errors.New("the AS has a resource of that name that umagate did not register: rename the declared one, delete the other, or take it over with adopt: true")
+	// ErrAmbiguous: the AS has several resources of that name, and nothing tells
+	// which one is meant.
+	ErrAmbiguous = errors.New("the AS has several resources of that name: delete those that are not needed, or write the id: of the right one into umagate.yaml")
+)
 
 // Kind is what a [Change] does.
 type Kind string
@@ -49,11 +24,12 @@ type Kind string
 // The kinds of change.
 const (
 	Create   Kind = "create"   // register a new resource
-	Adopt    Kind = "adopt"    // record one whose creation was cut short
-	Update   Kind = "update"   // make the AS's registration equal to the declared
+	Adopt    Kind = "adopt"    // take over one that is at the AS: asked for, or its creation was cut short
+	Update   Kind = "update"   // make the AS's registration equal to what is declared now
+	Repair   Kind = "repair"   // put back what somebody changed at the AS
 	Recreate Kind = "recreate" // the AS has lost it
 	Delete   Kind = "delete"   // ours, no longer declared
-	Conflict Kind = "conflict" // cannot be done; see ErrConflict
+	Conflict Kind = "conflict" // cannot be done; Err says why
 )
 
 // Change is one step of a [Plan].
@@ -62,12 +38,38 @@ type Change struct {
 	Name string `json:"name"`
 	// ID is the resource_id, empty for what has none yet.
 	ID string `json:"id,omitempty"`
-	// Fields tells what an update changes, "scopes: [view] → [edit view]".
-	Fields []string `json:"fields,omitempty"`
+	// Fields tells what changes; of a creation, what is registered.
+	Fields []Field `json:"fields,omitempty"`
+	// Warnings are what the operator may not expect of the step.
+	Warnings []string `json:"warnings,omitempty"`
+	// Err says why a conflict cannot be done; it wraps [ErrConflict] or
+	// [ErrAmbiguous].
+	Err error `json:"-"`
 
 	desired Desired
 	// announced: an earlier run announced the creation.
 	announced bool
+}
+
+// Field is one member of a resource that a [Change] sets.
+type Field struct {
+	// Name is the member's name in umagate.yaml.
+	Name string `json:"name"`
+	// From and To are a string, or a []string for scopes; From is nil for a new
+	// resource.
+	From any `json:"from"`
+	To   any `json:"to"`
+	// Drift: what is declared is what was registered last, so somebody else has
+	// changed it at the AS.
+	Drift bool `json:"drift"`
+}
+
+// String gives the field for logs.
+func (f Field) String() string {
+	if f.From == nil {
+		return fmt.Sprintf("%s: %q", f.Name, f.To)
+	}
+	return fmt.Sprintf("%s: %q → %q", f.Name, f.From, f.To)
 }
 
 // Plan is what would be done. Empty means in step.
@@ -78,22 +80,104 @@ func (p Plan) Doable() bool {
 	return slices.ContainsFunc(p, func(c Change) bool { return c.Kind != Conflict })
 }
 
-// difference lists what differs, empty when nothing does.
-func difference(want Desired, have as.Resource) []string {
-	var out []string
-	add := func(name, from, to string) {
-		if from != to {
-			out = append(out, fmt.Sprintf("%s: %q → %q", name, from, to))
+// Count gives how many steps are of that kind.
+func (p Plan) Count(kind Kind) int {
+	n := 0
+	for _, c := range p {
+		if c.Kind == kind {
+			n++
 		}
 	}
-	add("name", have.Name, want.Name)
-	add("type", have.Type, want.Type)
-	add("icon_uri", have.IconURI, want.IconURI)
-	has := slices.Sorted(slices.Values(have.Scopes))
+	return n
+}
+
+// Within reports whether every step of p that can be carried out is one of
+// other, with the same effect.
+func (p Plan) Within(other Plan) bool {
+	shown := make(map[string]bool, len(other))
+	for _, c := range other {
+		shown[c.effect()] = true
+	}
+	return !slices.ContainsFunc(p, func(c Change) bool { return c.Kind != Conflict && !shown[c.effect()] })
+}
+
+// effect tells a step from those that do something else.
+func (c Change) effect() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %q %q", c.Kind, c.Name, c.ID)
+	for _, f := range c.Fields {
+		fmt.Fprintf(&b, " %s", f)
+	}
+	return b.String()
+}
+
+// fields lists what a new resource has.
+func fields(d Desired) []Field {
+	var out []Field
+	for _, f := range []Field{{Name: "type", To: d.Type}, {Name: "icon_uri", To: d.IconURI}} {
+		if f.To != "" {
+			out = append(out, f)
+		}
+	}
+	return append(out, Field{Name: "scopes", To: d.normal().Scopes})
+}
+
+// difference lists what differs, empty when nothing does. was is what was
+// registered last, nil when that is not known.
+func difference(want Desired, have as.Resource, was *Desired) []Field {
+	if was == nil {
+		// No member of it equals a declared one, so nothing passes for drift.
+		was = &Desired{Name: "\x00", Type: "\x00", IconURI: "\x00", Scopes: []string{"\x00"}}
+	}
+	var out []Field
+	add := func(name, from, to, was string) {
+		if from != to {
+			out = append(out, Field{Name: name, From: from, To: to, Drift: to == was})
+		}
+	}
+	add("name", have.Name, want.Name, was.Name)
+	add("type", have.Type, want.Type, was.Type)
+	add("icon_uri", have.IconURI, want.IconURI, was.IconURI)
+	has := slices.Compact(slices.Sorted(slices.Values(have.Scopes)))
+	if has == nil {
+		has = []string{}
+	}
 	if wants := want.normal().Scopes; !slices.Equal(has, wants) {
-		out = append(out, fmt.Sprintf("scopes: %v → %v", has, wants))
+		out = append(out, Field{Name: "scopes", From: has, To: wants, Drift: slices.Equal(wants, was.normal().Scopes)})
 	}
 	return out
+}
+
+// change makes the step that brings a registration to what is declared, or nil.
+func change(d Desired, have as.Resource, was *Desired) *Change {
+	found := difference(d, have, was)
+	if len(found) == 0 {
+		return nil
+	}
+	c := &Change{Kind: Repair, Name: d.Name, ID: have.ID, Fields: found, desired: d}
+	for _, f := range found {
+		if !f.Drift {
+			c.Kind = Update
+		}
+	}
+	c.Warnings = scopeWarnings(d, have)
+	return c
+}
+
+// scopeWarnings tells of scopes that are taken away: no AS says beforehand
+// whether policies name them, and some drop them from the policies silently.
+func scopeWarnings(d Desired, have as.Resource) []string {
+	var gone []string
+	for _, s := range have.Scopes {
+		if !slices.Contains(d.Scopes, s) {
+			gone = append(gone, s)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	slices.Sort(gone)
+	return []string{fmt.Sprintf("policies at the AS that name %q lose it: to keep them, list it in the resource's scopes until they are changed", gone)}
 }
 
 // registered lists the records that have an id, by name.

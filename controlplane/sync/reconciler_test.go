@@ -165,7 +165,8 @@ func (w *world) run(ctx context.Context, desired []sync.Desired) (sync.Plan, err
 	if err != nil {
 		return nil, err
 	}
-	return plan, r.Apply(ctx, plan)
+	_, err = r.Apply(ctx, plan)
+	return plan, err
 }
 
 func (w *world) namesAtAS() []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
@@ -38,6 +39,9 @@ func (r *Reconciler) attempt(ctx context.Context, f func(ctx context.Context) er
 // again calls f as long as retry says that its failure may pass.
 func (r *Reconciler) again(ctx context.Context, f func(ctx context.Context) error, retry func(*as.Error) bool) error {
 	for n := 1; ; n++ {
+		if err := r.pause.over(ctx, r.sleep); err != nil {
+			return err
+		}
 		err := f(ctx)
 		if err == nil {
 			return nil
@@ -46,14 +50,46 @@ func (r *Reconciler) again(ctx context.Context, f func(ctx context.Context) erro
 		if !ok || !retry(failed) || n >= r.Retry.Attempts || ctx.Err() != nil {
 			return err
 		}
-		sleep := r.Retry.Sleep
-		if sleep == nil {
-			sleep = wait
+		d := r.Retry.Backoff(n, failed.RetryAfter)
+		if errors.Is(failed, as.ErrRateLimited) && failed.RetryAfter > 0 {
+			r.pause.until(time.Now().Add(failed.RetryAfter))
 		}
-		if sleepErr := sleep(ctx, r.Retry.Backoff(n, failed.RetryAfter)); sleepErr != nil {
+		if sleepErr := r.sleep(ctx, d); sleepErr != nil {
 			return errors.Join(err, sleepErr)
 		}
 	}
+}
+
+func (r *Reconciler) sleep(ctx context.Context, d time.Duration) error {
+	if r.Retry.Sleep != nil {
+		return r.Retry.Sleep(ctx, d)
+	}
+	return wait(ctx, d)
+}
+
+// pause holds back every call while the AS asks to wait. The zero value holds
+// back none.
+type pause struct {
+	mu  sync.Mutex
+	end time.Time
+}
+
+func (p *pause) until(end time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if end.After(p.end) {
+		p.end = end
+	}
+}
+
+func (p *pause) over(ctx context.Context, sleep func(context.Context, time.Duration) error) error {
+	p.mu.Lock()
+	left := time.Until(p.end)
+	p.mu.Unlock()
+	if left <= 0 {
+		return nil
+	}
+	return sleep(ctx, left)
 }
 
 // refusedUnheard says that the AS did not act on the call. Only then is it safe

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
+	resourcesync "github.com/umagate/umagate/controlplane/sync"
+)
+
+var (
+	// ErrPlanChanged: what was to be done when it was shown is not what is to be
+	// done now.
+	ErrPlanChanged = errors.New("things have changed since the plan was shown, and nothing was done: look at the new one with umagate plan")
+	// ErrNoSuchResource: a name that is to be adopted is not declared.
+	ErrNoSuchResource = errors.New("the site declares no such resource that umagate registers")
+)
+
+// lockPoll is how often a lock that another process holds is asked for again.
+const lockPoll = 200 * time.Millisecond
+
+// ManualOptions is what [OpenManual] needs.
+type ManualOptions struct {
+	Site *site.Site
+	// Store is the site's; [store.Frozen] for a rehearsal.
+	Store     store.Store
+	Logger    *slog.Logger
+	Transport http.RoundTripper
+	// Adopt names resources to take over as if they had adopt: true.
+	Adopt []string
+	// Concurrency and Retry are those of the reconciler.
+	Concurrency int
+	Retry       resourcesync.Retry
+	// Waiting is called once when another process holds the lock; may be nil.
+	Waiting func()
+	// Progress is [resourcesync.Reconciler.Progress]; may be nil.
+	Progress func(done, total int)
+}
+
+// Manual brings one site in step when it is asked to, with the steps that [Run]
+// takes by itself: "umagate plan" and "umagate apply" use it. Not for concurrent
+// use.
+type Manual struct {
+	options ManualOptions
+	worker  *worker
+	desired []resourcesync.Desired
+}
+
+// OpenManual takes over what the store knows and reads the AS's metadata. Close
+// it when done; the store stays open.
+func OpenManual(ctx context.Context, options ManualOptions) (*Manual, error) {
+	s := options.Site
+	client, err := as.New(link.Config(s, options.Transport))
+	if err != nil {
+		return nil, err
+	}
+	m := &Manual{options: options, desired: link.Desired(s), worker: &worker{
+		site: s, key: store.Key{Site: s.Name, Issuer: s.AuthorizationServer.Issuer}, store: options.Store, client: client,
+		logger: options.Logger, pace: Pace{}.withDefaults(), changed: func() {}, phase: Discovering,
+	}}
+	for _, name := range options.Adopt {
+		i := slices.IndexFunc(m.desired, func(d resourcesync.Desired) bool { return d.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: %s", ErrNoSuchResource, name)
+		}
+		m.desired[i].Adopt = true
+	}
+	if err := m.worker.restore(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.worker.discover(ctx); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close ends what is under way.
+func (m *Manual) Close() { m.worker.stop() }
+
+// Declared is how many resources the AS has to have.
+func (m *Manual) Declared() int { return len(m.desired) }
+
+// Registers gives the client_name of the registration that [Manual.Apply] would
+// make first; empty when there is a client.
+func (m *Manual) Registers() string {
+	if m.worker.auth != nil {
+		return ""
+	}
+	return m.worker.clientName()
+}
+
+// Plan tells what [Manual.Apply] would do with the resources. Nothing is changed
+// but, perhaps, the PAT.
+func (m *Manual) Plan(ctx context.Context) (resourcesync.Plan, error) {
+	return m.reconciler(ctx).Plan(ctx, m.desired)
+}
+
+func (m *Manual) reconciler(ctx context.Context) *resourcesync.Reconciler {
+	r := &resourcesync.Reconciler{
+		AS: nothing{}, Records: m.options.Store, Key: m.worker.key, Concurrency: m.options.Concurrency, Retry: m.options.Retry,
+		Progress: m.options.Progress,
+	}
+	if m.worker.auth != nil && (m.worker.needsProtection() || len(m.desired) > 0) {
+		r.AS = m.worker.server.Protection(m.worker.source(ctx))
+	}
+	return r
+}
+
+func (w *worker) needsProtection() bool { return needsPAT(w.site, w.server) }
+
+// Apply registers the client where there is none, plans again, and carries the
+// plan out, while no other process does. With shown not nil, it does nothing that
+// is not in it: ErrPlanChanged. The plan it gives is the one that was carried out.
+func (m *Manual) Apply(ctx context.Context, shown *resourcesync.Plan) (done resourcesync.Result, plan resourcesync.Plan, err error) {
+	if err := m.register(ctx); err != nil {
+		return done, nil, err
+	}
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return done, nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	r := m.reconciler(ctx)
+	if plan, err = r.Plan(ctx, m.desired); err != nil {
+		return done, nil, err
+	}
+	if shown != nil && !plan.Within(*shown) {
+		return done, plan, ErrPlanChanged
+	}
+	done, err = r.Apply(ctx, plan)
+	return done, plan, err
+}
+
+// register makes sure that there is a client; one that another process registers
+// at this moment is waited for.
+func (m *Manual) register(ctx context.Context) error {
+	if m.worker.auth != nil {
+		return nil
+	}
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return err
+	}
+	if err := unlock(); err != nil {
+		return err
+	}
+	return m.worker.register(ctx)
+}
+
+// lock waits for the lock of the site.
+func (m *Manual) lock(ctx context.Context) (func() error, error) {
+	for told := false; ; told = true {
+		unlock, err := m.options.Store.TryLock(m.worker.key)
+		if !errors.Is(err, store.ErrLocked) {
+			return unlock, err
+		}
+		if !told && m.options.Waiting != nil {
+			m.options.Waiting()
+		}
+		timer := time.NewTimer(lockPoll)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, errors.Join(err, ctx.Err())
+		case <-timer.C:
+		}
+	}
+}
+
+// Remedy says in one sentence what an operator can do about err; empty when
+// nothing is known.
+func Remedy(err error) string { return remedy(err) }
+
+// nothing is the AS as a client sees it that is not registered yet.
+type nothing struct{}
+
+var errNotRegistered = errors.New("the client is not registered")
+
+func (nothing) Create(context.Context, as.Resource) (as.Resource, error) {
+	return as.Resource{}, errNotRegistered
+}
+
+func (nothing) Read(context.Context, string) (as.Resource, error) {
+	return as.Resource{}, as.ErrNotFound
+}
+func (nothing) Update(context.Context, as.Resource) error                 { return errNotRegistered }
+func (nothing) Delete(context.Context, string) error                      { return errNotRegistered }
+func (nothing) List(context.Context) ([]string, error)                    { return nil, nil }
+func (nothing) FindByName(context.Context, string) ([]as.Resource, error) { return nil, nil }
+func (nothing) FindsByName() bool                                         { return true }

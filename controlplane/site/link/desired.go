@@ -1,0 +1,24 @@
+package link
+
+import (
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/sync"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// Desired lists what the AS has to have for a site. A resource with an id of its
+// own in the file is somebody else's.
+func Desired(s *site.Site) []sync.Desired {
+	if s.Require == config.RequireOAuthScopes {
+		return nil
+	}
+	var out []sync.Desired
+	for i := range s.Resources {
+		r := &s.Resources[i]
+		if r.ID != "" || !r.NeedsPermission() {
+			continue
+		}
+		out = append(out, sync.Desired{Name: r.Name, Type: r.Type, IconURI: r.IconURI, Scopes: r.RegisteredScopes(), Adopt: r.Adopt})
+	}
+	return out
+}

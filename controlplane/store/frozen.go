@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// Frozen is a store that forgets what is written to it, for a rehearsal.
+type Frozen struct {
+	// From is what is read; nil reads as empty.
+	From Store
+}
+
+var _ Store = Frozen{}
+
+// Discovery implements [Store].
+func (f Frozen) Discovery(ctx context.Context, key Key) (Discovery, error) {
+	if f.From == nil {
+		return Discovery{}, missing("discovery", key)
+	}
+	return f.From.Discovery(ctx, key)
+}
+
+// PutDiscovery does nothing.
+func (Frozen) PutDiscovery(context.Context, Key, Discovery) error { return nil }
+
+// Client implements [Store].
+func (f Frozen) Client(ctx context.Context, key Key) (Client, error) {
+	if f.From == nil {
+		return Client{}, missing("client", key)
+	}
+	return f.From.Client(ctx, key)
+}
+
+// PutClient does nothing.
+func (Frozen) PutClient(context.Context, Key, Client) error { return nil }
+
+// DeleteClient does nothing.
+func (Frozen) DeleteClient(context.Context, Key) error { return nil }
+
+// PAT implements [Store].
+func (f Frozen) PAT(ctx context.Context, key Key) (PAT, error) {
+	if f.From == nil {
+		return PAT{}, missing("pat", key)
+	}
+	return f.From.PAT(ctx, key)
+}
+
+// PutPAT does nothing.
+func (Frozen) PutPAT(context.Context, Key, PAT) error { return nil }
+
+// Resources implements [Store].
+func (f Frozen) Resources(ctx context.Context, key Key) ([]Resource, error) {
+	if f.From == nil {
+		return nil, nil
+	}
+	return f.From.Resources(ctx, key)
+}
+
+// PutResource does nothing.
+func (Frozen) PutResource(context.Context, Key, Resource) error { return nil }
+
+// DeleteResource does nothing.
+func (Frozen) DeleteResource(context.Context, Key, string) error { return nil }
+
+// Keys implements [Store].
+func (f Frozen) Keys(ctx context.Context) ([]Key, error) {
+	if f.From == nil {
+		return nil, nil
+	}
+	return f.From.Keys(ctx)
+}
+
+// TryLock locks nothing: there is nothing that a rehearsal changes.
+func (Frozen) TryLock(Key) (func() error, error) { return func() error { return nil }, nil }
+
+// Close implements [Store].
+func (f Frozen) Close() error {
+	if f.From == nil {
+		return nil
+	}
+	return f.From.Close()
+}
+
+func missing(what string, key Key) error {
+	return fmt.Errorf("%w: %s of site %s", ErrNotFound, what, key.Site)
+}

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+var (
+	// ErrNoDatabase: there is no database yet.
+	ErrNoDatabase = errors.New("store: there is no database yet")
+	// ErrOlderSchema: the database is of an older umagate, and was opened for
+	// reading only.
+	ErrOlderSchema = errors.New("store: the database is of an older umagate; umagate serve and umagate apply bring it up to date")
+)
+
+// ReadSQLite opens the database file for reading: nothing is made, migrated or
+// written, and every method that writes fails. ErrNoDatabase: there is none.
+func ReadSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error) {
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNoDatabase, path)
+	}
+	if key.IsZero() {
+		var err error
+		if key, err = readKey(path + ".key"); err != nil {
+			return nil, err
+		}
+	}
+	sealer, err := NewSealer(key)
+	if err != nil {
+		return nil, err
+	}
+	// mode=rw, not ro: a journal that a killed process left is read with it.
+	settings := url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}, "mode": {"rw"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: settings.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	s := &SQL{db: db, sealer: sealer, path: path}
+	if err := s.checkReadable(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
+	}
+	return s, nil
+}
+
+// checkReadable checks schema and key.
+func (s *SQL) checkReadable(ctx context.Context) error {
+	provider, err := newProvider(goose.DialectSQLite3, s.db)
+	if err != nil {
+		return err
+	}
+	current, target, err := provider.GetVersions(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("store: read the schema's version: %w", err)
+	case current > target:
+		return fmt.Errorf("schema %d, this umagate knows %d: %w", current, target, ErrNewerSchema)
+	case current < target:
+		return fmt.Errorf("schema %d, this umagate knows %d: %w", current, target, ErrOlderSchema)
+	}
+	var sealed []byte
+	err = s.db.QueryRowContext(ctx, `SELECT check_value FROM seal WHERE one = 1`).Scan(&sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // nothing is sealed yet
+	}
+	if err != nil {
+		return fmt.Errorf("store: check the key: %w", err)
+	}
+	_, err = s.sealer.open(sealPlace, sealed)
+	return err
+}

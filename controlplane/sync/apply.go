@@ -1,0 +1,179 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// giveUpAfter is how many failures in a row, each after all its attempts, say
+// that the AS is not there: the changes left are not tried then.
+const giveUpAfter = 5
+
+// ErrInterrupted: not every change was tried. What was done is recorded, and the
+// next run goes on from there.
+var ErrInterrupted = errors.New("interrupted; what was done is recorded, and the next run goes on from there")
+
+// Result counts what [Reconciler.Apply] did.
+type Result struct {
+	// Done and Failed were tried; Left were not.
+	Done   int `json:"done"`
+	Failed int `json:"failed"`
+	Left   int `json:"left"`
+}
+
+// run is the state that the changes of one Apply share.
+type run struct {
+	mu     sync.Mutex
+	result Result
+	errs   []error
+	inRow  int
+}
+
+func (a *run) stopped() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inRow >= giveUpAfter
+}
+
+// Apply carries the plan out, as far as it can be: one change that fails does
+// not keep the others from being done, unless ctx ends or the AS fails again and
+// again, which the error tells with [ErrInterrupted]. The error joins all
+// failures, conflicts included.
+func (r *Reconciler) Apply(ctx context.Context, plan Plan) (Result, error) {
+	var a run
+	group := errgroup.Group{}
+	group.SetLimit(r.limit())
+	for i := range plan {
+		if ctx.Err() != nil || a.stopped() {
+			break
+		}
+		group.Go(func() error {
+			if ctx.Err() != nil || a.stopped() {
+				return nil
+			}
+			c := plan[i]
+			err := r.change(ctx, c)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			r.count(&a, c, err, len(plan))
+			return nil
+		})
+	}
+	// The functions return no error: each failure stands in a.
+	_ = group.Wait()
+	a.result.Left = len(plan) - a.result.Done - a.result.Failed
+	if a.result.Left > 0 {
+		a.errs = append(a.errs, fmt.Errorf("%d of %d changes were not tried: %w", a.result.Left, len(plan), errors.Join(ErrInterrupted, ctx.Err())))
+	}
+	return a.result, errors.Join(a.errs...)
+}
+
+// count is called with a locked.
+func (r *Reconciler) count(a *run, c Change, err error, total int) {
+	failed, ok := errors.AsType[*as.Error](err)
+	switch {
+	case err == nil:
+		a.result.Done++
+		a.inRow = 0
+	case ok && failed.Temporary(), errors.Is(err, as.ErrClientRefused), errors.Is(err, as.ErrPATRefused):
+		a.inRow++
+		fallthrough
+	default:
+		a.result.Failed++
+		a.errs = append(a.errs, fmt.Errorf("resource %q: %s: %w", c.Name, c.Kind, err))
+	}
+	if r.Progress != nil {
+		r.Progress(a.result.Done+a.result.Failed, total)
+	}
+}
+
+func (r *Reconciler) change(ctx context.Context, c Change) error {
+	switch c.Kind {
+	case Create, Recreate:
+		return r.create(ctx, c)
+	case Adopt, Update, Repair:
+		return r.update(ctx, c)
+	case Delete:
+		return r.remove(ctx, c)
+	case Conflict:
+		return c.Err
+	default:
+		return fmt.Errorf("sync: unknown kind %q", c.Kind)
+	}
+}
+
+// create announces, creates and records.
+func (r *Reconciler) create(ctx context.Context, c Change) error {
+	record, err := r.record(c, store.ResourcePending, "")
+	if err != nil {
+		return err
+	}
+	if err := r.Records.PutResource(ctx, r.Key, record); err != nil {
+		return err
+	}
+	var created as.Resource
+	err = r.again(ctx, func(ctx context.Context) (err error) {
+		created, err = r.AS.Create(ctx, c.desired.resource(""))
+		return err
+	}, refusedUnheard)
+	if errors.Is(err, as.ErrConflict) && !c.announced {
+		// Somebody took the name since it was looked up. (If the creation had been
+		// announced before, the one that took it may have been an earlier try of
+		// ours, still under way then; the next plan adopts it.)
+		return errors.Join(ErrConflict, r.Records.DeleteResource(ctx, r.Key, c.Name))
+	}
+	if err != nil {
+		return err
+	}
+	record.State, record.ID = store.ResourceRegistered, created.ID
+	// The AS has it: record it also when the caller has given up.
+	return r.Records.PutResource(context.WithoutCancel(ctx), r.Key, record)
+}
+
+// update changes what differs; of one that is adopted as it is, only the record
+// is new.
+func (r *Reconciler) update(ctx context.Context, c Change) error {
+	if len(c.Fields) > 0 {
+		err := r.attempt(ctx, func(ctx context.Context) error {
+			return r.AS.Update(ctx, c.desired.resource(c.ID))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	record, err := r.record(c, store.ResourceRegistered, c.ID)
+	if err != nil {
+		return err
+	}
+	return r.Records.PutResource(context.WithoutCancel(ctx), r.Key, record)
+}
+
+func (r *Reconciler) remove(ctx context.Context, c Change) error {
+	if c.ID != "" {
+		err := r.attempt(ctx, func(ctx context.Context) error { return r.AS.Delete(ctx, c.ID) })
+		if err != nil {
+			return err
+		}
+	}
+	return r.Records.DeleteResource(context.WithoutCancel(ctx), r.Key, c.Name)
+}
+
+func (r *Reconciler) record(c Change, state store.ResourceState, id string) (store.Resource, error) {
+	spec, err := c.desired.spec()
+	if err != nil {
+		return store.Resource{}, err
+	}
+	now := r.Now
+	if now == nil {
+		now = time.Now
+	}
+	return store.Resource{Name: c.Name, State: state, ID: id, Spec: spec, UpdatedAt: now()}, nil
+}

@@ -1,0 +1,71 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// compare gives the change that a declared resource needs, or nil.
+func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resource, names *nameIndex) (*Change, error) {
+	lost := ""
+	if record.State == store.ResourceRegistered {
+		var have as.Resource
+		err := r.attempt(ctx, func(ctx context.Context) (err error) {
+			have, err = r.AS.Read(ctx, record.ID)
+			return err
+		})
+		switch {
+		case err == nil:
+			have.ID = record.ID
+			return change(d, have, before(record)), nil
+		case !errors.Is(err, as.ErrNotFound):
+			return nil, err
+		}
+		lost = record.ID
+	}
+	found, err := names.find(ctx, d.Name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(found) > 1:
+		return &Change{Kind: Conflict, Name: d.Name, Err: fmt.Errorf("%d of them: %w", len(found), ErrAmbiguous), desired: d}, nil
+	case len(found) == 1 && (d.Adopt || record.State == store.ResourcePending):
+		c := &Change{Kind: Adopt, Name: d.Name, ID: found[0].ID, desired: d}
+		if fields := change(d, found[0], nil); fields != nil {
+			c.Fields, c.Warnings = fields.Fields, fields.Warnings
+		}
+		return c, nil
+	case len(found) == 1:
+		return &Change{Kind: Conflict, Name: d.Name, ID: found[0].ID, Err: ErrConflict, desired: d}, nil
+	case lost != "":
+		return &Change{
+			Kind: Recreate, Name: d.Name, ID: lost, Fields: fields(d), desired: d,
+			Warnings: []string{fmt.Sprintf("the AS has no resource %q any more, and with it went the policies on it: write them anew for the new id", lost)},
+		}, nil
+	default:
+		return &Change{Kind: Create, Name: d.Name, Fields: fields(d), desired: d, announced: record.State == store.ResourcePending}, nil
+	}
+}
+
+// obsolete gives the change that removes a record that nobody declares any more.
+func (r *Reconciler) obsolete(ctx context.Context, record store.Resource, names *nameIndex) (*Change, error) {
+	if record.State != store.ResourcePending {
+		return &Change{Kind: Delete, Name: record.Name, ID: record.ID}, nil
+	}
+	found, err := names.find(ctx, record.Name)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) > 1:
+		return &Change{Kind: Conflict, Name: record.Name, Err: fmt.Errorf("%d of them, one of which umagate may have created: %w", len(found), ErrAmbiguous)}, nil
+	case len(found) == 1:
+		return &Change{Kind: Delete, Name: record.Name, ID: found[0].ID}, nil
+	default:
+		return &Change{Kind: Delete, Name: record.Name}, nil
+	}
+}

@@ -1,0 +1,51 @@
+package sync
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// Desired is one declared resource. Its JSON form is what a record's Spec holds.
+type Desired struct {
+	Name    string   `json:"name"`
+	Type    string   `json:"type,omitempty"`
+	IconURI string   `json:"icon_uri,omitempty"`
+	Scopes  []string `json:"scopes"`
+	// Adopt lets one that is at the AS under this name, and that umagate did not
+	// register, be taken over.
+	Adopt bool `json:"-"`
+}
+
+// normal has the scopes sorted and each once, so that equal ones encode alike.
+func (d Desired) normal() Desired {
+	d.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
+	if d.Scopes == nil {
+		d.Scopes = []string{}
+	}
+	return d
+}
+
+func (d Desired) spec() (json.RawMessage, error) {
+	encoded, err := json.Marshal(d.normal())
+	if err != nil {
+		return nil, fmt.Errorf("sync: encode resource %q: %w", d.Name, err)
+	}
+	return encoded, nil
+}
+
+func (d Desired) resource(id string) as.Resource {
+	return as.Resource{ID: id, Name: d.Name, Type: d.Type, IconURI: d.IconURI, Scopes: d.normal().Scopes}
+}
+
+// before gives what a record says was registered last, or nil.
+func before(record store.Resource) *Desired {
+	var d Desired
+	if len(record.Spec) == 0 || json.Unmarshal(record.Spec, &d) != nil || d.Name == "" {
+		return nil
+	}
+	return &d
+}
