@@ -28,8 +28,8 @@ build: wasm ## Build the filter and the command line into build/
 .PHONY: wasm
 wasm: ## Build the filter: build/umagate.wasm
 	@mkdir -p $(BUILD)
-	GOOS=wasip1 GOARCH=wasm $(GO) build -modfile=plugin/wasm.mod -trimpath -buildmode=c-shared -ldflags='-s -w' -o $(WASM) ./plugin
-	@$(GO) run ./plugin/internal/trim $(WASM)
+	GOOS=wasip1 GOARCH=wasm $(GO) build -modfile=plugin/wasm.mod -trimpath -buildmode=c-shared -ldflags='-s -w' -o $(BUILD)/untrimmed.wasm ./plugin
+	@$(GO) run ./plugin/internal/trim $(BUILD)/untrimmed.wasm $(WASM)
 	@printf '%s: %s bytes\n' $(WASM) "$$(wc -c <$(WASM) | tr -d ' ')"
 
 .PHONY: generate

@@ -1,5 +1,5 @@
-// Command trim takes exports out of a WebAssembly module, in place. `make wasm`
-// runs it.
+// Command trim copies a WebAssembly module without some of its exports. `make
+// wasm` runs it.
 //
 // The SDK exports every callback of proxy-wasm, and Envoy calls each one that is
 // there, for every request. The filter has nothing to do for responses, for TCP
@@ -38,26 +38,26 @@ const (
 var errModule = errors.New("not a WebAssembly module that can be read")
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: trim MODULE")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: trim FROM TO")
 		os.Exit(64)
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "trim:", err)
 		os.Exit(1)
 	}
 }
 
-func run(path string) error {
-	module, err := os.ReadFile(path) //nolint:gosec // a build step reads what it is told to
+func run(from, to string) error {
+	module, err := os.ReadFile(from) //nolint:gosec // a build step reads what it is told to
 	if err != nil {
 		return err
 	}
 	trimmed, err := trim(module, unused)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", from, err)
 	}
-	return os.WriteFile(path, trimmed, 0o644) //nolint:gosec // the module is no secret
+	return os.WriteFile(to, trimmed, 0o644) //nolint:gosec // the module is no secret
 }
 
 // trim returns the module without the exports named. One that is not there is an
