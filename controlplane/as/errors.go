@@ -124,7 +124,7 @@ func Remedy(err error) string {
 		{ErrNotJSON, "Something other than the AS's API answers there: check the address, and for a login or proxy page in between."},
 		{ErrTooLarge, "Check that the address is the AS's API."},
 		{ErrRegistrationRefused, "Give authorization_server.client.register.initial_access_token (a fresh one: each has a use count), let the AS trust this host, or give authorization_server.client.id and secret."},
-		{ErrClientRefused, "Check authorization_server.client; if the AS has lost the registration, remove it with umagate deregister and start again."},
+		{ErrClientRefused, "Check id and secret of authorization_server.client; a client that umagate registered itself is registered anew by umagate serve."},
 		{ErrPATRefused, "Let the client have the right to protect resources: scope uma_protection, at Keycloak the client role uma_protection."},
 		{ErrConflict, "Rename the resource, delete the one at the AS, or adopt it with adopt: true."},
 		{ErrRateLimited, "None needed: it is tried again when the AS allows."},
