@@ -94,7 +94,7 @@ func answer(rw http.ResponseWriter, d *decision.Deny) {
 	default:
 		rw.WriteHeader(d.Status)
 		// A client that has gone is all that can fail here.
-		_, _ = io.WriteString(rw, d.Body) //nolint:errcheck // see above
+		_, _ = io.WriteString(rw, d.Body)
 	}
 }
 
@@ -110,7 +110,7 @@ func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, ta
 	}
 	if r.ProtoMajor == 1 {
 		// An upstream may answer before it has read the body.
-		_ = http.NewResponseController(rw).EnableFullDuplex() //nolint:errcheck // a writer that cannot is one of a test
+		_ = http.NewResponseController(rw).EnableFullDuplex()
 	}
 	proxy := httputil.ReverseProxy{
 		Transport: g.transport, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0),

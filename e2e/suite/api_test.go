@@ -35,7 +35,7 @@ func startAPI(t *testing.T) *api {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	a.address = l.Addr().String()
-	server := &http.Server{Handler: a, Protocols: new(http.Protocols), DisableGeneralOptionsHandler: true} //nolint:gosec // loopback
+	server := &http.Server{Handler: a, Protocols: new(http.Protocols), DisableGeneralOptionsHandler: true}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	var serving sync.WaitGroup
@@ -97,7 +97,7 @@ func upgrade(w http.ResponseWriter) {
 	if err != nil {
 		return
 	}
-	defer conn.Close() //nolint:errcheck // the test has what it wants
+	defer conn.Close()
 	lines := bufio.NewScanner(buffered)
 	for lines.Scan() {
 		if _, err := fmt.Fprintln(conn, strings.ToUpper(lines.Text())); err != nil {

@@ -11,14 +11,14 @@ import (
 
 // devASKind is the development AS as the specifications have it.
 func devASKind() asKind {
-	return asKind{"devas", func(owner, t *testing.T) *authServer {
+	return asKind{"devas", func(t *testing.T, o owner) *authServer {
 		t.Helper()
-		return startDevAS(owner, t, devas.Dialect{})
+		return startDevAS(t, o, devas.Dialect{})
 	}}
 }
 
 // startDevAS starts the development AS under a dialect.
-func startDevAS(owner, t *testing.T, dialect devas.Dialect) *authServer {
+func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	t.Helper()
 	server, err := devas.New(devas.Options{
 		Users: []devas.User{{Name: "alice", ID: "sub-of-alice", Password: "alice"}, {Name: "bob", ID: "sub-of-bob", Password: "bob"}},
@@ -30,16 +30,16 @@ func startDevAS(owner, t *testing.T, dialect devas.Dialect) *authServer {
 		Dialect: dialect,
 	})
 	require.NoError(t, err)
-	stop, err := server.Start(owner.Context())
+	stop, err := server.Start(o.Context())
 	require.NoError(t, err)
-	owner.Cleanup(stop)
+	o.Cleanup(stop)
 	a := &authServer{
 		kind: "devas", issuer: server.Issuer(), caps: canUpgradeRPT | canOAuth | canExpire,
 		rs: client{"photos-rs", secret.New("rs secret/+%")}, app: client{"app", secret.New("app-secret")},
 		patScope: devas.ScopePAT, expirePATs: server.ExpirePATs,
 		subjects: map[string]string{"alice": "sub-of-alice", "bob": "sub-of-bob"},
 	}
-	a.discover(owner, t)
+	a.discover(t, o)
 	a.register(t)
 	for _, p := range []devas.Policy{
 		{Resource: "album", Scopes: []string{"view", "edit"}, Subjects: []string{"alice"}},

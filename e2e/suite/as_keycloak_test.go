@@ -18,13 +18,13 @@ import (
 
 // keycloakKind is a real Keycloak.
 func keycloakKind() asKind {
-	return asKind{"keycloak", func(owner, t *testing.T) *authServer {
+	return asKind{"keycloak", func(t *testing.T, o owner) *authServer {
 		t.Helper()
-		server, err := keycloak.Start(owner.Context(), keycloaktest.Installation(t))
+		server, err := keycloak.Start(o.Context(), keycloaktest.Installation(t))
 		require.NoError(t, err)
-		owner.Cleanup(func() {
-			if owner.Failed() {
-				owner.Log(server.LastWords())
+		o.Cleanup(func() {
+			if o.Failed() {
+				o.Log(server.LastWords())
 			}
 			server.Stop()
 		})
@@ -33,7 +33,7 @@ func keycloakKind() asKind {
 			hint: "requesting_party_token", claims: config.ClaimsFromToken, subjects: map[string]string{},
 		}
 		a.rs = registerClient(t, a.issuer)
-		a.discover(owner, t)
+		a.discover(t, o)
 		a.register(t)
 		importPolicies(t, server, a.rs.id)
 		for _, user := range []string{"alice", "bob"} {

@@ -75,7 +75,7 @@ func resourceScopes() map[string][]string {
 }
 
 // discover reads the UMA metadata, and puts up the front, which stays for owner.
-func (a *authServer) discover(owner, t *testing.T) {
+func (a *authServer) discover(t *testing.T, o owner) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.issuer+"/.well-known/uma2-configuration", http.NoBody)
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func (a *authServer) discover(owner, t *testing.T) {
 		require.NoError(t, err)
 		return u
 	}
-	a.front = startFront(owner, parse(a.endpoints.Introspection), parse(a.endpoints.Permission))
+	a.front = startFront(t, o, parse(a.endpoints.Introspection), parse(a.endpoints.Permission))
 }
 
 // register registers the resources.
@@ -107,7 +107,7 @@ func send(ctx context.Context, t *testing.T, r *http.Request) (int, []byte) {
 	t.Helper()
 	response, err := http.DefaultClient.Do(r.WithContext(ctx))
 	require.NoError(t, err)
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	require.NoError(t, err)
 	return response.StatusCode, body
@@ -153,12 +153,11 @@ func (a *authServer) currentPAT(ctx context.Context, t *testing.T) secret.Text {
 	return a.pat
 }
 
-func (a *authServer) renewPAT(ctx context.Context, t *testing.T) secret.Text {
-	t.Helper()
+// dropPAT has the next who needs a PAT fetch a new one.
+func (a *authServer) dropPAT() {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.pat = secret.Text{}
-	a.mu.Unlock()
-	return a.currentPAT(ctx, t)
 }
 
 // protection posts JSON to the protection API, with a new PAT if the old one is
@@ -174,7 +173,7 @@ func (a *authServer) protection(ctx context.Context, t *testing.T, endpoint stri
 		request.Header.Set("Authorization", "Bearer "+a.currentPAT(ctx, t).Reveal())
 		status, body := send(ctx, t, request)
 		if again == 0 && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
-			a.renewPAT(ctx, t)
+			a.dropPAT()
 			continue
 		}
 		var answer map[string]any
@@ -281,11 +280,20 @@ func (a *authServer) clusters(ctx context.Context, t *testing.T) map[string]clus
 	}
 }
 
-// asKind starts an AS. It stays until the end of owner, an ancestor of t, which is
-// the test that asks for it and that ends when there is none.
+// asKind starts an AS. It stays until the end of o, an ancestor of the test that
+// asks for it; that test ends when there is none to be had.
 type asKind struct {
 	name  string
-	start func(owner, t *testing.T) *authServer
+	start func(t *testing.T, o owner) *authServer
+}
+
+// owner is a test that something outlives others for.
+type owner interface {
+	Cleanup(end func())
+	Context() context.Context
+	Failed() bool
+	Log(args ...any)
+	Errorf(format string, args ...any)
 }
 
 // waitFor polls until a condition holds.

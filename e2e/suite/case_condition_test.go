@@ -3,16 +3,15 @@ package suite_test
 import (
 	"encoding/json"
 	"net/http"
-	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/plugin/config"
 )
 
-// one is a resource with one condition.
-func one(e *env, resource string, c config.Condition) []config.Resource {
-	return []config.Resource{{Name: resource, ID: e.as.resources[resource], Conditions: []config.Condition{c}}}
+// one is the resource "album" with one condition.
+func one(e *env, c config.Condition) []config.Resource {
+	return []config.Resource{{Name: "album", ID: e.as.resources["album"], Conditions: []config.Condition{c}}}
 }
 
 // conditionScenarios have one row for every kind of condition and every choice of
@@ -52,20 +51,21 @@ func conditionScenarios() []scenario {
 		{
 			name: "scopes-or",
 			site: func(e *env, s *config.Site) {
-				s.Resources = one(e, "album", config.Condition{Paths: []string{"/echo/**"}, Scopes: []string{"share", "edit"}})
+				s.Resources = one(e, config.Condition{Paths: []string{"/echo/**"}, Scopes: []string{"share", "edit"}})
 			},
 			steps: []step{
 				{name: "one of them", path: "/echo/a", token: "alice/album/edit", status: 200, introspections: 1, api: map[string]string{"X-Uma-Scopes": "edit"}},
 				{name: "none of them", path: "/echo/a", token: "alice/album/view", status: 401, code: "insufficient_permission", challenge: "UMA", fault: "insufficient_scope", introspections: 1, tickets: 1},
 			},
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				require.JSONEq(t, `[{"resource_id":"`+e.as.resources["album"]+`","resource_scopes":["share","edit"]}]`, e.front.lastCall(permission).body)
 			},
 		},
 		{
 			name: "scope-expression",
 			site: func(e *env, s *config.Site) {
-				s.Resources = one(e, "album", config.Condition{
+				s.Resources = one(e, config.Condition{
 					Paths: []string{"/echo/**"},
 					ScopeExpression: &config.ScopeExpression{
 						Rule: json.RawMessage(`{"and":[{"var":0},{"or":[{"var":1},{"var":2}]}]}`), Data: []string{"view", "edit", "share"},
@@ -81,7 +81,7 @@ func conditionScenarios() []scenario {
 		{
 			name: "scope-expression-not",
 			site: func(e *env, s *config.Site) {
-				s.Resources = one(e, "album", config.Condition{
+				s.Resources = one(e, config.Condition{
 					Paths:           []string{"/echo/**"},
 					ScopeExpression: &config.ScopeExpression{Rule: json.RawMessage(`{"!":{"var":0}}`), Data: []string{"edit"}},
 				})
@@ -95,15 +95,16 @@ func conditionScenarios() []scenario {
 		{
 			name: "ticket-scopes",
 			site: func(e *env, s *config.Site) {
-				s.Resources = one(e, "album", config.Condition{
+				s.Resources = one(e, config.Condition{
 					Paths: []string{"/echo/**"}, Scopes: []string{"view"},
 					Ticket: []config.Permission{{ResourceID: e.as.resources["album"], ResourceScopes: []string{"view", "edit"}}},
 				})
 			},
 			steps: []step{{name: "no token", path: "/echo/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1}},
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				require.JSONEq(t, `[{"resource_id":"`+e.as.resources["album"]+`","resource_scopes":["view","edit"]}]`, e.front.lastCall(permission).body)
-				rpt, err := e.as.rpt(t.Context(), t, "alice", e.ticketOf(t, "/echo/a", ""), "")
+				rpt, err := e.as.rpt(t.Context(), t, "alice", e.ticketOf(t, "/echo/a"), "")
 				require.NoError(t, err)
 				e.step(t, &step{name: "the RPT has both", path: "/echo/a", token: "=" + rpt, status: 200, introspections: 1})
 				a := e.client.do(t, e.request(t, &step{path: "/echo/b"}, rpt))
@@ -113,7 +114,7 @@ func conditionScenarios() []scenario {
 		{
 			name: "several-permissions-in-one-ticket",
 			site: func(e *env, s *config.Site) {
-				s.Resources = one(e, "album", config.Condition{
+				s.Resources = one(e, config.Condition{
 					Paths: []string{"/echo/**"}, Scopes: []string{"view"},
 					Ticket: []config.Permission{
 						{ResourceID: e.as.resources["other"], ResourceScopes: []string{"view"}},
@@ -125,10 +126,11 @@ func conditionScenarios() []scenario {
 				{name: "no token", path: "/echo/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
 				{name: "the permission that counts is the resource's own", path: "/echo/a", token: "bob/other/view", status: 401, code: "insufficient_permission", challenge: "UMA", fault: "insufficient_scope", introspections: 1, tickets: 1},
 			},
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				require.JSONEq(t, `[{"resource_id":"`+e.as.resources["other"]+`","resource_scopes":["view"]},{"resource_id":"`+
 					e.as.resources["album"]+`","resource_scopes":["view"]}]`, e.front.lastCall(permission).body)
-				rpt, err := e.as.rpt(t.Context(), t, "alice", e.ticketOf(t, "/echo/a", ""), "")
+				rpt, err := e.as.rpt(t.Context(), t, "alice", e.ticketOf(t, "/echo/a"), "")
 				require.NoError(t, err, "a partial grant")
 				e.step(t, &step{name: "a partial grant that does", path: "/echo/a", token: "=" + rpt, status: 200, introspections: 1})
 			},
@@ -262,8 +264,9 @@ func conditionScenarios() []scenario {
 			steps: []step{
 				{name: "permitted", path: "/echo/album/a", token: "=", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
 			},
-			run: func(t *testing.T, e *env) {
-				rpt := e.fresh(t, "alice", "album", "view")
+			run: func(e *env) {
+				t := e.t
+				rpt := e.fresh(t, "view")
 				e.step(t, &step{name: "kept", path: "/echo/album/a", token: "=" + rpt, status: 200, introspections: 1, api: map[string]string{"Authorization": "Bearer " + rpt}})
 			},
 		},

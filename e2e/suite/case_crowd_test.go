@@ -79,8 +79,9 @@ func count(statuses []int, status int) int {
 	return n
 }
 
-func oneToken(t *testing.T, e *env) {
-	token := e.fresh(t, "alice", "album", "view")
+func oneToken(e *env) {
+	t := e.t
+	token := e.fresh(t, "view")
 	before := e.front.count(introspection)
 	transport := crowd(e.gw.address(), 100)
 	transport.MaxConnsPerHost = 100
@@ -108,8 +109,9 @@ func (e *env) held(t *testing.T) (release chan struct{}) {
 
 // leaderHangsUp: the request that made the call goes away; those that wait for the
 // same call get its answer.
-func leaderHangsUp(t *testing.T, e *env) {
-	token := e.fresh(t, "alice", "album", "view")
+func leaderHangsUp(e *env) {
+	t := e.t
+	token := e.fresh(t, "view")
 	release := e.held(t)
 	transport := oneStream(t, e.gw.address())
 	before := e.front.count(introspection)
@@ -123,13 +125,14 @@ func leaderHangsUp(t *testing.T, e *env) {
 		gone <- err
 	}()
 	waitFor(t, "the leader's call", func() bool { return e.front.count(introspection) == before+1 })
+	followers := make([]*http.Request, 20)
+	for i := range followers {
+		followers[i] = e.request(t, &step{path: "/"}, token)
+		followers[i].URL.Opaque, followers[i].URL.Path = "", fmt.Sprintf("/echo/album/%d", i)
+	}
 	statuses := make(chan []int, 1)
 	go func() {
-		statuses <- together(20, transport, func(i int) *http.Request {
-			r := e.request(t, &step{path: "/"}, token)
-			r.URL.Opaque, r.URL.Path = "", fmt.Sprintf("/echo/album/%d", i)
-			return r
-		})
+		statuses <- together(len(followers), transport, func(i int) *http.Request { return followers[i] })
 	}()
 	<-time.After(settle)
 	hangUp()
@@ -147,8 +150,9 @@ func leaderHangsUp(t *testing.T, e *env) {
 
 // leaderCloses is the same over HTTP/1.1, where each request has a connection, on
 // whatever worker.
-func leaderCloses(t *testing.T, e *env) {
-	token := e.fresh(t, "alice", "album", "view")
+func leaderCloses(e *env) {
+	t := e.t
+	token := e.fresh(t, "view")
 	release := e.held(t)
 	before := e.front.count(introspection)
 	conn := dialRaw(t, e.gw.address())
@@ -157,9 +161,10 @@ func leaderCloses(t *testing.T, e *env) {
 	waitFor(t, "the leader's call", func() bool { return e.front.count(introspection) == before+1 })
 	transport := crowd(e.gw.address(), 20)
 	defer transport.CloseIdleConnections()
+	follower := e.request(t, &step{path: "/echo/album/a"}, token)
 	statuses := make(chan []int, 1)
 	go func() {
-		statuses <- together(20, transport, func(int) *http.Request { return e.request(t, &step{path: "/echo/album/a"}, token) })
+		statuses <- together(20, transport, func(int) *http.Request { return follower.Clone(context.WithoutCancel(t.Context())) })
 	}()
 	<-time.After(settle)
 	require.NoError(t, conn.Close())
@@ -170,7 +175,8 @@ func leaderCloses(t *testing.T, e *env) {
 	require.LessOrEqual(t, e.front.count(introspection)-before, e.gw.workers())
 }
 
-func ticketLimit(t *testing.T, e *env) {
+func ticketLimit(e *env) {
+	t := e.t
 	began, before := time.Now(), e.front.count(permission)
 	granted, limited := 0, 0
 	for range 10 {
@@ -194,7 +200,8 @@ func ticketLimit(t *testing.T, e *env) {
 	require.Equal(t, granted, e.front.count(permission)-before)
 }
 
-func callLimit(t *testing.T, e *env) {
+func callLimit(e *env) {
+	t := e.t
 	release := e.held(t)
 	transport := oneStream(t, e.gw.address())
 	before := e.front.count(introspection)
@@ -203,11 +210,11 @@ func callLimit(t *testing.T, e *env) {
 		r.URL.Opaque, r.URL.Path = "", "/echo/album/a"
 		return r
 	}
-	tokens := []string{e.fresh(t, "alice", "album", "view"), e.fresh(t, "alice", "album", "view")}
-	third := request(e.fresh(t, "alice", "album", "view"))
+	first := []*http.Request{request(e.fresh(t, "view")), request(e.fresh(t, "view"))}
+	third := request(e.fresh(t, "view"))
 	statuses := make(chan []int, 1)
 	go func() {
-		statuses <- together(2, transport, func(i int) *http.Request { return request(tokens[i]) })
+		statuses <- together(len(first), transport, func(i int) *http.Request { return first[i] })
 	}()
 	waitFor(t, "two calls", func() bool { return e.front.count(introspection) == before+2 })
 	a, err := roundTrip(transport, third)
@@ -220,7 +227,8 @@ func callLimit(t *testing.T, e *env) {
 }
 
 // badTokens are more than the negative cache holds; a good token stays cached.
-func badTokens(t *testing.T, e *env) {
+func badTokens(e *env) {
+	t := e.t
 	e.step(t, &step{name: "a good one", path: "/echo/album/a", token: "alice/album/view", status: 200, introspections: 1})
 	e.front.spoil(t, introspection, sayJSON(`{"active":false}`))
 	for range 3 * negativeEntries {

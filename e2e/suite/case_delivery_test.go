@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -103,8 +104,9 @@ const transit = -1
 
 // updateUnderTraffic: no request is lost, and after the acknowledgement none is
 // judged by the configuration before.
-func updateUnderTraffic(t *testing.T, e *env) {
-	token := e.fresh(t, "alice", "album", "view")
+func updateUnderTraffic(e *env) {
+	t := e.t
+	token := e.fresh(t, "view")
 	e.step(t, &step{name: "known", path: "/echo/album/a", token: "=" + token, status: 200, introspections: 1})
 	var generation atomic.Int64 // even: /echo/flip is public; odd: nothing names it
 	now := func() int64 { return generation.Load() }
@@ -165,14 +167,15 @@ func updateUnderTraffic(t *testing.T, e *env) {
 	e.restore(t)
 }
 
-func refusedConfiguration(t *testing.T, e *env) {
+func refusedConfiguration(e *env) {
+	t := e.t
 	for name, spoil := range map[string]func(c *config.Config){
 		"two sites of one name": func(c *config.Config) { c.Sites = append(c.Sites, *e.site(c)) },
 		"a bad template": func(c *config.Config) {
-			e.site(c).Resources = one(e, "album", config.Condition{Paths: []string{"no-slash"}, Public: true})
+			e.site(c).Resources = one(e, config.Condition{Paths: []string{"no-slash"}, Public: true})
 		},
 		"an unknown operator": func(c *config.Config) {
-			e.site(c).Resources = one(e, "album", config.Condition{Paths: []string{"/**"}, ScopeExpression: &config.ScopeExpression{
+			e.site(c).Resources = one(e, config.Condition{Paths: []string{"/**"}, ScopeExpression: &config.ScopeExpression{
 				Rule: json.RawMessage(`{"map":[1]}`), Data: []string{"a"},
 			}})
 		},
@@ -191,7 +194,8 @@ func refusedConfiguration(t *testing.T, e *env) {
 
 // patRotation delivers new PATs while requests need tickets. The AS takes the old
 // one until the new one is acknowledged.
-func patRotation(t *testing.T, e *env) {
+func patRotation(e *env) {
+	t := e.t
 	pats := []string{"pat-0"}
 	var mu sync.Mutex
 	known := func() []string {
@@ -210,10 +214,7 @@ func patRotation(t *testing.T, e *env) {
 	})
 	deliver := func(pat string) {
 		next := e.d
-		next.clusters = map[string]cluster{}
-		for name, c := range e.d.clusters {
-			next.clusters[name] = c
-		}
+		next.clusters = maps.Clone(e.d.clusters)
 		next.clusters[permissionCluster] = cluster{e.front.address, envoyconf.Bearer(secret.New(pat))}
 		require.NoError(t, e.gw.update(t.Context(), next))
 	}
@@ -252,7 +253,8 @@ func patRotation(t *testing.T, e *env) {
 }
 
 // tenThousandResources: the size of a large site.
-func tenThousandResources(t *testing.T, e *env) {
+func tenThousandResources(e *env) {
+	t := e.t
 	const n = 10_000
 	began := time.Now()
 	require.NoError(t, e.update(t, func(c *config.Config) {
@@ -282,7 +284,8 @@ func tenThousandResources(t *testing.T, e *env) {
 	e.restore(t)
 }
 
-func counters(t *testing.T, e *env) {
+func counters(e *env) {
+	t := e.t
 	read := func() map[counted]uint64 {
 		counts, err := e.gw.decisions(t.Context())
 		require.NoError(t, err)
@@ -308,8 +311,9 @@ func counters(t *testing.T, e *env) {
 	})
 }
 
-func accessLogLine(t *testing.T, e *env) {
-	token := e.fresh(t, "alice", "album", "view")
+func accessLogLine(e *env) {
+	t := e.t
+	token := e.fresh(t, "view")
 	for _, c := range []struct {
 		path, token, want string
 		status            int
@@ -340,7 +344,8 @@ func accessLogLine(t *testing.T, e *env) {
 
 // killedUnderTraffic: a gateway that is killed lets nothing pass that it should
 // not, and serves again as before.
-func killedUnderTraffic(t *testing.T, e *env) {
+func killedUnderTraffic(e *env) {
+	t := e.t
 	plain := e.request(t, &step{path: "/echo/album/a"}, "")
 	l := startLoad(t, e, 4, func() int { return 0 },
 		func() *http.Request { return plain.Clone(context.WithoutCancel(t.Context())) },

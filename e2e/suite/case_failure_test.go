@@ -234,7 +234,8 @@ func failureScenarios() []scenario {
 				audience.Token.Audiences = []string{e.as.rs.id}
 				return []config.Site{hasty(e), audience}
 			},
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				for _, bad := range introspectionAnswers() {
 					t.Run(bad.name, func(t *testing.T) { e.badIntrospection(t, &bad) })
 				}
@@ -243,7 +244,8 @@ func failureScenarios() []scenario {
 		{
 			name: "permission-failures",
 			more: func(e *env) []config.Site { return []config.Site{hasty(e)} },
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				for _, bad := range ticketAnswers() {
 					t.Run(bad.name, func(t *testing.T) {
 						e.front.spoil(t, permission, bad.fault)
@@ -260,7 +262,8 @@ func failureScenarios() []scenario {
 		},
 		{
 			name: "permission-200",
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				e.front.spoil(t, permission, func(w http.ResponseWriter, _ *http.Request, ask func() asAnswer) {
 					a := ask()
 					a.status = 200
@@ -271,7 +274,8 @@ func failureScenarios() []scenario {
 		},
 		{
 			name: "slow-as",
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				e.front.spoil(t, introspection, func(w http.ResponseWriter, _ *http.Request, ask func() asAnswer) {
 					a := ask()
 					select {
@@ -285,7 +289,8 @@ func failureScenarios() []scenario {
 		},
 		{
 			name: "no-as-for-what-needs-none",
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				e.front.away(t)
 				e.step(t, &step{name: "public", path: "/healthz", status: 200})
 				e.step(t, &step{name: "unmatched", path: "/echo/nowhere", status: 403, code: "unmatched_path"})
@@ -304,10 +309,11 @@ func failureScenarios() []scenario {
 		},
 		{
 			name: "pat-expired", needs: canExpire,
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				e.as.expirePATs()
 				e.step(t, &step{name: "no ticket by an expired PAT", path: "/echo/album/a", status: 403, code: "no_ticket", tickets: 1})
-				e.as.renewPAT(t.Context(), t)
+				e.as.dropPAT()
 				e.restore(t)
 				e.step(t, &step{name: "a ticket by the new one", path: "/echo/album/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1})
 			},
@@ -319,7 +325,7 @@ func failureScenarios() []scenario {
 // and sees that the next answer, a good one, is not in the way.
 func (e *env) badIntrospection(t *testing.T, bad *badAnswer) {
 	t.Helper()
-	rpt := e.fresh(t, "alice", "album", "view")
+	rpt := e.fresh(t, "view")
 	e.front.spoil(t, introspection, bad.fault)
 	s := &step{name: bad.name, path: "/echo/album/a", token: "=" + rpt, status: bad.status, code: bad.code, introspections: 1}
 	if s.status == 0 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"testing"
 
 	"github.com/stretchr/testify/require"
 
@@ -55,7 +54,8 @@ func identityScenarios() []scenario {
 		{
 			name: "override-headers-kept",
 			site: func(_ *env, s *config.Site) { s.OverrideHeaders = config.HeaderKeep },
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				r := e.request(t, &step{path: "/echo/public/a"}, "")
 				r.Header.Set("X-Http-Method-Override", "DELETE")
 				a := e.client.do(t, r)
@@ -74,7 +74,8 @@ func identityScenarios() []scenario {
 	}
 }
 
-func forgedIdentity(t *testing.T, e *env) {
+func forgedIdentity(e *env) {
+	t := e.t
 	for _, way := range []struct {
 		name, host, path, token string
 		permitted, keeps        bool

@@ -221,7 +221,8 @@ func pathScenarios() []scenario {
 				only(&s)
 				return []config.Site{s}
 			},
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				targets := rawTargets()
 				require.GreaterOrEqual(t, len(targets), 150)
 				for _, row := range targets {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"testing"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,7 +20,8 @@ func protocolScenarios() []scenario {
 	return []scenario{
 		{
 			name: "grpc-denied",
-			run: func(t *testing.T, e *env) {
+			run: func(e *env) {
+				t := e.t
 				for _, c := range []struct {
 					path, status, message string
 				}{
@@ -74,7 +74,8 @@ func protocolScenarios() []scenario {
 }
 
 // rawMethods sends what is no ordinary request line. None of it reaches the API.
-func rawMethods(t *testing.T, e *env) {
+func rawMethods(e *env) {
+	t := e.t
 	for _, line := range []string{
 		"get /echo/album/a HTTP/1.1", "Get /echo/album/a HTTP/1.1", "GET  /echo/album/a HTTP/1.1", "FOO /echo/album/a HTTP/1.1", "PATCH /echo/album/a HTTP/1.1",
 		"TRACE /echo/album/a HTTP/1.1", "OPTIONS * HTTP/1.1", "OPTIONS /echo/album/a HTTP/1.1", "CONNECT {host}:443 HTTP/1.1", "CONNECT /echo/public/a HTTP/1.1",
@@ -92,7 +93,8 @@ func rawMethods(t *testing.T, e *env) {
 	}
 }
 
-func expectations(t *testing.T, e *env) {
+func expectations(e *env) {
+	t := e.t
 	for _, line := range []string{"Expect: foo", "Expect: 100-continue, foo", "Expect: foo\r\nExpect: 100-continue"} {
 		a := rawRequest(t, e.gw.address(), "POST /echo/public/a HTTP/1.1\r\nHost: "+e.host+"\r\nContent-Length: 2\r\n"+line+"\r\nConnection: close\r\n\r\nhi")
 		require.NotNil(t, a, line)
@@ -108,7 +110,8 @@ func expectations(t *testing.T, e *env) {
 }
 
 // websocket upgrades after the decision, and talks.
-func websocket(t *testing.T, e *env) {
+func websocket(e *env) {
+	t := e.t
 	request := func(token string) string {
 		return "GET /echo/album/socket HTTP/1.1\r\nHost: " + e.host + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer " + token + "\r\n\r\n"
 	}
@@ -116,13 +119,13 @@ func websocket(t *testing.T, e *env) {
 	require.NotNil(t, a)
 	require.Equal(t, 401, a.status)
 	conn := dialRaw(t, e.gw.address())
-	defer conn.Close() //nolint:errcheck // the end of the talk
-	_, err := io.WriteString(conn, request(e.fresh(t, "alice", "album", "view")))
+	defer conn.Close()
+	_, err := io.WriteString(conn, request(e.fresh(t, "view")))
 	require.NoError(t, err)
 	reader := bufio.NewReader(conn)
 	response, err := http.ReadResponse(reader, nil)
 	require.NoError(t, err)
-	defer response.Body.Close() //nolint:errcheck // of a 101: the connection
+	defer response.Body.Close()
 	require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
 	for _, word := range []string{"hello", "photos"} {
 		_, err = fmt.Fprintln(conn, word)
@@ -134,7 +137,8 @@ func websocket(t *testing.T, e *env) {
 }
 
 // bodies sends bodies that arrive while the request waits for the AS.
-func bodies(t *testing.T, e *env) {
+func bodies(e *env) {
+	t := e.t
 	for _, c := range []struct {
 		name    string
 		size    int
@@ -149,7 +153,7 @@ func bodies(t *testing.T, e *env) {
 		{"half a MiB and chunked, while paused", 512 << 10, true, true},
 		{"beyond the buffer, while paused", 4 << 20, true, true},
 	} {
-		token := e.fresh(t, "alice", "album", "edit")
+		token := e.fresh(t, "edit")
 		release := make(chan struct{})
 		if c.waits {
 			e.front.spoil(t, introspection, func(w http.ResponseWriter, r *http.Request, ask func() asAnswer) {

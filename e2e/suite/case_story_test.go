@@ -11,16 +11,17 @@ func storyScenarios() []scenario {
 	return []scenario{{name: "story", run: story}}
 }
 
-func story(t *testing.T, e *env) {
+func story(e *env) {
+	t := e.t
 	ctx := t.Context()
 	get := step{name: "no token", path: "/albums/1", status: 401, code: "no_token", challenge: "UMA", tickets: 1}
 	e.step(t, &get)
 
 	// The client takes the ticket of the challenge to the AS.
-	ticket := e.ticketOf(t, "/albums/1", "")
+	ticket := e.ticketOf(t, "/albums/1")
 	_, err := e.as.rpt(ctx, t, "bob", ticket, "")
 	require.ErrorIs(t, err, errDenied, "bob may not see alice's album")
-	rpt, err := e.as.rpt(ctx, t, "alice", e.ticketOf(t, "/albums/1", ""), "")
+	rpt, err := e.as.rpt(ctx, t, "alice", e.ticketOf(t, "/albums/1"), "")
 	require.NoError(t, err)
 
 	subject := e.as.subjects["alice"]
@@ -45,7 +46,7 @@ func story(t *testing.T, e *env) {
 		e.step(t, &step{name: "which keeps its old rights", path: "/albums/1", token: "=" + upgraded, status: 200})
 	}
 
-	unseen := e.fresh(t, "alice", "album", "view")
+	unseen := e.fresh(t, "view")
 	e.front.away(t)
 	e.step(t, &step{name: "AS down: a cached token does", path: "/albums/1", token: "=" + rpt, status: 200})
 	e.step(t, &step{name: "AS down: a new token cannot be verified", path: "/albums/1", token: "=" + unseen, status: 503, code: "as_unreachable", answer: map[string]string{"Retry-After": "5"}})
@@ -58,10 +59,10 @@ func story(t *testing.T, e *env) {
 	e.step(t, &step{name: "AS back: the new token", path: "/albums/1", token: "=" + unseen, status: 200, introspections: 1})
 }
 
-// ticketOf sends a GET and returns the ticket of the challenge.
-func (e *env) ticketOf(t *testing.T, path, token string) string {
+// ticketOf sends a GET without a token and returns the ticket of the challenge.
+func (e *env) ticketOf(t *testing.T, path string) string {
 	t.Helper()
-	return e.ticketFor(t, "GET", path, token)
+	return e.ticketFor(t, "GET", path, "")
 }
 
 func (e *env) ticketFor(t *testing.T, method, path, token string) string {

@@ -61,7 +61,7 @@ func roundTrip(transport http.RoundTripper, r *http.Request) (*answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Opaque, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Opaque, err)

@@ -207,7 +207,7 @@ func (p *player) play(t *testing.T, r *scriptedRequest) outcome {
 type script struct{ *rand.Rand }
 
 func newScript(seed uint64) *script {
-	return &script{rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // a script is to be the same again
+	return &script{rand.New(rand.NewPCG(seed, seed))}
 }
 
 type scriptedRequest struct {

@@ -24,6 +24,7 @@ const (
 // front stands before an AS, as far as the gateways see it. It counts the calls
 // and spoils answers, in the same way for every AS.
 type front struct {
+	owner   owner
 	address string
 	targets map[string]*url.URL
 	client  *http.Transport
@@ -62,7 +63,7 @@ func (a asAnswer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body)
 }
 
-func startFront(t *testing.T, introspect, permit *url.URL) *front {
+func startFront(t *testing.T, o owner, introspect, permit *url.URL) *front {
 	t.Helper()
 	f := &front{
 		address: "127.0.0.1:0",
@@ -70,8 +71,9 @@ func startFront(t *testing.T, introspect, permit *url.URL) *front {
 		client:  &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 		counts:  map[string]int{}, last: map[string]call{}, faults: map[string]fault{},
 	}
+	f.owner = o
 	f.up(t)
-	t.Cleanup(f.down)
+	o.Cleanup(f.down)
 	return f
 }
 
@@ -85,13 +87,13 @@ func (f *front) up(t *testing.T) {
 		return err == nil
 	}, 5*time.Second, 10*time.Millisecond, "the front cannot listen on %s", f.address)
 	f.address = l.Addr().String()
-	server := &http.Server{Handler: f} //nolint:gosec // loopback
+	server := &http.Server{Handler: f}
 	f.mu.Lock()
 	f.server = server
 	f.mu.Unlock()
 	f.served.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("the front: %v", err)
+			f.owner.Errorf("the front: %v", err)
 		}
 	})
 }
@@ -161,7 +163,7 @@ func (f *front) ask(r *http.Request, body []byte) asAnswer {
 	if err != nil {
 		return asAnswer{status: http.StatusBadGateway}
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		return asAnswer{status: http.StatusBadGateway}

@@ -224,7 +224,7 @@ func (g *envoyGateway) logged(marker string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	defer file.Close() //nolint:errcheck // only read from
+	defer file.Close()
 	found, ok := "", false
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		var line struct{ Path, Decision string }

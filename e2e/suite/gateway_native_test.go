@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,11 +79,7 @@ func (g *nativeGateway) decisions(context.Context) (map[counted]uint64, error) {
 			}
 		}
 	})
-	copied := map[counted]uint64{}
-	for k, n := range g.counts {
-		copied[k] = n
-	}
-	return copied, nil
+	return maps.Clone(g.counts), nil
 }
 
 func (g *nativeGateway) logged(marker string) (string, bool) { return g.log.find(marker) }
@@ -125,9 +123,9 @@ func (l *accessLog) add(path, decision string) {
 func (l *accessLog) find(marker string) (string, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := len(l.lines) - 1; i >= 0; i-- {
-		if strings.Contains(l.lines[i].path, marker) {
-			return l.lines[i].decision, true
+	for _, line := range slices.Backward(l.lines) {
+		if strings.Contains(line.path, marker) {
+			return line.decision, true
 		}
 	}
 	return "", false

@@ -27,7 +27,7 @@ func dialRaw(t *testing.T, address string) net.Conn {
 func rawRequest(t *testing.T, address, request string) *answer {
 	t.Helper()
 	conn := dialRaw(t, address)
-	defer conn.Close() //nolint:errcheck // the answer is what counts
+	defer conn.Close()
 	_, err := io.WriteString(conn, request)
 	require.NoError(t, err)
 	method, _, _ := strings.Cut(request, " ")
@@ -40,7 +40,7 @@ func rawRequest(t *testing.T, address, request string) *answer {
 	if err != nil {
 		return nil
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return newAnswer(response, body)

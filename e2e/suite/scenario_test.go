@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ type scenario struct {
 	// more adds sites.
 	more  func(e *env) []config.Site
 	steps []step
-	run   func(t *testing.T, e *env)
+	run   func(e *env)
 }
 
 // step is a request and what must be seen.
@@ -61,6 +62,7 @@ type step struct {
 
 // env is what a scenario runs with.
 type env struct {
+	t     *testing.T // the scenario's
 	gw    gateway
 	as    *authServer
 	api   *api
@@ -124,12 +126,12 @@ func runScenarios(t *testing.T, e *env, table []scenario) {
 				t.Skipf("%s with %s cannot do this (capability %b)", e.gw.name(), e.as.kind, missing)
 			}
 			own := e.of(s)
-			own.client = newClient(t, e.gw.address())
+			own.t, own.client = t, newClient(t, e.gw.address())
 			for j := range s.steps {
 				own.step(t, &s.steps[j])
 			}
 			if s.run != nil {
-				s.run(t, own)
+				s.run(own)
 			}
 		})
 	}
@@ -186,9 +188,7 @@ func (e *env) request(t *testing.T, s *step, token string) *http.Request {
 		r.ContentLength = 0
 	}
 	r.URL.Opaque, r.Host = s.path, host
-	for name, values := range s.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, s.header)
 	if token != "" {
 		r.Header["Authorization"] = append(r.Header["Authorization"], "Bearer "+token)
 	}
@@ -215,10 +215,10 @@ func (e *env) token(t *testing.T, spec string) string {
 	return e.tokens[spec]
 }
 
-// fresh mints an RPT that no gateway has seen.
-func (e *env) fresh(t *testing.T, user, resource string, scopes ...string) string {
+// fresh mints an RPT of alice's for her album that no gateway has seen.
+func (e *env) fresh(t *testing.T, scope string) string {
 	t.Helper()
-	return e.as.mint(t.Context(), t, user, resource, scopes...)
+	return e.as.mint(t.Context(), t, "alice", "album", scope)
 }
 
 func (s *step) checkAnswer(t *testing.T, e *env, r *answer, message string) {

@@ -27,7 +27,7 @@ func TestScenarios(t *testing.T) {
 			for i, a := range kinds {
 				gt.Run(a.name, func(at *testing.T) {
 					if servers[a.name] == nil {
-						servers[a.name] = a.start(t, at)
+						servers[a.name] = a.start(at, t)
 					}
 					as := servers[a.name]
 					table := slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.once && i > 0 })
