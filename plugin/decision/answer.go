@@ -101,10 +101,10 @@ func (x *Exchange) allow(reason Reason) Allow {
 	return a
 }
 
-// dropsToken tells that the API must not see the token. Another scheme's
-// credentials are for the API, and pass where no token is needed.
+// dropsToken tells that the API must not see the token, nor what may hold one.
+// Another scheme's credentials are for the API, and pass where no token is needed.
 func (x *Exchange) dropsToken(reason Reason) bool {
-	return x.site != nil && x.site.dropAuthorization && x.request.credentials == uma.CredentialBearer &&
+	return x.site != nil && x.site.dropAuthorization && x.request.credentials != uma.CredentialNone &&
 		x.mode() == config.ModeEnforce && reason != ReasonOff
 }
 
