@@ -275,6 +275,9 @@ func conditionScenarios() []scenario {
 			site: func(_ *env, s *config.Site) { s.Token.AuthorizationHeader = config.HeaderStrip },
 			steps: []step{
 				{name: "permitted", path: "/echo/album/a", token: "alice/album/view", status: 200, introspections: 1, api: map[string]string{"Authorization": "", "X-Uma-Scopes": "view"}},
+				{name: "public", path: "/echo/public/a", token: "=some", status: 200, api: map[string]string{"Authorization": ""}},
+				{name: "what may hold a token", path: "/echo/public/a", header: http.Header{"Authorization": {"Bearer a", "Bearer b"}}, status: 200, api: map[string]string{"Authorization": ""}},
+				{name: "another scheme is the API's", path: "/echo/public/a", header: http.Header{"Authorization": {"Basic YTpi"}}, status: 200, api: map[string]string{"Authorization": "Basic YTpi"}},
 			},
 		},
 		{
