@@ -20,6 +20,8 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		{},
 		{"validate"},
 		{"check"},
+		{"plan"},
+		{"apply"},
 		{"render"},
 		{"render", "envoy"},
 		{"render", "bootstrap"},

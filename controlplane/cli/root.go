@@ -12,10 +12,11 @@ import (
 
 // The exit codes.
 const (
-	ExitOK     = 0
-	ExitFailed = 1
-	ExitDenied = 3
-	ExitUsage  = 64 // EX_USAGE of sysexits.h
+	ExitOK      = 0
+	ExitFailed  = 1
+	ExitChanges = 2
+	ExitDenied  = 3
+	ExitUsage   = 64 // EX_USAGE of sysexits.h
 )
 
 // Environment is what a command sees of the process it runs in.
@@ -59,7 +60,8 @@ func newRoot(env Environment) *cobra.Command {
 		Short: "UMA 2.0 for any API behind Envoy or Istio",
 		Long: `umagate puts UMA 2.0 in front of any API that Envoy or Istio carries.
 
-Exit codes: 0 done, 1 failed, 3 done and the answer is no, 64 wrong usage.`,
+Exit codes: 0 done, 1 failed, 2 done and something would change (plan), 3 done and the
+answer is no, 64 wrong usage.`,
 		Example: `  umagate validate -c umagate.yaml
   umagate render envoy -c umagate.yaml > envoy.yaml
   umagate rpt --user alice https://photos.example.com/albums/1`,
@@ -74,6 +76,8 @@ Exit codes: 0 done, 1 failed, 3 done and the answer is no, 64 wrong usage.`,
 	root.AddCommand(
 		newValidate(env),
 		newCheck(env),
+		newPlan(env),
+		newApply(env),
 		newRender(env),
 		newRPT(env),
 		newServe(env),

@@ -1,0 +1,276 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/sync"
+)
+
+var errNotAsked = errors.New("there is no terminal to ask on: look at the plan with umagate plan, and carry it out with umagate apply --yes")
+
+// manualRetry outlasts a short outage, and an AS that limits the rate.
+func manualRetry() sync.Retry {
+	const attempts = 8
+	return sync.Retry{Attempts: attempts, Base: 250 * time.Millisecond, Max: 15 * time.Second}
+}
+
+func newApply(env Environment) *cobra.Command {
+	var (
+		flags syncFlags
+		form  output
+		yes   bool
+	)
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Bring the authorization servers' resources in step with umagate.yaml",
+		Long: `Show the plan as "umagate plan" does, ask, and carry it out: register the client where
+there is none, and create, update, repair, adopt and delete resources. What umagate
+did not register or adopt is never touched.
+
+It can be stopped at any point, with Ctrl-C or worse: each step is noted in the store
+before it is taken, and the next run goes on from there and registers nothing twice. An
+authorization server that limits the rate is waited for.
+
+It is safe beside a running "umagate serve" on the same store: one of both is at it at a
+time, and if things have changed since the plan was shown, nothing is done.
+
+What conflicts come to: a name that is taken is left alone, unless it is to be adopted; a
+resource that the authorization server has lost is registered anew, with a new id; a
+scope that is taken away is taken away, after a warning that policies may name it.
+
+Exit codes: 0 everything is in step, 1 something failed, was in conflict or was not
+confirmed, 64 wrong usage.`,
+		Example: `  umagate apply -c umagate.yaml
+  umagate apply --yes --output json          # in a pipeline
+  umagate apply --site photos --adopt albums`,
+		Args: cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			file, err := flags.load(env)
+			if err != nil {
+				return err
+			}
+			p, err := flags.plan(ctx, env, file)
+			if err != nil {
+				return err
+			}
+			if form == outputText {
+				if err := printPlan(env.Stdout, newPaint(env, env.Stdout), p); err != nil {
+					return err
+				}
+			}
+			return flags.apply(ctx, env, file, p, form, yes)
+		}),
+	}
+	flags.register(cmd)
+	outputFlag(cmd, &form, outputText, outputJSON)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "carry the plan out without asking")
+	return cmd
+}
+
+// applied is what was done for one site.
+type applied struct {
+	sync.Result
+
+	Site   string   `json:"site"`
+	Errors []string `json:"errors"`
+	Remedy string   `json:"remedy,omitempty"`
+}
+
+func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File, p fullPlan, form output, yes bool) error {
+	if p.Summary.steps() > 0 && !yes {
+		if err := confirm(ctx, env); err != nil {
+			return err
+		}
+	}
+	results := []applied{}
+	failures := false
+	if p.Summary.steps() > 0 {
+		var err error
+		if results, err = f.carryOut(ctx, env, file, p, yes); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.Sites {
+		failures = failures || s.Error != "" || s.plan.Count(sync.Conflict) > 0
+	}
+	for _, r := range results {
+		failures = failures || len(r.Errors) > 0
+	}
+	var err error
+	if form == outputJSON {
+		err = printJSON(env.Stdout, map[string]any{"plan": p, "applied": results})
+	} else {
+		err = printApplied(env.Stdout, newPaint(env, env.Stdout), results)
+	}
+	if err == nil && failures {
+		err = &exitError{code: ExitFailed}
+	}
+	return err
+}
+
+// carryOut does what is planned, site by site. Failures are in the results.
+func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.File, p fullPlan, yes bool) (results []applied, err error) {
+	opened, err := link.OpenStore(ctx, f.path, file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	sites, err := f.chosen(file)
+	if err != nil {
+		return nil, err
+	}
+	adopt, err := f.adoptions(sites)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range sites {
+		shown := p.Sites[i]
+		if shown.Error != "" || !shown.plan.Doable() && shown.RegisterClient == "" {
+			continue
+		}
+		bar := newBar(env, s.Name)
+		options := f.options(env, s, opened, adopt[s.Name])
+		options.Progress = bar.show
+		options.Waiting = func() {
+			_, _ = fmt.Fprintf(env.Stderr, "site %s: another umagate is bringing its resources in step; waiting\n", s.Name)
+		}
+		limit := &shown.plan
+		if yes {
+			limit = nil // whatever is to be done now
+		}
+		results = append(results, applySite(ctx, env, options, limit))
+		bar.end()
+	}
+	return results, nil
+}
+
+func applySite(ctx context.Context, env Environment, options server.ManualOptions, shown *sync.Plan) applied {
+	out := applied{Site: options.Site.Name, Errors: []string{}}
+	m, err := openManual(ctx, env, options)
+	if err == nil {
+		defer m.Close()
+		out.Result, _, err = m.Apply(ctx, shown)
+	}
+	if err != nil {
+		out.Errors, out.Remedy = lines(err), server.Remedy(err)
+	}
+	return out
+}
+
+// maxErrors bounds how many failures are printed of a site.
+const maxErrors = 20
+
+// lines splits a joined error.
+func lines(err error) []string {
+	all := strings.Split(err.Error(), "\n")
+	for i := range all {
+		all[i] = printable(all[i])
+	}
+	if len(all) > maxErrors {
+		// The last one says whether the run was cut short.
+		last := all[len(all)-1]
+		all = append(all[:maxErrors:maxErrors], fmt.Sprintf("and %d more", len(all)-maxErrors), last)
+	}
+	return all
+}
+
+func printApplied(to io.Writer, paint paint, results []applied) error {
+	w := &errWriter{to: to}
+	for _, r := range results {
+		sentence := fmt.Sprintf("Site %s: %d done", r.Site, r.Done)
+		if r.Failed > 0 {
+			sentence += fmt.Sprintf(", %d failed", r.Failed)
+		}
+		if r.Left > 0 {
+			sentence += fmt.Sprintf(", %d not tried", r.Left)
+		}
+		w.printf("%s\n", paint.bold(sentence+"."))
+		for _, e := range r.Errors {
+			w.printf("  %s %s\n", paint.red("!"), e)
+		}
+		if r.Remedy != "" {
+			w.printf("      = %s\n", r.Remedy)
+		}
+	}
+	return w.err
+}
+
+// confirm asks on the terminal. An error means no.
+func confirm(ctx context.Context, env Environment) error {
+	if !isTerminal(env.Stdin) {
+		return errNotAsked
+	}
+	if _, err := fmt.Fprint(env.Stderr, "Do this? [y/N] "); err != nil {
+		return err
+	}
+	return readYes(ctx, env)
+}
+
+// readYes waits for a line. Ctrl-C ends the wait; the reading goroutine then ends
+// with the process, because a read of a terminal cannot be cancelled.
+func readYes(ctx context.Context, env Environment) error {
+	type typed struct {
+		line string
+		err  error
+	}
+	answer := make(chan typed, 1)
+	go func() {
+		line, err := bufio.NewReader(env.Stdin).ReadString('\n')
+		answer <- typed{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		_, _ = fmt.Fprintln(env.Stderr)
+		return ctx.Err()
+	case t := <-answer:
+		switch strings.ToLower(strings.TrimSpace(t.line)) {
+		case "y", "yes":
+			return nil
+		}
+		return errors.New("not confirmed; nothing was done")
+	}
+}
+
+// bar shows progress on a terminal, and nothing elsewhere.
+type bar struct {
+	to    io.Writer
+	name  string
+	shown time.Time
+}
+
+const barEvery = 100 * time.Millisecond
+
+func newBar(env Environment, name string) *bar {
+	if !isTerminalWriter(env.Stderr) {
+		return &bar{}
+	}
+	return &bar{to: env.Stderr, name: name}
+}
+
+// show is called one call at a time.
+func (b *bar) show(done, total int) {
+	if b.to == nil || done < total && time.Since(b.shown) < barEvery {
+		return
+	}
+	b.shown = time.Now()
+	const width = 30
+	full := width * done / total
+	_, _ = fmt.Fprintf(b.to, "\r%s [%s%s] %d/%d", b.name, strings.Repeat("=", full), strings.Repeat(" ", width-full), done, total)
+}
+
+func (b *bar) end() {
+	if b.to != nil && !b.shown.IsZero() {
+		_, _ = fmt.Fprintln(b.to)
+	}
+}
