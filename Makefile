@@ -59,6 +59,8 @@ race: wasm ## Test with the race detector
 .PHONY: bench
 bench: wasm ## Compare the CPU of one request in Envoy: no filter, umagate, jwt_authn, ext_authz
 	$(GO) run ./e2e/bench $(ARGS)
+	@printf '\nThe core alone, native, in lines that benchstat reads:\n'
+	$(GO) test -run '^$$' -bench . -benchmem ./plugin/decision
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
