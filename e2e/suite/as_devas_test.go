@@ -35,7 +35,7 @@ func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	o.Cleanup(stop)
 	a := &authServer{
 		kind: "devas", issuer: server.Issuer(), caps: canUpgradeRPT | canOAuth | canExpire,
-		rs: client{"photos-rs", secret.New("rs secret/+%")}, app: client{"app", secret.New("app-secret")},
+		rs: client{"photos-rs", secret.New("rs secret/+%")}, app: newAppClient(),
 		patScope: devas.ScopePAT, expirePATs: server.ExpirePATs,
 		subjects: map[string]string{"alice": "sub-of-alice", "bob": "sub-of-bob"},
 	}
@@ -50,3 +50,6 @@ func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	}
 	return a
 }
+
+// newAppClient is the people's client at the development AS.
+func newAppClient() client { return client{"app", secret.New("app-secret")} }
