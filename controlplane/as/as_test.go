@@ -276,6 +276,40 @@ func TestPAT(t *testing.T) {
 	}
 }
 
+func TestPATLifetime(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, expiresIn string
+		lifetime        time.Duration // 0 for an error
+	}{
+		{"not told", "", 5 * time.Minute},
+		{"null", `,"expires_in":null`, 5 * time.Minute},
+		{"zero stands for not told", `,"expires_in":0`, 5 * time.Minute},
+		{"a string", `,"expires_in":"60"`, time.Minute},
+		{"one second", `,"expires_in":1`, time.Second},
+		{"for ever", `,"expires_in":99999999999`, 24 * time.Hour},
+		{"the largest", `,"expires_in":2147483647`, 24 * time.Hour},
+		{"over already", `,"expires_in":-1`, 0},
+		{"long over", `,"expires_in":-2147483648`, 0},
+		{"no number", `,"expires_in":"soon"`, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := discover(t, genericDocument, exchange{
+				method: http.MethodPost, path: "/token", status: 200, answer: `{"access_token":"pat","token_type":"Bearer"` + tt.expiresIn + `}`,
+			})
+			token, err := server.PAT(t.Context(), basic(t))
+			if tt.lifetime == 0 {
+				require.ErrorIs(t, err, as.ErrMalformed)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.lifetime, token.ExpiresAt.Sub(token.IssuedAt))
+		})
+	}
+}
+
 func pats(first string, next ...string) *as.PATSource {
 	var mu sync.Mutex
 	return as.NewPATSource(

@@ -14,8 +14,13 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-// defaultLifetime is taken for a token whose lifetime the AS does not tell.
-const defaultLifetime = 5 * time.Minute
+const (
+	// defaultLifetime is taken for a token whose lifetime the AS does not tell.
+	defaultLifetime = 5 * time.Minute
+	// maxLifetime is how long a token is believed at most: an AS that names the end
+	// of time is asked again each day.
+	maxLifetime = 24 * time.Hour
+)
 
 // Token is an access token.
 type Token struct {
@@ -58,7 +63,13 @@ func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
 	}
 	lifetime := defaultLifetime
 	if !got.Expiry.IsZero() {
-		lifetime = time.Until(got.Expiry).Round(time.Second)
+		lifetime = min(time.Until(got.Expiry).Round(time.Second), maxLifetime)
+	}
+	if lifetime <= 0 {
+		return Token{}, &Error{
+			Op: op, Method: in.method, URL: printableURL(address), Kind: ErrMalformed,
+			Description: "expires_in says that the token has expired already",
+		}
 	}
 	return Token{Value: secret.New(got.AccessToken), IssuedAt: start, ExpiresAt: start.Add(lifetime)}, nil
 }

@@ -112,8 +112,8 @@ func (w *worker) patChanged(ctx context.Context, id string, t as.Token) {
 // renewalTime is between 70 and 80 percent of the PAT's life, so that many sites
 // do not renew together and several attempts fit in before it expires.
 func renewalTime(t as.Token) time.Time {
-	life := t.ExpiresAt.Sub(t.IssuedAt)
-	return t.IssuedAt.Add(life*7/10 + rand.N(life/10+1)) //nolint:gosec // jitter, not a secret
+	tenth := max(0, t.ExpiresAt.Sub(t.IssuedAt)/10)
+	return t.IssuedAt.Add(tenth*7 + rand.N(tenth+1)) //nolint:gosec // jitter, not a secret
 }
 
 func (w *worker) restorePAT(ctx context.Context) error {
