@@ -324,7 +324,7 @@ func abiGetHeaderSize(_ context.Context, v *vm, a []uint64) status {
 // change it.
 func (v *vm) buffer(kind uint64) (data []byte, owner *half, st status) {
 	s, p := v.stream(), v.plugin()
-	switch t := bufferType(kind); t { //nolint:gosec,exhaustive // an i32 of the ABI; the rest is not offered
+	switch t := bufferType(kind); t { //nolint:gosec // an i32 of the ABI
 	case bufferVMConfig:
 		return v.host.vmConfig, nil, statusOK
 	case bufferPluginConfig:

@@ -50,7 +50,7 @@ func protoFields(b []byte, each func(field protowire.Number, data []byte, number
 			return errProtobuf
 		}
 		b = b[n:]
-		switch typ { //nolint:exhaustive // the messages have no others
+		switch typ {
 		case protowire.BytesType:
 			data, n := protowire.ConsumeBytes(b)
 			if n < 0 {

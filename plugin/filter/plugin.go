@@ -67,8 +67,8 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 // pluginName tells the plugins of one VM apart: two listeners may have different
 // configurations for the same binary. A host that has one plugin knows no names.
 func pluginName() string {
-	name, _ := proxywasm.GetProperty([]string{"plugin_name"})      //nolint:errcheck // absent is one plugin
-	rootID, _ := proxywasm.GetProperty([]string{"plugin_root_id"}) //nolint:errcheck // absent is one plugin
+	name, _ := proxywasm.GetProperty([]string{"plugin_name"})
+	rootID, _ := proxywasm.GetProperty([]string{"plugin_root_id"})
 	return string(name) + "\x00" + string(rootID)
 }
 
