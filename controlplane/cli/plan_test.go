@@ -74,9 +74,9 @@ func (b *syncBench) run(args ...string) (int, string, string) {
 }
 
 // summary of "plan --output json".
-func (b *syncBench) summary(want int, args ...string) map[string]int {
+func (b *syncBench) summary(want int) map[string]int {
 	b.t.Helper()
-	code, out, stderr := b.run(append([]string{"plan", "-o", "json"}, args...)...)
+	code, out, stderr := b.run("plan", "-o", "json")
 	require.Equal(b.t, want, code, out+stderr)
 	var got struct{ Summary map[string]int }
 	require.NoError(b.t, json.Unmarshal([]byte(out), &got))

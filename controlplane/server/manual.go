@@ -191,7 +191,9 @@ func (nothing) Create(context.Context, as.Resource) (as.Resource, error) {
 func (nothing) Read(context.Context, string) (as.Resource, error) {
 	return as.Resource{}, as.ErrNotFound
 }
-func (nothing) Update(context.Context, as.Resource) error                 { return errNotRegistered }
+
+func (nothing) Update(context.Context, as.Resource) error { return errNotRegistered }
+
 func (nothing) Delete(context.Context, string) error                      { return errNotRegistered }
 func (nothing) List(context.Context) ([]string, error)                    { return nil, nil }
 func (nothing) FindByName(context.Context, string) ([]as.Resource, error) { return nil, nil }

@@ -9,7 +9,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrLocked: another process is changing the registrations of that key.
+// ErrLocked means that another process is changing the registrations of that key.
 var ErrLocked = errors.New("store: another umagate is changing the registrations of this site")
 
 // TryLock implements [Store]: a lock on a file beside the database, which the

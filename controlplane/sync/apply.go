@@ -17,7 +17,7 @@ import (
 // that the AS is not there: the changes left are not tried then.
 const giveUpAfter = 5
 
-// ErrInterrupted: not every change was tried. What was done is recorded, and the
+// ErrInterrupted means that not every change was tried. What was done is recorded, and the
 // next run goes on from there.
 var ErrInterrupted = errors.New("interrupted; what was done is recorded, and the next run goes on from there")
 

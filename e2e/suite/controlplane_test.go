@@ -54,7 +54,7 @@ func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close() //nolint:errcheck // only its address counts
+	defer l.Close()
 	return l.Addr().String()
 }
 
@@ -84,7 +84,7 @@ sites:
 }
 
 func (p *plane) command(args ...string) *exec.Cmd {
-	c := exec.CommandContext(context.WithoutCancel(p.t.Context()), p.binary, args...) //nolint:gosec // built by this test
+	c := exec.CommandContext(context.WithoutCancel(p.t.Context()), p.binary, args...)
 	c.Dir = p.folder
 	return c
 }
@@ -93,7 +93,7 @@ func (p *plane) start() {
 	p.t.Helper()
 	log, err := os.OpenFile(filepath.Join(p.folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(p.t, err)
-	defer log.Close() //nolint:errcheck // the process has its own
+	defer log.Close()
 	p.process = p.command("serve", "-c", "umagate.yaml")
 	p.process.Stdout, p.process.Stderr = log, log
 	require.NoError(p.t, p.process.Start())
@@ -123,7 +123,7 @@ func (p *plane) status() (server.Status, bool) {
 	if err != nil {
 		return s, false
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	return s, json.NewDecoder(response.Body).Decode(&s) == nil
 }
 
