@@ -31,6 +31,9 @@ func (w *worker) discover(ctx context.Context) error {
 		w.enter(Discovering)
 	}
 	found, err := w.client.Discover(ctx)
+	if err == nil {
+		err = checkEndpoints(w.site, found.Metadata())
+	}
 	if err != nil {
 		if w.server == nil || ctx.Err() != nil {
 			return err
@@ -38,9 +41,6 @@ func (w *worker) discover(ctx context.Context) error {
 		w.discoverAt = time.Now().Add(w.pace.RetryMax)
 		w.logger.Warn("discovery failed; the endpoints known so far stay in use", slog.Any("error", err), slog.String("remedy", remedy(err)))
 		return nil
-	}
-	if err := checkEndpoints(w.site, found.Metadata()); err != nil {
-		return err
 	}
 	metadata, err := json.Marshal(found.Metadata())
 	if err != nil {
@@ -74,6 +74,9 @@ func (w *worker) restoreDiscovery(ctx context.Context) error {
 		return fmt.Errorf("site %s: stored metadata: %w", w.site.Name, err)
 	}
 	known, err := w.client.Known(metadata)
+	if err == nil {
+		err = checkEndpoints(w.site, known.Metadata())
+	}
 	if err != nil {
 		// The file has changed since; a new discovery decides.
 		w.logger.Warn("stored metadata does not fit the file any more", slog.Any("error", err))
@@ -87,7 +90,7 @@ func (w *worker) restoreDiscovery(ctx context.Context) error {
 // registered before, or a new one.
 func (w *worker) register(ctx context.Context) error {
 	given := w.site.AuthorizationServer.Client
-	if w.auth != nil && (w.expires.IsZero() || time.Until(w.expires) > w.pace.Forgotten) {
+	if w.auth != nil && (w.expires.IsZero() || time.Now().Before(w.expiryDue())) {
 		return w.checkEnvoyCredential()
 	}
 	w.enter(Registering)
@@ -101,6 +104,17 @@ func (w *worker) register(ctx context.Context) error {
 		}
 	}
 	return w.registerNew(ctx)
+}
+
+// expiryDue is when something has to be done about a secret that expires. Not at
+// once after a registration: an AS whose clock is late, or that gives secrets of
+// a few seconds, would get one client after the other.
+func (w *worker) expiryDue() time.Time {
+	due := w.expires.Add(-w.pace.Forgotten)
+	if earliest := w.registered.Add(w.pace.Forgotten); due.Before(earliest) {
+		return earliest
+	}
+	return due
 }
 
 // registerNew registers a client, unless another process of this store has done
@@ -118,12 +132,14 @@ func (w *worker) registerNew(ctx context.Context) (err error) {
 	case err == nil && stored.State == store.ClientRegistered && stored.ClientID != clientID(w.auth):
 		return w.useClient(as.AuthMethod(stored.AuthMethod), stored.ClientID, stored.Secret, stored.SecretExpiresAt, true)
 	}
-	return w.registerLocked(ctx)
+	return w.registerLocked(ctx, stored)
 }
 
 // registerLocked registers a client. The intent is stored first: RFC 7591 has no
 // way to find a client whose answer was lost, so what is left is to tell of it.
-func (w *worker) registerLocked(ctx context.Context) error {
+// previous is the client before, zero when there was none: until another one is
+// there, nothing of it may be lost, for the AS may come to accept it again.
+func (w *worker) registerLocked(ctx context.Context, previous store.Client) error {
 	settings := w.site.AuthorizationServer.Client.Register
 	method := as.AuthMethod(w.site.AuthorizationServer.Client.TokenEndpointAuthMethod)
 	if method == as.AuthPrivateKeyJWT {
@@ -136,7 +152,11 @@ func (w *worker) registerLocked(ctx context.Context) error {
 	// From the intent to the record, a stop or a reload must not cut in: the answer
 	// would be lost. The timeout of a call bounds it.
 	ctx = context.WithoutCancel(ctx)
-	intent := store.Client{State: store.ClientRegistering, Name: name, UpdatedAt: time.Now()}
+	intent := previous
+	intent.State, intent.UpdatedAt = store.ClientRegistering, time.Now()
+	if previous.ClientID == "" {
+		intent.Name = name
+	}
 	if err := w.store.PutClient(ctx, w.key, intent); err != nil {
 		return err
 	}
@@ -147,8 +167,8 @@ func (w *worker) registerLocked(ctx context.Context) error {
 	}, settings.InitialAccessToken)
 	if err != nil {
 		if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status >= 400 && failed.Status < 500 {
-			// The AS has said no: nothing of ours is there.
-			return errors.Join(err, w.store.DeleteClient(ctx, w.key))
+			// The AS has said no: nothing new of ours is there.
+			return errors.Join(err, w.putBack(ctx, previous))
 		}
 		return err
 	}
@@ -161,6 +181,15 @@ func (w *worker) registerLocked(ctx context.Context) error {
 	}
 	w.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", name))
 	return nil
+}
+
+// putBack makes the record what it was before the intent.
+func (w *worker) putBack(ctx context.Context, previous store.Client) error {
+	if previous.ClientID == "" {
+		return w.store.DeleteClient(ctx, w.key)
+	}
+	previous.State = store.ClientRegistered
+	return w.store.PutClient(ctx, w.key, previous)
 }
 
 // clientName is the client_name of a new registration.
@@ -234,8 +263,10 @@ func (w *worker) restoreClient(ctx context.Context) error {
 		return err
 	case stored.State == store.ClientRegistering:
 		w.logger.Warn("a registration was begun and its answer is not known; if the AS has a client of this name that is not in use, remove it",
-			slog.String("client_name", stored.Name), slog.Time("begun_at", stored.UpdatedAt))
-		return nil
+			slog.String("client_name", w.clientName()), slog.Time("begun_at", stored.UpdatedAt))
+		if stored.ClientID == "" {
+			return nil
+		}
 	}
 	return w.useClient(as.AuthMethod(stored.AuthMethod), stored.ClientID, stored.Secret, stored.SecretExpiresAt, true)
 }

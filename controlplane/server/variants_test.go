@@ -2,8 +2,12 @@ package server_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -94,4 +98,67 @@ func TestOneSiteDoesNotWaitForAnother(t *testing.T) {
 	require.False(t, s.OK)
 	down.ClearFaults(devas.EndpointAny)
 	p.until("both serve", allWell)
+}
+
+func TestSecretThatExpiresAtOnce(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{Lifetimes: devas.Lifetimes{ClientSecret: time.Second}})
+	p := newPlane(t)
+	p.pace.Forgotten = time.Hour
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	s := p.until("registered", func(s server.Status) bool { return s.Sites[0].ClientID != "" })
+	checks := as.Count(devas.EndpointResources)
+	p.until("at work", func(server.Status) bool { return as.Count(devas.EndpointResources) > checks+5 })
+	require.Equal(t, s.Sites[0].ClientID, p.status().Sites[0].ClientID)
+	require.Equal(t, 1, as.Count(devas.EndpointRegistration), "one client, whatever its secret's lifetime")
+}
+
+func TestRefusedReregistrationLosesNothing(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	// For a while, the AS refuses everything of ours: its own database is gone.
+	for _, e := range []devas.Endpoint{devas.EndpointToken, devas.EndpointRegistration, devas.EndpointResources} {
+		require.NoError(t, as.SetFault(devas.Fault{Endpoint: e, Kind: devas.FaultStatus, Status: 401}))
+	}
+	refused := as.Count(devas.EndpointRegistration)
+	p.until("a new registration is refused", func(server.Status) bool { return as.Count(devas.EndpointRegistration) > refused+2 })
+	p.stop()
+	as.ClearFaults(devas.EndpointAny)
+	p.start()
+	again := p.until("all is well again", allWell)
+	require.Equal(t, first.Sites[0].ClientID, again.Sites[0].ClientID, "the client of before")
+	require.Equal(t, []string{"albums"}, names(as))
+}
+
+func TestMetadataThatGetsWorseStopsNothing(t *testing.T) {
+	t.Parallel()
+	var worse atomic.Bool
+	var as *devas.Server // set before anything is asked
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if worse.Load() && strings.Contains(r.URL.Path, "/.well-known/") {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"issuer":%q,"token_endpoint":%q}`, as.Issuer(), as.Issuer()+"/token")
+			return
+		}
+		as.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	var err error
+	as, err = devas.New(devas.Options{Issuer: front.URL, Lifetimes: devas.Lifetimes{AccessToken: 2 * time.Second}})
+	require.NoError(t, err)
+	p := newPlane(t)
+	p.pace.Discover = 10 * time.Millisecond
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	worse.Store(true)
+	tokens := as.Count(devas.EndpointToken)
+	s := p.until("the PAT is renewed all the same", func(server.Status) bool { return as.Count(devas.EndpointToken) > tokens })
+	require.Equal(t, first.Revision, s.Revision)
+	require.Contains(t, p.log.String(), "the endpoints known so far stay in use")
 }

@@ -113,9 +113,9 @@ func (w *worker) nextDue() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	due := w.discoverAt
-	secretDue := w.expires
-	if !secretDue.IsZero() {
-		secretDue = secretDue.Add(-w.pace.Forgotten)
+	var secretDue time.Time
+	if !w.expires.IsZero() {
+		secretDue = w.expiryDue()
 	}
 	for _, at := range []time.Time{w.syncAt, w.probeAt, w.renewAt, secretDue} {
 		if !at.IsZero() && at.Before(due) {

@@ -37,7 +37,8 @@ type ClientState string
 // The states of a client.
 const (
 	// ClientRegistering: a registration was begun. If no answer was recorded, the
-	// AS may or may not have a client of that name.
+	// AS may or may not have a client of that name. The other fields are those of
+	// the registration before it, if there was one.
 	ClientRegistering ClientState = "registering"
 	// ClientRegistered: the AS's answer is recorded.
 	ClientRegistered ClientState = "registered"
