@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/umagate/umagate/e2e/wasmhost"
@@ -41,6 +42,8 @@ func startWazero(ctx context.Context, w *world, _ string) (gateway, error) {
 	}
 	host, err := wasmhost.New(ctx, wasmhost.Options{
 		Wasm: module, Config: first, Upstream: &url.URL{Scheme: "http", Host: w.api.address}, Workers: 1, RootID: "umagate",
+		// The second start takes no compilation.
+		CompilationCacheDir: filepath.Join(filepath.Dir(w.wasm), "wazero"),
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the filter on wazero: %w", err), client.close())
