@@ -164,12 +164,17 @@ func (f *Flow) trust(asURI string) error {
 	if f.ExpectAS != "" && strings.TrimSuffix(asURI, "/") != strings.TrimSuffix(f.ExpectAS, "/") {
 		return fmt.Errorf("%w: it names %s, expected is %s", ErrUntrustedAS, clip(asURI), f.ExpectAS)
 	}
+	return f.trustScheme(u)
+}
+
+// trustScheme takes https, and http where nobody can listen or the user says so.
+func (f *Flow) trustScheme(u *url.URL) error {
 	ip := net.ParseIP(u.Hostname())
 	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 	if u.Scheme == "https" || (u.Scheme == "http" && (local || f.InsecureHTTP)) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s is not https; say that credentials may go in the clear", ErrUntrustedAS, clip(asURI))
+	return fmt.Errorf("%w: %s is not https; say that credentials may go in the clear", ErrUntrustedAS, clip(u.String()))
 }
 
 func (f *Flow) discover(ctx context.Context, asURI string) (*as.Server, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -109,6 +110,42 @@ func TestGatherClaims(t *testing.T) {
 	require.Equal(t, []string{"t0", "t1-gathered"}, []string{s.forms[0].Get("ticket"), s.forms[1].Get("ticket")})
 	require.Equal(t, "app", s.forms[1].Get("client_id"))
 	require.Empty(t, s.forms[1].Get("claim_token"))
+}
+
+func TestGatherOpensWebPagesOnly(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"file://host/share/app", "javascript://host/%0aalert(1)", "http://192.0.2.1/claims", "mailto:a@b"} {
+		for _, expect := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/%t", address, expect), func(t *testing.T) {
+				t.Parallel()
+				s := newScripted(t, answers(403, map[string]any{"error": "need_info", "ticket": "t1", "redirect_user": address}))
+				flow := rpt.Flow{ClientID: "app", Party: rpt.Nobody{}, Gather: func(context.Context, *url.URL) (string, error) {
+					t.Error("it was opened")
+					return "t2", nil
+				}}
+				if expect {
+					flow.ExpectAS = s.URL
+				}
+				_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
+				require.Error(t, err)
+			})
+		}
+	}
+}
+
+func TestWordsOfTheASDoNotReachTheTerminal(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t, answers(403, map[string]any{"error": "a\x1b]0;b", "error_description": "c\x1b[2Jd\u202ee"}))
+	var seen recorder
+	flow := rpt.Flow{ClientID: "app", Party: rpt.Nobody{}, Observe: seen.observe}
+	_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
+	require.ErrorIs(t, err, rpt.ErrDenied)
+	shown := err.Error()
+	for _, step := range seen.steps {
+		shown += step.Note
+	}
+	require.NotContains(t, shown, "\x1b")
+	require.NotContains(t, shown, "\u202e")
 }
 
 // visit is a browser. What comes of it is seen at the AS.

@@ -100,7 +100,7 @@ func submitted(a grantAnswer) bool {
 }
 
 func refusal(a grantAnswer, status int) error {
-	why := a.Error
+	why := clip(a.Error)
 	if a.Description != "" {
 		why += " (" + clip(a.Description) + ")"
 	}
@@ -110,7 +110,7 @@ func refusal(a grantAnswer, status int) error {
 	case a.Error == "need_info":
 		var names []string
 		for _, r := range a.Required {
-			names = append(names, r.FriendlyName+r.Name)
+			names = append(names, clip(r.FriendlyName+r.Name))
 		}
 		why += ": it needs to know more: " + strings.Join(names, ", ")
 		if a.RedirectUser != "" {
@@ -165,9 +165,9 @@ func noteOf(a grantAnswer) string {
 	case !a.AccessToken.IsZero():
 		return "an RPT"
 	case a.Description != "":
-		return a.Error + ": " + clip(a.Description)
+		return clip(a.Error) + ": " + clip(a.Description)
 	default:
-		return a.Error
+		return clip(a.Error)
 	}
 }
 
@@ -208,7 +208,9 @@ func (f *Flow) gather(ctx context.Context, a grantAnswer) (string, error) {
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("%w: its redirect_user %q is no URL", ErrDenied, clip(a.RedirectUser))
 	}
-	if err := f.trust(u.Scheme + "://" + u.Host); err != nil && f.ExpectAS == "" {
+	// The page may be on another host than the AS, but the ticket goes there, and the
+	// address to whatever opens such addresses on this machine.
+	if err := f.trustScheme(u); err != nil {
 		return "", err
 	}
 	q := u.Query()

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +18,8 @@ import (
 const (
 	idleTimeout   = 90 * time.Second
 	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	maxHeader     = 16 << 10
 	writeTimeout  = 30 * time.Second
 	stopTimeout   = 5 * time.Second
 )
@@ -44,6 +48,35 @@ func (s *serving) handler(registry *prometheus.Registry) http.Handler {
 	return noStore(mux)
 }
 
+// errForeignHost: a page of another site made a browser ask, by a name of its own
+// that leads to loopback.
+var errForeignHost = errors.New("this name is not one of a loopback address: ask by 127.0.0.1 or localhost")
+
+// loopbackOnly answers only to names of loopback when at is loopback: a web page
+// may have its own name lead there (DNS rebinding), and read what stands here.
+func loopbackOnly(at net.Addr, next http.Handler) http.Handler {
+	if tcp, ok := at.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopbackName(r.Host) {
+			text(w, http.StatusMisdirectedRequest, errForeignHost.Error())
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopbackName judges a Host header, with or without a port.
+func loopbackName(host string) bool {
+	u, err := url.Parse("//" + host)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return strings.EqualFold(u.Hostname(), "localhost") || ip != nil && ip.IsLoopback()
+}
+
 func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -61,7 +94,8 @@ func text(w http.ResponseWriter, status int, s string) {
 // serveAPI answers until ctx ends, and returns when the last answer is given.
 func serveAPI(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		Handler: loopbackOnly(listener.Addr(), handler), MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -416,4 +417,26 @@ func TestPlaintextIsForLoopback(t *testing.T) {
 	p.write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), `xds: "127.0.0.1:0"`, `xds: "0.0.0.0:0"`, 1))
 	err := server.Run(t.Context(), server.Options{Path: p.path(), Logger: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "listen.insecure_plaintext: true")
+}
+
+func TestAPIAnswersToLoopbackNamesOnly(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	p.write(p.config("http://127.0.0.1:1", "albums"))
+	p.start()
+	_, port, err := net.SplitHostPort(p.api)
+	require.NoError(t, err)
+	for host, code := range map[string]int{
+		"localhost:" + port: 200, "127.0.0.1": 200, "[::1]:" + port: 200, "LOCALHOST": 200,
+		"rebound.example.com:" + port: 421, "rebound.example.com": 421, "127.0.0.1.example.com": 421, "192.0.2.1:" + port: 421,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.api+"/v1/status", nil)
+		require.NoError(t, err)
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, code, resp.StatusCode, host)
+		require.Empty(t, resp.Header.Get("Access-Control-Allow-Origin"))
+	}
 }

@@ -26,7 +26,7 @@ const (
 	remembered = time.Hour
 	// maxEnvoys bounds how many are told of.
 	maxEnvoys = 10_000
-	// maxWords bounds what is kept of a refusal.
+	// maxWords bounds what is kept of anything that an Envoy says, in bytes.
 	maxWords = 2_000
 )
 
@@ -186,7 +186,7 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused str
 	case a.nonce == "":
 		// The first of its type on this stream: what Envoy has from before.
 		if a.version != "" {
-			state.Acknowledged = a.version
+			state.Acknowledged = printable(a.version)
 		}
 	case a.nonce != last.nonce:
 		return "" // answers a response that has been overtaken
@@ -293,15 +293,14 @@ func (f *fleet) words(s string) string {
 			s = strings.ReplaceAll(s, value, secret.Redacted)
 		}
 	}
-	s = printable(s)
+	return printable(s)
+}
+
+// printable makes one line of at most maxWords bytes of what a peer said.
+func printable(s string) string {
 	if len(s) > maxWords {
 		s = strings.ToValidUTF8(s[:maxWords], "") + "…"
 	}
-	return s
-}
-
-// printable makes one line of what a peer said.
-func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || r == '\r' {
 			return ' '

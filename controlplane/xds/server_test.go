@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -301,4 +302,21 @@ func TestVersionOfSecretsIsNoHashOfThem(t *testing.T) {
 	t.Parallel()
 	first, second := start(t), start(t)
 	require.NotEqual(t, first.push(t, "f", "c", "pat")[xds.SDS], second.push(t, "f", "c", "pat")[xds.SDS])
+}
+
+func TestWordsOfAnEnvoyAreBounded(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	r.push(t, "one", "as", "secret-pat")
+	e := r.envoy(t)
+	long := strings.Repeat("x", 100<<10) + "\x1b[2J"
+	e.node = &corev3.Node{Id: long, Cluster: long, UserAgentVersionType: &corev3.Node_UserAgentVersion{UserAgentVersion: long}}
+	e.subscribe(resourcev3.ExtensionConfigType, "\x1b[2J"+long, filterName)
+	e.receive()
+	known := r.server.Envoys()
+	require.Len(t, known, 1)
+	shown := fmt.Sprintf("%+v", known[0])
+	require.Less(t, len(shown), 16<<10)
+	require.NotContains(t, shown, "\x1b")
+	require.Less(t, len(r.log.String()), 16<<10)
 }

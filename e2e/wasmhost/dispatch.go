@@ -104,14 +104,12 @@ func (h *Host) doCall(ctx context.Context, c *clusterState, headers *headerMap, 
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	credential := c.credential.Load()
-	if _, has := headers.get("authorization"); !has {
-		switch {
-		case !credential.IsZero():
-			headers.add("authorization", credential.Reveal())
-		case c.credentialRequired:
-			return failedAnswer(http.StatusUnauthorized, "Failed to inject credential."), nil
-		}
+	switch credential := c.credential.Load(); {
+	case !credential.IsZero():
+		headers.remove("authorization") // overwrite: true
+		headers.add("authorization", credential.Reveal())
+	case c.credentialRequired:
+		return failedAnswer(http.StatusUnauthorized, "Failed to inject credential."), nil
 	}
 	target, err := rawURL(c.url, headers.value(":path"))
 	if err != nil {

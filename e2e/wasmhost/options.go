@@ -76,8 +76,8 @@ type Cluster struct {
 	URL *url.URL
 	// Transport replaces the default one.
 	Transport http.RoundTripper
-	// Credential is the Authorization header that is added to each call that has
-	// none, as Envoy's credential_injector does.
+	// Credential is the Authorization header of each call, whatever the call has, as
+	// Envoy's credential_injector does with overwrite.
 	Credential secret.Text
 	// CredentialRequired answers 401 instead of calling while Credential is empty.
 	CredentialRequired bool
