@@ -8,7 +8,27 @@ import (
 
 // storyScenarios tell the whole of UMA from the client's side.
 func storyScenarios() []scenario {
-	return []scenario{{name: "story", run: story}}
+	return []scenario{{name: "story", run: story}, {name: "rights-given-later", once: true, run: rightsGivenLater}}
+}
+
+// rightsGivenLater: a token that lacked a permission has it from the AS now (UMA
+// Grant section 3.3.5.1). The lack is believed for a second, not for max_ttl.
+func rightsGivenLater(e *env) {
+	t := e.t
+	token := e.fresh(t, "view")
+	e.front.spoil(t, introspection, lies(map[string]any{"permissions.resource_id": "another", "permissions.rsid": "another"}))
+	lacks := step{
+		name: "no permission yet", path: "/echo/album/a", token: "=" + token,
+		status: 401, code: "insufficient_permission", challenge: "UMA", fault: "insufficient_scope", introspections: 1, tickets: 1,
+	}
+	e.step(t, &lacks)
+	e.front.mend(introspection)
+	before := e.front.count(introspection)
+	waitFor(t, "the permission", func() bool {
+		return e.client.do(t, e.request(t, &step{path: "/echo/album/a"}, token)).status == 200
+	})
+	require.LessOrEqual(t, e.front.count(introspection)-before, int(e.client.dials.Load()), "asked once for what it lacked")
+	e.step(t, &step{name: "and from the cache", path: "/echo/album/a", token: "=" + token, status: 200})
 }
 
 func story(e *env) {
