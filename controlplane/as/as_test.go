@@ -212,6 +212,38 @@ func TestHTTPSIssuerMustNotNameHTTPEndpoints(t *testing.T) {
 	require.ErrorIs(t, err, as.ErrInsecureEndpoint)
 }
 
+func TestRegistrationTokenDoesNotGoInTheClear(t *testing.T) {
+	t.Parallel()
+	client, err := as.New(as.Config{Issuer: "https://as.example.com", Transport: noTransport{t}})
+	require.NoError(t, err)
+	server, err := client.Known(as.Metadata{Issuer: "https://as.example.com", TokenEndpoint: "https://as.example.com/token"})
+	require.NoError(t, err)
+	r := as.Registration{ClientID: "c1", AccessToken: secret.New("rat"), URI: "http://as.example.com/c/c1?secret=1"}
+	_, err = server.ReadRegistration(t.Context(), r)
+	require.ErrorIs(t, err, as.ErrInsecureEndpoint)
+	require.NotContains(t, err.Error(), "secret=1")
+	_, err = server.UpdateRegistration(t.Context(), r, as.ClientMetadata{})
+	require.ErrorIs(t, err, as.ErrInsecureEndpoint)
+	require.ErrorIs(t, server.DeleteRegistration(t.Context(), r), as.ErrInsecureEndpoint)
+}
+
+// noTransport fails the test when anything is sent.
+type noTransport struct{ t *testing.T }
+
+func (n noTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.t.Errorf("%s %s was sent", r.Method, r.URL)
+	return nil, http.ErrNotSupported
+}
+
+func TestMembersOfAnotherType(t *testing.T) {
+	t.Parallel()
+	server := discover(t, genericDocument, exchange{method: http.MethodPost, path: "/register", status: 201, answer: `{"client_id":{"s3cr3t":1}}`})
+	_, err := server.Register(t.Context(), as.ClientMetadata{}, secret.Text{})
+	require.ErrorIs(t, err, as.ErrMalformed)
+	require.NotErrorIs(t, err, as.ErrNotJSON)
+	require.NotContains(t, err.Error(), "s3cr3t")
+}
+
 func basic(t *testing.T) as.ClientAuth {
 	t.Helper()
 	auth, err := as.NewSecretAuth(as.AuthBasic, "rs", secret.New("s3cr3t&more"), nil)

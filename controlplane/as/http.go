@@ -82,7 +82,7 @@ func (c *caller) do(ctx context.Context, in call) (answer, error) {
 	}
 	req, err := in.request(ctx)
 	if err != nil {
-		return answer{}, fail(ErrRejected, err)
+		return answer{}, fail(ErrRejected, transportCause(err))
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
@@ -110,10 +110,15 @@ func (c *caller) doJSON(ctx context.Context, in call, target any) (answer, error
 		return out, err
 	}
 	if err := json.Unmarshal(out.body, target); err != nil {
-		return out, &Error{
+		// The decoder's words may quote the answer.
+		e := &Error{
 			Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status, Kind: ErrNotJSON,
 			Description: describeMedia(out.header),
 		}
+		if json.Valid(out.body) {
+			e.Kind, e.Description = ErrMalformed, "a member is of another type than it must be"
+		}
+		return out, e
 	}
 	return out, nil
 }

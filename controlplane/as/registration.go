@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/secret"
@@ -114,9 +116,13 @@ func (s *Server) Register(ctx context.Context, m ClientMetadata, initialToken se
 // ErrRegistrationRefused mean that the AS has forgotten it, or that the token is
 // no longer good; the AS may not tell which.
 func (s *Server) ReadRegistration(ctx context.Context, r Registration) (Registration, error) {
+	const op = "read the client registration"
+	if err := s.manageable(op, r); err != nil {
+		return Registration{}, err
+	}
 	var got registrationAnswer
 	_, err := s.caller.doJSON(ctx, call{
-		op: "read the client registration", method: http.MethodGet, url: r.URI,
+		op: op, method: http.MethodGet, url: r.URI,
 		bearer: r.AccessToken, kinds: refusedRegistration(),
 	}, &got)
 	if err != nil {
@@ -128,11 +134,15 @@ func (s *Server) ReadRegistration(ctx context.Context, r Registration) (Registra
 // UpdateRegistration replaces the registration's metadata (RFC 7592 section 2.2)
 // and gives the new state: the registration access token may be another.
 func (s *Server) UpdateRegistration(ctx context.Context, r Registration, m ClientMetadata) (Registration, error) {
+	const op = "update the client registration"
+	if err := s.manageable(op, r); err != nil {
+		return Registration{}, err
+	}
 	body := m.body()
 	body["client_id"] = r.ClientID
 	var got registrationAnswer
 	_, err := s.caller.doJSON(ctx, call{
-		op: "update the client registration", method: http.MethodPut, url: r.URI,
+		op: op, method: http.MethodPut, url: r.URI,
 		bearer: r.AccessToken, json: body, kinds: refusedRegistration(),
 	}, &got)
 	if err != nil {
@@ -143,11 +153,25 @@ func (s *Server) UpdateRegistration(ctx context.Context, r Registration, m Clien
 
 // DeleteRegistration removes the client (RFC 7592 section 2.3).
 func (s *Server) DeleteRegistration(ctx context.Context, r Registration) error {
+	const op = "delete the client registration"
+	if err := s.manageable(op, r); err != nil {
+		return err
+	}
 	_, err := s.caller.do(ctx, call{
-		op: "delete the client registration", method: http.MethodDelete, url: r.URI,
+		op: op, method: http.MethodDelete, url: r.URI,
 		bearer: r.AccessToken, kinds: refusedRegistration(),
 	})
 	return err
+}
+
+// manageable refuses to send the registration access token, which reads and
+// changes the client, in the clear because the AS names its own address wrongly.
+func (s *Server) manageable(op string, r Registration) error {
+	u, err := url.Parse(r.URI)
+	if err == nil && u.Scheme == "http" && strings.HasPrefix(s.metadata.Issuer, "https:") {
+		return &Error{Op: op, Kind: ErrInsecureEndpoint, Description: "registration_client_uri " + printableURL(r.URI)}
+	}
+	return nil
 }
 
 // merge keeps of r what the AS's answer leaves out.
