@@ -45,8 +45,8 @@ clean: ## Remove build/ (installed Envoys and Keycloaks are kept in the user's c
 .PHONY: test
 test: wasm ## Test with nothing but Go: the native core and the filter on wazero
 	UMAGATE_WITHOUT_REAL=1 $(GO) test $(TESTFLAGS) $(PACKAGES)
-	@printf '\nLeft out: the same scenarios on a real Envoy and a real Keycloak. To include them:\n'
-	@printf '  make envoy keycloak   once, installs both\n  make e2e\n'
+	@printf '\nLeft out: the same scenarios on a real Envoy and a real Keycloak, and the store on a real PostgreSQL. To include them:\n'
+	@printf '  make envoy keycloak   once, installs both; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
 
 .PHONY: e2e
 e2e: wasm ## Test everything, with a real Envoy and a real Keycloak; a missing one is a failure

@@ -158,7 +158,7 @@ func (m *Manual) register(ctx context.Context) error {
 // lock waits for the lock of the site.
 func (m *Manual) lock(ctx context.Context) (func() error, error) {
 	for told := false; ; told = true {
-		unlock, err := m.options.Store.TryLock(m.worker.key)
+		unlock, err := m.options.Store.TryLock(ctx, m.worker.key)
 		if !errors.Is(err, store.ErrLocked) {
 			return unlock, err
 		}

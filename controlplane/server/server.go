@@ -60,6 +60,11 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
+	lease, err := opened.Lead(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lease.Release()) }()
 
 	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics()}
 	if s.xds, err = xds.New(options.Logger, nil); err != nil {

@@ -120,7 +120,7 @@ func (w *worker) expiryDue() time.Time {
 // registerNew registers a client, unless another process of this store has done
 // so meanwhile.
 func (w *worker) registerNew(ctx context.Context) (err error) {
-	unlock, err := w.store.TryLock(w.key)
+	unlock, err := w.store.TryLock(ctx, w.key)
 	if err != nil {
 		return err
 	}

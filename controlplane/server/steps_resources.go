@@ -181,7 +181,7 @@ func (w *worker) syncResources(ctx context.Context) error {
 
 // bringInStep plans and applies while no other process does.
 func (w *worker) bringInStep(ctx context.Context, r *resourcesync.Reconciler, desired []resourcesync.Desired) (err error) {
-	unlock, err := w.store.TryLock(w.key)
+	unlock, err := w.store.TryLock(ctx, w.key)
 	if err != nil {
 		return err
 	}

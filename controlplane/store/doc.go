@@ -1,7 +1,8 @@
 // Package store keeps what the control plane must not lose: how an AS was
 // discovered, the client registered there, the PAT, and the resources registered.
 //
-// [Store] is the interface, [OpenSQLite] its embedded implementation. Any
+// [Store] is the interface, [SQL] its implementation, embedded (sqlite.go, read.go)
+// or with PostgreSQL (postgres.go); [Open] takes what umagate.yaml says. Any
 // implementation passes the suite of package storetest. Every record belongs to
 // a [Key], a site together with an issuer: a site that moves to another AS starts
 // anew there, and what was registered at the old one is not forgotten.
@@ -12,4 +13,11 @@
 // The order of writes is the callers' (packages server and sync): an intent
 // stands in the store before the call to the AS that it announces, so that a
 // process killed in between can find out what became of the call.
+//
+// Of the processes that share a store one leads, see [Store.Lead]: it registers,
+// renews and synchronises. With SQLite that is whoever locked a file beside the
+// database (lock.go), with PostgreSQL whose session has an advisory lock
+// (session.go). Each leader has a larger epoch than the one before, and every
+// write compares it in its own transaction: one that was replaced and does not
+// know it yet cannot overwrite what its successor wrote.
 package store

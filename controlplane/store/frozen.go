@@ -72,7 +72,20 @@ func (f Frozen) Keys(ctx context.Context) ([]Key, error) {
 }
 
 // TryLock locks nothing: there is nothing that a rehearsal changes.
-func (Frozen) TryLock(Key) (func() error, error) { return func() error { return nil }, nil }
+func (Frozen) TryLock(context.Context, Key) (func() error, error) {
+	return func() error { return nil }, nil
+}
+
+// Changes implements [Store].
+func (f Frozen) Changes(ctx context.Context) (int64, error) {
+	if f.From == nil {
+		return 0, nil
+	}
+	return f.From.Changes(ctx)
+}
+
+// Lead gives ErrNotLeader: a rehearsal never does.
+func (Frozen) Lead(context.Context) (Lease, error) { return nil, ErrNotLeader }
 
 // Close implements [Store].
 func (f Frozen) Close() error {

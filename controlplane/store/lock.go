@@ -1,7 +1,9 @@
 package store
 
 import (
+	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,25 +11,88 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrLocked means that another process is changing the registrations of that key.
-var ErrLocked = errors.New("store: another umagate is changing the registrations of this site")
+// nextEpoch begins the time of a new leader.
+const nextEpoch = `UPDATE change SET epoch = epoch + 1, number = number + 1 WHERE one = 1 RETURNING epoch`
 
-// TryLock implements [Store]: a lock on a file beside the database, which the
-// system takes back when the process ends, however it ends.
-func (s *SQL) TryLock(key Key) (unlock func() error, err error) {
+// Lead implements [Store].
+func (s *SQL) Lead(ctx context.Context) (Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	lease, epoch, err := s.locks.lead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.epoch.Store(epoch)
+	return lease, nil
+}
+
+// TryLock implements [Store].
+func (s *SQL) TryLock(ctx context.Context, key Key) (unlock func() error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.locks.tryLock(ctx, key)
+}
+
+// fileLocks lock files beside the database, which the system takes back when the
+// process ends, however it ends. The database file itself would not do: SQLite
+// loses its own locks when another descriptor of that file is closed.
+type fileLocks struct {
+	db   *sql.DB
+	path string
+}
+
+func (l *fileLocks) lead(ctx context.Context) (Lease, int64, error) {
+	lock, err := tryFile(l.path + ".lock")
+	if err != nil {
+		return nil, 0, err
+	}
+	if lock == nil {
+		return nil, 0, fmt.Errorf("%w (%s.lock is held)", ErrInUse, l.path)
+	}
+	var epoch int64
+	if err := l.db.QueryRowContext(ctx, nextEpoch).Scan(&epoch); err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("store: lead: %w", err), lock.Close())
+	}
+	return fileLease{lock: lock}, epoch, nil
+}
+
+func (l *fileLocks) tryLock(_ context.Context, key Key) (unlock func() error, err error) {
 	sum := sha256.Sum256([]byte(place(key, "lock")))
-	lock := flock.New(s.path+"."+hex.EncodeToString(sum[:6])+".lock", flock.SetPermissions(0o600))
+	lock, err := tryFile(l.path + "." + hex.EncodeToString(sum[:6]) + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	if lock == nil {
+		return nil, fmt.Errorf("%w: %s", ErrLocked, key.Site)
+	}
+	return fileLease{lock: lock}.Release, nil
+}
+
+func (*fileLocks) close() error { return nil }
+
+// tryFile gives nil for a file that another holds.
+func tryFile(path string) (*flock.Flock, error) {
+	lock := flock.New(path, flock.SetPermissions(0o600))
 	held, err := lock.TryLock()
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("store: lock site %s: %w", key.Site, err)
+		return nil, fmt.Errorf("store: lock %s: %w", path, err)
 	case !held:
-		return nil, fmt.Errorf("%w: %s", ErrLocked, key.Site)
+		return nil, nil //nolint:nilnil // held elsewhere is an answer
 	}
-	return func() error {
-		if err := lock.Close(); err != nil {
-			return fmt.Errorf("store: unlock site %s: %w", key.Site, err)
-		}
-		return nil
-	}, nil
+	return lock, nil
+}
+
+// fileLease is a file that is locked.
+type fileLease struct{ lock *flock.Flock }
+
+// Lost never happens: the lock is this process's own.
+func (fileLease) Lost() <-chan struct{} { return nil }
+
+// Release implements [Lease].
+func (l fileLease) Release() error {
+	if err := l.lock.Close(); err != nil {
+		return fmt.Errorf("store: unlock %s: %w", l.lock.Path(), err)
+	}
+	return nil
 }

@@ -45,16 +45,16 @@ func ReadSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	s := &SQL{db: db, sealer: sealer, path: path}
-	if err := s.checkReadable(ctx); err != nil {
+	s := &SQL{db: db, sealer: sealer, locks: &fileLocks{db: db, path: path}}
+	if err := s.checkReadable(ctx, goose.DialectSQLite3, "sqlite"); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
 	}
 	return s, nil
 }
 
 // checkReadable checks schema and key.
-func (s *SQL) checkReadable(ctx context.Context) error {
-	provider, err := newProvider(goose.DialectSQLite3, s.db)
+func (s *SQL) checkReadable(ctx context.Context, dialect goose.Dialect, folder string, options ...goose.ProviderOption) error {
+	provider, err := newProvider(dialect, folder, s.db, options...)
 	if err != nil {
 		return err
 	}

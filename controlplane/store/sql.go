@@ -6,23 +6,39 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-// SQL is a [Store] in a SQL database.
+// callTimeout bounds each call: a database that does not answer must not hold up
+// a stop, nor a leader that was replaced.
+const callTimeout = 15 * time.Second
+
+// SQL is a [Store] in a SQL database. Its statements are the same for each: SQLite
+// takes PostgreSQL's placeholders too.
 type SQL struct {
 	db     *sql.DB
 	sealer *Sealer
-	path   string
+	locks  locks
+	// epoch is that of the lease this process held last, 0 for none.
+	epoch atomic.Int64
+}
+
+// locks are a database's own way of letting one process of many do something.
+type locks interface {
+	// lead gives the lease and its epoch, a number larger than every one before.
+	lead(ctx context.Context) (Lease, int64, error)
+	tryLock(ctx context.Context, key Key) (unlock func() error, err error)
+	close() error
 }
 
 var _ Store = (*SQL)(nil)
 
 // Close closes the database.
 func (s *SQL) Close() error {
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.locks.close(), s.db.Close()); err != nil {
 		return fmt.Errorf("store: close: %w", err)
 	}
 	return nil
@@ -36,7 +52,7 @@ func (s *SQL) checkKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.db.ExecContext(ctx, `INSERT INTO seal (one, check_value) VALUES (1, ?) ON CONFLICT (one) DO NOTHING`, sealed); err != nil {
+	if _, err := s.db.ExecContext(ctx, `INSERT INTO seal (one, check_value) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, sealed); err != nil {
 		return fmt.Errorf("store: check the key: %w", err)
 	}
 	if err := s.db.QueryRowContext(ctx, `SELECT check_value FROM seal WHERE one = 1`).Scan(&sealed); err != nil {
@@ -52,9 +68,11 @@ func place(key Key, what string) string {
 
 // Discovery implements [Store].
 func (s *SQL) Discovery(ctx context.Context, key Key) (Discovery, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var metadata string
 	var found int64
-	err := s.db.QueryRowContext(ctx, `SELECT metadata, found_at FROM discovery WHERE site = ? AND issuer = ?`,
+	err := s.db.QueryRowContext(ctx, `SELECT metadata, found_at FROM discovery WHERE site = $1 AND issuer = $2`,
 		key.Site, key.Issuer).Scan(&metadata, &found)
 	if err != nil {
 		return Discovery{}, reading("discovery", key, err)
@@ -64,19 +82,20 @@ func (s *SQL) Discovery(ctx context.Context, key Key) (Discovery, error) {
 
 // PutDiscovery implements [Store].
 func (s *SQL) PutDiscovery(ctx context.Context, key Key, d Discovery) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO discovery (site, issuer, metadata, found_at) VALUES (?, ?, ?, ?)
+	return s.write(ctx, "discovery", key, `INSERT INTO discovery (site, issuer, metadata, found_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (site, issuer) DO UPDATE SET metadata = excluded.metadata, found_at = excluded.found_at`,
 		key.Site, key.Issuer, string(d.Metadata), toMillis(d.FoundAt))
-	return writing("discovery", key, err)
 }
 
 // Client implements [Store].
 func (s *SQL) Client(ctx context.Context, key Key) (Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var c Client
 	var sealedSecret, sealedToken []byte
 	var expires, updated int64
 	err := s.db.QueryRowContext(ctx, `SELECT state, name, client_id, secret, secret_expires_at, auth_method, access_token, uri, updated_at
-		FROM client WHERE site = ? AND issuer = ?`, key.Site, key.Issuer).
+		FROM client WHERE site = $1 AND issuer = $2`, key.Site, key.Issuer).
 		Scan(&c.State, &c.Name, &c.ClientID, &sealedSecret, &expires, &c.AuthMethod, &sealedToken, &c.URI, &updated)
 	if err != nil {
 		return Client{}, reading("client", key, err)
@@ -101,29 +120,29 @@ func (s *SQL) PutClient(ctx context.Context, key Key, c Client) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.db.ExecContext(ctx, `INSERT INTO client
+	return s.write(ctx, "client", key, `INSERT INTO client
 		(site, issuer, state, name, client_id, secret, secret_expires_at, auth_method, access_token, uri, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (site, issuer) DO UPDATE SET state = excluded.state, name = excluded.name, client_id = excluded.client_id,
 		secret = excluded.secret, secret_expires_at = excluded.secret_expires_at, auth_method = excluded.auth_method,
 		access_token = excluded.access_token, uri = excluded.uri, updated_at = excluded.updated_at`,
 		key.Site, key.Issuer, c.State, c.Name, c.ClientID, sealedSecret, toMillis(c.SecretExpiresAt), c.AuthMethod, sealedToken, c.URI,
 		toMillis(c.UpdatedAt))
-	return writing("client", key, err)
 }
 
 // DeleteClient implements [Store].
 func (s *SQL) DeleteClient(ctx context.Context, key Key) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM client WHERE site = ? AND issuer = ?`, key.Site, key.Issuer)
-	return writing("client", key, err)
+	return s.write(ctx, "client", key, `DELETE FROM client WHERE site = $1 AND issuer = $2`, key.Site, key.Issuer)
 }
 
 // PAT implements [Store].
 func (s *SQL) PAT(ctx context.Context, key Key) (PAT, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var p PAT
 	var sealed []byte
 	var issued, expires int64
-	err := s.db.QueryRowContext(ctx, `SELECT client_id, value, issued_at, expires_at FROM pat WHERE site = ? AND issuer = ?`,
+	err := s.db.QueryRowContext(ctx, `SELECT client_id, value, issued_at, expires_at FROM pat WHERE site = $1 AND issuer = $2`,
 		key.Site, key.Issuer).Scan(&p.ClientID, &sealed, &issued, &expires)
 	if err != nil {
 		return PAT{}, reading("pat", key, err)
@@ -141,17 +160,18 @@ func (s *SQL) PutPAT(ctx context.Context, key Key, p PAT) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.db.ExecContext(ctx, `INSERT INTO pat (site, issuer, client_id, value, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+	return s.write(ctx, "pat", key, `INSERT INTO pat (site, issuer, client_id, value, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (site, issuer) DO UPDATE SET client_id = excluded.client_id, value = excluded.value,
 		issued_at = excluded.issued_at, expires_at = excluded.expires_at`,
 		key.Site, key.Issuer, p.ClientID, sealed, toMillis(p.IssuedAt), toMillis(p.ExpiresAt))
-	return writing("pat", key, err)
 }
 
 // Resources implements [Store].
 func (s *SQL) Resources(ctx context.Context, key Key) ([]Resource, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	rows, err := s.db.QueryContext(ctx, `SELECT name, state, id, spec, updated_at FROM resource
-		WHERE site = ? AND issuer = ? ORDER BY name`, key.Site, key.Issuer)
+		WHERE site = $1 AND issuer = $2 ORDER BY name`, key.Site, key.Issuer)
 	if err != nil {
 		return nil, reading("resources", key, err)
 	}
@@ -172,21 +192,22 @@ func (s *SQL) Resources(ctx context.Context, key Key) ([]Resource, error) {
 
 // PutResource implements [Store].
 func (s *SQL) PutResource(ctx context.Context, key Key, r Resource) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO resource (site, issuer, name, state, id, spec, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+	return s.write(ctx, "resource", key, `INSERT INTO resource (site, issuer, name, state, id, spec, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (site, issuer, name) DO UPDATE SET state = excluded.state, id = excluded.id, spec = excluded.spec,
 		updated_at = excluded.updated_at`,
 		key.Site, key.Issuer, r.Name, r.State, r.ID, string(r.Spec), toMillis(r.UpdatedAt))
-	return writing("resource", key, err)
 }
 
 // DeleteResource implements [Store].
 func (s *SQL) DeleteResource(ctx context.Context, key Key, name string) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM resource WHERE site = ? AND issuer = ? AND name = ?`, key.Site, key.Issuer, name)
-	return writing("resource", key, err)
+	return s.write(ctx, "resource", key, `DELETE FROM resource WHERE site = $1 AND issuer = $2 AND name = $3`,
+		key.Site, key.Issuer, name)
 }
 
 // Keys implements [Store].
 func (s *SQL) Keys(ctx context.Context) ([]Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	rows, err := s.db.QueryContext(ctx, `SELECT site, issuer FROM client UNION SELECT site, issuer FROM resource ORDER BY site, issuer`)
 	if err != nil {
 		return nil, reading("keys", Key{}, err)
@@ -201,6 +222,54 @@ func (s *SQL) Keys(ctx context.Context) ([]Key, error) {
 		out = append(out, k)
 	}
 	return out, reading("keys", Key{}, rows.Err())
+}
+
+// Changes implements [Store].
+func (s *SQL) Changes(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var number int64
+	err := s.db.QueryRowContext(ctx, `SELECT number FROM change WHERE one = 1`).Scan(&number)
+	return number, reading("changes", Key{}, err)
+}
+
+// write executes one statement and counts it as a change, unless another process
+// has led since this one did.
+func (s *SQL) write(ctx context.Context, what string, key Key, statement string, args ...any) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return writing(what, key, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback() // what failed is told already
+		}
+	}()
+	if err := s.count(ctx, tx); err != nil {
+		return writing(what, key, err)
+	}
+	if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+		return writing(what, key, err)
+	}
+	return writing(what, key, tx.Commit())
+}
+
+// count makes the number of changes larger. The row's lock lasts until the
+// transaction ends, so that a new leader and a write of the old one exclude each
+// other.
+func (s *SQL) count(ctx context.Context, tx *sql.Tx) error {
+	done, err := tx.ExecContext(ctx, `UPDATE change SET number = number + 1
+		WHERE one = 1 AND (CAST($1 AS BIGINT) = 0 OR epoch = CAST($1 AS BIGINT))`, s.epoch.Load())
+	if err != nil {
+		return err
+	}
+	rows, err := done.RowsAffected()
+	if err == nil && rows == 0 {
+		err = ErrReplaced
+	}
+	return err
 }
 
 func reading(what string, key Key, err error) error {

@@ -3,10 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 
@@ -15,9 +13,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/secret"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // OpenSQLite opens the database file, makes it where it is missing, and brings
 // its schema up to date. With an empty key, the key is that of the file with
@@ -47,45 +42,10 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	}
 	// One connection: SQLite has one writer, and a second would only wait for it.
 	db.SetMaxOpenConns(1)
-	s, err := open(ctx, db, goose.DialectSQLite3, sealer)
+	s, err := open(ctx, db, goose.DialectSQLite3, "sqlite", sealer)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	s.path = path
+	s.locks = &fileLocks{db: db, path: path}
 	return s, nil
-}
-
-// open migrates the database and checks the key.
-func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, sealer *Sealer) (*SQL, error) {
-	provider, err := newProvider(dialect, db)
-	if err != nil {
-		return nil, err
-	}
-	current, target, err := provider.GetVersions(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("store: read the schema's version: %w", err)
-	}
-	if current > target {
-		return nil, fmt.Errorf("schema %d, this umagate knows %d: %w", current, target, ErrNewerSchema)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return nil, fmt.Errorf("store: migrate: %w", err)
-	}
-	s := &SQL{db: db, sealer: sealer}
-	if err := s.checkKey(ctx); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func newProvider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("store: migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return nil, fmt.Errorf("store: migrations: %w", err)
-	}
-	return provider, nil
 }

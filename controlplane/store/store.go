@@ -16,6 +16,16 @@ var (
 	ErrNewerSchema = errors.New("store: the database is of a newer umagate; run that version, or restore a backup from before the upgrade")
 	// ErrSealed: a secret cannot be opened with this key.
 	ErrSealed = errors.New("store: a secret does not open with this key; give the store_key it was written with")
+	// ErrKeyNeeded: a store that replicas share has no place for a key of its own.
+	ErrKeyNeeded = errors.New("store: PostgreSQL needs store_key, the same for every replica; make one with: openssl rand -base64 32")
+	// ErrNotLeader: another process leads. It may be tried again.
+	ErrNotLeader = errors.New("store: another process leads")
+	// ErrInUse: another process serves from the same SQLite file.
+	ErrInUse = errors.New("store: another umagate serve uses this SQLite file: stop it, or give each a store of its own; replicas that share one need store: postgres://…")
+	// ErrLocked: another process is changing the registrations of that key.
+	ErrLocked = errors.New("store: another umagate is changing the registrations of this site")
+	// ErrReplaced: this process led once, and another has led since.
+	ErrReplaced = errors.New("store: another process leads by now; what this one wanted to write is left to it")
 )
 
 // Key is what a record belongs to.
@@ -110,9 +120,28 @@ type Store interface {
 
 	// TryLock keeps other processes from changing the registrations of a key, until
 	// unlock is called or the process ends. It does not wait: ErrLocked.
-	TryLock(key Key) (unlock func() error, err error)
+	TryLock(ctx context.Context, key Key) (unlock func() error, err error)
 
 	// Keys lists every key that has a client or a resource.
 	Keys(ctx context.Context) ([]Key, error)
+
+	// Changes gives a number that every write makes larger, whichever process
+	// made it. It tells readers when to read anew.
+	Changes(ctx context.Context) (int64, error)
+	// Lead tries, once, to make this process the one that registers, renews and
+	// synchronises. ErrNotLeader says to try again later, ErrInUse not to. Once
+	// another has led, the writes of this store give ErrReplaced, until it leads
+	// again. A store that never led may write: a command does, while none leads.
+	Lead(ctx context.Context) (Lease, error)
+	// Close closes the store. Leases are released before.
 	Close() error
+}
+
+// Lease is leadership.
+type Lease interface {
+	// Lost is closed when another process may lead before Release was called.
+	Lost() <-chan struct{}
+	// Release ends it, so that another process can lead at once. It is called
+	// once, also when the lease was lost.
+	Release() error
 }

@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -15,8 +16,8 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// Run tests a store. open gives an empty one; reopen, called after Close, the
-// same one again.
+// Run tests a store. open gives an empty one; reopen the same one again, as
+// another process would, beside the first or after its Close.
 func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() store.Store)) {
 	t.Helper()
 	photos := store.Key{Site: "photos", Issuer: "https://as.example.com/realms/demo"}
@@ -123,5 +124,79 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		resources, err := s.Resources(ctx, photos)
 		require.NoError(t, err)
 		require.Len(t, resources, len(errs))
+	})
+
+	t.Run("every write is a change that all see", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := open(t)
+		ctx := t.Context()
+		other := reopen()
+		last, err := other.Changes(ctx)
+		require.NoError(t, err)
+		for what, write := range map[string]func() error{
+			"discovery": func() error { return s.PutDiscovery(ctx, photos, store.Discovery{Metadata: json.RawMessage(`{}`)}) },
+			"client":    func() error { return s.PutClient(ctx, photos, store.Client{}) },
+			"no client": func() error { return s.DeleteClient(ctx, photos) },
+			"pat":       func() error { return s.PutPAT(ctx, photos, store.PAT{}) },
+			"resource": func() error {
+				return s.PutResource(ctx, photos, store.Resource{Name: "a", Spec: json.RawMessage(`{}`)})
+			},
+			"none": func() error { return s.DeleteResource(ctx, photos, "a") },
+		} {
+			require.NoError(t, write(), what)
+			now, err := other.Changes(ctx)
+			require.NoError(t, err)
+			require.Greater(t, now, last, what)
+			last = now
+		}
+	})
+
+	t.Run("one leads", func(t *testing.T) {
+		t.Parallel()
+		first, reopen := open(t)
+		second, command := reopen(), reopen()
+		ctx := t.Context()
+		lease, err := first.Lead(ctx)
+		require.NoError(t, err)
+		require.NoError(t, first.PutPAT(ctx, photos, store.PAT{ClientID: "first"}))
+		_, err = second.Lead(ctx)
+		require.True(t, errors.Is(err, store.ErrNotLeader) || errors.Is(err, store.ErrInUse), "%v", err)
+		require.NoError(t, command.PutPAT(ctx, photos, store.PAT{ClientID: "command"}), "who never led may write")
+		require.NoError(t, lease.Release())
+
+		lease, err = second.Lead(ctx)
+		require.NoError(t, err)
+		require.NoError(t, second.PutPAT(ctx, photos, store.PAT{ClientID: "second"}))
+		require.ErrorIs(t, first.PutPAT(ctx, photos, store.PAT{ClientID: "first"}), store.ErrReplaced)
+		require.ErrorIs(t, first.DeleteClient(ctx, photos), store.ErrReplaced)
+		pat, err := first.PAT(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, "second", pat.ClientID)
+		require.NoError(t, lease.Release())
+
+		lease, err = first.Lead(ctx)
+		require.NoError(t, err)
+		require.NoError(t, first.PutPAT(ctx, photos, store.PAT{ClientID: "first"}))
+		require.NoError(t, lease.Release())
+	})
+
+	t.Run("one changes a site", func(t *testing.T) {
+		t.Parallel()
+		first, reopen := open(t)
+		second := reopen()
+		ctx := t.Context()
+		unlock, err := first.TryLock(ctx, photos)
+		require.NoError(t, err)
+		_, err = second.TryLock(ctx, photos)
+		require.ErrorIs(t, err, store.ErrLocked)
+		_, err = first.TryLock(ctx, photos)
+		require.ErrorIs(t, err, store.ErrLocked, "nor does another part of the same process")
+		other, err := second.TryLock(ctx, moved)
+		require.NoError(t, err)
+		require.NoError(t, other())
+		require.NoError(t, unlock())
+		unlock, err = second.TryLock(ctx, photos)
+		require.NoError(t, err)
+		require.NoError(t, unlock())
 	})
 }

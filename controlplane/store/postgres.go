@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	connections    = 8 // of one process, besides those of locks
+	idleConnection = 5 * time.Minute
+	// versionTable is goose's, under a name that another program's does not have.
+	versionTable = "umagate_schema"
+)
+
+// ErrURL: the URL is not one that the driver takes. The cause is not told, since
+// it may quote the password.
+var ErrURL = errors.New("store: not a PostgreSQL URL; write postgres://USER:PASSWORD@HOST/DATABASE, with sslmode and sslrootcert as psql takes them")
+
+// OpenPostgres connects to PostgreSQL 14 or newer and brings the schema up to
+// date. The connection is encrypted and its certificate checked (sslmode
+// verify-full) unless the URL says otherwise or the host is this machine. It must
+// reach the server itself, or a pooler in session mode: leadership is a session's.
+// Close the store when done.
+func OpenPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) {
+	sealer, config, err := postgresConfig(location, key)
+	if err != nil {
+		return nil, err
+	}
+	// Replicas start together: one migrates, the others wait for it.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
+	if err != nil {
+		return nil, fmt.Errorf("store: migrations: %w", err)
+	}
+	db := connect(config)
+	s, err := open(ctx, db, goose.DialectPostgres, "postgres", sealer, goose.WithSessionLocker(locker), goose.WithTableName(versionTable))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", name(config), err), db.Close())
+	}
+	s.locks = newSessionLocks(config)
+	return s, nil
+}
+
+// ReadPostgres connects for reading: nothing is made, migrated or written, and
+// every method that writes fails. ErrNoDatabase: umagate has no tables there.
+func ReadPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) {
+	sealer, config, err := postgresConfig(location, key)
+	if err != nil {
+		return nil, err
+	}
+	config.RuntimeParams["default_transaction_read_only"] = "on"
+	s := &SQL{db: connect(config), sealer: sealer, locks: newSessionLocks(config)}
+	if err := s.readable(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", name(config), err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *SQL) readable(ctx context.Context) error {
+	var exists bool
+	if err := s.db.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, versionTable).Scan(&exists); err != nil {
+		return fmt.Errorf("store: look for the tables: %w", err)
+	}
+	if !exists {
+		return ErrNoDatabase
+	}
+	return s.checkReadable(ctx, goose.DialectPostgres, "postgres", goose.WithTableName(versionTable))
+}
+
+func postgresConfig(location, key secret.Text) (*Sealer, *pgx.ConnConfig, error) {
+	if key.IsZero() {
+		return nil, nil, ErrKeyNeeded
+	}
+	sealer, err := NewSealer(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	address, err := verifying(location.Reveal())
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, nil, ErrURL
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "umagate"
+	}
+	return sealer, config, nil
+}
+
+func connect(config *pgx.ConnConfig) *sql.DB {
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(connections)
+	db.SetConnMaxIdleTime(idleConnection)
+	return db
+}
+
+// name says which database it is, without user and password.
+func name(config *pgx.ConnConfig) string {
+	return fmt.Sprintf("PostgreSQL database %s at %s:%d", config.Database, config.Host, config.Port)
+}
+
+// verifying asks for a checked certificate where the URL leaves it open: libpq's
+// own default falls back to plain text.
+func verifying(location string) (string, error) {
+	u, err := url.Parse(location)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return "", ErrURL
+	}
+	query := u.Query()
+	host := u.Hostname()
+	if host == "" {
+		host = query.Get("host")
+	}
+	local := host == "localhost" || strings.HasPrefix(host, "/") || net.ParseIP(host).IsLoopback()
+	if !local && query.Get("sslmode") == "" {
+		query.Set("sslmode", "verify-full")
+		u.RawQuery = query.Encode()
+	}
+	return u.String(), nil
+}

@@ -1,0 +1,228 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+)
+
+const (
+	// User and Password are those of every server.
+	User     = "umagate"
+	Password = "postgres-hunter2"
+
+	readyTimeout = 2 * time.Minute // a busy machine
+	stopTimeout  = 10 * time.Second
+	pollInterval = 50 * time.Millisecond
+	attempts     = 3
+)
+
+// ErrExited says that PostgreSQL ended by itself.
+var ErrExited = errors.New("PostgreSQL exited")
+
+// Server is a running PostgreSQL on loopback. Whoever started it must call
+// [Server.Stop]. Safe for concurrent use.
+type Server struct {
+	// LogFile has everything PostgreSQL writes.
+	LogFile string
+
+	folder, home string
+	port         int
+	process      *os.Process
+	done         chan struct{} // closed when the process has ended
+	err          error         // why, valid once done is closed
+	stop         sync.Once
+
+	mu        sync.Mutex
+	databases int
+}
+
+// Start makes a database cluster in a new folder and runs PostgreSQL on it. Its
+// data need not survive: nothing is synchronised to the disk.
+func Start(ctx context.Context, folder string) (*Server, error) {
+	home, err := os.MkdirTemp("", "umagate-postgres-")
+	if err != nil {
+		return nil, fmt.Errorf("making PostgreSQL's folder: %w", err)
+	}
+	s := &Server{folder: folder, home: home, LogFile: filepath.Join(home, "postgres.log")}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(home))
+	}
+	// Another program may take the port before PostgreSQL does.
+	for attempt := 1; ; attempt++ {
+		err := s.run(ctx)
+		if err == nil {
+			return s, nil
+		}
+		if attempt == attempts || !errors.Is(err, ErrExited) {
+			said, _ := os.ReadFile(s.LogFile)
+			return nil, errors.Join(fmt.Errorf("starting PostgreSQL: %w\n%s", err, said), os.RemoveAll(home))
+		}
+	}
+}
+
+// prepare runs initdb.
+func (s *Server) prepare(ctx context.Context) error {
+	password := filepath.Join(s.home, "password")
+	if err := os.WriteFile(password, []byte(Password+"\n"), 0o600); err != nil {
+		return fmt.Errorf("writing PostgreSQL's password: %w", err)
+	}
+	if err := giveAway(s.home, password); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.folder, "initdb"), "--pgdata", s.data(), "--username", User, //nolint:gosec // what Find found
+		"--pwfile", password, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	cmd.SysProcAttr = attributes()
+	cmd.Dir = s.home
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.home, "data") }
+
+func (s *Server) run(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	s.port = port
+	if err := s.launch(); err != nil {
+		return err
+	}
+	if err := s.waitUntilReady(ctx); err != nil {
+		s.end()
+		return err
+	}
+	return nil
+}
+
+func (s *Server) launch() error {
+	log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening PostgreSQL's log: %w", err)
+	}
+	defer log.Close()                                                                                    //nolint:errcheck // the child has its own descriptor
+	cmd := exec.Command(filepath.Join(s.folder, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port), //nolint:gosec,noctx // outlives Start, ends by Stop
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "shared_buffers=16MB",
+		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=100")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = childAttributes()
+	cmd.Dir = s.home
+	done, started := make(chan struct{}), make(chan error, 1)
+	s.done = done
+	// The end of the thread that starts a child counts as its parent's end, so
+	// that thread has to live as long as the child.
+	go func() {
+		runtime.LockOSThread()
+		defer close(done)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			s.err = fmt.Errorf("%w: %w", ErrExited, errors.Join(cmd.Wait(), errors.New("see its log")))
+		}
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("starting PostgreSQL: %w", err)
+	}
+	s.process = cmd.Process
+	return nil
+}
+
+func freePort(ctx context.Context) (int, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer listener.Close() //nolint:errcheck // it was never used
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, fmt.Errorf("looking for a free port: the listener has the address %s", listener.Addr())
+	}
+	return address.Port, nil
+}
+
+func (s *Server) waitUntilReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("no answer after %s", readyTimeout))
+	defer cancel()
+	db, err := sql.Open("pgx", s.URL("postgres"))
+	if err != nil {
+		return fmt.Errorf("connecting to PostgreSQL: %w", err)
+	}
+	defer db.Close() //nolint:errcheck // nothing was written
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if db.PingContext(ctx) == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-s.done:
+			return s.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Address is where the server listens, "127.0.0.1:5432".
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// URL is that of a database, with the password.
+func (s *Server) URL(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(User, Password), Host: s.Address(), Path: "/" + database, RawQuery: "sslmode=disable"}
+	return u.String()
+}
+
+// Database makes an empty database and gives its URL.
+func (s *Server) Database(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // one at a time: each copies the same template
+	s.databases++
+	name := "d" + strconv.Itoa(s.databases)
+	db, err := sql.Open("pgx", s.URL("postgres"))
+	if err != nil {
+		return "", fmt.Errorf("connecting to PostgreSQL: %w", err)
+	}
+	defer db.Close() //nolint:errcheck // what was written is committed
+	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", fmt.Errorf("making a database: %w", err)
+	}
+	return s.URL(name), nil
+}
+
+// end ends the server and its children without ado.
+func (s *Server) end() {
+	_ = s.process.Signal(syscall.SIGQUIT) // "immediate shutdown"; it may have ended already
+	force := time.NewTimer(stopTimeout)
+	defer force.Stop()
+	select {
+	case <-s.done:
+	case <-force.C:
+		_ = s.process.Kill()
+		<-s.done
+	}
+}
+
+// Stop ends the server and removes its data.
+func (s *Server) Stop() {
+	s.stop.Do(func() {
+		s.end()
+		_ = os.RemoveAll(s.home)
+	})
+}
