@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/importer"
+)
+
+func newImport(env Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "import",
+		Short: "Begin a umagate.yaml with what an API has already",
+		Example: `  umagate import openapi openapi.yaml --out umagate.yaml
+  umagate import keycloak-enforcer keycloak.json
+  umagate import gluu uma_rs_protect.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportGluu(env))
+	return cmd
+}
+
+// importFlags are what every import has.
+type importFlags struct {
+	settings importer.Settings
+	out      string
+	force    bool
+}
+
+func (f *importFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.settings.Site, "site", "", "`NAME` of the site (default api)")
+	cmd.Flags().StringArrayVar(&f.settings.Hosts, "host", nil, "`HOST` the API answers on; may be given several times")
+	cmd.Flags().StringVar(&f.settings.Issuer, "issuer", "", "`URL` of the authorization server")
+	outFlag(cmd, &f.out)
+	cmd.Flags().BoolVar(&f.force, "force", false, "replace the file of --out where there is one")
+}
+
+const importNotes = `
+
+The result passes umagate validate as it is. Whatever is not carried over, or not
+exactly, is listed on standard error and at the head of the file, with its place and
+why; a path that had to be left out says which wider path covers it now. Nothing is
+made public that was not.
+
+Exit codes: 0 printed, 1 failed, 64 wrong usage.`
+
+func newImportOpenAPI(env Environment) *cobra.Command {
+	var flags importFlags
+	by := string(importer.ByTag)
+	cmd := &cobra.Command{
+		Use:   "openapi FILE",
+		Short: "Make resources and conditions from an OpenAPI 3 document",
+		Long: `Make resources and conditions from an OpenAPI 3.0, 3.1 or 3.2 document: paths with the
+servers' base paths before them, operations as methods, path parameters as {name}.
+
+Security becomes scopes: what one requirement lists is needed together, several
+requirements are alternatives, and both make a scope_expression where it takes one.
+security: [] is public. An operation that declares none, or no scope, asks for a scope
+that is made up: read or write. API keys and other schemes cannot be checked by a token,
+and are noted.
+
+Resources are named by the first tag, or the path's first segment; --resource-by path
+makes one of each path.` + importNotes,
+		Example: `  umagate import openapi openapi.yaml --issuer https://as.example.com --out umagate.yaml
+  umagate import openapi --resource-by path --host api.example.com openapi.json`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(_ context.Context, args []string) error {
+			kind, err := importer.ParseResourceBy(by)
+			if err != nil {
+				return &exitError{code: ExitUsage, err: fmt.Errorf("--resource-by: %w", err)}
+			}
+			draft, err := importer.OpenAPI(args[0], kind, flags.settings)
+			return flags.finish(env, draft, err)
+		}),
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&by, "resource-by", by, "what becomes one resource: tag or path")
+	return cmd
+}
+
+func newImportKeycloak(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "keycloak-enforcer FILE",
+		Short: "Make resources and conditions from a Keycloak policy enforcer's JSON",
+		Long: `Make resources and conditions from the "policy-enforcer" of a Keycloak adapter's JSON, or
+from that object itself: paths ("/a/*" is everything below /a), methods and their scopes
+with scopes-enforcement-mode ALL, ANY or DISABLED, enforcement-mode ENFORCING, PERMISSIVE
+or DISABLED, http-method-as-scope.
+
+Issuer and client are taken over; the client's secret is not, but read from the
+environment variable CLIENT_SECRET.` + importNotes,
+		Example: `  umagate import keycloak-enforcer keycloak.json --host photos.example.com --out umagate.yaml
+  CLIENT_SECRET=… umagate plan -c umagate.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(_ context.Context, args []string) error {
+			data, err := readSource(args[0])
+			if err != nil {
+				return err
+			}
+			draft, err := importer.KeycloakEnforcer(args[0], data, flags.settings)
+			return flags.finish(env, draft, err)
+		}),
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func newImportGluu(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "gluu FILE",
+		Short: "Make resources and conditions from an oxd or Gluu Gateway document",
+		Long: `Make resources and conditions from what an application sends to oxd with uma_rs_protect
+(the command, its params, or their resources), or from the uma_scope_expression of a Gluu
+Gateway's UMA plugin: path, httpMethods, scopes, ticketScopes, scope_expression.
+
+Each condition becomes a resource of its own, named as oxd names it: "[GET] /photo". oxd's
+paths are compared without case. Gluu Gateway's "?" is one segment, "??" any number, and
+{a|b} one of these.
+
+Beware: oxd never evaluated the rule of a scope_expression at the resource server, and
+umagate does.` + importNotes,
+		Example: `  umagate import gluu uma_rs_protect.json --issuer https://as.example.com
+  umagate import gluu kong-plugin.json --host api.example.com --out umagate.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(_ context.Context, args []string) error {
+			data, err := readSource(args[0])
+			if err != nil {
+				return err
+			}
+			draft, err := importer.Gluu(args[0], data, flags.settings)
+			return flags.finish(env, draft, err)
+		}),
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// readSource reads a file, bounded.
+func readSource(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, importer.MaxSource+1))
+	if err == nil && len(data) > importer.MaxSource {
+		err = fmt.Errorf("%s is larger than %d bytes", path, importer.MaxSource)
+	}
+	return data, err
+}
+
+// finish prints the draft, and its notes on Stderr.
+func (f *importFlags) finish(env Environment, draft *importer.Draft, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := draft.Finish(); err != nil {
+		return err
+	}
+	if f.out != "" && !f.force {
+		if _, err := os.Lstat(f.out); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is there already: name another file, or replace it with --force", f.out)
+		}
+	}
+	err = writeTo(env, f.out, func(w io.Writer) error {
+		_, err := draft.WriteTo(w)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	conditions := 0
+	for _, r := range draft.Resources {
+		conditions += len(r.Conditions)
+	}
+	for _, n := range draft.Notes {
+		_, _ = fmt.Fprintf(env.Stderr, "note: %s: %s\n", printable(n.Place), printable(n.Text))
+	}
+	_, _ = fmt.Fprintf(env.Stderr, "umagate: %s, %s, %s\n", count(len(draft.Resources), "resource"), count(conditions, "condition"), count(len(draft.Notes), "note"))
+	return nil
+}

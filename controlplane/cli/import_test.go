@@ -1,0 +1,50 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/cli"
+)
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		kind, source string
+		note         string
+	}{
+		{"openapi", "openapi-photos.yaml", "note: paths./search.get: a token is optional"},
+		{"keycloak-enforcer", "keycloak-photoz.json", "has no path"},
+		{"gluu", "gluu-protect.json", "params.resources[2]: \"/empty\" is left out"},
+		{"gluu", "gluu-gateway.json", "what follows \"??\" is not looked at"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.source, func(t *testing.T) {
+			t.Parallel()
+			source := filepath.Join("../importer/testdata", tt.source)
+			path := filepath.Join(t.TempDir(), "umagate.yaml")
+			code, out, stderr := run(t, nil, "import", tt.kind, source, "--out", path)
+			require.Equal(t, cli.ExitOK, code, stderr)
+			require.Empty(t, out)
+			require.Contains(t, stderr, tt.note)
+			code, out, stderr = run(t, map[string]string{"CLIENT_SECRET": "s"}, "validate", "-c", path)
+			require.Equal(t, cli.ExitOK, code, out+stderr)
+
+			// Not over what somebody may have worked on.
+			code, _, stderr = run(t, nil, "import", tt.kind, source, "--out", path)
+			require.Equal(t, cli.ExitFailed, code)
+			require.Contains(t, stderr, "--force")
+			code, _, stderr = run(t, nil, "import", tt.kind, source, "--out", path, "--force", "--site", "other", "--host", "h.example.com", "--issuer", "https://x.example.com")
+			require.Equal(t, cli.ExitOK, code, stderr)
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Contains(t, string(text), "- name: \"other\"\n  hosts: [\"h.example.com\"]\n  authorization_server:\n    issuer: \"https://x.example.com\"\n")
+		})
+	}
+	code, _, stderr := run(t, nil, "import", "gluu", "../importer/testdata/openapi-photos.yaml")
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, stderr, "cannot be imported")
+}

@@ -1,0 +1,153 @@
+package importer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+var (
+	// ErrSource: the file is not what it was said to be.
+	ErrSource = errors.New("the file cannot be imported")
+	// ErrNothing: the file is read, and has nothing to protect in it.
+	ErrNothing = errors.New("the file has nothing in it that can be protected")
+)
+
+// MaxSource bounds a source file, in bytes.
+const MaxSource = 32 << 20
+
+// Note is something that was not carried over, or not exactly.
+type Note struct {
+	// Place is where it stands in the source.
+	Place string `json:"place"`
+	Text  string `json:"text"`
+}
+
+// Settings are what the source does not say. Zero values leave it to the source.
+type Settings struct {
+	// Site names the site; default "api".
+	Site  string
+	Hosts []string
+	// Issuer is the AS.
+	Issuer string
+}
+
+// Draft is a site in the making.
+type Draft struct {
+	// Source is what the head of the file names as its origin.
+	Source string
+	Site   string
+	Hosts  []string
+	Issuer string
+	// Dialect is empty for auto.
+	Dialect string
+	// ClientID is a client that exists; empty registers one. Its secret is taken
+	// from the environment variable CLIENT_SECRET.
+	ClientID string
+	// Mode, Unmatched and Case are empty for the default.
+	Mode, Unmatched, Case string
+
+	Resources []Resource
+	Notes     []Note
+
+	noted map[Note]bool
+}
+
+// Resource is one registration.
+type Resource struct {
+	Name, Type string
+	Conditions []Condition
+}
+
+// Condition is one condition. Exactly one of Public, Scopes and Data is set.
+type Condition struct {
+	// Place is where it stands in the source, Comment what is said of it there.
+	Place, Comment string
+
+	Paths, Methods []string
+	Public         bool
+	Scopes         []string
+	// Rule and Data are a scope_expression; Rule is JSON.
+	Rule         string
+	Data         []string
+	TicketScopes []string
+
+	// widened: the paths match more than the source's do.
+	widened bool
+}
+
+func newDraft(settings Settings, source string) *Draft {
+	d := &Draft{Source: source, Site: settings.Site, Hosts: settings.Hosts, Issuer: settings.Issuer, noted: map[Note]bool{}}
+	if d.Site == "" {
+		d.Site = "api"
+	}
+	return d
+}
+
+func (d *Draft) note(place, format string, args ...any) {
+	n := Note{Place: place, Text: fmt.Sprintf(format, args...)}
+	if !d.noted[n] {
+		d.noted[n] = true
+		d.Notes = append(d.Notes, n)
+	}
+}
+
+// resource gives the resource of that name, made when it is not there.
+func (d *Draft) resource(name string) *Resource {
+	for i := range d.Resources {
+		if d.Resources[i].Name == name {
+			return &d.Resources[i]
+		}
+	}
+	d.Resources = append(d.Resources, Resource{Name: name})
+	return &d.Resources[len(d.Resources)-1]
+}
+
+// requirement tells conditions apart that ask for something else.
+func (c *Condition) requirement() string {
+	return fmt.Sprintf("%t %q %s %q %q", c.Public, c.Scopes, c.Rule, c.Data, c.TicketScopes)
+}
+
+// add puts a condition into the resource, together with one of the same paths and
+// requirement that has methods, too.
+func (r *Resource) add(c Condition) {
+	for i := range r.Conditions {
+		have := &r.Conditions[i]
+		if len(c.Methods) > 0 && len(have.Methods) > 0 && have.widened == c.widened && slices.Equal(have.Paths, c.Paths) && have.requirement() == c.requirement() {
+			have.Methods = append(have.Methods, c.Methods...)
+			have.Comment = join(have.Comment, c.Comment)
+			return
+		}
+	}
+	r.Conditions = append(r.Conditions, c)
+}
+
+func join(a, b string) string {
+	if a == "" || b == "" || a == b {
+		return a + strings.TrimPrefix(b, a)
+	}
+	return a + "; " + b
+}
+
+// madeUp is the scope that stands where the source names none.
+func madeUp(method string) string {
+	switch method {
+	case "":
+		return "access"
+	case "GET", "HEAD", "OPTIONS", "TRACE":
+		return "read"
+	}
+	return "write"
+}
+
+// unique leaves each text once, in order.
+func unique(texts []string) []string {
+	var out []string
+	for _, t := range texts {
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}

@@ -1,0 +1,224 @@
+package importer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/route"
+)
+
+// maxRounds bounds how often the draft is judged. A fault can hide another of the
+// same condition, not more than a few times.
+const maxRounds = 20
+
+// Finish takes out what umagate would refuse, and notes it with the refusal's own
+// words. ErrNothing: nothing is left.
+func (d *Draft) Finish() error {
+	d.splitTemplates()
+	d.closeLax()
+	for range maxRounds {
+		d.prune()
+		if len(d.Resources) == 0 {
+			return fmt.Errorf("%w%s", ErrNothing, d.reasons())
+		}
+		faults, err := d.faults()
+		if err != nil {
+			return err
+		}
+		if len(faults) == 0 {
+			return nil
+		}
+		if !d.takeOut(faults) {
+			return fmt.Errorf("%w: %s: %s", ErrSource, faults[0].Path, faults[0].Problem)
+		}
+	}
+	return fmt.Errorf("%w: it has too many faults", ErrSource)
+}
+
+// reasons are the first notes, for an error.
+func (d *Draft) reasons() string {
+	var out strings.Builder
+	for i, n := range d.Notes {
+		if i == 3 {
+			fmt.Fprintf(&out, "; and %d more", len(d.Notes)-i)
+			break
+		}
+		fmt.Fprintf(&out, "; %s: %s", n.Place, n.Text)
+	}
+	return out.String()
+}
+
+// splitTemplates takes out paths that are no templates, one by one, so that the
+// others of the same condition stay.
+func (d *Draft) splitTemplates() {
+	for i := range d.Resources {
+		for j := range d.Resources[i].Conditions {
+			c := &d.Resources[i].Conditions[j]
+			c.Paths = slices.DeleteFunc(unique(c.Paths), func(p string) bool {
+				_, err := route.ParseTemplate(p)
+				if err != nil {
+					d.leftOut(c.Place, p, err.Error())
+				}
+				return err != nil
+			})
+		}
+	}
+}
+
+// leftOut notes that a path is not protected as the source says. It must not pass
+// for unmatched then.
+func (d *Draft) leftOut(place, path, why string) {
+	if d.Unmatched == "allow" {
+		d.Unmatched = ""
+		d.note("unmatched", "denied after all: a path is left out, and would pass without a token")
+	}
+	wider := d.wider(path)
+	if wider == "" {
+		d.note(place, "%s is left out: %s. It is denied now", strconv.Quote(path), why)
+		return
+	}
+	d.note(place, "%s is left out: %s. What covers it now: %s", strconv.Quote(path), why, wider)
+}
+
+// wider names the "**" templates that a left out path may fall under.
+func (d *Draft) wider(path string) string {
+	var found []string
+	for i := range d.Resources {
+		for _, c := range d.Resources[i].Conditions {
+			for _, p := range c.Paths {
+				head, ok := strings.CutSuffix(p, "**")
+				fixed, _, _ := strings.Cut(head, "{")
+				fixed, _, _ = strings.Cut(fixed, "*")
+				if !ok || p == path || !strings.HasPrefix(path, fixed) && path+"/" != fixed {
+					continue
+				}
+				what := "asks for scopes"
+				if c.Public {
+					what = "is PUBLIC"
+				}
+				found = append(found, p+", which "+what)
+			}
+		}
+	}
+	return strings.Join(unique(found), "; ")
+}
+
+// prune takes out what is empty.
+func (d *Draft) prune() {
+	for i := range d.Resources {
+		r := &d.Resources[i]
+		r.Conditions = slices.DeleteFunc(r.Conditions, func(c Condition) bool {
+			return len(c.Paths) == 0
+		})
+	}
+	d.Resources = slices.DeleteFunc(d.Resources, func(r Resource) bool { return len(r.Conditions) == 0 })
+}
+
+// faults are those of what would be printed.
+func (d *Draft) faults() ([]site.Fault, error) {
+	var text bytes.Buffer
+	if _, err := d.WriteTo(&text); err != nil {
+		return nil, err
+	}
+	_, err := site.Parse("import", text.Bytes(), site.Environment{SkipSecrets: true})
+	faults := site.Faults(err)
+	if err != nil && len(faults) == 0 {
+		return nil, fmt.Errorf("%w: %w", ErrSource, err)
+	}
+	return faults, nil
+}
+
+// takeOut removes the conditions that have a fault; it reports whether there was
+// one to remove for each.
+func (d *Draft) takeOut(faults []site.Fault) bool {
+	place := regexp.MustCompile(`^sites\[0\]\.resources\[(\d+)\](?:\.conditions\[(\d+)\](?:\.paths\[(\d+)\])?)?`)
+	removed := map[[2]int]bool{}
+	for _, f := range faults {
+		at := place.FindStringSubmatch(f.Path)
+		if at == nil {
+			return false
+		}
+		i, _ := strconv.Atoi(at[1])
+		r := &d.Resources[i]
+		if at[2] == "" { // the resource itself: its name, its type
+			for j := range r.Conditions {
+				d.remove(r, i, j, "", f, removed)
+			}
+			continue
+		}
+		j, _ := strconv.Atoi(at[2])
+		path := ""
+		if at[3] != "" {
+			k, _ := strconv.Atoi(at[3])
+			path = r.Conditions[j].Paths[k]
+		}
+		d.remove(r, i, j, path, f, removed)
+	}
+	for i := range d.Resources {
+		for j := range d.Resources[i].Conditions {
+			c := &d.Resources[i].Conditions[j]
+			c.Paths = slices.DeleteFunc(c.Paths, func(p string) bool { return p == "" })
+		}
+	}
+	return true
+}
+
+// remove empties a condition's paths, or the one at fault; prune does the rest.
+func (d *Draft) remove(r *Resource, i, j int, path string, f site.Fault, removed map[[2]int]bool) {
+	if removed[[2]int{i, j}] {
+		return
+	}
+	c := &r.Conditions[j]
+	for k, p := range c.Paths {
+		if p == "" || path != "" && p != path {
+			continue
+		}
+		c.Paths[k] = ""
+		d.leftOut(c.Place, p, strings.TrimSuffix(f.Problem, "."))
+	}
+	removed[[2]int{i, j}] = path == ""
+}
+
+// anyOf turns alternatives, each a list of scopes that are needed together, into
+// a condition's requirement.
+func (c *Condition) anyOf(alternatives [][]string) {
+	var data []string
+	single := true
+	for _, all := range alternatives {
+		data = append(data, all...)
+		single = single && len(all) == 1
+	}
+	data = unique(data)
+	if single {
+		c.Scopes = data
+		return
+	}
+	c.Data = data
+	var terms []any
+	for _, all := range alternatives {
+		var vars []any
+		for _, s := range all {
+			vars = append(vars, map[string]int{"var": slices.Index(data, s)})
+		}
+		if len(vars) == 1 {
+			terms = append(terms, vars[0])
+			continue
+		}
+		terms = append(terms, map[string]any{"and": vars})
+	}
+	var rule any = map[string]any{"or": terms}
+	if len(terms) == 1 {
+		rule = terms[0]
+	}
+	encoded, err := json.Marshal(rule)
+	if err != nil {
+		encoded = []byte("null") // maps and numbers always encode; null is refused
+	}
+	c.Rule = strings.NewReplacer(`":`, `": `, `,`, `, `).Replace(string(encoded))
+}

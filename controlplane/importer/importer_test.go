@@ -1,0 +1,191 @@
+package importer_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/importer"
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// read imports a file by the kind that its name begins with.
+func read(path string, settings importer.Settings) (*importer.Draft, error) {
+	name := filepath.Base(path)
+	if strings.HasPrefix(name, "openapi") {
+		by := importer.ByTag
+		if strings.Contains(name, "orders") {
+			by = importer.ByPath
+		}
+		return importer.OpenAPI(path, by, settings)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(name, "keycloak") {
+		return importer.KeycloakEnforcer(path, data, settings)
+	}
+	return importer.Gluu(path, data, settings)
+}
+
+// check finishes and prints a draft, and judges what is printed as "umagate
+// validate" does.
+func check(t *testing.T, d *importer.Draft) string {
+	t.Helper()
+	var out bytes.Buffer
+	_, err := d.WriteTo(&out)
+	require.NoError(t, err)
+	_, err = site.Parse("imported.yaml", out.Bytes(), site.Environment{LookupEnv: func(name string) (string, bool) {
+		return "secret", name == "CLIENT_SECRET"
+	}})
+	require.NoError(t, err, out.String())
+	return out.String()
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	sources, err := filepath.Glob("testdata/*-*.*")
+	require.NoError(t, err)
+	golden := map[string]bool{}
+	for _, source := range sources {
+		if strings.HasSuffix(source, ".golden") {
+			golden[source] = true
+		}
+	}
+	for _, source := range sources {
+		if strings.HasSuffix(source, ".golden") {
+			continue
+		}
+		require.True(t, *update || golden[source+".golden"], "no golden file for %s: run with -update", source)
+		delete(golden, source+".golden")
+		t.Run(filepath.Base(source), func(t *testing.T) {
+			t.Parallel()
+			draft, err := read(source, importer.Settings{})
+			require.NoError(t, err)
+			require.NoError(t, draft.Finish())
+			got := check(t, draft)
+			require.NotContains(t, got, "not-to-be-copied")
+			if *update {
+				require.NoError(t, os.WriteFile(source+".golden", []byte(got), 0o600))
+				return
+			}
+			want, err := os.ReadFile(source + ".golden")
+			require.NoError(t, err)
+			require.Equal(t, string(want), got)
+		})
+	}
+	require.Empty(t, golden, "stale golden files")
+}
+
+// TestRefused: what is no source of the kind is told, not guessed.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, kind, text string
+		want             error
+	}{
+		{"swagger 2", "openapi", `{"swagger": "2.0", "info": {"title": "a", "version": "1"}, "paths": {}}`, importer.ErrSource},
+		{"no path", "openapi", `{"openapi": "3.0.0", "info": {"title": "a", "version": "1"}, "paths": {}}`, importer.ErrNothing},
+		{"a reference to elsewhere", "openapi", `{"openapi": "3.0.0", "info": {"title": "a", "version": "1"}, "paths": {"/a": {"$ref": "http://127.0.0.1:1/a.json"}}}`, importer.ErrSource},
+		{"no keycloak.json", "keycloak", `{"a": 1}`, importer.ErrSource},
+		{"a keycloak.json without paths", "keycloak", `{"policy-enforcer": {}}`, importer.ErrNothing},
+		{"a list", "keycloak", `[]`, importer.ErrSource},
+		{"no oxd document", "gluu", `{"a": 1}`, importer.ErrSource},
+		{"resources of another kind", "gluu", `{"resources": 3}`, importer.ErrSource},
+		{"no resource", "gluu", `{"resources": []}`, importer.ErrNothing},
+		{"not JSON", "gluu", `{`, importer.ErrSource},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), tt.kind+".json")
+			require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
+			draft, err := read(path, importer.Settings{})
+			if err == nil {
+				err = draft.Finish()
+			}
+			require.ErrorIs(t, err, tt.want)
+		})
+	}
+}
+
+// TestNothingMadeLax: what cannot be written exactly is not made laxer.
+func TestNothingMadeLax(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, kind, text, lax string
+	}{
+		{
+			"a public suffix does not open everything", "keycloak",
+			`{"paths": [{"path": "/*.html", "enforcement-mode": "DISABLED"}, {"path": "/a", "scopes": ["s"]}]}`, "public",
+		},
+		{
+			"of two for one path the public one goes", "keycloak",
+			`{"paths": [{"path": "/a/{x}", "enforcement-mode": "DISABLED"}, {"path": "/a/{y}", "scopes": ["s"]}]}`, "public",
+		},
+		{
+			"a regular expression takes nothing from a stricter condition", "gluu",
+			`{"uma_scope_expression": [{"path": "/a/{\\d+}", "conditions": [{"httpMethods": ["GET"], "scopes": ["weak"]}]},
+				{"path": "/a/??", "conditions": [{"httpMethods": ["GET"], "scopes": ["strong"]}]}]}`, `"weak"]}`,
+		},
+		{
+			"a query that is cut off does not open the path", "openapi",
+			`{"openapi": "3.0.0", "info": {"title": "a", "version": "1"}, "paths": {"/a?x=1": {"get": {"security": [], "responses": {"200": {"description": ""}}}},
+				"/b": {"get": {"responses": {"200": {"description": ""}}}}}}`, "public: true}",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), tt.kind+".json")
+			require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
+			draft, err := read(path, importer.Settings{})
+			require.NoError(t, err)
+			require.NoError(t, draft.Finish())
+			out := check(t, draft)
+			_, conditions, _ := strings.Cut(out, "resources:")
+			require.NotContains(t, conditions, tt.lax, out)
+			require.Contains(t, out, "is left out")
+		})
+	}
+}
+
+func fuzz(f *testing.F, kind string) {
+	f.Helper()
+	seeds, err := filepath.Glob("testdata/" + kind + "-*.*")
+	require.NoError(f, err)
+	for _, s := range seeds {
+		if !strings.HasSuffix(s, ".golden") {
+			data, err := os.ReadFile(s)
+			require.NoError(f, err)
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), kind+".json")
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		draft, err := read(path, importer.Settings{})
+		if err == nil {
+			err = draft.Finish()
+		}
+		if err != nil {
+			require.True(t, errors.Is(err, importer.ErrSource) || errors.Is(err, importer.ErrNothing), fmt.Sprint(err))
+			return
+		}
+		check(t, draft)
+	})
+}
+
+func FuzzOpenAPI(f *testing.F)  { fuzz(f, "openapi") }
+func FuzzKeycloak(f *testing.F) { fuzz(f, "keycloak") }
+func FuzzGluu(f *testing.F)     { fuzz(f, "gluu") }
