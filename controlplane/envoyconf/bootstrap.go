@@ -91,6 +91,11 @@ func skeleton(file *site.File, front *listenerv3.Listener) (*bootstrapv3.Bootstr
 		},
 		StatsConfig: statsConfig(),
 	}
+	overload, err := overloadManager()
+	if err != nil {
+		return nil, err
+	}
+	out.OverloadManager = overload
 	if file.Envoy.Admin != "off" {
 		at, err := hostPort(file.Envoy.Admin)
 		if err != nil {
@@ -124,7 +129,10 @@ func apiUpstream(file *site.File, s *site.Site) (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cluster, secure(cluster, at, file, site.TLS{})
+	if err := secure(cluster, at, file, site.TLS{}); err != nil {
+		return nil, err
+	}
+	return cluster, setProtocol(cluster, nil)
 }
 
 // xdsUpstream is the control plane, by gRPC and so HTTP/2.

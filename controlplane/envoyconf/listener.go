@@ -45,9 +45,18 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 		HttpFilters:    []*hcmv3.HttpFilter{filter, router},
 		AccessLog:      logs,
 		// The filter judges the path as it came in, and refuses or rewrites what is
-		// ambiguous; Envoy must not have changed it before.
-		NormalizePath:             wrapperspb.Bool(false),
-		UseRemoteAddress:          wrapperspb.Bool(true),
+		// ambiguous; Envoy must not have changed it before. Both are said, because an
+		// Envoy's runtime settings may change what is left out.
+		NormalizePath:                wrapperspb.Bool(false),
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
+		// A client's address is that of its connection, not what it claims to be.
+		UseRemoteAddress: wrapperspb.Bool(true),
+		// What one connection may tie up, as Envoy's documents advise for the edge.
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			MaxConcurrentStreams:        wrapperspb.UInt32(100),
+			InitialStreamWindowSize:     wrapperspb.UInt32(64 << 10),
+			InitialConnectionWindowSize: wrapperspb.UInt32(1 << 20),
+		},
 		StreamIdleTimeout:         duration(5 * time.Minute),
 		RequestHeadersTimeout:     duration(10 * time.Second),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: duration(15 * time.Minute)},
@@ -62,7 +71,7 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 			Name:       "envoy.filters.network.http_connection_manager",
 			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: manager},
 		}}}},
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(32 << 10),
 	}, nil
 }
 
@@ -92,7 +101,8 @@ func routes(file *site.File) (*routev3.RouteConfiguration, error) {
 
 func upstreamCluster(name string) string { return "upstream/" + name }
 
-// accessLog writes one JSON object for each request, the decision in it.
+// accessLog writes one JSON object for each request, the decision in it. The path
+// is without its query, which may hold what nobody should read in a log.
 func accessLog(path string) ([]*accesslogv3.AccessLog, error) {
 	if path == "off" {
 		return nil, nil
@@ -102,11 +112,14 @@ func accessLog(path string) ([]*accesslogv3.AccessLog, error) {
 		"request":   "%REQ(X-REQUEST-ID)%",
 		"host":      "%REQ(:AUTHORITY)%",
 		"method":    "%REQ(:METHOD)%",
-		"path":      "%REQ(:PATH)%",
+		"path":      "%PATH(NQ)%",
+		"protocol":  "%PROTOCOL%",
 		"status":    "%RESPONSE_CODE%",
+		"details":   "%RESPONSE_CODE_DETAILS%",
 		"flags":     "%RESPONSE_FLAGS%",
 		"duration":  "%DURATION%",
 		"client":    "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+		"upstream":  "%UPSTREAM_HOST%",
 		"decision":  "%FILTER_STATE(" + DecisionState + ":PLAIN)%",
 		"bytes_in":  "%BYTES_RECEIVED%",
 		"bytes_out": "%BYTES_SENT%",

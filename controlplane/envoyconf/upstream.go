@@ -14,7 +14,7 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 )
 
-// setProtocol makes the cluster speak HTTP/1.1, which every AS does, with the
+// setProtocol makes the cluster speak HTTP/1.1, which every AS and API does, with the
 // filters between the call and the wire. A nil filter means the codec alone.
 func setProtocol(cluster *clusterv3.Cluster, filter *hcmv3.HttpFilter) error {
 	options := &httpv3.HttpProtocolOptions{
