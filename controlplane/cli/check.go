@@ -48,7 +48,7 @@ Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
   UMAGATE_TOKEN=$RPT umagate check --host photos.example.com --path /albums/1 --output json`,
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
-			if flags.token == "" {
+			if flags.token == "" && len(flags.scopes) == 0 {
 				flags.token, _ = env.LookupEnv("UMAGATE_TOKEN")
 			}
 			file, err := flags.load(env)

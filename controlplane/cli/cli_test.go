@@ -139,6 +139,32 @@ func TestValidate(t *testing.T) {
 		code, out, _ = run(t, nil, "validate", "-c", path, "--skip-secrets")
 		require.Equal(t, cli.ExitOK, code, out)
 	})
+	for name, client := range map[string]string{
+		"warning":        "{id: rs, secret: hunter2}",
+		"fault after it": "{id: rs, secret: hunter2, tokn: x}",
+		"fault before":   "{idd: rs, secret: 'hunter2'}",
+		"misspelt key":   "{id: rs, client_secret: hunter2}",
+		"quoted key":     `{id: rs, "secret": "hunter2", x: y}`,
+		"next line":      "\n        id: rs\n        secret:\n          hunter2",
+		"wrong kind":     "{id: rs, secret: [hunter2]}",
+		"other source":   "{id: rs, secret: {value: hunter2}}",
+	} {
+		t.Run("excerpt without the secret/"+name, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(example)
+			require.NoError(t, err)
+			before, after, ok := strings.Cut(string(text), "    client:\n")
+			require.True(t, ok)
+			_, after, ok = strings.Cut(after, "\n")
+			require.True(t, ok)
+			path := file(t, before+"    client: "+client+"\n"+after)
+			_, out, stderr := run(t, nil, "validate", "-c", path)
+			require.Contains(t, out, "authorization_server.client", "it is told of")
+			require.NotContains(t, out+stderr, "hunter2")
+			_, out, stderr = run(t, nil, "render", "bootstrap", "-c", path)
+			require.NotContains(t, out+stderr, "hunter2")
+		})
+	}
 	t.Run("no file", func(t *testing.T) {
 		t.Parallel()
 		code, out, stderr := run(t, nil, "validate", "-c", filepath.Join(t.TempDir(), "none.yaml"))
@@ -146,6 +172,13 @@ func TestValidate(t *testing.T) {
 		require.Empty(t, out)
 		require.Contains(t, stderr, "name the file with -c FILE")
 	})
+}
+
+func TestCheckOfAssumedScopesAsksNobody(t *testing.T) {
+	t.Parallel()
+	vars := map[string]string{"UMAGATE_TOKEN": "of another time"}
+	code, out, stderr := run(t, vars, "check", "-c", example, "--host", "photos.example.com", "--path", "/albums/1", "--scopes", "view")
+	require.Equal(t, cli.ExitOK, code, out+stderr)
 }
 
 func TestCheck(t *testing.T) {
@@ -208,6 +241,7 @@ func TestRender(t *testing.T) {
 	t.Run("to a file that its owner alone can read", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "envoy.json")
+		require.NoError(t, os.WriteFile(path, nil, 0o644)) //nolint:gosec // what --out must change
 		code, out, stderr := run(t, vars, "render", "envoy", "--offline", "-c", static, "-o", "json", "--out", path)
 		require.Equal(t, cli.ExitOK, code, stderr)
 		require.Empty(t, out)

@@ -151,7 +151,7 @@ func printFaults(w io.Writer, text []string, faults []site.Fault, kind string) {
 			what = f.Path + ": " + what
 		}
 		_, _ = fmt.Fprintf(w, "%s: %s: %s\n", place, kind, what)
-		printExcerpt(w, text, f.Line, f.Column)
+		printExcerpt(w, text, f.Path, f.Line, f.Column)
 		if f.Remedy != "" {
 			_, _ = fmt.Fprintf(w, "      = %s\n", f.Remedy)
 		}
