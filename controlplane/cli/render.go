@@ -69,7 +69,7 @@ func warnUnregistered(env Environment, s *site.Site, facts site.Facts) {
 	for i := range s.Resources {
 		r := &s.Resources[i]
 		if r.NeedsPermission() && r.ID == "" && facts.ResourceIDs[r.Name] == "" {
-			_, _ = fmt.Fprintf(env.Stderr, "warning: site %s: resource %s has no id, and so everything it protects is denied; register it and write its id:\n", s.Name, r.Name)
+			_, _ = fmt.Fprintf(env.Stderr, "warning: site %s: resource %s has no id, and so everything it protects is denied; register it at the authorization server and write its id into the file, as id: …\n", s.Name, r.Name)
 		}
 	}
 }

@@ -64,7 +64,7 @@ Exit codes: 0 done, 1 failed, 2 done and something would change (plan), 3 done a
 answer is no, 64 wrong usage.`,
 		Example: `  umagate validate -c umagate.yaml
   umagate render envoy -c umagate.yaml > envoy.yaml
-  umagate rpt --user alice https://photos.example.com/albums/1`,
+  umagate rpt --client app --user alice https://photos.example.com/albums/1`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -127,7 +127,8 @@ func printStatus(to io.Writer, s server.Status, now time.Time) error {
 	err := w.Flush()
 	for _, site := range s.Sites {
 		if f := site.Failure; f != nil {
-			_, _ = fmt.Fprintf(to, "\nsite %s: %s failed %s, next try %s\n  %s\n", site.Name, site.Phase, count(f.Attempts, "time"), until(f.NextRetry, now), f.Message)
+			_, _ = fmt.Fprintf(to, "\nsite %s: %s failed %s since %s ago, next try %s\n  %s\n",
+				site.Name, site.Phase, count(f.Attempts, "time"), since(f.Since, now), until(f.NextRetry, now), f.Message)
 			if f.Remedy != "" {
 				_, _ = fmt.Fprintf(to, "  = %s\n", f.Remedy)
 			}
@@ -150,7 +151,7 @@ func printStatus(to io.Writer, s server.Status, now time.Time) error {
 	for _, e := range s.Envoys {
 		for _, kind := range xds.Types() {
 			if state := e.Types[kind]; state.Refused != "" {
-				_, _ = fmt.Fprintf(to, "\nenvoy %s refused %s %s, and keeps %s:\n  %s\n", e.NodeID, kind, state.Refused, dash(state.Acknowledged), state.Words)
+				printRefusal(to, e.NodeID, kind, state, now)
 			}
 		}
 	}
@@ -160,6 +161,22 @@ func printStatus(to io.Writer, s server.Status, now time.Time) error {
 		}
 	}
 	return err
+}
+
+// printRefusal tells what an Envoy would not take, what that means for requests,
+// and where to look.
+func printRefusal(to io.Writer, node string, kind xds.Type, state xds.State, now time.Time) {
+	keeps := "keeps " + state.Acknowledged
+	if state.Acknowledged == "" {
+		keeps = "has none"
+		if kind == xds.ECDS {
+			keeps = "has no filter: it answers every request 500"
+		}
+	}
+	_, _ = fmt.Fprintf(to, "\nenvoy %s refused %s %s, %s ago, and %s\n  %s\n", node, kind, state.Refused, since(state.RefusedAt, now), keeps, state.Words)
+	if kind == xds.ECDS {
+		_, _ = fmt.Fprintln(to, "  = If it is about the path: plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.")
+	}
 }
 
 func typeState(s xds.State) string {

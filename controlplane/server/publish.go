@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ func (p *publisher) publish(ctx context.Context) {
 	p.mu.Lock()
 	wanted := p.wanted
 	p.mu.Unlock()
+	before := p.xds.Versions()
 	revision, err := p.push(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,8 +74,10 @@ func (p *publisher) publish(ctx context.Context) {
 		p.logger.Error("configuration not published; the last good one stays", slog.Any("error", err))
 		return
 	}
-	if revision != p.revision {
-		p.logger.Info("configuration published", slog.String("revision", revision))
+	// The module's place and the clusters are no part of the revision.
+	if now := p.xds.Versions(); !maps.Equal(before, now) {
+		p.logger.Info("configuration published", slog.String("revision", revision),
+			slog.String("ecds", now[xds.ECDS]), slog.String("cds", now[xds.CDS]), slog.String("sds", now[xds.SDS]))
 	}
 	p.revision, p.at, p.failed = revision, time.Now(), nil
 }

@@ -53,7 +53,7 @@ type State struct {
 	Acknowledged string    `json:"acknowledged,omitempty"`
 	AckedAt      time.Time `json:"acknowledged_at,omitzero"`
 	// Refused is a version it did not accept, with its words; empty when it has
-	// accepted something since.
+	// accepted or was sent another since.
 	Refused   string    `json:"refused,omitempty"`
 	Words     string    `json:"words,omitempty"`
 	RefusedAt time.Time `json:"refused_at,omitzero"`
@@ -223,6 +223,10 @@ func (f *fleet) response(key streamKey, typeURL, version, nonce string) {
 	if kind, ok := typeOf(typeURL); ok {
 		state := s.member.Types[kind]
 		state.Sent = version
+		if state.Refused != version {
+			// What was refused is not what is at stake any more.
+			state.Refused, state.Words, state.RefusedAt = "", "", time.Time{}
+		}
 		s.member.Types[kind] = state
 	}
 }

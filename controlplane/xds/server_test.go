@@ -225,6 +225,8 @@ func TestRefusalIsKeptAndNotRepeated(t *testing.T) {
 	next := r.push(t, "mended", "as", "pat-1")
 	resp := e.receive()
 	require.Equal(t, "mended", value(t, resp))
+	state = r.state(t, edge, xds.ECDS, func(s xds.State) bool { return s.Sent == next[xds.ECDS] })
+	require.Empty(t, state.Refused, "a version that was overtaken is no news")
 	e.answer(resp, resp.GetVersionInfo(), "", filterName)
 	state = r.state(t, edge, xds.ECDS, func(s xds.State) bool { return s.Acknowledged == next[xds.ECDS] })
 	require.Empty(t, state.Refused)
