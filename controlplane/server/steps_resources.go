@@ -17,7 +17,7 @@ import (
 // and tries it at the AS now and then: an AS can forget one.
 func (w *worker) renewPAT(ctx context.Context) error {
 	if !needsPAT(w.site, w.server) {
-		w.probeAt = time.Time{}
+		w.dropPAT()
 		return nil
 	}
 	source := w.source(ctx)
@@ -38,6 +38,19 @@ func (w *worker) renewPAT(ctx context.Context) error {
 	}
 	w.probeAt = time.Now().Add(w.pace.Probe)
 	return err
+}
+
+// dropPAT gives up a PAT from before the site stopped needing one: Envoys have no
+// use for it, and it must not be waited for.
+func (w *worker) dropPAT() {
+	w.probeAt = time.Time{}
+	w.mu.Lock()
+	had := !w.pat.Value.IsZero()
+	w.pat, w.renewAt = as.Token{}, time.Time{}
+	w.mu.Unlock()
+	if had {
+		w.changed()
+	}
 }
 
 // probe reads one of our resources, which renews a PAT that is refused.

@@ -162,3 +162,17 @@ func TestMetadataThatGetsWorseStopsNothing(t *testing.T) {
 	require.Equal(t, first.Revision, s.Revision)
 	require.Contains(t, p.log.String(), "the endpoints known so far stay in use")
 }
+
+func TestSiteThatNeedsNoPATAnyMore(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	require.False(t, first.Sites[0].PATExpiresAt.IsZero())
+	p.write(strings.Replace(p.config(as.Issuer(), "albums"), "  resources:\n", "  require: oauth_scopes\n  token: {audiences: [photos]}\n  resources:\n", 1))
+	p.until("the PAT is given up", func(s server.Status) bool {
+		return s.OK && s.Revision != first.Revision && s.Sites[0].PATExpiresAt.IsZero() && s.Sites[0].PATRenewsAt.IsZero() && s.Pushed["sds"] != first.Pushed["sds"]
+	})
+}

@@ -89,7 +89,8 @@ func (w *worker) run(ctx context.Context) {
 			w.succeed()
 		}
 		w.changed()
-		timer := time.NewTimer(max(wait, 0))
+		// Whatever an AS says of its times, it is not asked without a pause.
+		timer := time.NewTimer(max(wait, w.pace.Retry/10))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
