@@ -37,7 +37,7 @@ func (m *metrics) observe(site string, next http.RoundTripper) http.RoundTripper
 type statusCollector struct {
 	status func() Status
 
-	ok, published, phase, resources, patExpiry, failing, envoys, refusals *prometheus.Desc
+	ok, leader, published, phase, resources, patExpiry, failing, envoys, refusals *prometheus.Desc
 }
 
 func newStatusCollector(status func() Status) *statusCollector {
@@ -47,6 +47,7 @@ func newStatusCollector(status func() Status) *statusCollector {
 	return &statusCollector{
 		status:    status,
 		ok:        desc("ok", "1 when umagate status has no problem to tell."),
+		leader:    desc("leader", "1 when this replica registers, renews and synchronises."),
 		published: desc("published_timestamp_seconds", "When the configuration was last published."),
 		phase:     desc("site_phase", "1 for the phase that a site is in.", "site", "phase"),
 		resources: desc("site_resources", "Resources of a site, declared and registered.", "site", "state"),
@@ -59,7 +60,7 @@ func newStatusCollector(status func() Status) *statusCollector {
 
 // Describe implements [prometheus.Collector].
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.ok, c.published, c.phase, c.resources, c.patExpiry, c.failing, c.envoys, c.refusals} {
+	for _, d := range []*prometheus.Desc{c.ok, c.leader, c.published, c.phase, c.resources, c.patExpiry, c.failing, c.envoys, c.refusals} {
 		ch <- d
 	}
 }
@@ -77,11 +78,12 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		return 0
 	}
 	gauge(c.ok, one(s.OK))
+	gauge(c.leader, one(s.Leader))
 	if !s.PublishedAt.IsZero() {
 		gauge(c.published, float64(s.PublishedAt.Unix()))
 	}
 	for _, site := range s.Sites {
-		for _, p := range []Phase{Discovering, Registering, GettingPAT, Syncing, Serving} {
+		for _, p := range []Phase{Discovering, Registering, GettingPAT, Syncing, Serving, Following} {
 			gauge(c.phase, one(site.Phase == p), site.Name, string(p))
 		}
 		gauge(c.resources, float64(site.Resources.Declared), site.Name, "declared")

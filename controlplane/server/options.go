@@ -41,6 +41,9 @@ type Pace struct {
 	Discover time.Duration
 	// Watch is how often umagate.yaml is looked at for a change (2 s).
 	Watch time.Duration
+	// Follow is how often a replica that does not lead reads the store anew and asks
+	// to lead (1 s).
+	Follow time.Duration
 	// Forgotten is how long after a registration the AS may refuse the client
 	// without it being registered anew (1 min).
 	Forgotten time.Duration
@@ -58,6 +61,7 @@ func (p Pace) withDefaults() Pace {
 	set(&p.Probe, 15*time.Second)
 	set(&p.Discover, time.Hour)
 	set(&p.Watch, 2*time.Second)
+	set(&p.Follow, time.Second)
 	set(&p.Forgotten, time.Minute)
 	return p
 }

@@ -31,7 +31,13 @@ type serving struct {
 	metrics   *metrics
 	started   time.Time
 
+	// transition is held while workers begin or end; read, under it, is the number
+	// of changes in the store that have been taken over.
+	transition sync.Mutex
+	read       int64
+
 	mu      sync.Mutex
+	leading bool
 	file    *site.File
 	workers []*runningWorker
 }
@@ -61,12 +67,17 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
 	lease, err := opened.Lead(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotLeader) {
 		return err
 	}
-	defer func() { err = errors.Join(err, lease.Release()) }()
+	running := false // then lead looks after the lease
+	defer func() {
+		if lease != nil && !running {
+			err = errors.Join(err, lease.Release())
+		}
+	}()
 
-	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics()}
+	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
 	if s.xds, err = xds.New(options.Logger, nil); err != nil {
 		return err
 	}
@@ -96,7 +107,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	s.publisher.publish(ctx)
-	options.Logger.Info("serving", slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
+	options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
 		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()))
 
 	var wg sync.WaitGroup
@@ -107,6 +118,8 @@ func Run(ctx context.Context, options Options) (err error) {
 			}
 		})
 	}
+	running = true
+	guard(func(ctx context.Context) error { s.lead(ctx, lease); return nil })
 	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
 	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener) })
@@ -116,7 +129,6 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	<-ctx.Done()
 	wg.Wait()
-	s.stopWorkers(nil)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
 	}
@@ -138,6 +150,8 @@ func (s *serving) current() (*site.File, []*worker) {
 // apply makes file the one in force. Workers of sites that did not change go on;
 // the others are stopped, and new ones begin with what the store knows.
 func (s *serving) apply(ctx context.Context, file *site.File) error {
+	s.transition.Lock()
+	defer s.transition.Unlock()
 	s.mu.Lock()
 	old, before := s.file, s.workers
 	s.mu.Unlock()
@@ -167,9 +181,15 @@ func (s *serving) apply(ctx context.Context, file *site.File) error {
 		}
 		next, fresh = append(next, w), append(fresh, w)
 	}
+	if _, err := s.store.Changes(ctx); err != nil {
+		return err
+	}
 	s.stopWorkers(func(w *runningWorker) bool { return kept[w.site.Name] == nil })
 	var err error
 	for _, w := range fresh {
+		if !s.leads() {
+			w.begin(Following)
+		}
 		if restoreErr := w.restore(ctx); restoreErr != nil {
 			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
 		}
@@ -177,8 +197,10 @@ func (s *serving) apply(ctx context.Context, file *site.File) error {
 	s.mu.Lock()
 	s.file, s.workers = file, next
 	s.mu.Unlock()
-	for _, w := range fresh {
-		w.start(ctx)
+	if s.leads() {
+		for _, w := range fresh {
+			w.start(ctx)
+		}
 	}
 	for _, w := range before {
 		if _, ok := file.Site(w.site.Name); !ok {

@@ -18,6 +18,8 @@ type Status struct {
 
 	Version   string    `json:"version,omitempty"`
 	StartedAt time.Time `json:"started_at"`
+	// Leader: this replica is the one that registers, renews and synchronises.
+	Leader bool `json:"leader"`
 	// Revision is the filter configuration last published, Pushed its xDS versions.
 	Revision    string              `json:"revision,omitempty"`
 	PublishedAt time.Time           `json:"published_at,omitzero"`
@@ -90,7 +92,7 @@ func (w *worker) status() SiteStatus {
 func (s *serving) status() Status {
 	published := s.publisher.state()
 	out := Status{
-		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Revision: published.revision, PublishedAt: published.at,
+		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
 		Pushed: s.xds.Versions(), Sites: []SiteStatus{}, Envoys: s.xds.Envoys(),
 	}
 	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
@@ -112,6 +114,10 @@ func (s *serving) status() Status {
 		switch {
 		case site.Failure != nil:
 			problem("site %s: %s: %s", site.Name, site.Phase, site.Failure.Message)
+		case site.Phase == Following:
+			if !w.known() {
+				problem("site %s: the replica that leads has not got it ready yet", site.Name)
+			}
 		case site.Phase != Serving:
 			problem("site %s: still %s", site.Name, site.Phase)
 		}

@@ -261,6 +261,8 @@ func (w *worker) restoreClient(ctx context.Context) error {
 		return nil
 	case err != nil:
 		return err
+	case stored.State == store.ClientRegistering && w.phase == Following:
+		return nil // the leader is at it
 	case stored.State == store.ClientRegistering:
 		w.logger.Warn("a registration was begun and its answer is not known; if the AS has a client of this name that is not in use, remove it",
 			slog.String("client_name", w.clientName()), slog.Time("begun_at", stored.UpdatedAt))

@@ -26,6 +26,8 @@ const (
 	GettingPAT  Phase = "pat"
 	Syncing     Phase = "syncing"
 	Serving     Phase = "serving"
+	// Following: another replica does the work, and this one serves what it wrote.
+	Following Phase = "following"
 )
 
 // worker looks after one site. Its steps run on one goroutine, that of run; the
@@ -222,6 +224,7 @@ func remedy(err error) string {
 		{resourcesync.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or take it over with adopt: true or umagate apply --adopt NAME."},
 		{resourcesync.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},
 		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
+		{store.ErrReplaced, "Nothing is to be done: another replica leads."},
 		{errNoEnvoyCredential, "Write authorization_server.introspection.credential: pat, or client.token_endpoint_auth_method: client_secret_basic."},
 		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},
 	} {

@@ -54,6 +54,7 @@ func TestFaults(t *testing.T) {
 		{"key twice", around("sites: []", "", conditions), 3, 1, "sites", "is written twice, first in line 2", "keep one"},
 		{"merge key", around("cache: {<<: {bytes: 1}}", "", conditions), 2, 9, "cache.<<", "merge keys are not supported", "write the keys out"},
 		{"enumeration", around("", "  mode: enforced", conditions), 9, 9, "sites[0].mode", `"enforced" is not known here`, `did you mean "enforce"?`},
+		{"PostgreSQL without a key", around("store: postgres://u@h/d", "", conditions), 2, 1, "store_key", "is missing", "openssl rand"},
 		{"duration without unit", around("", "  token: {max_ttl: 60}", conditions), 9, 20, "sites[0].token.max_ttl", `"60" is not a duration`, "30s"},
 		{"duration out of range", around("", "  token: {leeway: 1h}", conditions), 9, 19, "sites[0].token.leeway", "out of range", "5m"},
 		{"negative duration", around("", "  token: {max_ttl: -1s}", conditions), 9, 20, "sites[0].token.max_ttl", "out of range", "0s"},

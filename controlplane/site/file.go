@@ -13,7 +13,7 @@ type File struct {
 	// sqlite:umagate.db) or "postgres://USER:PASSWORD@HOST/DATABASE".
 	Store StoreURL `yaml:"store"`
 	// The key that seals secrets in the store: 32 bytes in base64. Generated
-	// beside a SQLite file when left out.
+	// beside a SQLite file when left out; PostgreSQL needs one.
 	StoreKey secret.Text `yaml:"store_key"`
 	// The filter's WebAssembly module.
 	Plugin Plugin `yaml:"plugin"`

@@ -191,7 +191,7 @@ func TestCompile(t *testing.T) {
 
 func TestSecretsAreNotPrinted(t *testing.T) {
 	t.Parallel()
-	f, err := site.Parse("f", []byte(strings.Replace(around("store: \"postgres://u:hunter2@h/d?password=hunter2\"", "", conditions), "{register: {}}", "{id: a, secret: \"${S}\"}", 1)),
+	f, err := site.Parse("f", []byte(strings.Replace(around("store: \"postgres://u:hunter2@h/d?password=hunter2\"\nstore_key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "", conditions), "{register: {}}", "{id: a, secret: \"${S}\"}", 1)),
 		environment(map[string]string{"S": "hunter2"}))
 	require.NoError(t, err)
 	require.Equal(t, "hunter2", f.Sites[0].AuthorizationServer.Client.Secret.Reveal())

@@ -87,6 +87,10 @@ func (v *validator) store() {
 		if u, err := url.Parse(raw); err != nil || u.Host == "" {
 			v.fault("store", "is not a PostgreSQL URL", "write postgres://USER:PASSWORD@HOST/DATABASE")
 		}
+		if v.file.StoreKey.IsZero() && !v.env.SkipSecrets {
+			v.fault("store_key", "is missing, and PostgreSQL has no file to keep one beside",
+				"write store_key: {file: PATH}, the same key for every replica; make one with: openssl rand -base64 32")
+		}
 	default:
 		v.fault("store", "is neither SQLite nor PostgreSQL", "write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")
 	}

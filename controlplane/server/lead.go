@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// lead works as leader while it is one, and else serves what the leader writes
+// and asks to lead. lease is nil for who does not lead at the start. When it
+// returns, no worker runs and no lease is held.
+func (s *serving) lead(ctx context.Context, lease store.Lease) {
+	troubled := false
+	for {
+		if lease != nil {
+			select {
+			case <-ctx.Done():
+			case <-lease.Lost():
+				s.options.Logger.Warn("another replica leads; serving what it writes")
+			}
+			s.resign()
+			if err := lease.Release(); err != nil {
+				s.options.Logger.Warn("leadership not released; it ends by itself", slog.Any("error", err))
+			}
+			lease = nil
+		}
+		timer := time.NewTimer(s.options.Pace.Follow)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		var err error
+		if lease, err = s.follow(ctx); err != nil && ctx.Err() == nil && !troubled {
+			s.options.Logger.Warn("the store is not read; what is published stays", slog.Any("error", err), slog.String("remedy", remedy(err)))
+		}
+		troubled = err != nil
+	}
+}
+
+// follow becomes leader if no other is, and else takes over what is new.
+func (s *serving) follow(ctx context.Context) (store.Lease, error) {
+	lease, err := s.store.Lead(ctx)
+	if errors.Is(err, store.ErrNotLeader) {
+		return nil, s.refresh(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.takeOver(ctx); err != nil {
+		return nil, errors.Join(err, lease.Release())
+	}
+	return lease, nil
+}
+
+// refresh reads what the leader has written, if there is anything new.
+func (s *serving) refresh(ctx context.Context) error {
+	s.transition.Lock()
+	defer s.transition.Unlock()
+	number, err := s.store.Changes(ctx)
+	if err != nil || number == s.read {
+		return err
+	}
+	if err := s.restore(ctx, Following); err != nil {
+		return err
+	}
+	s.read = number
+	return nil
+}
+
+// restore reads everything anew for every site. No worker runs.
+func (s *serving) restore(ctx context.Context, phase Phase) error {
+	_, workers := s.current()
+	var err error
+	for _, w := range workers {
+		w.begin(phase)
+		if restoreErr := w.restore(ctx); restoreErr != nil {
+			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
+		}
+	}
+	s.publisher.changed()
+	return err
+}
+
+// takeOver makes this process the one that asks anything of an AS. It begins
+// with what the leader before has written last.
+func (s *serving) takeOver(ctx context.Context) error {
+	s.transition.Lock()
+	defer s.transition.Unlock()
+	if err := s.restore(ctx, Discovering); err != nil {
+		return err
+	}
+	s.setLeading(true)
+	s.mu.Lock()
+	workers := s.workers
+	s.mu.Unlock()
+	for _, w := range workers {
+		w.start(ctx)
+	}
+	s.options.Logger.Info("this replica leads")
+	return nil
+}
+
+// resign ends what only a leader does, and keeps what is published.
+func (s *serving) resign() {
+	s.transition.Lock()
+	defer s.transition.Unlock()
+	s.setLeading(false)
+	s.stopWorkers(nil)
+	_, workers := s.current()
+	for _, w := range workers {
+		w.begin(Following)
+	}
+	s.read = unread
+}
+
+// unread is no number of changes that a store gives.
+const unread = -1
+
+func (s *serving) setLeading(leading bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leading = leading
+}
+
+func (s *serving) leads() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leading
+}
+
+// begin forgets what the worker had under way, and keeps what it knows. It does
+// not run.
+func (w *worker) begin(phase Phase) {
+	w.pats = nil // stop has waited for it
+	w.discoverAt, w.syncAt, w.probeAt = time.Time{}, time.Time{}, time.Time{}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.phase, w.failure = phase, nil
+}
+
+// known says whether a site can be served with what is in the store.
+func (w *worker) known() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.server != nil && w.auth != nil && (!needsPAT(w.site, w.server) || !w.pat.Value.IsZero())
+}
