@@ -145,14 +145,19 @@ func (m *Manual) register(ctx context.Context) error {
 	if m.worker.auth != nil {
 		return nil
 	}
-	unlock, err := m.lock(ctx)
-	if err != nil {
-		return err
+	for {
+		err := m.worker.register(ctx)
+		if !errors.Is(err, store.ErrLocked) {
+			return err
+		}
+		unlock, err := m.lock(ctx)
+		if err != nil {
+			return err
+		}
+		if err := unlock(); err != nil {
+			return err
+		}
 	}
-	if err := unlock(); err != nil {
-		return err
-	}
-	return m.worker.register(ctx)
 }
 
 // lock waits for the lock of the site.

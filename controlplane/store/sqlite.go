@@ -7,12 +7,17 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/umagate/umagate/controlplane/secret"
 )
+
+// migratePoll is how often the lock of a migration under way is asked for again.
+const migratePoll = 20 * time.Millisecond
 
 // OpenSQLite opens the database file, makes it where it is missing, and brings
 // its schema up to date. With an empty key, the key is that of the file with
@@ -42,7 +47,13 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	}
 	// One connection: SQLite has one writer, and a second would only wait for it.
 	db.SetMaxOpenConns(1)
+	// "umagate apply" and "umagate serve" may meet a new database at the same time.
+	migrating := flock.New(path+".migrate.lock", flock.SetPermissions(0o600))
+	if _, err := migrating.TryLockContext(ctx, migratePoll); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: lock %s: %w", migrating.Path(), err), db.Close())
+	}
 	s, err := open(ctx, db, goose.DialectSQLite3, "sqlite", sealer)
+	err = errors.Join(err, migrating.Close())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
