@@ -57,6 +57,8 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 			InitialStreamWindowSize:     wrapperspb.UInt32(64 << 10),
 			InitialConnectionWindowSize: wrapperspb.UInt32(1 << 20),
 		},
+		// A WebSocket is judged by its handshake, which is a GET.
+		UpgradeConfigs:            []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 		StreamIdleTimeout:         duration(5 * time.Minute),
 		RequestHeadersTimeout:     duration(10 * time.Second),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: duration(15 * time.Minute)},
