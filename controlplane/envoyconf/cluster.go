@@ -107,7 +107,8 @@ func breakers(s *site.Site) *clusterv3.CircuitBreakers {
 	}}}
 }
 
-// plainCluster is a cluster with one endpoint and no TLS.
+// plainCluster is a cluster with one endpoint and no TLS. There is no outlier
+// detection: it would take away the only endpoint, and make an outage of a hiccup.
 func plainCluster(name string, at endpoint) (*clusterv3.Cluster, error) {
 	cluster := &clusterv3.Cluster{
 		Name:           name,

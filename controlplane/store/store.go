@@ -15,7 +15,7 @@ var (
 	// ErrNewerSchema: a newer umagate has written the database.
 	ErrNewerSchema = errors.New("store: the database is of a newer umagate; run that version, or restore a backup from before the upgrade")
 	// ErrSealed: a secret cannot be opened with this key.
-	ErrSealed = errors.New("store: a secret does not open with this key; give the store_key it was written with")
+	ErrSealed = errors.New("store: a secret does not open with this key; give the store_key, or the key file beside the database, that it was written with")
 	// ErrKeyNeeded: a store that replicas share has no place for a key of its own.
 	ErrKeyNeeded = errors.New("store: PostgreSQL needs store_key, the same for every replica; make one with: openssl rand -base64 32")
 	// ErrNotLeader: another process leads. It may be tried again.
