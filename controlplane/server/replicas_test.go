@@ -39,7 +39,8 @@ func replica(t *testing.T, database, issuer string) *plane {
 	return p
 }
 
-func leader(s server.Status) bool   { return s.OK && s.Leader && s.Sites[0].Phase == server.Serving }
+func leader(s server.Status) bool { return s.OK && s.Leader && s.Sites[0].Phase == server.Serving }
+
 func follower(s server.Status) bool { return s.OK && !s.Leader && s.Sites[0].Phase == server.Following }
 
 // TestReplicas runs two control planes on one PostgreSQL.

@@ -26,7 +26,7 @@ const (
 	versionTable = "umagate_schema"
 )
 
-// ErrURL: the URL is not one that the driver takes. The cause is not told, since
+// ErrURL says that the URL is not one that the driver takes. The cause is not told, since
 // it may quote the password.
 var ErrURL = errors.New("store: not a PostgreSQL URL; write postgres://USER:PASSWORD@HOST/DATABASE, with sslmode and sslrootcert as psql takes them")
 

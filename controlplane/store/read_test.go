@@ -94,21 +94,21 @@ func TestFrozen(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrNotFound)
 	require.NoError(t, empty.Close())
 
-	real, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "umagate.db"), secret.Text{})
+	written, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "umagate.db"), secret.Text{})
 	require.NoError(t, err)
-	require.NoError(t, real.PutResource(ctx, key, store.Resource{Name: "a", State: store.ResourceRegistered, ID: "1"}))
-	frozen := store.Frozen{From: real}
+	require.NoError(t, written.PutResource(ctx, key, store.Resource{Name: "a", State: store.ResourceRegistered, ID: "1"}))
+	frozen := store.Frozen{From: written}
 	require.NoError(t, frozen.PutResource(ctx, key, store.Resource{Name: "b"}))
 	require.NoError(t, frozen.DeleteResource(ctx, key, "a"))
 	require.NoError(t, frozen.PutClient(ctx, key, store.Client{ClientID: "x"}))
 	require.NoError(t, frozen.DeleteClient(ctx, key))
 	require.NoError(t, frozen.PutPAT(ctx, key, store.PAT{}))
 	require.NoError(t, frozen.PutDiscovery(ctx, key, store.Discovery{}))
-	records, err := real.Resources(ctx, key)
+	records, err := written.Resources(ctx, key)
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.Equal(t, "a", records[0].Name)
-	_, err = real.Client(ctx, key)
+	_, err = written.Client(ctx, key)
 	require.ErrorIs(t, err, store.ErrNotFound)
 	require.NoError(t, frozen.Close())
 }

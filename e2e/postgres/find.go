@@ -14,7 +14,7 @@ import (
 // programs, for one that is not where distributions have it.
 const BinVariable = "UMAGATE_POSTGRES_BIN"
 
-// ErrNotInstalled: there is no PostgreSQL server on this machine.
+// ErrNotInstalled says that there is no PostgreSQL server on this machine.
 var ErrNotInstalled = errors.New("no PostgreSQL server found: install one (apt-get install postgresql, brew install postgresql), " +
 	"or set " + BinVariable + " to the folder that has initdb")
 

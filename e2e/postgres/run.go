@@ -19,11 +19,13 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
+// User and Password are those of every server.
 const (
-	// User and Password are those of every server.
 	User     = "umagate"
 	Password = "postgres-hunter2"
+)
 
+const (
 	readyTimeout = 2 * time.Minute // a busy machine
 	stopTimeout  = 10 * time.Second
 	pollInterval = 50 * time.Millisecond
