@@ -19,23 +19,23 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // read imports a file by the kind that its name begins with.
-func read(path string, settings importer.Settings) (*importer.Draft, error) {
+func read(path string) (*importer.Draft, error) {
 	name := filepath.Base(path)
 	if strings.HasPrefix(name, "openapi") {
 		by := importer.ByTag
 		if strings.Contains(name, "orders") {
 			by = importer.ByPath
 		}
-		return importer.OpenAPI(path, by, settings)
+		return importer.OpenAPI(path, by, importer.Settings{})
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	if strings.HasPrefix(name, "keycloak") {
-		return importer.KeycloakEnforcer(path, data, settings)
+		return importer.KeycloakEnforcer(path, data, importer.Settings{})
 	}
-	return importer.Gluu(path, data, settings)
+	return importer.Gluu(path, data, importer.Settings{})
 }
 
 // check finishes and prints a draft, and judges what is printed as "umagate
@@ -70,7 +70,7 @@ func TestGolden(t *testing.T) {
 		delete(golden, source+".golden")
 		t.Run(filepath.Base(source), func(t *testing.T) {
 			t.Parallel()
-			draft, err := read(source, importer.Settings{})
+			draft, err := read(source)
 			require.NoError(t, err)
 			require.NoError(t, draft.Finish())
 			got := check(t, draft)
@@ -110,7 +110,7 @@ func TestRefused(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), tt.kind+".json")
 			require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
-			draft, err := read(path, importer.Settings{})
+			draft, err := read(path)
 			if err == nil {
 				err = draft.Finish()
 			}
@@ -149,7 +149,7 @@ func TestNothingMadeLax(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), tt.kind+".json")
 			require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
-			draft, err := read(path, importer.Settings{})
+			draft, err := read(path)
 			require.NoError(t, err)
 			require.NoError(t, draft.Finish())
 			out := check(t, draft)
@@ -174,7 +174,7 @@ func fuzz(f *testing.F, kind string) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(t.TempDir(), kind+".json")
 		require.NoError(t, os.WriteFile(path, data, 0o600))
-		draft, err := read(path, importer.Settings{})
+		draft, err := read(path)
 		if err == nil {
 			err = draft.Finish()
 		}

@@ -138,9 +138,7 @@ func (r *reading) bases(place string, servers openapi3.Servers) []string {
 func (r *reading) path(path string, item *openapi3.PathItem) {
 	place := "paths." + path
 	operations := item.Operations()
-	for name, op := range item.AdditionalOperations {
-		operations[name] = op
-	}
+	maps.Copy(operations, item.AdditionalOperations)
 	for _, method := range slices.Sorted(maps.Keys(operations)) {
 		op := operations[method]
 		if op == nil {

@@ -71,7 +71,7 @@ func parameter(text string, seen map[string]bool) (form, lost string) {
 		}
 		return '_'
 	}, whole[1])
-	if name == "" || !(name[0]|0x20 >= 'a' && name[0]|0x20 <= 'z' || name[0] == '_') {
+	if name == "" || ((name[0]|0x20 < 'a' || name[0]|0x20 > 'z') && name[0] != '_') {
 		name = "p" + name
 	}
 	for base, n := name, 2; seen[name]; n++ {

@@ -11,7 +11,7 @@ import (
 const (
 	placeholderHost   = "api.example.com"
 	placeholderIssuer = "https://as.example.com"
-	secretVariable    = "CLIENT_SECRET" //nolint:gosec // the variable's name
+	secretVariable    = "CLIENT_SECRET"
 )
 
 // printer keeps the first error and counts bytes.

@@ -36,20 +36,35 @@ func TestDriftAndChange(t *testing.T) {
 		warnings int
 	}{
 		{
-			"changed at the AS", was, as.Resource{Name: "a", Type: "old", Scopes: []string{"view", "forged"}}, sync.Repair,
-			[]sync.Field{{Name: "scopes", From: []string{"forged", "view"}, To: []string{"view"}, Drift: true}}, 1,
+			"changed at the AS", was,
+			as.Resource{Name: "a", Type: "old", Scopes: []string{"view", "forged"}},
+			sync.Repair,
+			[]sync.Field{{Name: "scopes", From: []string{"forged", "view"}, To: []string{"view"}, Drift: true}},
+			1,
 		},
 		{
-			"changed in the file", sync.Desired{Name: "a", Type: "new", Scopes: []string{"view"}}, as.Resource{Name: "a", Type: "old", Scopes: []string{"view"}},
-			sync.Update, []sync.Field{{Name: "type", From: "old", To: "new"}}, 0,
+			"changed in the file",
+			sync.Desired{Name: "a", Type: "new", Scopes: []string{"view"}},
+			as.Resource{Name: "a", Type: "old", Scopes: []string{"view"}},
+			sync.Update,
+			[]sync.Field{{Name: "type", From: "old", To: "new"}},
+			0,
 		},
 		{
-			"both", sync.Desired{Name: "a", Type: "new", Scopes: []string{"view"}}, as.Resource{Name: "b", Type: "old", Scopes: []string{"view"}}, sync.Update,
-			[]sync.Field{{Name: "name", From: "b", To: "a", Drift: true}, {Name: "type", From: "old", To: "new"}}, 0,
+			"both",
+			sync.Desired{Name: "a", Type: "new", Scopes: []string{"view"}},
+			as.Resource{Name: "b", Type: "old", Scopes: []string{"view"}},
+			sync.Update,
+			[]sync.Field{{Name: "name", From: "b", To: "a", Drift: true}, {Name: "type", From: "old", To: "new"}},
+			0,
 		},
 		{
-			"a scope more", sync.Desired{Name: "a", Type: "old", Scopes: []string{"view", "edit"}}, as.Resource{Name: "a", Type: "old", Scopes: []string{"view"}},
-			sync.Update, []sync.Field{{Name: "scopes", From: []string{"view"}, To: []string{"edit", "view"}}}, 0,
+			"a scope more",
+			sync.Desired{Name: "a", Type: "old", Scopes: []string{"view", "edit"}},
+			as.Resource{Name: "a", Type: "old", Scopes: []string{"view"}},
+			sync.Update,
+			[]sync.Field{{Name: "scopes", From: []string{"view"}, To: []string{"edit", "view"}}},
+			0,
 		},
 	}
 	for _, tt := range tests {
