@@ -127,7 +127,7 @@ func printStatus(to io.Writer, s server.Status, now time.Time) error {
 	err := w.Flush()
 	for _, site := range s.Sites {
 		if f := site.Failure; f != nil {
-			_, _ = fmt.Fprintf(to, "\nsite %s: %s failed %s since %s ago, next try %s\n  %s\n",
+			_, _ = fmt.Fprintf(to, "\nsite %s: %s failed %s in %s, next try %s\n  %s\n",
 				site.Name, site.Phase, count(f.Attempts, "time"), since(f.Since, now), until(f.NextRetry, now), f.Message)
 			if f.Remedy != "" {
 				_, _ = fmt.Fprintf(to, "  = %s\n", f.Remedy)
