@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,11 +88,14 @@ func TestValidate(t *testing.T) {
 		t.Parallel()
 		text, err := os.ReadFile(example)
 		require.NoError(t, err)
+		before, _, found := strings.Cut(string(text), "  hosts:")
+		require.True(t, found)
+		line := strconv.Itoa(strings.Count(before, "\n") + 1)
 		path := file(t, strings.Replace(string(text), "  hosts:", "  hots:", 1))
 		code, out, _ := run(t, nil, "validate", "-c", path)
 		require.Equal(t, cli.ExitFailed, code)
-		require.Contains(t, out, path+":11:3: error: sites[0].hots: unknown key \"hots\"\n"+
-			"   11 |   hots: [photos.example.com, localhost]\n"+
+		require.Contains(t, out, path+":"+line+":3: error: sites[0].hots: unknown key \"hots\"\n"+
+			"   "+line+" |   hots: [photos.example.com, localhost]\n"+
 			"      |   ^\n"+
 			"      = did you mean \"hosts\"?")
 		require.Contains(t, out, path+": 1 fault\n", "that the site has no host then is not another one")
