@@ -1,0 +1,69 @@
+package uma
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+)
+
+// AddJWTClaims completes an active token with the payload of the token itself,
+// whose signature the authorization server has verified when it said that it is
+// active. What the answer said stands: a server may well say less of a token than
+// is in it (RFC 7662 section 2.2). Permissions are read in Keycloak's place only
+// ("authorization"); "permissions" of a payload is whatever a token mapper makes
+// of it.
+//
+// The error is ErrNotJWT for a token that has no payload to read.
+func AddJWTClaims(t *Token, jwt string) error {
+	_, rest, ok := strings.Cut(jwt, ".")
+	if !ok {
+		return ErrNotJWT
+	}
+	payload, _, ok := strings.Cut(rest, ".")
+	if !ok {
+		return ErrNotJWT
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return ErrNotJWT
+	}
+	own := Token{}
+	r := reader{token: &own, payload: true}
+	switch err := r.object(raw, r.claim); {
+	case errors.Is(err, ErrNotJSON): // an encrypted token, or dots that mean nothing
+		return ErrNotJWT
+	case err != nil:
+		return err
+	}
+	complete(&t.Subject, own.Subject)
+	complete(&t.Issuer, own.Issuer)
+	complete(&t.ClientID, own.ClientID)
+	complete(&t.JWTID, own.JWTID)
+	complete(&t.SessionID, own.SessionID)
+	if t.Audience == nil {
+		t.Audience = own.Audience
+	}
+	if t.Scopes == nil {
+		t.Scopes = own.Scopes
+	}
+	if own.Expires != 0 && (t.Expires == 0 || own.Expires < t.Expires) {
+		t.Expires = own.Expires
+	}
+	t.NotBefore = max(t.NotBefore, own.NotBefore)
+	if t.IssuedAt == 0 {
+		t.IssuedAt = own.IssuedAt
+	}
+	if t.Permissions == nil {
+		t.Permissions = own.Permissions
+	}
+	t.Bound = t.Bound || own.Bound
+	t.NotAccess = t.NotAccess || own.NotAccess
+	t.pack()
+	return nil
+}
+
+func complete(to *string, from string) {
+	if *to == "" {
+		*to = from
+	}
+}
