@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"time"
@@ -19,6 +20,19 @@ import (
 // migratePoll is how often the lock of a migration under way is asked for again.
 const migratePoll = 20 * time.Millisecond
 
+// keyFileOf reads the key file of a database. One that has something in it was
+// sealed with a key, so that a new one would only hide that the key is lost.
+func keyFileOf(path string, written bool) (secret.Text, error) {
+	if !written {
+		return KeyFile(path + ".key")
+	}
+	key, err := readKey(path + ".key")
+	if errors.Is(err, fs.ErrNotExist) {
+		return key, fmt.Errorf("%w: %s is missing, and %s is sealed with it: put it back", ErrSealed, path+".key", path)
+	}
+	return key, err
+}
+
 // OpenSQLite opens the database file, makes it where it is missing, and brings
 // its schema up to date. With an empty key, the key is that of the file with
 // ".key" after its name, made when missing. Close the store when done.
@@ -28,11 +42,12 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if err := file.Close(); err != nil {
+	info, err := file.Stat()
+	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if key.IsZero() {
-		if key, err = KeyFile(path + ".key"); err != nil {
+		if key, err = keyFileOf(path, info.Size() > 0); err != nil {
 			return nil, err
 		}
 	}

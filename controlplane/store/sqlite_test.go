@@ -91,6 +91,16 @@ func TestSQLiteRefusals(t *testing.T) {
 		_, err := store.OpenSQLite(t.Context(), path, secret.Text{})
 		require.ErrorContains(t, err, "chmod 600")
 	})
+	t.Run("a key file that is lost", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "umagate.db")
+		require.NoError(t, openSQLite(t, path).Close())
+		require.NoError(t, os.Remove(path+".key"))
+		_, err := store.OpenSQLite(t.Context(), path, secret.Text{})
+		require.ErrorIs(t, err, store.ErrSealed)
+		require.ErrorContains(t, err, "put it back")
+		require.NoFileExists(t, path+".key", "another key would only hide that the right one is lost")
+	})
 	t.Run("a newer schema", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "umagate.db")
