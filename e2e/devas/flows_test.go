@@ -35,7 +35,7 @@ func issuer(as *devas.Server) flows.Issuer {
 	return flows.Issuer{
 		URL: as.Issuer(), PartyClient: "app", RedirectURI: redirectURI, Users: map[string]string{"alice": "alice", "bob": "bob"},
 		Can: []flows.Capability{
-			flows.PATScope, flows.PATIntrospection, flows.PlainIntrospection, flows.SinglePermission, flows.ResourceLocation, flows.SingleUseTickets, flows.NeedInfo,
+			flows.UMAGrantListed, flows.OwnResourcesOnly, flows.PATScope, flows.PATIntrospection, flows.PlainIntrospection, flows.SinglePermission, flows.ResourceLocation, flows.SingleUseTickets, flows.NeedInfo,
 			flows.PCT, flows.Upgrade, flows.PermissionTimes, flows.Sub, flows.LiveResources, flows.RefreshRotation,
 		},
 		Denied:    flows.Refusal{Status: 403, Code: "request_denied"},

@@ -20,6 +20,10 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 func clientRows() []row {
 	return []row{
 		{name: "discovery names the issuer and its endpoints", run: discovery},
+		{name: "discovery names the UMA grant", needs: []Capability{UMAGrantListed}, run: func(t *testing.T, w *world) {
+			t.Helper()
+			require.Contains(t, w.meta["grant_types_supported"], umaGrant)
+		}},
 		{name: "the JWKS has keys to verify with", run: publishedKeys},
 		{name: "a registration is read, updated and deleted", run: registrationLife},
 		{name: "a bad registration is refused", run: badRegistration},
@@ -90,7 +94,6 @@ func discovery(t *testing.T, w *world) {
 	for _, name := range []string{"permission_endpoint", "resource_registration_endpoint"} {
 		require.NotEmpty(t, w.meta[name], name)
 	}
-	require.Contains(t, w.meta["grant_types_supported"], umaGrant)
 }
 
 func publishedKeys(t *testing.T, w *world) {

@@ -38,6 +38,11 @@ const (
 	LiveResources Capability = "live_resources"
 	// JWTRPT: an RPT is a JWT that the JWKS verifies.
 	JWTRPT Capability = "jwt_rpt"
+	// UMAGrantListed: the grant types of discovery have the UMA grant.
+	UMAGrantListed Capability = "uma_grant_listed"
+	// OwnResourcesOnly: a resource server cannot ask for a ticket for another's
+	// resource, though it knows the id.
+	OwnResourcesOnly Capability = "own_resources_only"
 	// RefreshRotation: a refresh token is good for one use.
 	RefreshRotation Capability = "refresh_rotation"
 )

@@ -36,7 +36,7 @@ func protectionRows() []row {
 			require.NotEmpty(t, at)
 			require.Equal(t, http.StatusOK, w.do(t, http.MethodGet, at, "", "", bearer(rs.pat)).status)
 		}},
-		{name: "another resource server's resource cannot be reached", run: func(t *testing.T, w *world) {
+		{name: "another resource server's resource cannot be reached", needs: []Capability{OwnResourcesOnly}, run: func(t *testing.T, w *world) {
 			t.Helper()
 			one, other := w.resourceServer(t), w.resourceServer(t)
 			id := w.resource(t, one, "private", "view")
