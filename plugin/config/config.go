@@ -233,7 +233,7 @@ const (
 	// ClaimsFromResponse reads the introspection response (RFC 7662).
 	ClaimsFromResponse ClaimsSource = "response"
 	// ClaimsFromToken reads the response, and the payload of the JWT that the AS
-	// has just said is active for what the response lacks. For an AS whose answer
-	// about an RPT leaves them out (Keycloak).
+	// has just said is active for what the response lacks, permissions apart. For an
+	// AS whose answer about an RPT leaves claims out (Keycloak).
 	ClaimsFromToken ClaimsSource = "token"
 )

@@ -209,9 +209,12 @@ func TestClaimsFromToken(t *testing.T) {
 	const header, signature = "eyJhbGciOiJSUzI1NiJ9.", ".c2ln"
 	token := header + encode(`{"sub":"bob","iss":"https://as","azp":"app","aud":"rs","typ":"Bearer"}`) + signature
 	refresh := header + encode(`{"iss":"https://as","aud":"rs","typ":"Refresh"}`) + signature
+	granted := header + encode(`{"iss":"https://as","aud":"rs","authorization":{"permissions":[{"rsid":"r1","scopes":["view"]}]}}`) + signature
 	evil := header + encode(`{"iss":"https://evil","aud":"rs"}`) + signature
 	tests := []struct{ name, token, answer, want string }{
 		{"from the token", token, `{"active":true,"permissions":[{"rsid":"r1","scopes":["view"]}]}`, "allow permitted"},
+		{"rights that the answer no longer has", granted, `{"active":true}`, "401 insufficient_permission"},
+		{"rights that the answer has none of", granted, `{"active":true,"permissions":[]}`, "401 insufficient_permission"},
 		{"the answer comes first", token, `{"active":true,"iss":"https://evil","permissions":[{"rsid":"r1","scopes":["view"]}]}`, "401 wrong_issuer"},
 		{"of another issuer", evil, `{"active":true,"permissions":[{"rsid":"r1","scopes":["view"]}]}`, "401 wrong_issuer"},
 		{"refresh token", refresh, `{"active":true,"permissions":[{"rsid":"r1","scopes":["view"]}]}`, "401 not_an_access_token"},

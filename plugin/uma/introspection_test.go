@@ -44,6 +44,27 @@ func TestParseIntrospection(t *testing.T) {
 				Permissions: []uma.Permission{{ResourceID: "r1", Scopes: []string{"view"}}},
 			},
 		},
+		{
+			name: "WSO2 Identity Server",
+			body: `{"nbf":5,"permissions":[{"resource_scopes":["view"],"resource_id":"r1"}],"active":true,"token_type":"Bearer","exp":9,"iat":5,"client_id":"app","username":"bob"}`,
+			want: uma.Token{
+				Active: true, ClientID: "app", Expires: 9, NotBefore: 5, IssuedAt: 5,
+				Permissions: []uma.Permission{{ResourceID: "r1", Scopes: []string{"view"}}},
+			},
+		},
+		{
+			name: "WSO2 Identity Server, later",
+			body: `{"permission":[{"resource_id":"r1","resource_scopes":["view"]}],"active":true,"token_type":"Bearer"}`,
+			want: uma.Token{Active: true, Permissions: []uma.Permission{{ResourceID: "r1", Scopes: []string{"view"}}}},
+		},
+		{
+			name: "Gluu and Janssen",
+			body: `{"active":true,"exp":9,"iat":5,"nbf":null,"permissions":[{"resource_id":"r1","resource_scopes":["view"],"exp":8,"params":null}],"client_id":"app","sub":null,"aud":"app","iss":null,"jti":null,"pct_claims":{"a":["b"]}}`,
+			want: uma.Token{
+				Active: true, ClientID: "app", Audience: []string{"app"}, Expires: 9, IssuedAt: 5,
+				Permissions: []uma.Permission{{ResourceID: "r1", Scopes: []string{"view"}, Expires: 8}},
+			},
+		},
 		{name: "active and nothing else", body: `{"active":true}`, want: uma.Token{Active: true}},
 		{name: "not active", body: `{"active":false}`},
 		{name: "not active, with the rest", body: `{"active":false,"sub":"bob","permissions":[{"resource_id":"r1","resource_scopes":["view"]}]}`},
@@ -115,6 +136,7 @@ func TestParseIntrospection(t *testing.T) {
 		{name: "sub twice", body: `{"active":true,"sub":"a","\u0073ub":"b"}`, err: uma.ErrDuplicate},
 		{name: "scope twice", body: `{"active":true,"scope":"a","scope":["b"]}`, err: uma.ErrDuplicate},
 		{name: "permissions twice", body: `{"active":true,"permissions":[],"permissions":null}`, err: uma.ErrDuplicate},
+		{name: "permissions in both spellings", body: `{"active":true,"permissions":[],"permission":[{"resource_id":"r1"}]}`, err: uma.ErrDuplicate},
 		{name: "authorization twice", body: `{"active":true,"authorization":{},"authorization":{}}`, err: uma.ErrDuplicate},
 		{name: "cnf twice", body: `{"active":true,"cnf":{},"cnf":null}`, err: uma.ErrDuplicate},
 		{name: "two faces of one resource", body: `{"active":true,"permissions":[{"resource_id":"a","rsid":"b","scopes":["x"]}]}`, err: uma.ErrDuplicate},
@@ -193,9 +215,9 @@ func TestAddJWTClaims(t *testing.T) {
 			},
 		},
 		{
-			name:  "permissions the answer left out",
+			name:  "permissions that the answer left out are withdrawn",
 			token: uma.Token{Active: true}, jwt: jwt(`{"authorization":{"permissions":[{"rsid":"r1","scopes":["view"]}]}}`),
-			want: uma.Token{Active: true, Permissions: []uma.Permission{{ResourceID: "r1", Scopes: []string{"view"}}}},
+			want: uma.Token{Active: true},
 		},
 		{
 			name:  "permissions the answer has none of",

@@ -9,9 +9,9 @@ import (
 // AddJWTClaims completes an active token with the payload of the token itself,
 // whose signature the authorization server has verified when it said that it is
 // active. What the answer said stands: a server may well say less of a token than
-// is in it (RFC 7662 section 2.2). Permissions are read in Keycloak's place only
-// ("authorization"); "permissions" of a payload is whatever a token mapper makes
-// of it.
+// is in it (RFC 7662 section 2.2). Permissions are never read from the payload:
+// they are what the server granted when it issued the token, and an answer
+// without them says that it stands by none.
 //
 // The error is ErrNotJWT for a token that has no payload to read.
 func AddJWTClaims(t *Token, jwt string) error {
@@ -52,9 +52,6 @@ func AddJWTClaims(t *Token, jwt string) error {
 	t.NotBefore = max(t.NotBefore, own.NotBefore)
 	if t.IssuedAt == 0 {
 		t.IssuedAt = own.IssuedAt
-	}
-	if t.Permissions == nil {
-		t.Permissions = own.Permissions
 	}
 	t.Bound = t.Bound || own.Bound
 	t.NotAccess = t.NotAccess || own.NotAccess

@@ -85,7 +85,7 @@ func (r *reader) claim(name string, v gjson.Result) error {
 		return r.notBefore(10, v, &t.NotBefore)
 	case "iat":
 		return r.time(11, v, &t.IssuedAt)
-	case "permissions":
+	case "permissions", "permission": // WSO2 Identity Server spells it either way, by version
 		if r.payload {
 			return nil
 		}
@@ -93,7 +93,10 @@ func (r *reader) claim(name string, v gjson.Result) error {
 			return err
 		}
 		return r.permissions(v)
-	case "authorization": // Keycloak's RPT
+	case "authorization": // Keycloak, when it is not asked with its token_type_hint
+		if r.payload {
+			return nil
+		}
 		if err := r.once(13); err != nil {
 			return err
 		}
