@@ -49,6 +49,37 @@ func (f Frozen) PAT(ctx context.Context, key Key) (PAT, error) {
 // PutPAT does nothing.
 func (Frozen) PutPAT(context.Context, Key, PAT) error { return nil }
 
+// ClientKeys implements [Store].
+func (f Frozen) ClientKeys(ctx context.Context, key Key) ([]ClientKey, error) {
+	if f.From == nil {
+		return nil, nil
+	}
+	return f.From.ClientKeys(ctx, key)
+}
+
+// PutClientKey does nothing.
+func (Frozen) PutClientKey(context.Context, Key, ClientKey) error { return nil }
+
+// DeleteClientKey does nothing.
+func (Frozen) DeleteClientKey(context.Context, Key, string) error { return nil }
+
+// Login implements [Store].
+func (f Frozen) Login(ctx context.Context, key Key) (Login, error) {
+	if f.From == nil {
+		return Login{}, missing("login", key)
+	}
+	return f.From.Login(ctx, key)
+}
+
+// PutLogin does nothing.
+func (Frozen) PutLogin(context.Context, Key, Login) error { return nil }
+
+// RenewLogin does nothing.
+func (Frozen) RenewLogin(context.Context, Key, Login) error { return nil }
+
+// Forget does nothing.
+func (Frozen) Forget(context.Context, Key) error { return nil }
+
 // Resources implements [Store].
 func (f Frozen) Resources(ctx context.Context, key Key) ([]Resource, error) {
 	if f.From == nil {

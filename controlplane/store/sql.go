@@ -93,10 +93,12 @@ func (s *SQL) Client(ctx context.Context, key Key) (Client, error) {
 	defer cancel()
 	var c Client
 	var sealedSecret, sealedToken []byte
-	var expires, updated int64
-	err := s.db.QueryRowContext(ctx, `SELECT state, name, client_id, secret, secret_expires_at, auth_method, access_token, uri, updated_at
+	var expires, updated, registered, retry int64
+	err := s.db.QueryRowContext(ctx, `SELECT state, name, client_id, secret, secret_expires_at, auth_method, access_token, uri, updated_at,
+		metadata, registered_at, registrations, attempts, retry_at
 		FROM client WHERE site = $1 AND issuer = $2`, key.Site, key.Issuer).
-		Scan(&c.State, &c.Name, &c.ClientID, &sealedSecret, &expires, &c.AuthMethod, &sealedToken, &c.URI, &updated)
+		Scan(&c.State, &c.Name, &c.ClientID, &sealedSecret, &expires, &c.AuthMethod, &sealedToken, &c.URI, &updated,
+			&c.Metadata, &registered, &c.Registrations, &c.Attempts, &retry)
 	if err != nil {
 		return Client{}, reading("client", key, err)
 	}
@@ -107,6 +109,7 @@ func (s *SQL) Client(ctx context.Context, key Key) (Client, error) {
 		return Client{}, reading("client", key, err)
 	}
 	c.SecretExpiresAt, c.UpdatedAt = fromMillis(expires), fromMillis(updated)
+	c.RegisteredAt, c.RetryAt = fromMillis(registered), fromMillis(retry)
 	return c, nil
 }
 
@@ -121,13 +124,16 @@ func (s *SQL) PutClient(ctx context.Context, key Key, c Client) error {
 		return err
 	}
 	return s.write(ctx, "client", key, `INSERT INTO client
-		(site, issuer, state, name, client_id, secret, secret_expires_at, auth_method, access_token, uri, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		(site, issuer, state, name, client_id, secret, secret_expires_at, auth_method, access_token, uri, updated_at,
+		metadata, registered_at, registrations, attempts, retry_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 		ON CONFLICT (site, issuer) DO UPDATE SET state = excluded.state, name = excluded.name, client_id = excluded.client_id,
 		secret = excluded.secret, secret_expires_at = excluded.secret_expires_at, auth_method = excluded.auth_method,
-		access_token = excluded.access_token, uri = excluded.uri, updated_at = excluded.updated_at`,
+		access_token = excluded.access_token, uri = excluded.uri, updated_at = excluded.updated_at, metadata = excluded.metadata,
+		registered_at = excluded.registered_at, registrations = excluded.registrations, attempts = excluded.attempts,
+		retry_at = excluded.retry_at`,
 		key.Site, key.Issuer, c.State, c.Name, c.ClientID, sealedSecret, toMillis(c.SecretExpiresAt), c.AuthMethod, sealedToken, c.URI,
-		toMillis(c.UpdatedAt))
+		toMillis(c.UpdatedAt), c.Metadata, toMillis(c.RegisteredAt), c.Registrations, c.Attempts, toMillis(c.RetryAt))
 }
 
 // DeleteClient implements [Store].
@@ -235,12 +241,18 @@ func (s *SQL) Changes(ctx context.Context) (int64, error) {
 
 // write executes one statement and counts it as a change, unless another process
 // has led since this one did.
-func (s *SQL) write(ctx context.Context, what string, key Key, statement string, args ...any) (err error) {
+func (s *SQL) write(ctx context.Context, what string, key Key, statement string, args ...any) error {
+	_, err := s.transact(ctx, what, key, func(tx *sql.Tx) (sql.Result, error) { return tx.ExecContext(ctx, statement, args...) })
+	return err
+}
+
+// transact is write for more than one statement. It gives what do gave.
+func (s *SQL) transact(ctx context.Context, what string, key Key, do func(*sql.Tx) (sql.Result, error)) (result sql.Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return writing(what, key, err)
+		return nil, writing(what, key, err)
 	}
 	defer func() {
 		if err != nil {
@@ -248,12 +260,12 @@ func (s *SQL) write(ctx context.Context, what string, key Key, statement string,
 		}
 	}()
 	if err := s.count(ctx, tx); err != nil {
-		return writing(what, key, err)
+		return nil, writing(what, key, err)
 	}
-	if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
-		return writing(what, key, err)
+	if result, err = do(tx); err != nil {
+		return nil, writing(what, key, err)
 	}
-	return writing(what, key, tx.Commit())
+	return result, writing(what, key, tx.Commit())
 }
 
 // count makes the number of changes larger. The row's lock lasts until the

@@ -52,6 +52,15 @@ const (
 	ClientRegistering ClientState = "registering"
 	// ClientRegistered: the AS's answer is recorded.
 	ClientRegistered ClientState = "registered"
+	// ClientUpdating: an update of the registration was begun (RFC 7592 section
+	// 2.2). If no answer was recorded, AccessToken may be one that the AS has
+	// replaced. The other fields are those from before it.
+	ClientUpdating ClientState = "updating"
+	// ClientDeregistering: its removal was begun; the fields are still needed.
+	ClientDeregistering ClientState = "deregistering"
+	// ClientDeregistered: it was removed on request, and is not registered anew
+	// without another. The other fields are empty.
+	ClientDeregistered ClientState = "deregistered"
 )
 
 // Client is the client registration of a site.
@@ -68,6 +77,76 @@ type Client struct {
 	AccessToken secret.Text
 	URI         string
 	UpdatedAt   time.Time
+	// Metadata is a hash of what was registered; empty when not known.
+	Metadata string
+	// RegisteredAt is when the AS gave this client.
+	RegisteredAt time.Time
+	// Registrations counts those that followed each other closely, so that an AS
+	// that forgets every client is not filled with them.
+	Registrations int
+	// Attempts counts registrations whose outcome is not known; RetryAt is the
+	// earliest time of the next.
+	Attempts int
+	RetryAt  time.Time
+}
+
+// KeyPurpose says what a client's key is for.
+type KeyPurpose string
+
+// The purposes.
+const (
+	// KeySignature signs client assertions (private_key_jwt).
+	KeySignature KeyPurpose = "sig"
+	// KeyTLS is the key of the client's certificate (RFC 8705).
+	KeyTLS KeyPurpose = "tls"
+)
+
+// KeyState says how far a key has come. The order is the order of a key's life.
+type KeyState string
+
+// The states of a key.
+const (
+	// KeyNew: made, and perhaps not known to the AS.
+	KeyNew KeyState = "new"
+	// KeyPublished: the AS knows it, or can.
+	KeyPublished KeyState = "published"
+	// KeyActive: it is in use.
+	KeyActive KeyState = "active"
+	// KeyRetiring: another is in use, and this one stays published for a while.
+	KeyRetiring KeyState = "retiring"
+)
+
+// ClientKey is a key of the client that umagate made.
+type ClientKey struct {
+	// ID is the kid, the JWK thumbprint (RFC 7638).
+	ID      string
+	Purpose KeyPurpose
+	// Algorithm is that of JWS (RFC 7518 section 3.1).
+	Algorithm string
+	State     KeyState
+	// Private is the key in PKCS#8 and PEM.
+	Private secret.Text
+	// Certificate is PEM; empty for a key that only signs.
+	Certificate string
+	CreatedAt   time.Time
+	// StateAt is since when it is in State.
+	StateAt time.Time
+}
+
+// Login is the consent of a person who owns the resources: what renews the PAT.
+type Login struct {
+	ClientID string
+	// Generation counts logins; the store sets it.
+	Generation int64
+	// Subject names the person, for people to read.
+	Subject string
+	// Scope is what was granted.
+	Scope        string
+	RefreshToken secret.Text
+	ObtainedAt   time.Time
+	UpdatedAt    time.Time
+	// EndedAt is when the AS said that the refresh token is no longer good.
+	EndedAt time.Time
 }
 
 // PAT is a protection API access token.
@@ -112,6 +191,21 @@ type Store interface {
 
 	PAT(ctx context.Context, key Key) (PAT, error)
 	PutPAT(ctx context.Context, key Key, p PAT) error
+
+	// ClientKeys lists the client's keys, the oldest first.
+	ClientKeys(ctx context.Context, key Key) ([]ClientKey, error)
+	PutClientKey(ctx context.Context, key Key, k ClientKey) error
+	DeleteClientKey(ctx context.Context, key Key, id string) error
+
+	Login(ctx context.Context, key Key) (Login, error)
+	// PutLogin stores another login, of the next generation.
+	PutLogin(ctx context.Context, key Key, l Login) error
+	// RenewLogin replaces the login of l's generation; ErrNotFound when there has
+	// been another since.
+	RenewLogin(ctx context.Context, key Key, l Login) error
+
+	// Forget removes everything of a key, and leaves ClientDeregistered.
+	Forget(ctx context.Context, key Key) error
 
 	// Resources lists the records of a key by name.
 	Resources(ctx context.Context, key Key) ([]Resource, error)

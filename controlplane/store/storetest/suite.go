@@ -58,7 +58,8 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		client = store.Client{
 			State: store.ClientRegistered, Name: "umagate photos 1", ClientID: "c1", Secret: secret.New("hush"),
 			SecretExpiresAt: at.Add(time.Hour), AuthMethod: "client_secret_basic", AccessToken: secret.New("rat"),
-			URI: "https://as.example.com/clients/c1", UpdatedAt: at,
+			URI: "https://as.example.com/clients/c1", UpdatedAt: at, Metadata: "5ca1ab1e", RegisteredAt: at, Registrations: 2, Attempts: 3,
+			RetryAt: at.Add(time.Minute),
 		}
 		registered := pending
 		registered.State, registered.ID = store.ResourceRegistered, "r-1"
@@ -88,6 +89,101 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		require.NoError(t, s.DeleteClient(ctx, photos))
 		_, err = s.Client(ctx, photos)
 		require.ErrorIs(t, err, store.ErrNotFound)
+	})
+
+	t.Run("keys of a client", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := open(t)
+		ctx := t.Context()
+		first := store.ClientKey{
+			ID: "kid-1", Purpose: store.KeySignature, Algorithm: "ES256", State: store.KeyNew, Private: secret.New("pem-1"), CreatedAt: at, StateAt: at,
+		}
+		second := store.ClientKey{
+			ID: "kid-0", Purpose: store.KeyTLS, Algorithm: "RS256", State: store.KeyNew, Private: secret.New("pem-2"), Certificate: "cert",
+			CreatedAt: at.Add(time.Second), StateAt: at.Add(time.Second),
+		}
+		require.NoError(t, s.PutClientKey(ctx, photos, second))
+		require.NoError(t, s.PutClientKey(ctx, photos, first))
+		first.State, first.StateAt = store.KeyActive, at.Add(time.Minute)
+		require.NoError(t, s.PutClientKey(ctx, photos, first))
+		got, err := reopen().ClientKeys(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, []store.ClientKey{first, second}, got, "the oldest first")
+		none, err := s.ClientKeys(ctx, moved)
+		require.NoError(t, err)
+		require.Empty(t, none)
+		require.NoError(t, s.DeleteClientKey(ctx, photos, "kid-1"))
+		require.NoError(t, s.DeleteClientKey(ctx, photos, "kid-1"))
+		got, err = s.ClientKeys(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, []store.ClientKey{second}, got)
+	})
+
+	t.Run("a renewal does not undo another login", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := open(t)
+		serve := reopen()
+		ctx := t.Context()
+		_, err := s.Login(ctx, photos)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		login := store.Login{
+			ClientID: "c1", Subject: "alice", Scope: "openid", RefreshToken: secret.New("refresh-1"), ObtainedAt: at, UpdatedAt: at,
+		}
+		require.NoError(t, s.PutLogin(ctx, photos, login))
+		held, err := serve.Login(ctx, photos)
+		require.NoError(t, err)
+		login.Generation = held.Generation
+		require.Equal(t, login, held)
+		held.RefreshToken, held.UpdatedAt = secret.New("refresh-2"), at.Add(time.Second)
+		require.NoError(t, serve.RenewLogin(ctx, photos, held))
+
+		login.RefreshToken = secret.New("other-1")
+		require.NoError(t, s.PutLogin(ctx, photos, login))
+		held.RefreshToken = secret.New("refresh-3")
+		require.ErrorIs(t, serve.RenewLogin(ctx, photos, held), store.ErrNotFound)
+		now, err := serve.Login(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, "other-1", now.RefreshToken.Reveal())
+		require.Greater(t, now.Generation, held.Generation)
+		now.EndedAt = at.Add(time.Hour)
+		require.NoError(t, serve.RenewLogin(ctx, photos, now))
+		ended, err := s.Login(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, now, ended)
+	})
+
+	t.Run("what is forgotten is gone", func(t *testing.T) {
+		t.Parallel()
+		s, _ := open(t)
+		ctx := t.Context()
+		for _, key := range []store.Key{photos, moved} {
+			require.NoError(t, s.PutDiscovery(ctx, key, store.Discovery{Metadata: json.RawMessage(`{}`)}))
+			require.NoError(t, s.PutClient(ctx, key, store.Client{State: store.ClientDeregistering, ClientID: "c1", Secret: secret.New("hush")}))
+			require.NoError(t, s.PutPAT(ctx, key, store.PAT{Value: secret.New("pat")}))
+			require.NoError(t, s.PutClientKey(ctx, key, store.ClientKey{ID: "kid-1"}))
+			require.NoError(t, s.PutLogin(ctx, key, store.Login{}))
+			require.NoError(t, s.PutResource(ctx, key, store.Resource{Name: "albums", Spec: json.RawMessage(`{}`)}))
+		}
+		require.NoError(t, s.Forget(ctx, photos))
+		require.NoError(t, s.Forget(ctx, photos))
+		left, err := s.Client(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, store.Client{State: store.ClientDeregistered}, left)
+		_, err = s.Discovery(ctx, photos)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, err = s.PAT(ctx, photos)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, err = s.Login(ctx, photos)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		keys, err := s.ClientKeys(ctx, photos)
+		require.NoError(t, err)
+		require.Empty(t, keys)
+		resources, err := s.Resources(ctx, photos)
+		require.NoError(t, err)
+		require.Empty(t, resources)
+		other, err := s.Client(ctx, moved)
+		require.NoError(t, err)
+		require.Equal(t, "hush", other.Secret.Reveal(), "another issuer's is another's")
 	})
 
 	t.Run("keys are apart", func(t *testing.T) {
@@ -138,6 +234,10 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 			"client":    func() error { return s.PutClient(ctx, photos, store.Client{}) },
 			"no client": func() error { return s.DeleteClient(ctx, photos) },
 			"pat":       func() error { return s.PutPAT(ctx, photos, store.PAT{}) },
+			"key":       func() error { return s.PutClientKey(ctx, photos, store.ClientKey{ID: "kid"}) },
+			"no key":    func() error { return s.DeleteClientKey(ctx, photos, "kid") },
+			"login":     func() error { return s.PutLogin(ctx, photos, store.Login{}) },
+			"forget":    func() error { return s.Forget(ctx, moved) },
 			"resource": func() error {
 				return s.PutResource(ctx, photos, store.Resource{Name: "a", Spec: json.RawMessage(`{}`)})
 			},
