@@ -30,23 +30,27 @@ type caller struct {
 }
 
 func newCaller(transport http.RoundTripper, timeout time.Duration, now func() time.Time) *caller {
+	if now == nil {
+		now = time.Now
+	}
+	return &caller{now: now, client: HTTPClient(transport, timeout)}
+}
+
+// HTTPClient makes calls the way of this package, for a library that is given a
+// client: answers are limited ([ErrTooLarge]), and no redirect is followed. A nil
+// transport and a timeout of 0 mean the defaults.
+func HTTPClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	if now == nil {
-		now = time.Now
-	}
-	return &caller{
-		now: now,
-		client: &http.Client{
-			Transport: limitTransport{next: transport},
-			Timeout:   timeout,
-			// A redirect would carry the credential to wherever it points.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	return &http.Client{
+		Transport: limitTransport{next: transport},
+		Timeout:   timeout,
+		// A redirect would carry the credential to wherever it points.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 

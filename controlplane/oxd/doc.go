@@ -1,0 +1,16 @@
+// Package oxd serves the protocol of Gluu's oxd 3.x, for applications that were
+// written for it: over HTTP (http.go) and over the TCP socket with its length
+// prefix (socket.go, frame.go).
+//
+// [Server.Handle] is what both transports call. It finds the command in the table
+// (command.go), decodes its parameters, loads the [RP] that oxd_id names, checks
+// the protection token (protect.go) and runs the command. Every answer is an
+// envelope (envelope.go); every failure has a code of oxd's (error.go).
+//
+// The words of oxd stay inside this package: a "site" of oxd is an [RP] here,
+// since a site is a resource server elsewhere in umagate.
+//
+// OpenID Connect is left to go-oidc, x/oauth2 and go-jose; discovery, registration
+// and client authentication to package as. An OP is asked only when umagate.yaml
+// lists it (op.go): op_host comes from whoever reaches the port.
+package oxd

@@ -1,0 +1,55 @@
+package oxd
+
+import (
+	"context"
+	"sync"
+
+	"github.com/umagate/umagate/controlplane/as"
+)
+
+// link is an RP with its OP and its credential: what a command about an RP calls.
+type link struct {
+	*provider
+
+	rp   *RP
+	auth as.ClientAuth
+	pats *as.PATSource
+}
+
+// links keep the PAT of each RP across commands.
+type links struct {
+	mu    sync.Mutex
+	known map[string]*link
+}
+
+// link joins the RP with its OP. It is kept as long as the RP does not change.
+func (s *Server) link(ctx context.Context, rp *RP) (*link, error) {
+	p, err := s.provider(ctx, rp.OPHost)
+	if err != nil {
+		return nil, err
+	}
+	s.links.mu.Lock()
+	known := s.links.known[rp.ID]
+	s.links.mu.Unlock()
+	if known != nil && known.provider == p && known.rp.version == rp.version {
+		return known, nil
+	}
+	auth, err := s.clientAuth(rp)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{provider: p, rp: rp, auth: auth}
+	l.pats = as.NewPATSource(as.Token{}, func(ctx context.Context) (as.Token, error) { return p.server.PAT(ctx, auth) }, nil, s.config.Now)
+	s.links.mu.Lock()
+	defer s.links.mu.Unlock()
+	if s.links.known == nil {
+		s.links.known = map[string]*link{}
+	}
+	s.links.known[rp.ID] = l
+	return l, nil
+}
+
+// clientAuth is how the RP authenticates at its OP.
+func (s *Server) clientAuth(rp *RP) (as.ClientAuth, error) {
+	return as.NewSecretAuth(rp.AuthMethod, rp.ClientID, rp.Secrets.ClientSecret, s.config.Now)
+}

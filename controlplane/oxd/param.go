@@ -1,0 +1,87 @@
+package oxd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// Strings is a list of strings. A single string is taken as a list of one, since
+// the page and the clients do not agree on which it is. null is the same as left out.
+type Strings []string
+
+var errStrings = errors.New("must be a string or a list of strings")
+
+// UnmarshalJSON takes both forms.
+func (s *Strings) UnmarshalJSON(data []byte) error {
+	data = bytes.TrimSpace(data)
+	switch {
+	case bytes.Equal(data, []byte("null")):
+		*s = nil
+		return nil
+	case len(data) > 0 && data[0] == '"':
+		var one string
+		if err := json.Unmarshal(data, &one); err != nil {
+			return errStrings
+		}
+		*s = nil
+		if one != "" {
+			*s = Strings{one}
+		}
+		return nil
+	}
+	var many []string
+	if err := json.Unmarshal(data, &many); err != nil {
+		return errStrings
+	}
+	*s = many
+	return nil
+}
+
+// given says that the parameter names something: clients send empty lists and
+// lists of one empty string for what they leave out.
+func (s Strings) given() bool { return len(s.clean()) > 0 }
+
+// clean leaves out empty ones and repetitions.
+func (s Strings) clean() []string {
+	var out []string
+	for _, one := range s {
+		if one = strings.TrimSpace(one); one != "" && !slices.Contains(out, one) {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// first is the first list that names something.
+func first(lists ...Strings) Strings {
+	for _, list := range lists {
+		if list.given() {
+			return list.clean()
+		}
+	}
+	return nil
+}
+
+// firstText is the first that is not empty.
+func firstText(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// SiteParams is embedded in the parameters of a command that belongs to an RP.
+type SiteParams struct {
+	// OxdID is the oxd_id that register_site gave.
+	OxdID string `json:"oxd_id"`
+}
+
+func (p SiteParams) oxdID() string { return p.OxdID }
+
+// ofSite is what parameters with oxd_id have.
+type ofSite interface{ oxdID() string }

@@ -1,0 +1,145 @@
+package oxd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// Config is what a [Server] needs.
+type Config struct {
+	// Store keeps RPs and logins.
+	Store store.RPs
+	// OPs are the OPs that commands may name; no other is asked anything.
+	OPs []OP
+	// DefaultOP is taken where a command has no op_host; may be empty.
+	DefaultOP string
+	// Defaults are taken for what register_site leaves out.
+	Defaults Defaults
+	// Protect asks for a protection token on the socket, and checks it on both
+	// transports (protect_commands_with_access_token).
+	Protect bool
+	// LoginLifetime is how long a state is good; [DefaultLoginLifetime] when 0.
+	LoginLifetime time.Duration
+	// Logger gets what clients are not told; never a secret.
+	Logger *slog.Logger
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// Transport carries the calls to OPs that have none of their own;
+	// http.DefaultTransport when nil.
+	Transport http.RoundTripper
+}
+
+// Defaults are what register_site takes for parameters that are left out.
+type Defaults struct {
+	Scope                 []string
+	ACRValues             []string
+	GrantTypes            []string
+	ResponseTypes         []string
+	PostLogoutRedirectURI string
+	Contacts              []string
+	UILocales             []string
+	ClaimsLocales         []string
+}
+
+// DefaultLoginLifetime is how long a person may take to log in.
+const DefaultLoginLifetime = 5 * time.Minute
+
+// Server runs commands. Both transports call [Server.Handle]. It is safe for
+// concurrent use.
+type Server struct {
+	config   Config
+	commands map[string]*Command
+	ops      ops
+	links    links
+}
+
+// New makes a server. It does no I/O.
+func New(cfg Config) (*Server, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = http.DefaultTransport
+	}
+	if cfg.LoginLifetime <= 0 {
+		cfg.LoginLifetime = DefaultLoginLifetime
+	}
+	s := &Server{config: cfg, commands: byName()}
+	if err := s.ops.init(cfg); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) now() time.Time { return s.config.Now() }
+
+// Handle runs the command of that name. params is its JSON object, protection the
+// token that HTTP has in a header; empty on the socket, where it stands in params.
+// It never fails: a failure is an envelope too.
+func (s *Server) Handle(ctx context.Context, name string, params json.RawMessage, protection secret.Text) Response {
+	start := time.Now()
+	command := s.commands[strings.ToLower(name)]
+	if command == nil {
+		s.config.Logger.Info("oxd command", slog.String("command", "unknown"), slog.String("code", string(CodeUnsupportedOperation)))
+		return failed(fail(CodeUnsupportedOperation, "there is no command of this name"))
+	}
+	data, err := s.run(ctx, command, params, protection)
+	attributes := []any{slog.String("command", command.Name), slog.Duration("took", time.Since(start))}
+	if err != nil {
+		e := asError(err)
+		s.config.Logger.Warn("oxd command failed", append(attributes, slog.String("code", string(e.Code)), slog.Any("error", err))...)
+		return failed(e)
+	}
+	s.config.Logger.Info("oxd command", attributes...)
+	return succeeded(data)
+}
+
+func (s *Server) run(ctx context.Context, command *Command, raw json.RawMessage, protection secret.Text) (any, error) {
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
+		raw = json.RawMessage("{}")
+	}
+	if raw[0] != '{' {
+		return nil, &Error{Code: CodeInternal, Description: "params is missing, or is not an object"}
+	}
+	params, err := command.decode(raw)
+	if err != nil {
+		return nil, malformed(err)
+	}
+	if protection.IsZero() {
+		var sent struct {
+			Token secret.Text `json:"protection_access_token"`
+		}
+		if err := json.Unmarshal(raw, &sent); err != nil {
+			return nil, malformed(err)
+		}
+		protection = sent.Token
+	}
+	c := &Call{Command: command}
+	if err := s.admit(ctx, c, params, protection); err != nil {
+		return nil, err
+	}
+	return command.run(ctx, s, c, params)
+}
+
+// malformed names the parameter at fault, and not its value.
+func malformed(err error) *Error {
+	e := &Error{Code: CodeInternal, Description: "params is not what this command takes", Cause: err}
+	if at, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && at.Field != "" {
+		e.Description = "parameter " + at.Field + " must be " + wordFor(at.Type.Kind())
+	} else if errors.Is(err, errStrings) {
+		e.Description = "a parameter " + errStrings.Error()
+	}
+	return e
+}
