@@ -185,6 +185,13 @@ func (r *Resource) RegisteredScopes() []string {
 	return union
 }
 
+// New gives a site with everything at its default, for one that no file has.
+func New() Site {
+	var s Site
+	s.setDefaults()
+	return s
+}
+
 func (s *Site) setDefaults() {
 	s.Mode = config.ModeEnforce
 	s.Unmatched = config.VerdictDeny

@@ -34,6 +34,16 @@ func (v *validator) core() {
 	v.lax()
 }
 
+// Judge lets the filter's own core judge one site that no file has. The error is
+// config.Faults, or what [Compile] says.
+func Judge(s *Site) error {
+	compiled, err := Compile(&File{Sites: []Site{*s}}, map[string]Facts{s.Name: stand(s)})
+	if err == nil {
+		_, err = decision.Compile(&compiled)
+	}
+	return err
+}
+
 // stand makes facts that lack nothing, for a site whose AS was not asked.
 func stand(s *Site) Facts {
 	f := Facts{
