@@ -2,17 +2,17 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
+	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/umagate/umagate/controlplane/api"
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/store"
 )
 
 const (
@@ -24,65 +24,75 @@ const (
 	stopTimeout   = 5 * time.Second
 )
 
-// handler is the control plane's own API.
-func (s *serving) handler(registry *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := s.ready(); err != nil {
-			text(w, http.StatusServiceUnavailable, err.Error())
-			return
-		}
-		text(w, http.StatusOK, "ready")
-	})
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(s.status()); err != nil {
-			s.options.Logger.Debug("status not written", slog.Any("error", err))
-		}
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return noStore(mux)
+// operations is the whole API. Another package's are appended here.
+func (s *serving) operations() []api.Operation {
+	return slices.Concat(s.probeOperations(), s.statusOperations())
 }
 
-// errForeignHost: a page of another site made a browser ask, by a name of its own
-// that leads to loopback.
-var errForeignHost = errors.New("this name is not one of a loopback address: ask by 127.0.0.1 or localhost")
+// probeOperations are what a supervisor and Prometheus ask.
+func (s *serving) probeOperations() []api.Operation {
+	return []api.Operation{{
+		ID: "getHealth", Method: http.MethodGet, Path: "/healthz", Tag: "probes", Role: api.Probe,
+		Summary: "Whether the process is alive",
+		Handler: api.Raw("text/plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })),
+	}, {
+		ID: "getReadiness", Method: http.MethodGet, Path: "/readyz", Tag: "probes", Role: api.Probe,
+		Summary: "Whether Envoys get a configuration here", Codes: []api.Code{api.CodeUnavailable},
+		Handler: api.Raw("text/plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if err := s.ready(); err != nil {
+				text(w, http.StatusServiceUnavailable, err.Error())
+				return
+			}
+			text(w, http.StatusOK, "ready")
+		})),
+	}, {
+		ID: "getMetrics", Method: http.MethodGet, Path: "/metrics", Tag: "probes", Role: api.Probe,
+		Summary: "Metrics for Prometheus",
+		Handler: api.Raw("text/plain", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})),
+	}}
+}
 
-// loopbackOnly answers only to names of loopback when at is loopback: a web page
-// may have its own name lead there (DNS rebinding), and read what stands here.
-func loopbackOnly(at net.Addr, next http.Handler) http.Handler {
-	if tcp, ok := at.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return next
+func (s *serving) statusOperations() []api.Operation {
+	return []api.Operation{{
+		ID: "getStatus", Method: http.MethodGet, Path: "/v1/status", Tag: "status", Role: api.Read,
+		Summary: "How every site and every Envoy stands",
+		Handler: api.Handle(func(context.Context, api.None) (Status, error) { return s.status(), nil }),
+	}}
+}
+
+// router joins the operations.
+func (s *serving) router() (*api.Router, error) {
+	return api.New(api.Options{Version: s.options.Version, Logger: s.options.Logger, Authenticator: local{}, Explain: explain}, s.operations()...)
+}
+
+// local lets this machine do everything.
+type local struct{}
+
+// Authenticate implements [api.Authenticator].
+func (local) Authenticate(r *http.Request) (api.Caller, error) {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return api.Caller{}, api.ErrNoCredential
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopbackName(r.Host) {
-			text(w, http.StatusMisdirectedRequest, errForeignHost.Error())
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return api.Caller{Name: "local", Role: api.Write}, nil
 }
 
-// loopbackName judges a Host header, with or without a port.
-func loopbackName(host string) bool {
-	u, err := url.Parse("//" + host)
-	if err != nil {
-		return false
+// explain says what an error means to a caller of the API; nil for what is a fault
+// of umagate's own.
+func explain(err error) *api.Problem {
+	failed, isAS := errors.AsType[*as.Error](err)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return api.NewProblem(api.CodeNotFound, "the store has no such record")
+	case errors.Is(err, store.ErrNotLeader), errors.Is(err, store.ErrReplaced):
+		return api.NewProblem(api.CodeNotLeader, "another replica leads, and only that one does this").WithRemedy("Ask the replica whose status says leader.")
+	case errors.Is(err, store.ErrLocked):
+		return api.Unavailable(time.Second, "another umagate is changing the registrations of this site").WithRemedy(remedy(err))
+	case isAS:
+		return api.NewProblem(api.CodeAuthorizationServer, "%s", failed.Error()).WithRemedy(remedy(err))
+	default:
+		return nil
 	}
-	ip := net.ParseIP(u.Hostname())
-	return strings.EqualFold(u.Hostname(), "localhost") || ip != nil && ip.IsLoopback()
-}
-
-func noStore(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
-	})
 }
 
 func text(w http.ResponseWriter, status int, s string) {
@@ -94,7 +104,7 @@ func text(w http.ResponseWriter, status int, s string) {
 // serveAPI answers until ctx ends, and returns when the last answer is given.
 func serveAPI(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
-		Handler: loopbackOnly(listener.Addr(), handler), MaxHeaderBytes: maxHeader,
+		Handler: api.LoopbackNames(listener.Addr(), handler), MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	served := make(chan error, 1)

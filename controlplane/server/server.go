@@ -88,6 +88,10 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	s.metrics.registry.MustRegister(newStatusCollector(s.status))
 
+	router, err := s.router()
+	if err != nil {
+		return err
+	}
 	api, err := listen(ctx, "listen.api", file.Listen.API, file.Listen.InsecurePlaintext)
 	if err != nil {
 		return err
@@ -123,7 +127,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
 	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener) })
-	guard(func(ctx context.Context) error { return serveAPI(ctx, api, s.handler(s.metrics.registry)) })
+	guard(func(ctx context.Context) error { return serveAPI(ctx, api, router) })
 	if options.Started != nil {
 		options.Started(api.Addr().String(), xdsListener.Addr().String())
 	}
