@@ -15,6 +15,10 @@ var errStreamOver = errors.New("wasmhost: the stream is over")
 // errHungUp is why a stream ends whose client broke off in its body.
 var errHungUp = errors.New("wasmhost: the client hung up")
 
+// errTooLong is why a request ends whose filter made the body longer than its
+// headers say.
+var errTooLong = errors.New("wasmhost: the filter made the body longer than its content-length")
+
 // filteredBody shows a body to the filter, piece by piece, and reads as what the
 // filter lets pass.
 type filteredBody struct {
@@ -23,6 +27,7 @@ type filteredBody struct {
 	dir      direction
 	source   io.ReadCloser
 	left     int64 // bytes that are to come; -1 unknown
+	room     int64 // bytes that may be passed on; -1 unknown
 	trailers func() http.Header
 	// setTrailers gets the trailers the filter has seen.
 	setTrailers func(http.Header)
@@ -84,6 +89,14 @@ func (b *filteredBody) take(v verdict) {
 	if v.outcome == stopped {
 		b.err = errStreamOver
 		return
+	}
+	if b.room >= 0 {
+		// Nothing of a piece that is too long may go: whoever reads only the
+		// declared length would answer as if the body were whole.
+		if b.room -= int64(len(v.data)); b.room < 0 {
+			b.err = errTooLong
+			return
+		}
 	}
 	b.ready = append(b.ready, v.data...)
 }

@@ -91,21 +91,26 @@ func (p *prefetch) Close() error {
 	return nil
 }
 
-// finish ends the reading before the handler returns.
+// finish ends the reading before the handler returns. A body that is left unread
+// is read to its end first: net/http would do so itself, and then start a second
+// read of the connection that a request after this one runs into.
 func (p *prefetch) finish(rw http.ResponseWriter) {
 	_ = p.Close()
+	rc := http.NewResponseController(rw)
 	select {
 	case <-p.ended:
-		return
+		if p.err != nil {
+			return
+		}
 	default:
 	}
-	rc := http.NewResponseController(rw)
 	if rc.Flush() != nil || rc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return // the reader ends with the connection
 	}
 	<-p.ended
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if p.err == nil {
+		_, p.err = io.Copy(io.Discard, p.source)
+	}
 	if p.err == nil || errors.Is(p.err, io.EOF) {
 		_ = rc.SetReadDeadline(time.Time{})
 	}

@@ -198,7 +198,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 		left = x.in.ContentLength
 	}
 	out.Body = &filteredBody{
-		ctx: out.Context(), stream: x.stream, dir: request, source: x.body, left: left,
+		ctx: out.Context(), stream: x.stream, dir: request, source: x.body, left: left, room: out.ContentLength,
 		trailers:    func() http.Header { return x.in.Trailer },
 		setTrailers: func(t http.Header) { replace(out.Trailer, t) },
 	}
@@ -242,7 +242,7 @@ func (x *exchange) showResponse(ctx context.Context, resp *http.Response) error 
 		left = resp.ContentLength
 	}
 	resp.Body = &filteredBody{
-		ctx: ctx, stream: s, dir: response, source: resp.Body, left: left,
+		ctx: ctx, stream: s, dir: response, source: resp.Body, left: left, room: -1,
 		trailers: func() http.Header { return resp.Trailer },
 		setTrailers: func(t http.Header) {
 			if resp.Trailer == nil {
