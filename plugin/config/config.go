@@ -23,6 +23,8 @@ type Config struct {
 	// Cache bounds what each Envoy worker remembers of tokens.
 	Cache Cache  `json:"cache,omitzero"`
 	Sites []Site `json:"sites,omitempty"`
+	// Revocations are the tokens that are refused before they expire.
+	Revocations []Revocations `json:"revocations,omitempty"`
 }
 
 // Cache bounds a worker's memory of tokens. Zero means the default.

@@ -36,6 +36,9 @@ type parser struct {
 	faults Faults
 	at     []place
 	seen   []string // members of the objects around, the innermost last
+
+	cut   []string // sites that were taken out of the document, see ParseKnown
+	known func(text string) bool
 }
 
 // place is a member of an object or an element of a list.
@@ -102,7 +105,9 @@ func (p *parser) config(v gjson.Result, c *Config) {
 		case "cache":
 			p.cache(v, &c.Cache)
 		case "sites":
-			c.Sites = list(p, v, p.site)
+			c.Sites = list(p, v, p.siteOrCut)
+		case "revocations":
+			c.Revocations = list(p, v, p.revocations)
 		default:
 			return false
 		}
@@ -326,6 +331,30 @@ func (p *parser) permission(v gjson.Result, to *Permission) {
 	})
 }
 
+func (p *parser) revocations(v gjson.Result, to *Revocations) {
+	p.object(v, func(name string, v gjson.Result) bool {
+		switch name {
+		case "site":
+			p.text(v, &to.Site)
+		case "tokens":
+			p.text(v, (*string)(&to.Tokens))
+		case "sessions":
+			p.text(v, (*string)(&to.Sessions))
+		case "subjects":
+			p.text(v, (*string)(&to.Subjects))
+		case "client_ids":
+			p.text(v, (*string)(&to.ClientIDs))
+		case "issued_before":
+			p.seconds(v, &to.IssuedBefore)
+		case "issued_before_ends":
+			p.seconds(v, &to.IssuedBeforeEnds)
+		default:
+			return false
+		}
+		return true
+	})
+}
+
 // list reads an array, each element with read.
 func list[T any](p *parser, v gjson.Result, read func(v gjson.Result, to *T)) []T {
 	if !v.IsArray() {
@@ -360,6 +389,15 @@ func (p *parser) boolean(v gjson.Result, to *bool) {
 		return
 	}
 	*to = v.Bool()
+}
+
+// seconds reads a time.
+func (p *parser) seconds(v gjson.Result, to *int64) {
+	if v.Type != gjson.Number || v.Num != math.Trunc(v.Num) || v.Num < 0 || v.Num > maxTime {
+		p.fault("must be a whole number of seconds since 1970")
+		return
+	}
+	*to = int64(v.Num)
 }
 
 func (p *parser) integer(v gjson.Result, to *int) {

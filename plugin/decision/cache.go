@@ -12,6 +12,9 @@ type entry struct {
 	fetched time.Time
 	expires time.Time
 
+	checked *revoked // what it was compared with last
+	revoked bool     // and the result
+
 	value      string // the token itself
 	memory     *memory
 	owner      *lru
@@ -84,6 +87,9 @@ func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry 
 		return nil
 	}
 	e.owner.touch(e)
+	if e.checked != m.revoked {
+		e.checked, e.revoked = m.revoked, m.revoked.names(e.value, e.token, now.Unix())
+	}
 	return e
 }
 
@@ -126,7 +132,7 @@ func (s *site) ttl(active bool) time.Duration {
 
 // size estimates the bytes an entry takes.
 func size(value string, t *uma.Token) int {
-	const perEntry, perString, perPermission = 320, 16, 64
+	const perEntry, perString, perPermission = 336, 16, 64
 	n := perEntry + len(value) + len(t.Subject) + len(t.Issuer) + len(t.ClientID) + len(t.JWTID) + len(t.SessionID)
 	for _, s := range t.Audience {
 		n += perString + len(s)

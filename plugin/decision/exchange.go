@@ -189,7 +189,7 @@ func pathProblem(err error) route.Problem {
 func (x *Exchange) verify(now time.Time) *Step {
 	w, m := x.gate.worker, x.memory
 	if e := w.lookUp(m, x.site, x.request.token, now); e != nil {
-		reason := x.judge(e.token, now)
+		reason := x.weigh(e.token, e.revoked, now)
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
 		if reason != ReasonNotPermitted || now.Sub(e.fetched) < refreshAfter {
@@ -202,6 +202,9 @@ func (x *Exchange) verify(now time.Time) *Step {
 	// What the cache has was a token once; only what it has not is looked at.
 	if !uma.IsToken(x.request.token) {
 		return x.conclude(ReasonInvalidCredentials)
+	}
+	if m.revoked.namesToken(x.request.token, now.Unix()) {
+		return x.settle(ReasonRevoked, now) // whatever the AS would say
 	}
 	m.stats.CacheMisses++
 	if c := m.flights[x.request.token]; c != nil && !c.overdue(now) {

@@ -39,7 +39,7 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 			token = &uma.Token{}
 		}
 		x.call = nil
-		step = x.settle(x.judge(token, now), now)
+		step = x.settle(x.weigh(token, x.memory.revoked.names(x.request.token, token, now.Unix()), now), now)
 	}
 	if step.Kind == KindCall {
 		e.TicketRequest = step.Call.Body

@@ -10,6 +10,16 @@ import (
 	"github.com/umagate/umagate/plugin/uma"
 )
 
+// weigh judges a token unless it is revoked.
+func (x *Exchange) weigh(t *uma.Token, revoked bool, now time.Time) Reason {
+	if revoked {
+		x.token = t
+		x.note("token", ReasonRevoked.Detail())
+		return ReasonRevoked
+	}
+	return x.judge(t, now)
+}
+
 // judge decides whether a token does for the exchange's condition. What it finds
 // is for this request only: nothing of it is cached.
 func (x *Exchange) judge(t *uma.Token, now time.Time) Reason {

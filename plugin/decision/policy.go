@@ -19,6 +19,7 @@ type Policy struct {
 	cache             config.Cache
 	hosts             *route.Hosts
 	sites             []*site
+	revocations       []config.Revocations
 }
 
 // Sites returns the names of the sites.
@@ -35,6 +36,7 @@ func (p *Policy) CacheBytes() int { return p.cache.Bytes + p.cache.NegativeBytes
 
 type site struct {
 	name, realm, asURI string
+	hosts              []string
 	mode               config.Mode
 	allowUnmatched     bool
 	allowPreflight     bool
@@ -109,6 +111,11 @@ type condition struct {
 // Compile checks a configuration and prepares it for requests. The error is
 // [config.Faults], with every fault named by its path.
 func Compile(c *config.Config) (*Policy, error) {
+	return compile(c, make([]*site, len(c.Sites)))
+}
+
+// compile takes the sites that are compiled already as they are.
+func compile(c *config.Config, compiled []*site) (*Policy, error) {
 	b := builder{policy: &Policy{Revision: c.Revision, cache: c.Cache, hosts: route.NewHosts()}}
 	b.policy.allowUnknownHosts = choice(&b, place{name: "unknown_hosts"}, c.UnknownHosts, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	b.cache(c.Cache)
@@ -116,15 +123,23 @@ func Compile(c *config.Config) (*Policy, error) {
 		b.fault(place{name: "sites"}, "at least one site is needed")
 	}
 	names := make(map[string]bool, len(c.Sites))
-	for i := range c.Sites {
+	for i, s := range compiled {
 		path := (&place{}).element("sites", i)
-		if name := c.Sites[i].Name; names[name] {
-			b.fault(path.member("name"), "another site has this name already")
-		} else {
-			names[name] = true
+		if s == nil {
+			s = b.site(path, &c.Sites[i])
 		}
-		b.policy.sites = append(b.policy.sites, b.site(path, i, &c.Sites[i]))
+		if names[s.name] {
+			b.fault(path.member("name"), "another site has this name already")
+		}
+		names[s.name] = true
+		for j, host := range s.hosts {
+			if err := b.policy.hosts.Add(host, i); err != nil {
+				b.fault(path.element("hosts", j), err.Error())
+			}
+		}
+		b.policy.sites = append(b.policy.sites, s)
 	}
+	b.revocations(c.Revocations)
 	if err := b.faults.Err(); err != nil {
 		return nil, err
 	}
@@ -174,8 +189,8 @@ func (b *builder) cache(c config.Cache) {
 	}
 }
 
-func (b *builder) site(path place, index int, c *config.Site) *site {
-	s := &site{name: c.Name, realm: c.Realm, asURI: c.AuthorizationServer.URI}
+func (b *builder) site(path place, c *config.Site) *site {
+	s := &site{name: c.Name, realm: c.Realm, asURI: c.AuthorizationServer.URI, hosts: c.Hosts}
 	if !isSiteName(c.Name) {
 		b.fault(path.member("name"), `must be 1 to 63 lower-case letters, digits, "-" and "_"`)
 	}
@@ -184,11 +199,6 @@ func (b *builder) site(path place, index int, c *config.Site) *site {
 	}
 	if len(c.Hosts) == 0 {
 		b.fault(path.member("hosts"), `at least one host is needed; "*" is every host`)
-	}
-	for i, host := range c.Hosts {
-		if err := b.policy.hosts.Add(host, index); err != nil {
-			b.fault(path.element("hosts", i), err.Error())
-		}
 	}
 	s.mode = choice(b, path.member("mode"), c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	s.allowUnmatched = choice(b, path.member("unmatched"), c.Unmatched, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow

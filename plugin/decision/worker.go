@@ -48,6 +48,7 @@ type memory struct {
 	inFlight int
 	tickets  bucket
 	stats    SiteStats
+	revoked  *revoked // nil for nothing
 }
 
 // call is one call under way and the requests that wait for it.
@@ -98,7 +99,11 @@ func (w *Worker) Gate(p *Policy) *Gate {
 				e.owner.remove(e)
 			}
 			clear(m.tokens)
+			w.revoke(p, m) // requests may still wait in it
 		}
+	}
+	for _, m := range kept {
+		w.revoke(p, m)
 	}
 	w.memories = kept
 	return g
@@ -218,16 +223,19 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 		delete(c.memory.flights, c.token)
 	}
 	token, failure, ticket := read(c)
+	// What has been revoked since the call began counts, whichever policy the
+	// requests began under.
+	revoked := token != nil && c.memory.revoked.names(c.token, token, now.Unix())
 	outcomes := make([]Outcome, 0, len(c.waiting))
 	for _, x := range c.waiting {
 		x.call = nil
-		outcomes = append(outcomes, Outcome{x, *x.resume(c.purpose, token, failure, ticket, now)})
+		outcomes = append(outcomes, Outcome{x, *x.resume(c.purpose, token, revoked, failure, ticket, now)})
 	}
 	return outcomes
 }
 
 // resume takes an exchange on with what a call brought.
-func (x *Exchange) resume(purpose Purpose, token *uma.Token, failure Reason, ticket string, now time.Time) *Step {
+func (x *Exchange) resume(purpose Purpose, token *uma.Token, revoked bool, failure Reason, ticket string, now time.Time) *Step {
 	switch {
 	case purpose == PurposeTicket && ticket != "":
 		return x.concludeWith(x.reason, x.reason, ticket)
@@ -236,7 +244,7 @@ func (x *Exchange) resume(purpose Purpose, token *uma.Token, failure Reason, tic
 	case token == nil:
 		return x.conclude(failure)
 	}
-	return x.settle(x.judge(token, now), now)
+	return x.settle(x.weigh(token, revoked, now), now)
 }
 
 // ended counts how a call ended.

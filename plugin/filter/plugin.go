@@ -7,7 +7,6 @@ import (
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
 
-	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
 )
 
@@ -45,11 +44,8 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	if err != nil {
 		return refuse("the plugin has no configuration: " + err.Error())
 	}
-	parsed, err := config.Parse(document)
-	if err != nil {
-		return refuse(err.Error())
-	}
-	policy, err := decision.Compile(parsed)
+	p.worker = p.vm.worker(pluginName())
+	policy, err := p.worker.compiler.Compile(document)
 	if err != nil {
 		return refuse(err.Error())
 	}
@@ -58,7 +54,6 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	}
 	debug.SetGCPercent(heapGrowth)
 	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()))
-	p.worker = p.vm.worker(pluginName())
 	p.gate = p.worker.Gate(policy)
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK

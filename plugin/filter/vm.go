@@ -19,9 +19,10 @@ type vm struct {
 type worker struct {
 	*decision.Worker
 
-	metrics metrics
-	alarms  alarms
-	report  []byte // used again for each request
+	compiler decision.Compiler
+	metrics  metrics
+	alarms   alarms
+	report   []byte // used again for each request
 }
 
 // New returns the VM context for proxywasm.SetVMContext.

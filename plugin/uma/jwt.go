@@ -15,24 +15,8 @@ import (
 //
 // The error is ErrNotJWT for a token that has no payload to read.
 func AddJWTClaims(t *Token, jwt string) error {
-	_, rest, ok := strings.Cut(jwt, ".")
-	if !ok {
-		return ErrNotJWT
-	}
-	payload, _, ok := strings.Cut(rest, ".")
-	if !ok {
-		return ErrNotJWT
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	own, err := ParseJWT(jwt)
 	if err != nil {
-		return ErrNotJWT
-	}
-	own := Token{}
-	r := reader{token: &own, payload: true}
-	switch err := r.object(raw, r.claim); {
-	case errors.Is(err, ErrNotJSON): // an encrypted token, or dots that mean nothing
-		return ErrNotJWT
-	case err != nil:
 		return err
 	}
 	complete(&t.Subject, own.Subject)
@@ -57,6 +41,32 @@ func AddJWTClaims(t *Token, jwt string) error {
 	t.NotAccess = t.NotAccess || own.NotAccess
 	t.pack()
 	return nil
+}
+
+// ParseJWT reads the payload of a JWT, and nothing else of it: whoever calls it
+// knows from the authorization server that the token is active. Active is not set.
+func ParseJWT(jwt string) (*Token, error) {
+	_, rest, ok := strings.Cut(jwt, ".")
+	if !ok {
+		return nil, ErrNotJWT
+	}
+	payload, _, ok := strings.Cut(rest, ".")
+	if !ok {
+		return nil, ErrNotJWT
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return nil, ErrNotJWT
+	}
+	own := &Token{}
+	r := reader{token: own, payload: true}
+	switch err := r.object(raw, r.claim); {
+	case errors.Is(err, ErrNotJSON): // an encrypted token, or dots that mean nothing
+		return nil, ErrNotJWT
+	case err != nil:
+		return nil, err
+	}
+	return own, nil
 }
 
 func complete(to *string, from string) {
