@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -218,6 +219,13 @@ type Store interface {
 
 	// Keys lists every key that has a client or a resource.
 	Keys(ctx context.Context) ([]Key, error)
+
+	// AddAudit adds an event to the audit log, whoever leads; Audit gives events, the
+	// newest first. EndAudit removes those from before a time, which is more than a
+	// day ago: younger ones cannot be removed, and none can be changed.
+	AddAudit(ctx context.Context, e audit.Event) error
+	Audit(ctx context.Context, filter AuditFilter) ([]audit.Event, error)
+	EndAudit(ctx context.Context, before time.Time) (int64, error)
 
 	// Changes gives a number that every write makes larger, whichever process
 	// made it. It tells readers when to read anew.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -184,6 +185,59 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		other, err := s.Client(ctx, moved)
 		require.NoError(t, err)
 		require.Equal(t, "hush", other.Secret.Reveal(), "another issuer's is another's")
+	})
+
+	t.Run("audit events are added, chosen and ended", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := open(t)
+		ctx := t.Context()
+		old, now := time.Now().Add(-48*time.Hour).Truncate(time.Millisecond), time.Now().Truncate(time.Millisecond)
+		add := func(at time.Time, actor, site string, action audit.Action) audit.Event {
+			e := audit.Event{
+				At: at, Actor: audit.Actor{Kind: audit.KindAPI, Name: actor, Address: "192.0.2.1"}, Action: action, Site: site, Target: "albums",
+				Outcome: audit.Done, Detail: map[string]string{"name": "a"}, RequestID: "r-1",
+			}
+			require.NoError(t, s.AddAudit(ctx, e))
+			return e
+		}
+		number, err := s.Changes(ctx)
+		require.NoError(t, err)
+		events := []audit.Event{
+			add(old, "ci", "photos", audit.ResourceCreate), add(now.Add(-time.Hour), "ci", "music", audit.ResourceDelete), add(now, "ops", "photos", audit.ConfigReload),
+		}
+		after, err := s.Changes(ctx)
+		require.NoError(t, err)
+		require.Equal(t, number, after, "other replicas need not read anew")
+		choose := func(f store.AuditFilter) []audit.Event {
+			if f.Limit == 0 {
+				f.Limit = 10
+			}
+			got, err := reopen().Audit(ctx, f)
+			require.NoError(t, err)
+			return got
+		}
+		all := choose(store.AuditFilter{})
+		require.Len(t, all, 3)
+		for i := range all {
+			require.Positive(t, all[i].ID)
+			events[2-i].ID = all[i].ID
+			require.Equal(t, events[2-i], all[i])
+		}
+		require.Equal(t, all[:1], choose(store.AuditFilter{Limit: 1}))
+		require.Equal(t, all[1:], choose(store.AuditFilter{Before: all[0].ID}))
+		require.Equal(t, []audit.Event{all[0], all[2]}, choose(store.AuditFilter{Site: "photos"}))
+		require.Equal(t, all[1:], choose(store.AuditFilter{Actor: "ci"}))
+		require.Equal(t, all[1:2], choose(store.AuditFilter{Action: audit.ResourceDelete}))
+		require.Equal(t, all[:2], choose(store.AuditFilter{Since: now.Add(-time.Hour)}))
+		require.Equal(t, all[1:], choose(store.AuditFilter{Until: now}))
+
+		ended, err := s.EndAudit(ctx, now.Add(-30*time.Hour))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, ended)
+		require.Equal(t, all[:2], choose(store.AuditFilter{}))
+		_, err = s.EndAudit(ctx, now.Add(time.Hour))
+		require.Error(t, err, "the last day is kept")
+		require.Equal(t, all[:2], choose(store.AuditFilter{}))
 	})
 
 	t.Run("keys are apart", func(t *testing.T) {
