@@ -39,11 +39,8 @@ type Settings struct {
 	// Name is [SiteName]'s.
 	Name  string
 	Hosts []string
-	// Issuer is the authorization server, Client the application's own client there.
-	Issuer       string
-	InsecureHTTP bool
-	TLS          site.TLS
-	Client       site.Client
+	// AuthorizationServer has the application's own client.
+	AuthorizationServer site.AuthorizationServer
 	// Upstream and Unmatched are umagate.yaml's for these hosts; empty for neither.
 	Upstream  string
 	Unmatched config.Verdict
@@ -60,10 +57,7 @@ func (d Document) Site(in Settings) site.Site {
 	if in.Unmatched != "" {
 		s.Unmatched = in.Unmatched
 	}
-	s.AuthorizationServer.Issuer = in.Issuer
-	s.AuthorizationServer.InsecureHTTP = in.InsecureHTTP
-	s.AuthorizationServer.TLS = in.TLS
-	s.AuthorizationServer.Client = in.Client
+	s.AuthorizationServer = in.AuthorizationServer
 	s.Resources = []site.Resource{}
 	for i := range d {
 		for _, c := range d[i].Conditions {

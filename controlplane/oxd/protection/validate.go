@@ -136,7 +136,7 @@ func (d Document) validateRest() error {
 			}
 		}
 	}
-	s := d.Site(Settings{Name: "oxd", Hosts: []string{"*"}, Issuer: "https://as.invalid"})
+	s := d.Site(Settings{Name: "oxd", Hosts: []string{"*"}, AuthorizationServer: site.New().AuthorizationServer})
 	if err := site.Judge(&s); err != nil {
 		return fmt.Errorf("%w: %w", ErrPath, err)
 	}

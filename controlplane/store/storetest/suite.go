@@ -153,6 +153,40 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		require.Equal(t, now, ended)
 	})
 
+	t.Run("what applications protect", func(t *testing.T) {
+		t.Parallel()
+		opened, reopen := open(t)
+		ctx := t.Context()
+		s, ok := opened.(store.Protections)
+		require.True(t, ok)
+		_, err := s.Protection(ctx, "x")
+		require.ErrorIs(t, err, store.ErrNotFound)
+		before, err := opened.Changes(ctx)
+		require.NoError(t, err)
+		later := store.Protection{OxdID: "a", Document: json.RawMessage(`[]`), UpdatedAt: at.Add(time.Second)}
+		first := store.Protection{OxdID: "b", Document: json.RawMessage(`[1]`), UpdatedAt: at}
+		require.NoError(t, s.PutProtection(ctx, later))
+		require.NoError(t, s.PutProtection(ctx, first))
+		first.Settled, first.UpdatedAt = true, at.Add(time.Hour)
+		require.NoError(t, s.PutProtection(ctx, first))
+		after, err := opened.Changes(ctx)
+		require.NoError(t, err)
+		require.Greater(t, after, before, "other replicas see it")
+		later.CreatedAt, first.CreatedAt = at.Add(time.Second), at
+		other, ok := reopen().(store.Protections)
+		require.True(t, ok)
+		got, err := other.Protections(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []store.Protection{first, later}, got, "the earliest first")
+		one, err := s.Protection(ctx, "b")
+		require.NoError(t, err)
+		require.Equal(t, first, one)
+		require.NoError(t, s.DeleteProtection(ctx, "b"))
+		require.NoError(t, s.DeleteProtection(ctx, "b"))
+		_, err = s.Protection(ctx, "b")
+		require.ErrorIs(t, err, store.ErrNotFound)
+	})
+
 	t.Run("what is forgotten is gone", func(t *testing.T) {
 		t.Parallel()
 		s, _ := open(t)

@@ -1,0 +1,106 @@
+package oxd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+
+	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// SiteStore is where what applications protect is read from.
+type SiteStore interface {
+	store.RPs
+	store.Protections
+}
+
+// Origin gives what umagate.yaml says of the authorization server of an op_host:
+// how it is reached, without a client.
+type Origin func(opHost string) site.AuthorizationServer
+
+// Sites makes the sites of everything that applications protect, in the order in
+// which they began to. The hosts are those that placements give; a site without
+// hosts is none of Envoy's. What cannot be enforced denies every path: its hosts
+// must not become nobody's.
+func Sites(ctx context.Context, kept SiteStore, origin Origin, placements []site.OXDSite, logger *slog.Logger) ([]site.Site, error) {
+	protections, err := kept.Protections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	given := make([]bool, len(placements))
+	var out []site.Site
+	for _, p := range protections {
+		record, err := kept.RP(ctx, p.OxdID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // removed by another replica, between the two
+		}
+		if err != nil {
+			return nil, err
+		}
+		rp, err := openRP(record)
+		if err != nil {
+			return nil, err
+		}
+		s, err := siteOf(rp, p, origin)
+		if err != nil {
+			logger.Error("what an application protects cannot be enforced; everything is denied on its hosts", slog.String("oxd_id", rp.ID), slog.Any("error", err))
+			s.Resources = []site.Resource{}
+		}
+		s.Hosts = nil
+		for i := range placements {
+			at := &placements[i]
+			if !at.Names(rp.ID, rp.Metadata.ClientName, redirectHost(rp)) {
+				continue
+			}
+			if given[i] {
+				logger.Warn("another application has these hosts; this one is answered by uma_rs_check_access only",
+					slog.String("oxd_id", rp.ID), slog.Any("hosts", at.Hosts))
+				continue
+			}
+			given[i] = true
+			s.Hosts = append(s.Hosts, at.Hosts...)
+			s.Upstream = at.Upstream
+			if err == nil && at.Unmatched != "" {
+				s.Unmatched = at.Unmatched
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// siteOf makes the site of one application, without hosts. The site is there with
+// an error, too.
+func siteOf(rp *RP, p store.Protection, origin Origin) (site.Site, error) {
+	in := protection.Settings{Name: protection.SiteName(rp.ID), AuthorizationServer: origin(rp.OPHost)}
+	in.AuthorizationServer.Issuer = rp.Issuer
+	in.AuthorizationServer.Client = site.Client{
+		ID: rp.ClientID, Secret: rp.Secrets.ClientSecret, TokenEndpointAuthMethod: site.AuthMethod(rp.AuthMethod),
+	}
+	if rp.AuthMethod == "" {
+		in.AuthorizationServer.Client.TokenEndpointAuthMethod = site.AuthSecretBasic
+	}
+	d, err := protection.Parse(p.Document)
+	s := d.Site(in)
+	if err != nil {
+		return s, err
+	}
+	judged := s
+	judged.Hosts = []string{"*"}
+	if err := site.Judge(&judged); err != nil {
+		return s, fmt.Errorf("oxd: %w", err)
+	}
+	return s, nil
+}
+
+func redirectHost(rp *RP) string {
+	u, err := url.Parse(rp.Metadata.RedirectURI)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
