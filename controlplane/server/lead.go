@@ -17,9 +17,7 @@ func (s *serving) lead(ctx context.Context, lease store.Lease) {
 	troubled := false
 	for {
 		if lease != nil {
-			select {
-			case <-ctx.Done():
-			case <-lease.Lost():
+			if s.hold(ctx, lease) {
 				s.options.Logger.Warn("another replica leads; serving what it writes")
 			}
 			s.resign()
@@ -66,6 +64,11 @@ func (s *serving) refresh(ctx context.Context) error {
 	if err != nil || number == s.read {
 		return err
 	}
+	if s.dynamic != nil {
+		if err := s.applyLocked(ctx, nil); err != nil {
+			return err
+		}
+	}
 	if err := s.restore(ctx, Following); err != nil {
 		return err
 	}
@@ -92,6 +95,11 @@ func (s *serving) restore(ctx context.Context, phase Phase) error {
 func (s *serving) takeOver(ctx context.Context) error {
 	s.transition.Lock()
 	defer s.transition.Unlock()
+	if s.dynamic != nil {
+		if err := s.applyLocked(ctx, nil); err != nil {
+			return err
+		}
+	}
 	if err := s.restore(ctx, Discovering); err != nil {
 		return err
 	}

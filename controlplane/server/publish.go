@@ -23,6 +23,9 @@ type publisher struct {
 	gather func() (*site.File, []*worker)
 	notify chan struct{}
 
+	// pushing is held while a publication is under way.
+	pushing sync.Mutex
+
 	mu sync.Mutex
 	// wanted counts changes, done is what it was when the last publication began.
 	wanted, done uint64
@@ -61,6 +64,8 @@ func (p *publisher) run(ctx context.Context) {
 // publish pushes what is known now. What cannot be built or would be refused by
 // the filter is not pushed: the last good one stays.
 func (p *publisher) publish(ctx context.Context) {
+	p.pushing.Lock()
+	defer p.pushing.Unlock()
 	p.mu.Lock()
 	wanted := p.wanted
 	p.mu.Unlock()
@@ -84,9 +89,13 @@ func (p *publisher) publish(ctx context.Context) {
 
 func (p *publisher) push(ctx context.Context) (revision string, err error) {
 	file, workers := p.gather()
+	file = published(file)
 	in := envoyconf.Input{File: file, Facts: map[string]site.Facts{}}
 	credentials := map[string]envoyconf.Credentials{}
 	for _, w := range workers {
+		if _, ok := file.Site(w.site.Name); !ok {
+			continue
+		}
 		in.Facts[w.site.Name], credentials[w.site.Name] = w.view()
 	}
 	// A site whose AS was never reached is published too: it denies.

@@ -36,6 +36,11 @@ type serving struct {
 	transition sync.Mutex
 	read       int64
 
+	// dynamic gives sites beside the file's; nil for none. base, under transition, is
+	// the file as it was read, without them.
+	dynamic Dynamic
+	base    *site.File
+
 	mu      sync.Mutex
 	leading bool
 	file    *site.File
@@ -151,11 +156,24 @@ func (s *serving) current() (*site.File, []*worker) {
 	return s.file, workers
 }
 
-// apply makes file the one in force. Workers of sites that did not change go on;
-// the others are stopped, and new ones begin with what the store knows.
+// apply makes file the one in force, nil the one that is, with what applications
+// protect now. Workers of sites that did not change go on; the others are stopped,
+// and new ones begin with what the store knows.
 func (s *serving) apply(ctx context.Context, file *site.File) error {
 	s.transition.Lock()
 	defer s.transition.Unlock()
+	return s.applyLocked(ctx, file)
+}
+
+// applyLocked is apply with transition held.
+func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
+	if base == nil {
+		base = s.base
+	}
+	file, err := s.merge(ctx, base)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	old, before := s.file, s.workers
 	s.mu.Unlock()
@@ -189,7 +207,6 @@ func (s *serving) apply(ctx context.Context, file *site.File) error {
 		return err
 	}
 	s.stopWorkers(func(w *runningWorker) bool { return kept[w.site.Name] == nil })
-	var err error
 	for _, w := range fresh {
 		if !s.leads() {
 			w.begin(Following)
@@ -198,6 +215,7 @@ func (s *serving) apply(ctx context.Context, file *site.File) error {
 			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
 		}
 	}
+	s.base = base
 	s.mu.Lock()
 	s.file, s.workers = file, next
 	s.mu.Unlock()

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// Dynamic gives the sites that stand in no file: what applications protect by the
+// protocol of oxd. The same state gives the same sites.
+type Dynamic func(ctx context.Context, file *site.File) ([]site.Site, error)
+
+// merge joins the file with the sites that applications made. A site of the file
+// comes first, and keeps its name.
+func (s *serving) merge(ctx context.Context, file *site.File) (*site.File, error) {
+	if s.dynamic == nil {
+		return file, nil
+	}
+	sites, err := s.dynamic(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	out := *file
+	out.Sites = slices.Clone(file.Sites)
+	for i := range sites {
+		if _, taken := out.Site(sites[i].Name); taken {
+			s.options.Logger.Error("an application's site has the name of one in the file, and is left out", slog.String("site", sites[i].Name))
+			continue
+		}
+		out.Sites = append(out.Sites, sites[i])
+	}
+	return &out, nil
+}
+
+// changes hands requests to the goroutine that serves them: what it starts must
+// outlive who asked.
+type changes chan chan<- error
+
+// ErrStopping: the control plane is about to end.
+var ErrStopping = errors.New("umagate is stopping")
+
+// Changed takes over what applications protect now. When it returns without an
+// error, every Envoy that is connected has been sent it. Safe for concurrent use.
+func (c changes) Changed(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case c <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// serveChanges works until ctx ends. Requests that wait are served together.
+func (s *serving) serveChanges(ctx context.Context, requests changes) {
+	for {
+		var waiting []chan<- error
+		select {
+		case <-ctx.Done():
+			return
+		case done := <-requests:
+			waiting = append(waiting, done)
+		}
+		for more := true; more; {
+			select {
+			case done := <-requests:
+				waiting = append(waiting, done)
+			default:
+				more = false
+			}
+		}
+		err := s.apply(ctx, nil)
+		if err == nil {
+			s.publisher.publish(ctx)
+			err = s.publisher.state().err
+		}
+		if ctx.Err() != nil {
+			err = ErrStopping
+		}
+		for _, done := range waiting {
+			done <- err
+		}
+	}
+}
+
+// notice takes over what another replica has written for an application.
+func (s *serving) notice(ctx context.Context, seen int64) (int64, error) {
+	number, err := s.store.Changes(ctx)
+	if err != nil || number == seen {
+		return seen, err
+	}
+	return number, s.apply(ctx, nil)
+}
+
+// hold waits until the lease is lost or ctx ends. Meanwhile it takes over what
+// other replicas write for applications: any of them may be asked to protect.
+func (s *serving) hold(ctx context.Context, lease store.Lease) (lost bool) {
+	var due <-chan time.Time
+	if s.dynamic != nil {
+		ticker := time.NewTicker(s.options.Pace.Follow)
+		defer ticker.Stop()
+		due = ticker.C
+	}
+	seen := int64(unread)
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-lease.Lost():
+			return true
+		case <-due:
+			var err error
+			if seen, err = s.notice(ctx, seen); err != nil && !errors.Is(err, context.Canceled) {
+				s.options.Logger.Warn("what applications protect is not read anew; what is published stays", slog.Any("error", err))
+			}
+		}
+	}
+}
+
+// published leaves out the sites that no Envoy has to do with. There is one at
+// least: a filter takes no configuration without, and would keep the one before.
+func published(file *site.File) *site.File {
+	if !slices.ContainsFunc(file.Sites, func(s site.Site) bool { return len(s.Hosts) == 0 }) && len(file.Sites) > 0 {
+		return file
+	}
+	out := *file
+	out.Sites = slices.DeleteFunc(slices.Clone(file.Sites), func(s site.Site) bool { return len(s.Hosts) == 0 })
+	if len(out.Sites) == 0 {
+		nobody := site.New()
+		nobody.Name, nobody.Hosts, nobody.Resources = "oxd-none", []string{"*"}, []site.Resource{}
+		out.Sites = []site.Site{nobody}
+	}
+	return &out
+}
