@@ -116,7 +116,10 @@ const (
 	gluuDocument = `{"issuer":"ISSUER","token_endpoint":"ISSUER/oxauth/restv1/token","introspection_endpoint":"ISSUER/oxauth/restv1/rpt/status",
 		"registration_endpoint":"ISSUER/oxauth/restv1/register","resource_registration_endpoint":"ISSUER/oxauth/restv1/host/rsrc/resource_set",
 		"permission_endpoint":"ISSUER/oxauth/restv1/host/rsrc_pr"}`
-	wso2Document = `{"issuer":"ISSUER","token_endpoint":"ISSUER/oauth2/token","authorization_endpoint":"ISSUER/oauth2/authorize","jwks_uri":"ISSUER/oauth2/jwks"}`
+	wso2Document = `{"issuer":"ISSUER","token_endpoint":"ISSUER/oauth2/token","authorization_endpoint":"ISSUER/oauth2/authorize","jwks_uri":"ISSUER/oauth2/jwks",
+		"registration_endpoint":"ISSUER/api/identity/oauth2/dcr/v1.1/register"}`
+	springDocument = `{"issuer":"ISSUER","token_endpoint":"ISSUER/oauth2/token","authorization_endpoint":"ISSUER/oauth2/authorize","jwks_uri":"ISSUER/oauth2/jwks",
+		"introspection_endpoint":"ISSUER/oauth2/introspect"}`
 )
 
 func get(path string, status int, answer string) exchange {
@@ -147,6 +150,7 @@ func TestDiscovery(t *testing.T) {
 		{"keycloak", []exchange{get(umaPath, 200, keycloakDocument)}, nil, as.DialectKeycloak, nil, "/protocol/openid-connect/token"},
 		{"gluu", []exchange{get(umaPath, 200, gluuDocument)}, nil, as.DialectGluu, nil, "/oxauth/restv1/token"},
 		{"wso2 has no UMA document", []exchange{get(umaPath, 404, ""), get(oidcPath, 200, wso2Document)}, nil, as.DialectWSO2, nil, "/oauth2/token"},
+		{"spring's paths are not wso2's alone", []exchange{get(umaPath, 404, ""), get(oidcPath, 200, springDocument)}, nil, as.DialectGeneric, nil, "/oauth2/token"},
 		{
 			"OAuth metadata last",
 			[]exchange{get(umaPath, 404, ""), get(oidcPath, 404, ""), get(oauthPath, 200, genericDocument)},
@@ -176,6 +180,25 @@ func TestDiscovery(t *testing.T) {
 			[]exchange{get("/elsewhere", 200, genericDocument)},
 			func(c *as.Config) { c.DiscoveryURL = c.Issuer + "/elsewhere" }, as.DialectGeneric, nil, "/token",
 		},
+		{
+			"a redirect within the AS", []exchange{
+				{method: "GET", path: umaPath, status: 302, answers: http.Header{"Location": {"/realm/uma"}}}, get("/realm/uma", 200, genericDocument),
+			}, nil, as.DialectGeneric, nil, "/token",
+		},
+		{
+			"a redirect of the OpenID document within the AS", []exchange{
+				get(umaPath, 404, ""), {method: "GET", path: oidcPath, status: 301, answers: http.Header{"Location": {"/realm/oidc"}}}, get("/realm/oidc", 200, genericDocument),
+			}, nil, as.DialectGeneric, nil, "/token",
+		},
+		{
+			"redirects without end", []exchange{
+				{method: "GET", path: umaPath, status: 302, answers: http.Header{"Location": {umaPath}}},
+				{method: "GET", path: umaPath, status: 302, answers: http.Header{"Location": {umaPath}}},
+				{method: "GET", path: umaPath, status: 302, answers: http.Header{"Location": {umaPath}}},
+				{method: "GET", path: umaPath, status: 302, answers: http.Header{"Location": {umaPath}}},
+			}, nil, "", as.ErrRedirect, "",
+		},
+		{"an error of status 200", []exchange{get(umaPath, 200, `{"error":"not_found","issuer":"ISSUER","token_endpoint":"ISSUER/token"}`)}, nil, "", as.ErrRejected, ""},
 		{
 			"without discovery", nil,
 			func(c *as.Config) { c.NoDiscovery = true; c.Endpoints.Token = c.Issuer + "/t" }, as.DialectGeneric, nil, "/t",
@@ -419,7 +442,7 @@ func TestResources(t *testing.T) {
 				method: "PUT", path: "/rs/r1", header: bearer, body: `{"name":"albums","type":"urn:album","resource_scopes":["view","edit"],"description":"pictures"}`,
 				status: 200, answer: `{"_id":"r1"}`,
 			},
-			get("/rs", 200, `["r1","r/2"]`), get("/rs/r1", 200, `{"name":"other"}`),
+			get("/rs", 200, `["r1","r/2"]`), get("/rs/r1", 200, `{"name":"other","resource_scopes":[]}`),
 			get("/rs/r%2F2", 200, `{"_id":"r/2","name":"albums","resource_scopes":["view","edit"]}`),
 			exchange{method: "DELETE", path: "/rs/r1", header: bearer, status: 404, answer: `{"error":"not_found"}`},
 		).Protection(pats("pat-1"))
@@ -532,7 +555,7 @@ func TestIntrospectionCredential(t *testing.T) {
 		"generic":  {genericDocument, "/introspect", basicHeader, ""},
 		"keycloak": {keycloakDocument, "/protocol/openid-connect/token/introspect", basicHeader, "requesting_party_token"},
 		"gluu":     {gluuDocument, "/oxauth/restv1/rpt/status", "Bearer pat-1", ""},
-		"wso2":     {wso2Document, "/oauth2/introspect", basicHeader, ""},
+		"wso2":     {wso2Document, "/oauth2/introspect", "Bearer pat-1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,9 +1,8 @@
 package as
 
 import (
-	"net/http"
 	"net/url"
-	"strings"
+	"time"
 
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -65,84 +64,31 @@ type Dialect struct {
 	GrantTypes []string
 	// RegisterScope is the "scope" member of a registration; empty leaves it out.
 	RegisterScope string
-	// PageSize is how many ids a list holds at most; 0 for a list that is whole.
+	// PageSize is how many ids a list holds at most, asked for with first and max;
+	// 0 for a list that is whole.
 	PageSize int
+	// DeepList says that ?deep=true lists the resources themselves.
+	DeepList bool
 	// Names is how a resource is found by name.
 	Names NameSearch
 	// Description says that a resource may have a description.
 	Description bool
+	// Lifetime is asked for a resource, in its member "exp", where the AS forgets
+	// resources by itself; 0 where it does not.
+	Lifetime time.Duration
 	// MergeOnUpdate says that an update must carry along the members that the AS
 	// keeps in a resource, or they are lost.
 	MergeOnUpdate bool
 	// DropOnUpdate are members that say the same as one that is sent, and win over
 	// it: they are not carried along.
 	DropOnUpdate []string
-	// defaults gives the endpoints that the AS has but does not name.
-	defaults func(issuer *url.URL) Endpoints
+	// Undiscovered says that the AS's metadata never names its UMA endpoints.
+	Undiscovered bool
+	// endpoints gives the endpoints as the AS has them when nobody changed them,
+	// from what is known: without discovery, that is the issuer.
+	endpoints func(m Metadata) Endpoints
 	// detect recognises the AS by its metadata.
 	detect func(m Metadata) bool
-}
-
-// dialects lists the dialects, in the order of detection; the last takes all.
-func dialects() []Dialect {
-	generic := Dialect{
-		Name:          DialectGeneric,
-		Introspection: CredentialClient,
-		Claims:        config.ClaimsFromResponse,
-		PATScopes:     []string{scopeUMAProtection},
-		PATRefused:    []int{http.StatusUnauthorized},
-		GrantTypes:    []string{grantClientCredentials},
-		RegisterScope: scopeUMAProtection,
-		Names:         SearchEach,
-		Description:   true,
-		detect:        func(Metadata) bool { return true },
-	}
-
-	keycloak := generic
-	keycloak.Name = DialectKeycloak
-	// Without the hint the answer has claims and no permissions; with it, the
-	// other way round. The claims are in the JWT itself.
-	keycloak.TokenTypeHint = "requesting_party_token"
-	keycloak.Claims = config.ClaimsFromToken
-	keycloak.PATScopes = nil // scope=uma_protection is invalid_scope: the right is a client role
-	keycloak.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}
-	// The UMA grant type is what gives a client authorization services.
-	keycloak.GrantTypes = []string{grantClientCredentials, grantUMATicket}
-	keycloak.RegisterScope = ""
-	keycloak.PageSize = 100
-	keycloak.Names = SearchExactName
-	keycloak.Description = false
-	keycloak.MergeOnUpdate = true
-	keycloak.DropOnUpdate = []string{"scopes"} // another name of resource_scopes
-	keycloak.detect = func(m Metadata) bool {
-		return strings.Contains(m.ResourceRegistrationEndpoint, "/authz/protection/resource_set") ||
-			strings.Contains(m.TokenEndpoint, "/protocol/openid-connect/token")
-	}
-
-	gluu := generic
-	gluu.Name = DialectGluu
-	gluu.Introspection = CredentialPAT // its RPT status endpoint wants the PAT
-	gluu.detect = func(m Metadata) bool {
-		return strings.Contains(m.ResourceRegistrationEndpoint, "/restv1/") || strings.Contains(m.TokenEndpoint, "/restv1/")
-	}
-
-	wso2 := generic
-	wso2.Name = DialectWSO2
-	wso2.defaults = func(issuer *url.URL) Endpoints {
-		base := issuer.Scheme + "://" + issuer.Host
-		return Endpoints{
-			Introspection:        base + "/oauth2/introspect",
-			ResourceRegistration: base + "/api/identity/oauth2/uma/resourceregistration/v1.0/resource",
-			Permission:           base + "/api/identity/oauth2/uma/permission/v1.0/permission",
-			Registration:         base + "/api/identity/oauth2/dcr/v1.1/register",
-		}
-	}
-	wso2.detect = func(m Metadata) bool {
-		return strings.Contains(m.ResourceRegistrationEndpoint, "/api/identity/oauth2/uma/") ||
-			strings.HasSuffix(m.Issuer, "/oauth2/token") || strings.HasSuffix(m.TokenEndpoint, "/oauth2/token") &&
-			strings.Contains(m.AuthorizationEndpoint, "/oauth2/authorize") && strings.Contains(m.JWKSURI, "/oauth2/jwks")
-	}
-	return []Dialect{keycloak, gluu, wso2, generic}
 }
 
 // DialectNames lists the names that umagate.yaml may have.
@@ -158,4 +104,13 @@ func chooseDialect(name DialectName, m Metadata) (Dialect, bool) {
 		}
 	}
 	return Dialect{}, false
+}
+
+// origin is scheme, host and port.
+func origin(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }

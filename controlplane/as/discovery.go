@@ -68,7 +68,9 @@ func (s *Server) Dialect() Dialect { return s.dialect }
 
 // Discover fetches the metadata: the UMA document, else OpenID Connect's, else
 // RFC 8414's. The next is tried only when the AS says that it does not have one
-// (4xx): a failing AS must not look like one without UMA.
+// (4xx): a failing AS must not look like one without UMA. A redirect is followed
+// within the AS's own origin, since a document is read and no credential sent;
+// one to elsewhere ends discovery, as a page instead of a document does.
 func (c *Client) Discover(ctx context.Context) (*Server, error) {
 	if c.config.NoDiscovery {
 		return c.Known(Metadata{Issuer: c.config.Issuer})
@@ -112,12 +114,8 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 	if !ok {
 		return nil, fmt.Errorf("as: dialect %q: write one of %v", c.config.Dialect, DialectNames())
 	}
-	if dialect.defaults != nil {
-		issuer, err := url.Parse(m.Issuer)
-		if err != nil {
-			return nil, &Error{Op: op, Kind: ErrIssuer, Cause: err}
-		}
-		m.fill(dialect.defaults(issuer))
+	if c.config.NoDiscovery || dialect.Undiscovered {
+		m.fill(dialect.endpoints(m))
 	}
 	if err := m.check(c.config.Endpoints); err != nil {
 		return nil, &Error{Op: op, Kind: ErrMalformed, Cause: err}
@@ -154,6 +152,7 @@ func (c *Client) oidcDocument(ctx context.Context) (Metadata, string, error) {
 	seen := &observer{next: c.caller.client.Transport}
 	client := *c.caller.client
 	client.Transport = seen
+	client.CheckRedirect = sameOrigin
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, &client), c.config.Issuer)
 	in := call{op: op, method: http.MethodGet, url: address}
 	if err != nil {
@@ -181,7 +180,7 @@ func (c *Client) oidcDocument(ctx context.Context) (Metadata, string, error) {
 func (c *Client) document(ctx context.Context, address string) (Metadata, error) {
 	const op = "discover the authorization server"
 	var raw json.RawMessage
-	out, err := c.caller.doJSON(ctx, call{op: op, method: http.MethodGet, url: address}, &raw)
+	out, err := c.caller.doJSON(ctx, call{op: op, method: http.MethodGet, url: address, follow: true}, &raw)
 	if err != nil {
 		return Metadata{}, err
 	}

@@ -68,6 +68,11 @@ type call struct {
 	json any
 	// kinds maps a status to a sentinel where it means something here.
 	kinds map[int]error
+	// follow takes redirects within one origin: for documents, which carry no
+	// credential.
+	follow bool
+	// raw leaves the reading of the answer to the caller, its "error" included.
+	raw bool
 }
 
 type answer struct {
@@ -88,7 +93,13 @@ func (c *caller) do(ctx context.Context, in call) (answer, error) {
 	if err != nil {
 		return answer{}, fail(ErrRejected, transportCause(err))
 	}
-	resp, err := c.client.Do(req)
+	client := c.client
+	if in.follow {
+		following := *c.client
+		following.CheckRedirect = sameOrigin
+		client = &following
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return answer{}, fail(ErrUnavailable, in.scrubError(transportCause(err)))
 	}
@@ -101,10 +112,32 @@ func (c *caller) do(ctx context.Context, in call) (answer, error) {
 		return answer{}, fail(ErrUnavailable, in.scrubError(err))
 	}
 	out := answer{status: resp.StatusCode, header: resp.Header, body: body}
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		return out, nil
+	if resp.StatusCode < 200 || resp.StatusCode >= 300 || !in.raw && refusedAsSuccess(out.body) {
+		return out, c.failure(in, out)
 	}
-	return out, c.failure(in, out)
+	return out, nil
+}
+
+// refusedAsSuccess says that an answer of status 200 is an error by its body. No
+// document that this package reads has a member "error" otherwise.
+func refusedAsSuccess(body []byte) bool {
+	var said struct {
+		Error any `json:"error"`
+	}
+	return json.Unmarshal(body, &said) == nil && said.Error != nil
+}
+
+// maxRedirects bounds how many are followed for one document.
+const maxRedirects = 3
+
+// sameOrigin follows a redirect that stays at the AS. The answer to any other is
+// the redirect itself.
+func sameOrigin(req *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if len(via) > maxRedirects || req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // doJSON is do with the answer decoded into target.
@@ -171,19 +204,33 @@ func (c *caller) failure(in call, out answer) *Error {
 		RetryAfter: parseRetryAfter(out.header.Get("Retry-After"), c.now()),
 	}
 	e.Kind = kindOf(in.kinds, out.status)
-	var body struct {
-		Code        string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if err := json.Unmarshal(out.body, &body); err == nil {
-		e.Code, e.Description = printable(in.scrub(body.Code)), printable(in.scrub(body.Description))
-	} else if len(out.body) > 0 {
+	code, description, ok := said(out.body)
+	e.Code, e.Description = printable(in.scrub(code)), printable(in.scrub(description))
+	if !ok && len(out.body) > 0 {
 		e.Description = describeMedia(out.header)
 	}
 	if errors.Is(e.Kind, ErrRedirect) {
 		e.Description = "to " + printableURL(printable(in.scrub(out.header.Get("Location"))))
 	}
 	return e
+}
+
+// said reads an AS's words about an error: RFC 6749 section 5.2, and what the
+// APIs beside it have for the same.
+func said(body []byte) (code, description string, ok bool) {
+	var members map[string]any
+	if json.Unmarshal(body, &members) != nil {
+		return "", "", false
+	}
+	first := func(names ...string) string {
+		for _, name := range names {
+			if text, ok := members[name].(string); ok && text != "" {
+				return text
+			}
+		}
+		return ""
+	}
+	return first("error", "code"), first("error_description", "description", "reason", "message", "errorMessage"), true
 }
 
 func kindOf(kinds map[int]error, status int) error {

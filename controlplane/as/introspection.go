@@ -21,7 +21,7 @@ func (s *Server) Introspect(ctx context.Context, auth ClientAuth, pats *PATSourc
 func (s *Server) IntrospectAs(ctx context.Context, auth ClientAuth, pats *PATSource, token secret.Text, hint string) (json.RawMessage, error) {
 	in := call{
 		op: "introspect the token", method: http.MethodPost, url: s.metadata.IntrospectionEndpoint,
-		form: url.Values{"token": {token.Reveal()}},
+		form: url.Values{"token": {token.Reveal()}}, raw: true,
 	}
 	if hint != "" {
 		in.form.Set("token_type_hint", hint)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
@@ -23,9 +22,6 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 	cfg := link.Config(s, transport)
 	if offline {
 		cfg.NoDiscovery = true
-		if s.AuthorizationServer.Dialect == site.DialectKeycloak {
-			keycloakEndpoints(&cfg)
-		}
 	}
 	client, err := as.New(cfg)
 	if err != nil {
@@ -40,24 +36,6 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 	}
 	ids, err := lookUp(ctx, server, s)
 	return link.Facts(server, ids), err
-}
-
-// keycloakEndpoints fills in what follows from a realm's address, so that a
-// bootstrap can be rendered where the AS cannot be reached.
-func keycloakEndpoints(cfg *as.Config) {
-	for _, e := range []struct {
-		to   *string
-		path string
-	}{
-		{&cfg.Endpoints.Token, "/protocol/openid-connect/token"},
-		{&cfg.Endpoints.Introspection, "/protocol/openid-connect/token/introspect"},
-		{&cfg.Endpoints.Permission, "/authz/protection/permission"},
-		{&cfg.Endpoints.ResourceRegistration, "/authz/protection/resource_set"},
-	} {
-		if *e.to == "" {
-			*e.to = strings.TrimSuffix(cfg.Issuer, "/") + e.path
-		}
-	}
 }
 
 // transportOf trusts what the file says of the AS's certificate.

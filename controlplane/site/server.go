@@ -13,7 +13,8 @@ type AuthorizationServer struct {
 	Issuer string `yaml:"issuer" jsonschema:"required"`
 	// Which AS it is: auto (default, told from discovery), generic, keycloak, gluu or wso2.
 	Dialect Dialect `yaml:"dialect"`
-	// on (default) reads the AS's metadata; off takes the endpoints below only.
+	// on (default) reads the AS's metadata; off takes the endpoints below, and for
+	// keycloak, gluu (Janssen's paths) and wso2 those that follow from the issuer.
 	Discovery Discovery `yaml:"discovery"`
 	// Endpoints that differ from what discovery says, or that it does not say.
 	Endpoints Endpoints `yaml:"endpoints"`

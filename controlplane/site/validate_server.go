@@ -66,14 +66,19 @@ func (v *validator) endpoints(path string, as *AuthorizationServer, issuer *url.
 	}
 }
 
-// discovery checks that without metadata the endpoints are there.
+// discovery checks that without metadata the endpoints are there, or follow from
+// the dialect.
 func (v *validator) discovery(path string, s *Site) {
 	as := &s.AuthorizationServer
 	if as.Discovery != DiscoveryOff {
 		return
 	}
-	if as.Dialect == DialectAuto {
+	switch as.Dialect {
+	case DialectKeycloak, DialectGluu, DialectWSO2:
+		return
+	case DialectAuto:
 		v.fault(path+".dialect", "auto needs discovery, which is off", "write generic, keycloak, gluu or wso2")
+	case DialectGeneric:
 	}
 	needed := []string{"token", "introspection"}
 	if s.Require != config.RequireOAuthScopes {
@@ -91,7 +96,7 @@ func (v *validator) discovery(path string, s *Site) {
 		}
 	}
 	if len(missing) > 0 {
-		v.fault(path+".discovery", "is off, and endpoints lacks "+strings.Join(missing, ", "), "write them under endpoints, or discovery: on")
+		v.fault(path+".discovery", "is off, and endpoints lacks "+strings.Join(missing, ", "), "write them under endpoints, or the dialect of a product that has them where it always has, or discovery: on")
 	}
 }
 

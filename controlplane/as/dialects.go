@@ -1,0 +1,151 @@
+package as
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// tenYears is long enough never to be renewed in practice, and its end fits the
+// 32 bits that some ASs have for it.
+const tenYears = 10 * 365 * 24 * time.Hour
+
+// dialects lists the dialects, in the order of detection; the last takes all.
+// What each is taken from stands in testdata/README.md.
+func dialects() []Dialect {
+	return []Dialect{keycloakDialect(), gluuDialect(), wso2Dialect(), genericDialect()}
+}
+
+// genericDialect is what the specifications say.
+func genericDialect() Dialect {
+	return Dialect{
+		Name:          DialectGeneric,
+		Introspection: CredentialClient,
+		Claims:        config.ClaimsFromResponse,
+		PATScopes:     []string{scopeUMAProtection},
+		PATRefused:    []int{http.StatusUnauthorized},
+		GrantTypes:    []string{grantClientCredentials},
+		RegisterScope: scopeUMAProtection,
+		Names:         SearchEach,
+		Description:   true,
+		endpoints:     func(Metadata) Endpoints { return Endpoints{} },
+		detect:        func(Metadata) bool { return true },
+	}
+}
+
+func keycloakDialect() Dialect {
+	d := genericDialect()
+	d.Name = DialectKeycloak
+	// Without the hint the answer has claims and no permissions; with it, the
+	// other way round. The claims are in the JWT itself.
+	d.TokenTypeHint = "requesting_party_token"
+	d.Claims = config.ClaimsFromToken
+	d.PATScopes = nil // scope=uma_protection is invalid_scope: the right is a client role
+	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}
+	// The UMA grant type is what gives a client authorization services.
+	d.GrantTypes = []string{grantClientCredentials, grantUMATicket}
+	d.RegisterScope = ""
+	d.PageSize = 100
+	d.DeepList = true
+	d.Names = SearchExactName
+	d.Description = false
+	d.MergeOnUpdate = true
+	d.DropOnUpdate = []string{"scopes"} // another name of resource_scopes
+	d.endpoints = func(m Metadata) Endpoints {
+		realm := strings.TrimSuffix(m.Issuer, "/")
+		oidc := realm + "/protocol/openid-connect"
+		return Endpoints{
+			Authorization:        oidc + "/auth",
+			Token:                oidc + "/token",
+			Introspection:        oidc + "/token/introspect",
+			Revocation:           oidc + "/revoke",
+			EndSession:           oidc + "/logout",
+			JWKS:                 oidc + "/certs",
+			Registration:         realm + "/clients-registrations/openid-connect",
+			ResourceRegistration: realm + "/authz/protection/resource_set",
+			Permission:           realm + "/authz/protection/permission",
+		}
+	}
+	d.detect = func(m Metadata) bool {
+		return strings.Contains(m.ResourceRegistrationEndpoint, "/authz/protection/resource_set") ||
+			strings.Contains(m.TokenEndpoint, "/protocol/openid-connect/token")
+	}
+	return d
+}
+
+// gluuDialect is Gluu Server's, and that of Janssen, which came from it.
+func gluuDialect() Dialect {
+	const api = "/restv1"
+	d := genericDialect()
+	d.Name = DialectGluu
+	d.Introspection = CredentialPAT // the RPT's own status endpoint wants the PAT
+	// 406 is a PAT without the scope uma_protection.
+	d.PATRefused = []int{http.StatusUnauthorized, http.StatusNotAcceptable}
+	d.Lifetime = tenYears // a resource without exp is forgotten after a month
+	d.endpoints = func(m Metadata) Endpoints {
+		base := strings.TrimSuffix(m.Issuer, "/") + "/jans-auth" + api
+		if before, _, found := strings.Cut(m.TokenEndpoint, api+"/"); found {
+			base = before + api // Gluu Server 4 has /oxauth
+		}
+		return Endpoints{
+			Authorization:        base + "/authorize",
+			Token:                base + "/token",
+			Introspection:        base + "/rpt/status",
+			Revocation:           base + "/revoke",
+			EndSession:           base + "/end_session",
+			JWKS:                 base + "/jwks",
+			Registration:         base + "/register",
+			ResourceRegistration: base + "/host/rsrc/resource_set",
+			Permission:           base + "/host/rsrc_pr",
+			ClaimsInteraction:    base + "/uma/gather_claims",
+		}
+	}
+	d.detect = func(m Metadata) bool {
+		return strings.Contains(m.ResourceRegistrationEndpoint, api+"/") || strings.Contains(m.TokenEndpoint, api+"/")
+	}
+	return d
+}
+
+func wso2Dialect() Dialect {
+	const tokenPath = "/oauth2/token" //nolint:gosec // a path
+	d := genericDialect()
+	d.Name = DialectWSO2
+	d.Introspection = CredentialPAT
+	// The second is the right to introspect.
+	d.PATScopes = []string{scopeUMAProtection, "internal_application_mgt_view"}
+	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}
+	d.GrantTypes = []string{grantClientCredentials, grantUMATicket}
+	d.RegisterScope = "" // scopes are given to an application's roles, not registered
+	d.Undiscovered = true
+	d.endpoints = func(m Metadata) Endpoints {
+		// A tenant is a path before /oauth2: https://is.example.com/t/acme/oauth2/token.
+		base, ok := strings.CutSuffix(m.Issuer, tokenPath)
+		if !ok {
+			base, ok = strings.CutSuffix(m.TokenEndpoint, tokenPath)
+		}
+		if !ok {
+			base = origin(m.Issuer)
+		}
+		return Endpoints{
+			Authorization:        base + "/oauth2/authorize",
+			Token:                base + tokenPath,
+			Introspection:        base + "/oauth2/introspect",
+			Revocation:           base + "/oauth2/revoke",
+			EndSession:           base + "/oidc/logout",
+			JWKS:                 base + "/oauth2/jwks",
+			Registration:         base + "/api/identity/oauth2/dcr/v1.1/register",
+			ResourceRegistration: base + "/api/identity/oauth2/uma/resourceregistration/v1.0/resource",
+			Permission:           base + "/api/identity/oauth2/uma/permission/v1.0/permission",
+		}
+	}
+	d.detect = func(m Metadata) bool {
+		// Its paths /oauth2/token and /oauth2/authorize are Spring's too; its issuer and
+		// its own API's are not.
+		return strings.HasSuffix(m.Issuer, tokenPath) ||
+			strings.Contains(m.ResourceRegistrationEndpoint, "/api/identity/oauth2/") ||
+			strings.Contains(m.RegistrationEndpoint, "/api/identity/oauth2/dcr/")
+	}
+	return d
+}

@@ -1,0 +1,202 @@
+package as
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxPages bounds a list that never ends.
+const maxPages = 10_000
+
+// Survey is what one look at the AS's list of resources shows.
+type Survey struct {
+	// Resources are those that the PAT sees, each once.
+	Resources []Resource
+	// Described says that the list had the descriptions; otherwise Resources have
+	// their ids only.
+	Described bool
+}
+
+// Survey lists the resources, page after page, with their descriptions where the
+// AS lists them. One that is missing is not proof that the AS has lost it: pages
+// shift while others write, and there are ASs that answer an empty list when
+// their database fails. [Protection.Read] tells.
+func (p *Protection) Survey(ctx context.Context) (Survey, error) {
+	entries, err := p.list(ctx, p.server.dialect.DeepList)
+	if err != nil {
+		return Survey{}, err
+	}
+	out := Survey{Described: p.server.dialect.DeepList}
+	for _, e := range entries {
+		out.Described = out.Described && e.describes()
+		out.Resources = append(out.Resources, e.resource(p.server.dialect))
+	}
+	return out, nil
+}
+
+// List gives the ids of all registrations that the PAT sees, page after page.
+func (p *Protection) List(ctx context.Context) ([]string, error) {
+	entries, err := p.list(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.id()
+	}
+	return ids, nil
+}
+
+// list follows the pages: those the dialect asks for by number, and those that
+// the AS names in a Link header (RFC 8288), within its own origin. A page with
+// nothing new is the last: an AS may not heed what it is asked for.
+func (p *Protection) list(ctx context.Context, deep bool) ([]wireEntry, error) {
+	size := p.server.dialect.PageSize
+	base := p.server.metadata.ResourceRegistrationEndpoint
+	query := url.Values{}
+	if deep {
+		query.Set("deep", "true")
+	}
+	var all []wireEntry
+	seen := map[string]bool{}
+	address := ""
+	for page := range maxPages {
+		if size > 0 {
+			query.Set("first", strconv.Itoa(page*size))
+			query.Set("max", strconv.Itoa(size))
+		}
+		if address == "" {
+			address = withQuery(base, query)
+		}
+		entries, next, err := p.page(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		fresh := 0
+		for _, e := range entries {
+			if id := e.id(); id != "" && !seen[id] {
+				seen[id] = true
+				fresh++
+				all = append(all, e)
+			}
+		}
+		address = ""
+		switch {
+		case fresh == 0:
+			return all, nil
+		case next != "":
+			address = next
+		case size == 0 || len(entries) < size:
+			return all, nil
+		}
+	}
+	return all, nil
+}
+
+// FindByName gives the registrations that have exactly that name. With a dialect
+// that searches each, it reads every one: for many names, build an index from
+// [Protection.Survey] instead.
+func (p *Protection) FindByName(ctx context.Context, name string) ([]Resource, error) {
+	var entries []wireEntry
+	var err error
+	switch p.server.dialect.Names {
+	case SearchExactName:
+		address := withQuery(p.server.metadata.ResourceRegistrationEndpoint, url.Values{"name": {name}, "exactName": {"true"}})
+		entries, _, err = p.page(ctx, address)
+	case SearchEach:
+		entries, err = p.list(ctx, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []Resource
+	for _, e := range entries {
+		if e.id() == "" {
+			continue
+		}
+		r, err := p.Read(ctx, e.id())
+		switch {
+		case errors.Is(err, ErrNotFound):
+			continue // removed since the list was made
+		case err != nil:
+			return nil, err
+		}
+		// The search may compare without case.
+		if r.Name == name {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// FindsByName says whether [Protection.FindByName] is one query.
+func (p *Protection) FindsByName() bool { return p.server.dialect.Names == SearchExactName }
+
+// page reads one page and the address of the next, empty where none is named.
+func (p *Protection) page(ctx context.Context, address string) (entries []wireEntry, next string, err error) {
+	answered, err := p.do(ctx, call{op: "list the resources", method: http.MethodGet, url: address}, &entries)
+	if err != nil {
+		return nil, "", err
+	}
+	next = nextLink(answered.header, address)
+	return entries, next, nil
+}
+
+// nextLink is the target of rel="next", empty where there is none or it leaves
+// the AS: the PAT goes nowhere else.
+func nextLink(header http.Header, address string) string {
+	base, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	for _, line := range header.Values("Link") {
+		for line != "" {
+			// Not split at commas: an address may have some.
+			_, after, ok := strings.Cut(line, "<")
+			target, rest, closed := strings.Cut(after, ">")
+			if !ok || !closed {
+				break
+			}
+			parameters := rest
+			if i := strings.Index(rest, "<"); i >= 0 {
+				parameters, rest = rest[:i], rest[i:]
+			} else {
+				rest = ""
+			}
+			line = rest
+			u, err := base.Parse(target)
+			if err == nil && isNext(parameters) && u.Scheme == base.Scheme && u.Host == base.Host {
+				return u.String()
+			}
+		}
+	}
+	return ""
+}
+
+func isNext(parameters string) bool {
+	for parameter := range strings.SplitSeq(parameters, ";") {
+		name, value, _ := strings.Cut(strings.Trim(parameter, " \t,"), "=")
+		if strings.EqualFold(name, "rel") && slices.Contains(strings.Fields(strings.Trim(value, `"`)), "next") {
+			return true
+		}
+	}
+	return false
+}
+
+// withQuery adds to the query that the address has already.
+func withQuery(address string, query url.Values) string {
+	u, err := url.Parse(address)
+	if err != nil || len(query) == 0 {
+		return address
+	}
+	merged := u.Query()
+	maps.Copy(merged, query)
+	u.RawQuery = merged.Encode()
+	return u.String()
+}
