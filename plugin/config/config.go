@@ -70,7 +70,34 @@ type Site struct {
 	Limits        Limits  `json:"limits,omitzero"`
 
 	AuthorizationServer AuthorizationServer `json:"authorization_server"`
-	Resources           []Resource          `json:"resources,omitempty"`
+	// Instances is how instances are found; needed where a resource has them.
+	Instances *Instances `json:"instances,omitempty"`
+	Resources []Resource `json:"resources,omitempty"`
+}
+
+// Instances is how the registrations of the instances of resources are found: by
+// a POST of {"site", "resource", "values"} to the control plane, which answers
+// {"resource_id"} or 404. Counts are per worker and site, zero means the default.
+type Instances struct {
+	// Endpoint is the control plane's; "/lookup", "/register" and "/remove" are
+	// added to its path.
+	Endpoint
+	// TTLMS is how long an answer is believed (default 60,000), NegativeTTLMS the
+	// same for an instance that is not registered (default 2,000); -1 asks for
+	// every request. StaleMS is how much longer one that was found is used while
+	// the control plane does not answer (default 86,400,000; -1 not at all).
+	TTLMS         int `json:"ttl_ms,omitempty"`
+	NegativeTTLMS int `json:"negative_ttl_ms,omitempty"`
+	StaleMS       int `json:"stale_ms,omitempty"`
+	// Entries bounds the instances remembered that are registered, NegativeEntries
+	// those that are not (defaults 10,000 and 2,000).
+	Entries         int `json:"entries,omitempty"`
+	NegativeEntries int `json:"negative_entries,omitempty"`
+	// LookupsPerSecond bounds what is asked, LookupBurst how much at once, and
+	// LookupsInFlight how much has no answer yet (defaults 100, 200 and 64).
+	LookupsPerSecond int `json:"lookups_per_second,omitempty"`
+	LookupBurst      int `json:"lookup_burst,omitempty"`
+	LookupsInFlight  int `json:"lookups_in_flight,omitempty"`
 }
 
 // Token is what a site asks of every token, whatever the condition.
@@ -149,8 +176,17 @@ type Introspection struct {
 
 // Resource is one registration at the AS and what its conditions protect.
 type Resource struct {
-	// Name is unique in its site.
+	// Name is unique in its site. With Instances it has variables ("album-{id}"),
+	// and each of them stands in every path of the conditions that are not public.
 	Name string `json:"name"`
+	// Instances: each tuple of values has a registration of its own, which is
+	// asked for at the site's Instances; ID stays empty.
+	Instances bool `json:"instances,omitempty"`
+	// RegisterOnCreate tells the control plane of an instance that the API has
+	// created: it answered 201 with a Location that is the instance's path.
+	RegisterOnCreate bool `json:"register_on_create,omitempty"`
+	// RemoveOnDelete tells it of one that is gone: a DELETE of its path succeeded.
+	RemoveOnDelete bool `json:"remove_on_delete,omitempty"`
 	// ID is the resource_id the AS gave it. While it is empty, the conditions
 	// that need a permission deny.
 	ID         string      `json:"id,omitempty"`
@@ -173,7 +209,8 @@ type Condition struct {
 	// ScopeExpression is evaluated over the scopes of the token.
 	ScopeExpression *ScopeExpression `json:"scope_expression,omitempty"`
 	// Ticket lists the permissions a permission ticket asks for. When empty:
-	// this resource, with the expression's data or the scopes.
+	// this resource, with the expression's data or the scopes. Of a resource with
+	// instances, the first entry is the instance's own and has no resource_id.
 	Ticket []Permission `json:"ticket,omitempty"`
 	// Mode replaces the site's mode for this condition, unless the site is off.
 	Mode Mode `json:"mode,omitempty"`

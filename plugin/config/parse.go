@@ -162,6 +162,9 @@ func (p *parser) site(v gjson.Result, s *Site) {
 			p.limits(v, &s.Limits)
 		case "authorization_server":
 			p.authorizationServer(v, &s.AuthorizationServer)
+		case "instances":
+			s.Instances = &Instances{}
+			p.instances(v, s.Instances)
 		case "resources":
 			s.Resources = list(p, v, p.resource)
 		default:
@@ -206,6 +209,32 @@ func (p *parser) limits(v gjson.Result, l *Limits) {
 			p.integer(v, &l.CallsInFlight)
 		default:
 			return false
+		}
+		return true
+	})
+}
+
+func (p *parser) instances(v gjson.Result, i *Instances) {
+	p.object(v, func(name string, v gjson.Result) bool {
+		switch name {
+		case "ttl_ms":
+			p.integer(v, &i.TTLMS)
+		case "negative_ttl_ms":
+			p.integer(v, &i.NegativeTTLMS)
+		case "stale_ms":
+			p.integer(v, &i.StaleMS)
+		case "entries":
+			p.integer(v, &i.Entries)
+		case "negative_entries":
+			p.integer(v, &i.NegativeEntries)
+		case "lookups_per_second":
+			p.integer(v, &i.LookupsPerSecond)
+		case "lookup_burst":
+			p.integer(v, &i.LookupBurst)
+		case "lookups_in_flight":
+			p.integer(v, &i.LookupsInFlight)
+		default:
+			return p.endpointMember(name, v, &i.Endpoint)
 		}
 		return true
 	})
@@ -269,6 +298,12 @@ func (p *parser) resource(v gjson.Result, r *Resource) {
 			p.text(v, &r.Name)
 		case "id":
 			p.text(v, &r.ID)
+		case "instances":
+			p.boolean(v, &r.Instances)
+		case "register_on_create":
+			p.boolean(v, &r.RegisterOnCreate)
+		case "remove_on_delete":
+			p.boolean(v, &r.RemoveOnDelete)
 		case "conditions":
 			r.Conditions = list(p, v, p.condition)
 		default:

@@ -96,7 +96,7 @@ func (x *Exchange) allow(reason Reason) Allow {
 	set := appendIdentity(x.identity[:0], "x-uma-subject", x.token.Subject)
 	set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
 	set = appendIdentity(set, "x-uma-scopes", joinScopes(x.held))
-	set = appendIdentity(set, "x-uma-resource-id", x.cond.resourceID)
+	set = appendIdentity(set, "x-uma-resource-id", x.resourceID)
 	a.Set = set
 	return a
 }
@@ -180,9 +180,9 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	switch reason {
 	case ReasonNoTicket, ReasonNotRegistered:
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
-	case ReasonTooManyTickets, ReasonTooManyCalls:
+	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyLookups:
 		d.Headers = append(d.Headers, Header{"retry-after", "1"})
-	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer:
+	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonControlPlaneUnreachable, ReasonLookupFailed:
 		d.Headers = append(d.Headers, Header{"retry-after", "5"})
 	case ReasonInvalidCredentials:
 		d.Headers = append(d.Headers, Header{"www-authenticate", uma.Challenge{

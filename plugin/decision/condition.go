@@ -1,6 +1,8 @@
 package decision
 
 import (
+	"slices"
+
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/route"
 	"github.com/umagate/umagate/plugin/scope"
@@ -8,12 +10,18 @@ import (
 )
 
 // condition compiles one condition and enters it under each of its paths.
-func (b *builder) condition(path place, s *site, r *config.Resource, c *config.Condition) {
+func (b *builder) condition(path place, s *site, r *config.Resource, c *config.Condition, t *template) {
 	compiled := &condition{resource: r.Name, resourceID: r.ID, public: c.Public}
 	compiled.mode = choice(b, path.member("mode"), c.Mode, s.mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	b.requirement(path, compiled, c)
 	if !s.oauth && !c.Public {
 		compiled.ticket = b.ticket(path, r, c, compiled.need.Scopes())
+		if t != nil {
+			compiled.own = compiled.need.Scopes()
+			if len(c.Ticket) > 0 {
+				compiled.own = c.Ticket[0].ResourceScopes
+			}
+		}
 	}
 	for i, m := range c.Methods {
 		if !isMethod(m) {
@@ -26,6 +34,7 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	if len(c.Paths) == 0 {
 		b.fault(path.member("paths"), `at least one path is needed; "/**" is every path`)
 	}
+	var variants []*condition // by where in the path the variables stand
 	for i, text := range c.Paths {
 		at := path.element("paths", i)
 		template, err := route.ParseTemplate(text)
@@ -33,12 +42,34 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 			b.fault(at, err.Error())
 			continue
 		}
+		entered := compiled
+		if t != nil && !c.Public {
+			p, problem := t.place(template, s.fold)
+			if problem != "" {
+				b.fault(at, problem)
+				continue
+			}
+			entered, variants = variant(variants, compiled, p)
+		}
 		index, added := s.paths.Add(template, len(s.rules))
 		if added {
 			s.rules = append(s.rules, rule{template: text})
 		}
-		b.enter(at, &s.rules[index], c.Methods, compiled)
+		b.enter(at, &s.rules[index], c.Methods, entered)
 	}
+}
+
+// variant gives the condition for paths with the variables at p. Those that have
+// them at the same places share one: they mean the same.
+func variant(variants []*condition, c *condition, p *instancePath) (*condition, []*condition) {
+	for _, v := range variants {
+		if slices.Equal(v.instance.segments, p.segments) {
+			return v, variants
+		}
+	}
+	v := *c
+	v.instance = p
+	return &v, append(variants, &v)
 }
 
 // enter adds a condition to a template. A method stands once in a template.
@@ -95,14 +126,22 @@ func (b *builder) ticket(path place, r *config.Resource, c *config.Condition, sc
 	const perPermission, perScope = 64, 24
 	body := make([]byte, 0, len(wanted)*(perPermission+len(r.ID)+perScope*len(scopes)))
 	body = append(body, '[')
-	registered := r.ID != ""
+	registered := r.ID != "" || r.Instances
 	for i, p := range wanted {
 		at := path.element("ticket", i)
-		registered = registered && p.ResourceID != ""
+		own := r.Instances && i == 0
+		if own && p.ResourceID != "" {
+			b.fault(at.member("resource_id"), "the first entry is the instance's own, whose id is asked for")
+		}
+		registered = registered && (p.ResourceID != "" || own)
 		for j, s := range p.ResourceScopes {
 			if !scope.IsToken(s) {
 				b.fault(at.element("resource_scopes", j), scope.ErrBlankScope.Error())
 			}
+		}
+		if own {
+			body = body[:0] // what follows the instance's own permission
+			continue
 		}
 		if i > 0 {
 			body = append(body, ',')
@@ -113,6 +152,17 @@ func (b *builder) ticket(path place, r *config.Resource, c *config.Condition, sc
 		return nil
 	}
 	return append(body, ']')
+}
+
+// ticket is the permission request of the exchange.
+func (x *Exchange) ticket() []byte {
+	if x.cond.instance == nil {
+		return x.cond.ticket
+	}
+	body := make([]byte, 0, 128+len(x.cond.ticket))
+	body = append(body, '[')
+	body = uma.AppendPermissionRequest(body, x.resourceID, x.cond.own)
+	return append(body, x.cond.ticket...)
 }
 
 func isMethod(s string) bool {

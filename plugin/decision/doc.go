@@ -14,7 +14,12 @@
 //	             no token, or a cached one that does not do   ticketing
 //	             a cached token that does                     Allow
 //	             a token that is not cached                   introspecting
+//	             an instance that is not known                looking up
 //	             too many calls in flight                     Deny 429
+//	looking up   found                                        as from begin
+//	             not registered                               Deny 403
+//	             too many lookups                             Deny 429
+//	             no answer, and none from before              Deny 503
 //	introspecting  active, and has what the condition needs   Allow
 //	             not active, or lacks it                      ticketing
 //	             no answer, or one that cannot be used        Deny 503
@@ -27,6 +32,9 @@
 // and no ticket is asked for.
 //
 // The zero [Step] denies.
+//
+// An instance that the API creates or removes is told to the control plane after
+// its answer has gone out ([Worker.Ended]), again and again until it has heard.
 //
 // # Who calls it
 //

@@ -71,12 +71,14 @@ type Exchange struct {
 
 	request screened
 	path    route.Path
-	token   *uma.Token
-	held    []string // scopes the token has for the resource
-	reason  Reason   // why a ticket is asked for
-	call    *call    // what it waits for
-	cache   CacheUse
-	problem route.Problem
+	// resourceID is the condition's, or the instance's.
+	resourceID string
+	token      *uma.Token
+	held       []string // scopes the token has for the resource
+	reason     Reason   // why a ticket is asked for
+	call       *call    // what it waits for
+	cache      CacheUse
+	problem    route.Problem
 
 	step     Step      // the last one
 	identity [4]Header // room for Allow.Set
@@ -92,6 +94,19 @@ func (x *Exchange) begin(now time.Time) *Step {
 	if step, done := x.locate(); done {
 		return step
 	}
+	if x.request.credentials == uma.CredentialMalformed {
+		return x.conclude(ReasonInvalidCredentials)
+	}
+	if x.cond.instance == nil {
+		x.resourceID = x.cond.resourceID
+	} else if step := x.find(now); step != nil {
+		return step
+	}
+	return x.proceed(now)
+}
+
+// proceed goes on once the resource is known.
+func (x *Exchange) proceed(now time.Time) *Step {
 	switch x.request.credentials {
 	case uma.CredentialMalformed:
 		return x.conclude(ReasonInvalidCredentials)
@@ -243,7 +258,7 @@ func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 		return x.conclude(reason)
 	case x.site.unknownAS:
 		return x.conclude(ReasonNoTicket)
-	case x.cond.ticket == nil:
+	case x.cond.ticket == nil || x.resourceID == "":
 		x.note("ticket", "resource ", x.cond.resource, " is not registered at the AS")
 		return x.conclude(ReasonNotRegistered)
 	case x.memory.inFlight >= x.site.limits.CallsInFlight:
@@ -252,7 +267,7 @@ func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 		return x.conclude(ReasonTooManyTickets)
 	}
 	x.reason = reason
-	return x.gate.worker.send(x, PurposeTicket, &x.site.permission, x.cond.ticket, now)
+	return x.gate.worker.send(x, PurposeTicket, &x.site.permission, x.ticket(), now)
 }
 
 // note tells the trace, if there is one; only then are the parts joined.

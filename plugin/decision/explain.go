@@ -3,6 +3,7 @@ package decision
 import (
 	"time"
 
+	"github.com/umagate/umagate/plugin/route"
 	"github.com/umagate/umagate/plugin/uma"
 )
 
@@ -23,6 +24,9 @@ type Explanation struct {
 	Step Step
 	// TicketRequest is the body of the permission request that would be sent.
 	TicketRequest []byte
+	// Instance is the name of the registration that the request is about, where the
+	// resource has instances. It stands for the resource_id that the AS gave it.
+	Instance string
 }
 
 // Explain decides a request as the filter would, without a cache and without a
@@ -34,6 +38,20 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 	x.request.screen(r)
 	x.trace = func(label, text string) { e.Lines = append(e.Lines, Line{label, text}) }
 	step := x.begin(now)
+	if step.Kind == KindCall && step.Call.Purpose == PurposeLookup {
+		// Which id it has is the control plane's to say; the name stands for it.
+		id := x.call.key
+		x.call = nil
+		if x.cond.instance != nil {
+			if name, err := route.ParseName(x.cond.instance.template.name); err == nil {
+				id = name.Expand(x.cond.instance.values(x.path))
+			}
+		}
+		e.Instance = id
+		x.note("instance", "the registration of ", id, " decides; were there none, the answer would be 403 ", ReasonResourceUnknown.String())
+		x.resourceID = id
+		step = x.proceed(now)
+	}
 	if step.Kind == KindCall && step.Call.Purpose == PurposeIntrospect {
 		if token == nil {
 			token = &uma.Token{}

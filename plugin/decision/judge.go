@@ -75,14 +75,14 @@ func (x *Exchange) judgeScopes(scopes []string) Reason {
 // force. A permission without scopes is not one for all of them, and an
 // expression that holds without any scope still needs a permission.
 func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
-	if x.cond.resourceID == "" {
+	if x.resourceID == "" {
 		return ReasonNotPermitted
 	}
 	var set scope.Set
 	x.held = nil
 	for i := range t.Permissions {
 		p := &t.Permissions[i]
-		if p.ResourceID != x.cond.resourceID {
+		if p.ResourceID != x.resourceID {
 			continue
 		}
 		if !p.ValidAt(now, x.site.leeway) {

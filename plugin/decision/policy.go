@@ -32,7 +32,16 @@ func (p *Policy) Sites() []string {
 }
 
 // CacheBytes is what the caches of one worker may take, in bytes.
-func (p *Policy) CacheBytes() int { return p.cache.Bytes + p.cache.NegativeBytes }
+func (p *Policy) CacheBytes() int {
+	const perInstance = 512
+	n := p.cache.Bytes + p.cache.NegativeBytes
+	for _, s := range p.sites {
+		if s.finder != nil {
+			n += perInstance * (s.finder.entries + s.finder.negativeEntries)
+		}
+	}
+	return n
+}
 
 type site struct {
 	name, realm, asURI string
@@ -61,6 +70,9 @@ type site struct {
 
 	paths *route.Table
 	rules []rule
+
+	fold   bool    // ASCII letters of paths mean the same in both cases
+	finder *finder // nil where no resource has instances
 }
 
 // endpoint is where a call goes, ready to be sent.
@@ -102,10 +114,14 @@ func (r *rule) find(method string) *condition {
 type condition struct {
 	resource   string // name
 	resourceID string
+	instance   *instancePath // of a resource with instances
 	public     bool
 	mode       config.Mode
 	need       scope.Requirement
 	ticket     []byte // permission request; nil when there is none to ask for
+	// Of a resource with instances, ticket is what follows the permission on the
+	// instance, for which own are the scopes.
+	own []string
 }
 
 // Compile checks a configuration and prepares it for requests. The error is
@@ -210,8 +226,9 @@ func (b *builder) site(path place, c *config.Site) *site {
 	b.limits(path.member("limits"), s, c.Limits)
 	b.authorizationServer(path.member("authorization_server"), s, &c.AuthorizationServer)
 
-	fold := choice(b, path.member("case"), c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
-	s.paths = route.NewTable(fold)
+	s.fold = choice(b, path.member("case"), c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
+	s.paths = route.NewTable(s.fold)
+	b.finder(path.member("instances"), s, c.Instances)
 	names := make(map[string]bool, len(c.Resources))
 	for i := range c.Resources {
 		r := &c.Resources[i]
@@ -223,8 +240,9 @@ func (b *builder) site(path place, c *config.Site) *site {
 		if len(r.Conditions) == 0 {
 			b.fault(at.member("conditions"), "at least one condition is needed")
 		}
+		t := b.template(at, s, r)
 		for j := range r.Conditions {
-			b.condition(at.element("conditions", j), s, r, &r.Conditions[j])
+			b.condition(at.element("conditions", j), s, r, &r.Conditions[j], t)
 		}
 	}
 	return s

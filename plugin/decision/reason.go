@@ -53,6 +53,12 @@ const (
 	ReasonASError
 	ReasonASBadAnswer
 
+	// The registration of an instance is not known.
+	ReasonResourceUnknown
+	ReasonTooManyLookups
+	ReasonControlPlaneUnreachable
+	ReasonLookupFailed
+
 	// Reasons is how many there are.
 	Reasons
 )
@@ -106,6 +112,11 @@ var verdicts = [Reasons]verdict{
 	ReasonASRefused:     {"as_refused", 503, "The token could not be verified: the authorization server refused the resource server's credentials."},
 	ReasonASError:       {"as_error", 503, "The token could not be verified: the authorization server reported an error."},
 	ReasonASBadAnswer:   {"as_bad_answer", 503, "The token could not be verified: the authorization server's answer could not be used."},
+
+	ReasonResourceUnknown:         {"resource_unknown", 403, "No resource of this name is registered."},
+	ReasonTooManyLookups:          {"too_many_lookups", 429, "Too many resources were looked up."},
+	ReasonControlPlaneUnreachable: {"control_plane_unreachable", 503, "The resource could not be looked up: the control plane did not answer."},
+	ReasonLookupFailed:            {"lookup_failed", 503, "The resource could not be looked up: the control plane's answer could not be used."},
 }
 
 // String returns the reason's code.

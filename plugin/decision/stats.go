@@ -43,7 +43,15 @@ type SiteStats struct {
 	CacheHits   uint64
 	CacheMisses uint64
 	CallsShared uint64
-	Calls       [Purposes][CallOutcomes]uint64
+	// InstanceHits were known, InstanceMisses had to be asked for, and of those
+	// InstanceStale were used as they were known before.
+	InstanceHits, InstanceMisses, InstanceStale uint64
+	// NoOwner and NoInstance count answers of 201 that registered nothing: the
+	// request had no subject, or no resource with instances has the Location.
+	// ReportsLost counts creations and removals that the control plane did not hear
+	// of, or refused.
+	NoOwner, NoInstance, ReportsLost uint64
+	Calls                            [Purposes][CallOutcomes]uint64
 	// Latencies are those of the calls answered, at most maxLatencies between two
 	// drains.
 	Latencies [Purposes][]time.Duration

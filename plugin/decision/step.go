@@ -47,10 +47,13 @@ type Allow struct {
 // Purpose says what a call is for.
 type Purpose uint8
 
-// The purposes of calls to the authorization server.
+// The purposes of calls.
 const (
 	PurposeIntrospect Purpose = iota
 	PurposeTicket
+	PurposeLookup   // of an instance, at the control plane
+	PurposeRegister // of an instance that the API has created
+	PurposeRemove   // of one that it has removed
 
 	// Purposes is how many there are.
 	Purposes
@@ -58,13 +61,22 @@ const (
 
 // String returns the purpose as metrics name it.
 func (p Purpose) String() string {
-	if p == PurposeIntrospect {
-		return "introspection"
-	}
-	return "permission"
+	return [...]string{"introspection", "permission", "instance_lookup", "instance_register", "instance_remove", "", "", ""}[p&7]
 }
 
-// Call is one HTTP request to the authorization server.
+// toAS tells a call to the authorization server from one to the control plane.
+func (p Purpose) toAS() bool { return p <= PurposeTicket }
+
+// Callee names who the call is to, for a log.
+func (p Purpose) Callee() string {
+	if p.toAS() {
+		return "authorization server"
+	}
+	return "control plane"
+}
+
+// Call is one HTTP request to the authorization server, or, about instances, to
+// the control plane.
 type Call struct {
 	// ID is what the host gives to [Worker.Reply] or [Worker.Refused].
 	ID      uint64

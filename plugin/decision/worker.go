@@ -26,10 +26,14 @@ type Worker struct {
 	calls    map[uint64]*call
 	lastID   uint64
 	unknown  SiteStats // of requests that belong to no site
+	reports  []*report // to be sent again
 
 	// OnFailure, when set, is told of every call that did not end well. status is
 	// 0 when there was no answer.
 	OnFailure func(site string, p Purpose, o CallOutcome, status int, now time.Time)
+	// OnLost, when set, is told of an instance whose creation or removal the control
+	// plane has not heard of, or refused, for good.
+	OnLost func(site string, p Purpose, instance string)
 }
 
 // NewWorker makes a worker that remembers nothing.
@@ -49,6 +53,10 @@ type memory struct {
 	tickets  bucket
 	stats    SiteStats
 	revoked  *revoked // nil for nothing
+
+	instances  instances
+	lookups    map[string]*call // under way, by instance
+	lookupRate bucket
 }
 
 // call is one call under way and the requests that wait for it.
@@ -56,6 +64,10 @@ type call struct {
 	id      uint64
 	purpose Purpose
 	token   string // of an introspection
+	key     string // of an instance
+	report  *report
+	found   string // what a lookup has brought, and whether a request goes on with it
+	verdict Reason
 	memory  *memory
 	site    *site
 	waiting []*Exchange
@@ -143,20 +155,28 @@ func (g *Gate) Start(r *Request, now time.Time) (*Exchange, Step) {
 
 // send prepares a call for an exchange, which then waits for it.
 func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, now time.Time) *Step {
-	w.lastID++
-	c := &call{id: w.lastID, purpose: purpose, memory: x.memory, site: x.site, began: now, timeout: e.timeout, waiting: []*Exchange{x}}
+	c := w.newCall(x.memory, x.site, purpose, e.timeout, now)
+	c.waiting = []*Exchange{x}
 	if purpose == PurposeIntrospect {
 		// The host's text is part of all the headers of the request; a cached token
 		// must not keep them.
 		c.token = strings.Clone(x.request.token)
 	}
-	w.calls[c.id] = c
-	x.memory.inFlight++
 	x.call = c
 	x.step = Step{Kind: KindCall, Call: &Call{
 		ID: c.id, Purpose: purpose, Cluster: e.cluster, Headers: e.headers, Body: body, Timeout: e.timeout,
 	}}
 	return &x.step
+}
+
+func (w *Worker) newCall(m *memory, s *site, purpose Purpose, timeout time.Duration, now time.Time) *call {
+	w.lastID++
+	c := &call{id: w.lastID, purpose: purpose, memory: m, site: s, began: now, timeout: timeout}
+	w.calls[c.id] = c
+	if purpose.toAS() {
+		m.inFlight++
+	}
+	return c
 }
 
 // Abandon forgets a request whose stream has gone. Its call goes on: others may
@@ -181,7 +201,14 @@ func (w *Worker) Abandon(x *Exchange) {
 // that wait for it.
 func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
-		w.ended(c, CallRefused, 0, now)
+		switch {
+		case c.purpose.toAS():
+			w.ended(c, CallRefused, 0, now)
+		case c.report != nil:
+			w.readReport(c, Response{}, now)
+		default:
+			w.readLookup(c, Response{}, now)
+		}
 		return nil, ReasonASUnreachable, ""
 	})
 }
@@ -192,10 +219,17 @@ func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 func (w *Worker) Reply(id uint64, r Response, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
 		c.memory.stats.observe(c.purpose, now.Sub(c.began))
-		if c.purpose == PurposeTicket {
+		switch c.purpose {
+		case PurposeTicket:
 			return w.readTicket(c, r, now)
+		case PurposeLookup:
+			w.readLookup(c, r, now)
+		case PurposeRegister, PurposeRemove:
+			w.readReport(c, r, now)
+		case PurposeIntrospect, Purposes:
+			return w.readIntrospection(c, r, now)
 		}
-		return w.readIntrospection(c, r, now)
+		return nil, ReasonInternal, ""
 	})
 }
 
@@ -218,7 +252,12 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 		return nil
 	}
 	delete(w.calls, id)
-	c.memory.inFlight--
+	if c.purpose.toAS() {
+		c.memory.inFlight--
+	}
+	if c.key != "" && c.memory.lookups[c.key] == c {
+		delete(c.memory.lookups, c.key)
+	}
 	if c.memory.flights[c.token] == c {
 		delete(c.memory.flights, c.token)
 	}
@@ -229,17 +268,19 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 	outcomes := make([]Outcome, 0, len(c.waiting))
 	for _, x := range c.waiting {
 		x.call = nil
-		outcomes = append(outcomes, Outcome{x, *x.resume(c.purpose, token, revoked, failure, ticket, now)})
+		outcomes = append(outcomes, Outcome{x, *x.resume(c, token, revoked, failure, ticket, now)})
 	}
 	return outcomes
 }
 
 // resume takes an exchange on with what a call brought.
-func (x *Exchange) resume(purpose Purpose, token *uma.Token, revoked bool, failure Reason, ticket string, now time.Time) *Step {
+func (x *Exchange) resume(c *call, token *uma.Token, revoked bool, failure Reason, ticket string, now time.Time) *Step {
 	switch {
-	case purpose == PurposeTicket && ticket != "":
+	case !c.purpose.toAS():
+		return x.answered(c, now)
+	case c.purpose == PurposeTicket && ticket != "":
 		return x.concludeWith(x.reason, x.reason, ticket)
-	case purpose == PurposeTicket:
+	case c.purpose == PurposeTicket:
 		return x.conclude(ReasonNoTicket)
 	case token == nil:
 		return x.conclude(failure)

@@ -24,6 +24,12 @@ type alarm struct {
 	outcome decision.CallOutcome
 }
 
+// lost logs an instance that the control plane will not hear of.
+func (*alarms) lost(site string, p decision.Purpose, instance string) {
+	proxywasm.LogError("umagate: site " + site + ": " + p.String() + " of " + instance +
+		" was refused, or not heard for too long; register or remove it by the control plane's API")
+}
+
 func (a *alarms) failure(site string, p decision.Purpose, o decision.CallOutcome, status int, now time.Time) {
 	key := alarm{site, p, o}
 	if last, ok := a.last[key]; ok && now.Sub(last) < alarmEvery {
@@ -33,6 +39,6 @@ func (a *alarms) failure(site string, p decision.Purpose, o decision.CallOutcome
 		a.last = make(map[alarm]time.Time)
 	}
 	a.last[key] = now
-	proxywasm.LogWarn("umagate: site " + site + ": the " + p.String() + " endpoint of the authorization server failed: " +
+	proxywasm.LogWarn("umagate: site " + site + ": the " + p.String() + " endpoint of the " + p.Callee() + " failed: " +
 		o.String() + ", status " + strconv.Itoa(status) + " (0: no answer)")
 }

@@ -27,7 +27,16 @@ func (p *plugin) own() bool {
 	return proxywasm.SetEffectiveContext(p.id) == nil
 }
 
-// dispatch sends a call to the authorization server, and tells whether it could.
+// send sends calls that no request waits for.
+func (p *plugin) send(calls []*decision.Call) {
+	for _, c := range calls {
+		if !p.dispatch(c) {
+			p.apply(p.worker.Refused(c.ID, now()))
+		}
+	}
+}
+
+// dispatch sends a call, and tells whether it could.
 func (p *plugin) dispatch(c *decision.Call) bool {
 	if !p.own() {
 		return false

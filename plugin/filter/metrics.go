@@ -45,6 +45,12 @@ func (m *metrics) flush(w *decision.Worker) {
 		m.count(prefix+"result.hit.token_lookups_total", s.CacheHits)
 		m.count(prefix+"result.miss.token_lookups_total", s.CacheMisses)
 		m.count(prefix+"as_calls_shared_total", s.CallsShared)
+		m.count(prefix+"result.hit.instance_lookups_total", s.InstanceHits)
+		m.count(prefix+"result.miss.instance_lookups_total", s.InstanceMisses)
+		m.count(prefix+"result.stale.instance_lookups_total", s.InstanceStale)
+		m.count(prefix+"reason.no_owner.instances_not_registered_total", s.NoOwner)
+		m.count(prefix+"reason.no_instance.instances_not_registered_total", s.NoInstance)
+		m.count(prefix+"instance_reports_lost_total", s.ReportsLost)
 		for p := range decision.Purposes {
 			endpoint := prefix + "endpoint." + p.String() + "."
 			for o := range decision.CallOutcomes {

@@ -83,6 +83,7 @@ func (p *plugin) OnTick() {
 		return
 	}
 	p.apply(p.worker.Sweep(now()))
+	p.send(p.worker.Due(now()))
 	p.own()
 	p.worker.metrics.flush(p.worker.Worker)
 }

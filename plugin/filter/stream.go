@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"strconv"
 	"unsafe"
 
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
@@ -67,7 +68,34 @@ func (s *stream) OnHttpRequestTrailers(int) types.Action { return s.action() }
 // OnHttpStreamDone implements types.HttpContext. It comes when the request has
 // ended, also when the client hung up.
 func (s *stream) OnHttpStreamDone() {
-	if s.exchange != nil && s.state == streamWaiting {
+	switch {
+	case s.exchange == nil:
+	case s.state == streamWaiting:
 		s.plugin.worker.Abandon(s.exchange)
+	case s.state == streamAllowed && s.exchange.Watched():
+		s.ended()
 	}
+}
+
+// ended tells the core what the API answered. The response has gone out already:
+// what follows of it delays nobody.
+func (s *stream) ended() {
+	headers, err := proxywasm.GetHttpResponseHeaders()
+	if err != nil {
+		return // there was none
+	}
+	status, locations, location := 0, 0, ""
+	for _, h := range headers {
+		switch h[0] {
+		case ":status":
+			status, _ = strconv.Atoi(h[1])
+		case "location":
+			locations++
+			location = h[1]
+		}
+	}
+	if locations != 1 {
+		location = ""
+	}
+	s.plugin.send(s.plugin.worker.Ended(s.exchange, status, location, now()))
 }

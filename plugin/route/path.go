@@ -95,6 +95,22 @@ func ParsePath(target, authority string, normalize bool) (Path, error) {
 	return newPath(path+query, path, escaped, true), nil
 }
 
+// Segment is the nth segment of the path, decoded, counted from 0. The last value
+// tells that no segment follows it; the text is empty where there is no such
+// segment.
+func (p Path) Segment(n int) (text string, last bool) {
+	rest := p.decoded
+	for ; n > 0; n-- {
+		_, after, ok := strings.Cut(rest, "/")
+		if !ok {
+			return "", false
+		}
+		rest = after
+	}
+	text, _, more := strings.Cut(rest, "/")
+	return text, !more
+}
+
 func newPath(target, path string, escaped, rewritten bool) Path {
 	p := Path{Target: target, Rewritten: rewritten, decoded: path[1:]}
 	if n := len(p.decoded); n > 0 && p.decoded[n-1] == '/' {

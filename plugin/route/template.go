@@ -50,6 +50,17 @@ func (t Template) Names() []string {
 	return names
 }
 
+// Position is the segment that a name in braces stands for, counted from 0, and
+// -1 when the template does not have it.
+func (t Template) Position(name string) int {
+	for i, s := range t.segments {
+		if s.kind == named && s.text == name {
+			return i
+		}
+	}
+	return -1
+}
+
 // ParseTemplate reads a template: "/albums/{id}/photos/*", "/static/**". Literal
 // segments may be written decoded ("/café") or encoded ("/caf%C3%A9").
 func ParseTemplate(source string) (Template, error) {
