@@ -3,6 +3,7 @@ package oxd
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
 )
@@ -14,6 +15,7 @@ type link struct {
 	rp   *RP
 	auth as.ClientAuth
 	pats *as.PATSource
+	now  func() time.Time
 }
 
 // links keep the PAT of each RP across commands.
@@ -24,7 +26,7 @@ type links struct {
 
 // link joins the RP with its OP. It is kept as long as the RP does not change.
 func (s *Server) link(ctx context.Context, rp *RP) (*link, error) {
-	p, err := s.provider(ctx, rp.OPHost)
+	p, err := s.provider(ctx, rp.OPHost, rp.DiscoveryPath)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +40,7 @@ func (s *Server) link(ctx context.Context, rp *RP) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{provider: p, rp: rp, auth: auth}
+	l := &link{provider: p, rp: rp, auth: auth, now: s.config.Now}
 	l.pats = as.NewPATSource(as.Token{}, func(ctx context.Context) (as.Token, error) { return p.server.PAT(ctx, auth) }, nil, s.config.Now)
 	s.links.mu.Lock()
 	defer s.links.mu.Unlock()
@@ -49,7 +51,8 @@ func (s *Server) link(ctx context.Context, rp *RP) (*link, error) {
 	return l, nil
 }
 
-// clientAuth is how the RP authenticates at its OP.
-func (s *Server) clientAuth(rp *RP) (as.ClientAuth, error) {
-	return as.NewSecretAuth(rp.AuthMethod, rp.ClientID, rp.Secrets.ClientSecret, s.config.Now)
+func (k *links) forget(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.known, id)
 }

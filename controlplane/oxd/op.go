@@ -2,10 +2,12 @@ package oxd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,27 +51,28 @@ const discoveryLifetime = 10 * time.Minute
 
 // provider is an OP whose metadata are known. Immutable.
 type provider struct {
-	op      *OP
-	server  *as.Server
-	oidc    *oidc.Provider
-	client  *http.Client
-	foundAt time.Time
-	// metadata is the whole document.
+	op       *OP
+	server   *as.Server
+	oidc     *oidc.Provider
+	client   *http.Client
+	foundAt  time.Time
 	metadata connectMetadata
-	// uma says that the AS has UMA metadata.
+	// document is the whole discovery document.
+	document map[string]any
 }
 
 // connectMetadata are the members of OpenID Connect Discovery 1.0 section 3 that
-// package as has no use for.
+// go-oidc and package as have no use for.
 type connectMetadata struct {
-	CodeChallengeMethods []string       `json:"code_challenge_methods_supported"`
-	ACRValues            []string       `json:"acr_values_supported"`
-	Scopes               []string       `json:"scopes_supported"`
-	IDTokenAlgs          []string       `json:"id_token_signing_alg_values_supported"`
-	JWKSURI              string         `json:"jwks_uri"`
-	EndSessionEndpoint   string         `json:"end_session_endpoint"`
-	UserInfoEndpoint     string         `json:"userinfo_endpoint"`
-	All                  map[string]any `json:"-"`
+	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
+	ACRValues             []string `json:"acr_values_supported"`
+	Scopes                []string `json:"scopes_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	JWKSURI               string   `json:"jwks_uri"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	RegistrationEndpoint  string   `json:"registration_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 }
 
 func (o *ops) init(cfg Config) error {
@@ -106,11 +109,12 @@ func hostKey(host string) (string, error) {
 	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.EscapedPath(), "/"), nil
 }
 
-// provider gives the OP that a command names, discovered.
-func (s *Server) provider(ctx context.Context, host string) (*provider, error) {
-	if host == "" {
-		host = s.config.DefaultOP
-	}
+const wellKnownPath = "/.well-known/openid-configuration"
+
+// provider gives the OP that a command names, discovered. path is where its
+// document is below host; the usual place when empty.
+func (s *Server) provider(ctx context.Context, host, path string) (*provider, error) {
+	host = firstText(strings.TrimSpace(host), s.config.DefaultOP)
 	if host == "" {
 		return nil, fail(CodeInvalidOPHost, "op_host is missing, and oxd.default_op_host is not set in umagate.yaml")
 	}
@@ -122,46 +126,135 @@ func (s *Server) provider(ctx context.Context, host string) (*provider, error) {
 	if op == nil {
 		return nil, fail(CodeInvalidOPHost, "op_host is not one of oxd.op_hosts in umagate.yaml")
 	}
-	return s.ops.discover(ctx, key, op)
+	if path == "" {
+		path = wellKnownPath
+	}
+	if u, err := url.Parse(path); err != nil || !strings.HasPrefix(path, "/") || u.Host != "" || u.RawQuery != "" || u.Fragment != "" ||
+		slices.Contains(strings.Split(u.Path, "/"), "..") {
+		return nil, fail(CodeBadRequest, "op_discovery_path must be a path that starts with /").because(err)
+	}
+	return s.ops.discover(ctx, op, key, path)
 }
 
-func (o *ops) discover(ctx context.Context, key string, op *OP) (*provider, error) {
+func (o *ops) discover(ctx context.Context, op *OP, key, path string) (*provider, error) {
 	o.mu.Lock()
-	known := o.found[key]
+	known := o.found[key+path]
 	o.mu.Unlock()
 	if known != nil && o.now().Sub(known.foundAt) < discoveryLifetime {
 		return known, nil
 	}
-	fresh, err := o.fetch(ctx, op)
+	fresh, err := o.fetch(ctx, op, key, path)
 	if err != nil {
 		if known != nil {
 			return known, nil // an OP that is down for a while has not moved
 		}
-		return nil, err
+		return nil, (&Error{Code: CodeNoConnectDiscovery, Description: "the OpenID Connect discovery document of op_host cannot be read"}).because(err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.found[key] = fresh
+	o.found[key+path] = fresh
 	return fresh, nil
 }
 
-func (o *ops) fetch(ctx context.Context, op *OP) (*provider, error) {
-	client := as.HTTPClient(op.Transport, op.Timeout)
-	asClient, err := as.New(as.Config{Issuer: op.Issuer, Dialect: op.Dialect, Transport: op.Transport, Timeout: op.Timeout, Now: o.now})
+func (o *ops) fetch(ctx context.Context, op *OP, key, path string) (*provider, error) {
+	p := &provider{op: op, client: as.HTTPClient(op.Transport, op.Timeout), foundAt: o.now()}
+	config := as.Config{Issuer: op.Issuer, Dialect: op.Dialect, Transport: op.Transport, Timeout: op.Timeout, Now: o.now}
+	// The library keeps the context for the key set: it must outlive this command.
+	lasting := oidc.ClientContext(context.WithoutCancel(ctx), p.client)
+	var raw json.RawMessage
+	var err error
+	if path == wellKnownPath {
+		if p.oidc, err = oidc.NewProvider(lasting, op.Issuer); err != nil {
+			return nil, err
+		}
+		err = p.oidc.Claims(&raw)
+	} else {
+		config.DiscoveryURL = key + path
+		raw, err = getJSON(ctx, p.client, config.DiscoveryURL)
+	}
 	if err != nil {
 		return nil, err
 	}
-	// The provider keeps the context for its JWKS: it must outlive this command.
-	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), client), op.Issuer)
+	if err := errors.Join(json.Unmarshal(raw, &p.metadata), json.Unmarshal(raw, &p.document)); err != nil {
+		return nil, err
+	}
+	if p.oidc == nil {
+		var named oidc.ProviderConfig
+		if err := json.Unmarshal(raw, &named); err != nil {
+			return nil, err
+		}
+		if named.IssuerURL != op.Issuer {
+			return nil, &oidc.IssuerMismatchError{Provided: op.Issuer, Discovered: named.IssuerURL}
+		}
+		p.oidc = named.NewProvider(lasting)
+	}
+	client, err := as.New(config)
 	if err != nil {
-		return nil, fail(CodeNoConnectDiscovery, "the OpenID Connect discovery document of op_host cannot be read").because(err)
+		return nil, err
 	}
-	p := &provider{op: op, oidc: found, client: client, foundAt: o.now()}
-	if err := errors.Join(found.Claims(&p.metadata), found.Claims(&p.metadata.All)); err != nil {
-		return nil, fail(CodeNoConnectDiscovery, "the OpenID Connect discovery document of op_host is malformed").because(err)
+	server, err := client.Discover(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if p.server, err = asClient.Discover(ctx); err != nil {
-		return nil, fail(CodeNoConnectDiscovery, "the metadata of op_host cannot be read").because(err)
-	}
-	return p, nil
+	// An UMA document may leave out what the OpenID Connect one has.
+	known := server.Metadata()
+	known.RegistrationEndpoint = firstText(known.RegistrationEndpoint, p.metadata.RegistrationEndpoint)
+	known.IntrospectionEndpoint = firstText(known.IntrospectionEndpoint, p.metadata.IntrospectionEndpoint)
+	known.EndSessionEndpoint = firstText(known.EndSessionEndpoint, p.metadata.EndSessionEndpoint)
+	known.JWKSURI = firstText(known.JWKSURI, p.metadata.JWKSURI)
+	p.server, err = client.Known(known)
+	return p, err
 }
+
+// getJSON reads one document of an OP.
+func getJSON(ctx context.Context, client *http.Client, address string) (raw json.RawMessage, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("oxd: %s: %s", address, response.Status)
+	}
+	err = json.NewDecoder(response.Body).Decode(&raw)
+	return raw, err
+}
+
+func (p *provider) dialect() as.DialectName { return p.server.Dialect().Name }
+
+// grants are those to register. A client of client credentials is one that
+// protects resources, so that it needs what the dialect says of those.
+func (p *provider) grants(asked []string) []string {
+	out := slices.Clone(asked)
+	if slices.Contains(out, grantClientCredentials) {
+		out = with(out, p.server.Dialect().GrantTypes...)
+	}
+	return out
+}
+
+// registrable are the scopes to register. Some OPs refuse any.
+func (p *provider) registrable(scope []string) []string {
+	if p.server.Dialect().RegisterScope == "" {
+		return nil
+	}
+	return scope
+}
+
+// asks leaves out the scopes of oxd's own that the OP says it does not have: it
+// would refuse the whole request. Any other is the application's wish.
+func (p *provider) asks(scope []string) []string {
+	if len(p.metadata.Scopes) == 0 {
+		return scope
+	}
+	return slices.DeleteFunc(slices.Clone(scope), func(s string) bool {
+		return (s == scopeOxd || s == scopeUMAProtection) && !slices.Contains(p.metadata.Scopes, s)
+	})
+}
+
+func (p *provider) supportsPairwise() bool { return slices.Contains(p.metadata.SubjectTypes, "pairwise") }
+
+func (p *provider) supportsPKCE() bool { return slices.Contains(p.metadata.CodeChallengeMethods, "S256") }

@@ -2,8 +2,15 @@ package oxd
 
 import (
 	"context"
+	"errors"
+	"slices"
 
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
 )
 
 // Caller is who a protection token was given to: a setup client.
@@ -14,20 +21,203 @@ type Caller struct {
 	Scopes []string
 }
 
-// admit loads the RP that the parameters name, and checks the protection token.
-func (s *Server) admit(ctx context.Context, c *Call, params any, protection secret.Text) error {
+// The commands that the rules of protection name.
+const (
+	registerSiteCommand = "register_site"
+	updateSiteCommand   = "update_site"
+)
+
+// admit loads the RP that the parameters name, and checks the protection token:
+//
+//	setup_client, get_client_token   need none
+//	update_site of a setup client    needs none
+//	register_site                    binds the new RP to the token's client
+//	all others                       need one of the client that set the RP up
+//
+// With protection off, register_site alone looks at a token, if one is sent.
+func (s *Server) admit(ctx context.Context, c *Call, params any, protection secret.Text) (err error) {
+	needed := s.config.Protect && !c.Command.Open
 	named, ok := params.(ofSite)
-	if ok && !s.config.Protect {
-		var err error
-		c.RP, err = s.loadRP(ctx, named.oxdID())
-		return err
+	if needed && protection.IsZero() && c.Command.Name != updateSiteCommand {
+		return blankProtection()
 	}
 	if ok {
-		rp, err := s.loadRP(ctx, named.oxdID())
-		if err != nil {
+		if c.RP, err = s.loadRP(ctx, named.oxdID()); err != nil {
 			return err
 		}
-		c.RP = rp
+	}
+	switch {
+	case c.Command.Name == updateSiteCommand && c.RP.Setup:
+		return nil
+	case needed && protection.IsZero():
+		return blankProtection()
+	case !needed && (c.Command.Name != registerSiteCommand || protection.IsZero()):
+		return nil
+	}
+	var op opParams
+	switch p := params.(type) {
+	case registerParams:
+		op = opParams{OPHost: p.OPHost, OPDiscoveryPath: p.OPDiscoveryPath}
+	case opParams:
+		op = p
+	}
+	if c.Caller, err = s.caller(ctx, protection, c.RP, op); err != nil {
+		return err
+	}
+	if c.RP == nil {
+		return nil
+	}
+	return s.commandedBy(ctx, c)
+}
+
+func blankProtection() *Error {
+	return fail(CodeBlankProtection, "protection_access_token is missing: setup_client and get_client_token give one")
+}
+
+// commandedBy checks that the caller's client is the one that set the RP up.
+func (s *Server) commandedBy(ctx context.Context, c *Call) error {
+	none := fail(CodeNoSetupClient, "no setup client commands this oxd_id: register_site with a protection_access_token binds one")
+	if c.RP.Setup || c.RP.SetupOxdID == "" {
+		return none
+	}
+	setup, err := s.loadRP(ctx, c.RP.SetupOxdID)
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidOxdID {
+		return none.because(err) // it was removed
+	}
+	if err != nil {
+		return err
+	}
+	if setup.ClientID != c.Caller.Setup.ClientID || setup.Issuer != c.Caller.Setup.Issuer {
+		return fail(CodeInvalidProtection, "the protection_access_token is of another setup client than that of oxd_id")
 	}
 	return nil
+}
+
+// caller finds out who the token was given to, and that it is good.
+func (s *Server) caller(ctx context.Context, token secret.Text, rp *RP, op opParams) (*Caller, error) {
+	setup, err := s.setupOfToken(ctx, token, rp, op)
+	if err != nil {
+		return nil, err
+	}
+	if setup == nil {
+		return nil, fail(CodeInvalidProtection, "the protection_access_token is of no setup client that is known here")
+	}
+	l, err := s.link(ctx, setup)
+	if err != nil {
+		return nil, err
+	}
+	said, err := l.introspect(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !said.Active:
+		return nil, fail(CodeInactiveProtection, "the protection_access_token has expired, or is not good: get_client_token gives a new one")
+	case said.ClientID == nil:
+		return nil, fail(CodeInvalidProtection, "the OP does not say which client the protection_access_token was given to")
+	case *said.ClientID != setup.ClientID:
+		if setup, err = s.setupOf(ctx, setup.Issuer, *said.ClientID); err != nil {
+			return nil, err
+		}
+		if setup == nil {
+			return nil, fail(CodeInvalidProtection, "the protection_access_token is of no setup client that is known here")
+		}
+	}
+	needed := l.asks([]string{scopeOxd, scopeUMAProtection})
+	if len(needed) > 0 && len(intersect(needed, said.Scopes)) == 0 {
+		return nil, fail(CodeInsufficientProtection, "the protection_access_token needs scope oxd or uma_protection: setup_client and get_client_token with it")
+	}
+	return &Caller{Setup: setup, Scopes: said.Scopes}, nil
+}
+
+// setupOfToken finds a setup client that can ask about the token: the one it was
+// given to where that is known, else one of the same OP.
+func (s *Server) setupOfToken(ctx context.Context, token secret.Text, rp *RP, op opParams) (*RP, error) {
+	memo, err := s.config.Store.Memo(ctx, memoCaller, tokenHash(token.Reveal()), s.now())
+	if err == nil {
+		return s.setupByID(ctx, memo.OxdID)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	// A JWT says it; whether that is true is found out with it.
+	if claimed, ok := unverified(token); ok {
+		for _, id := range []string{claimed.ClientID, claimed.AuthorizedParty, claimed.Subject} {
+			setup, err := s.setupOf(ctx, claimed.Issuer, id)
+			if err != nil || setup != nil {
+				return setup, err
+			}
+		}
+	}
+	if rp != nil && rp.SetupOxdID != "" {
+		return s.setupByID(ctx, rp.SetupOxdID)
+	}
+	if rp != nil {
+		op = opParams{OPHost: rp.OPHost, OPDiscoveryPath: rp.DiscoveryPath}
+	}
+	found, err := s.providerOf(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.config.Store.RPs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(r store.RP) bool { return r.Setup && r.Issuer == found.op.Issuer })
+	if i < 0 {
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	return openRP(all[i])
+}
+
+func (s *Server) setupByID(ctx context.Context, id string) (*RP, error) {
+	setup, err := s.loadRP(ctx, id)
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidOxdID {
+		return nil, nil //nolint:nilnil // it was removed
+	}
+	return setup, err
+}
+
+// accessTokenClaims are those of a JWT access token (RFC 9068, and Keycloak's).
+type accessTokenClaims struct {
+	Issuer          string `json:"iss"`
+	Subject         string `json:"sub"`
+	ClientID        string `json:"client_id"`
+	AuthorizedParty string `json:"azp"`
+	Type            string `json:"typ"`
+	Scope           string `json:"scope"`
+}
+
+// unverified reads the claims of a token that may be a JWT, to find out whom to ask.
+func unverified(token secret.Text) (accessTokenClaims, bool) {
+	parsed, err := jwt.ParseSigned(token.Reveal(), keyAlgs())
+	if err != nil {
+		return accessTokenClaims{}, false
+	}
+	var claims accessTokenClaims
+	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
+		return accessTokenClaims{}, false
+	}
+	return claims, true
+}
+
+// own judges an access token that the client itself was given, without the
+// introspection endpoint: Keycloak calls it inactive there, since a client is not
+// in the audience of its own tokens. Signature, issuer and validity decide.
+func (l *link) own(ctx context.Context, token secret.Text) (introspection, bool) {
+	if l.dialect() != as.DialectKeycloak {
+		return introspection{}, false
+	}
+	ctx = oidc.ClientContext(ctx, l.client)
+	verified, err := l.oidc.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, Now: l.now}).Verify(ctx, token.Reveal())
+	if err != nil {
+		return introspection{}, false
+	}
+	var claims accessTokenClaims
+	var all map[string]any
+	if errors.Join(verified.Claims(&claims), verified.Claims(&all)) != nil || claims.AuthorizedParty != l.rp.ClientID || claims.Type != "Bearer" {
+		return introspection{}, false
+	}
+	all["active"] = true
+	return fromMembers(all), true
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
+
+	"github.com/umagate/umagate/e2e/browser"
 )
 
 // browserRows are the flows of a person in front of a browser, with clients that
@@ -20,7 +22,7 @@ func browserRows() []row {
 			t.Helper()
 			c, ctx := w.oauth2(t)
 			verifier := oauth2.GenerateVerifier()
-			back := newBrowser(t, w).visit(t, c.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), w.RedirectURI, "alice", w.Users["alice"])
+			back := newBrowser(t, w).Visit(t, c.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), w.RedirectURI, "alice", w.Users["alice"])
 			_, err := c.Exchange(ctx, back.Query().Get("code"), oauth2.VerifierOption(oauth2.GenerateVerifier()))
 			var refused *oauth2.RetrieveError
 			require.ErrorAs(t, err, &refused)
@@ -30,7 +32,7 @@ func browserRows() []row {
 			t.Helper()
 			c, ctx := w.oauth2(t)
 			verifier := oauth2.GenerateVerifier()
-			back := newBrowser(t, w).visit(t, c.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), w.RedirectURI, "alice", w.Users["alice"])
+			back := newBrowser(t, w).Visit(t, c.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), w.RedirectURI, "alice", w.Users["alice"])
 			_, err := c.Exchange(ctx, back.Query().Get("code"), oauth2.VerifierOption(verifier))
 			require.NoError(t, err)
 			_, err = c.Exchange(ctx, back.Query().Get("code"), oauth2.VerifierOption(verifier))
@@ -42,20 +44,20 @@ func browserRows() []row {
 			b := newBrowser(t, w)
 			visit := func(more ...oauth2.AuthCodeOption) *url.URL {
 				more = append(more, oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))
-				return b.visit(t, c.AuthCodeURL("s", more...), w.RedirectURI, "alice", w.Users["alice"])
+				return b.Visit(t, c.AuthCodeURL("s", more...), w.RedirectURI, "alice", w.Users["alice"])
 			}
 			visit()
-			before := b.forms
+			before := b.Forms
 			require.Positive(t, before)
 			require.NotEmpty(t, visit().Query().Get("code"))
-			require.Equal(t, before, b.forms)
+			require.Equal(t, before, b.Forms)
 			require.NotEmpty(t, visit(oauth2.SetAuthURLParam("prompt", "login")).Query().Get("code"))
-			require.Greater(t, b.forms, before)
+			require.Greater(t, b.Forms, before)
 		}},
 		{name: "prompt=none without a session", run: func(t *testing.T, w *world) {
 			t.Helper()
 			c, _ := w.oauth2(t)
-			back := newBrowser(t, w).visit(t,
+			back := newBrowser(t, w).Visit(t,
 				c.AuthCodeURL("s", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()), oauth2.SetAuthURLParam("prompt", "none")),
 				w.RedirectURI, "", "")
 			require.Equal(t, "login_required", back.Query().Get("error"))
@@ -67,9 +69,9 @@ func browserRows() []row {
 			c.RedirectURL = "https://another.example/callback"
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.AuthCodeURL("s"), nil)
 			require.NoError(t, err)
-			page, next := newBrowser(t, w).step(t, req)
+			page, next := newBrowser(t, w).Step(t, req)
 			require.Empty(t, next)
-			require.Equal(t, http.StatusBadRequest, page.status)
+			require.Equal(t, http.StatusBadRequest, page.Status)
 		}},
 	}
 }
@@ -89,7 +91,7 @@ func codeFlow(t *testing.T, w *world) {
 	t.Helper()
 	c, ctx := w.oauth2(t)
 	verifier := oauth2.GenerateVerifier()
-	back := newBrowser(t, w).visit(t,
+	back := newBrowser(t, w).Visit(t,
 		c.AuthCodeURL("the state", oauth2.S256ChallengeOption(verifier), oidc.Nonce("the nonce")), w.RedirectURI, "alice", w.Users["alice"])
 	require.Equal(t, "the state", back.Query().Get("state"))
 
@@ -118,4 +120,9 @@ func codeFlow(t *testing.T, w *world) {
 	fresh, err := c.TokenSource(ctx, tokens).Token()
 	require.NoError(t, err)
 	require.NotEqual(t, tokens.AccessToken, fresh.AccessToken)
+}
+
+func newBrowser(t *testing.T, w *world) *browser.Browser {
+	t.Helper()
+	return browser.New(t, w.client().Transport)
 }

@@ -154,14 +154,14 @@ func gatheredClaims(t *testing.T, w *world) {
 	need := s.grant(t, s.ticket(t), nil)
 	require.Equal(t, "need_info", need.text("error"))
 	b := newBrowser(t, w)
-	back := b.visit(t, need.text("redirect_user")+"?"+url.Values{
+	back := b.Visit(t, need.text("redirect_user")+"?"+url.Values{
 		"client_id": {s.client.id}, "ticket": {need.text("ticket")}, "claims_redirect_uri": {w.RedirectURI}, "state": {"a state & more"},
 	}.Encode(), w.RedirectURI, "alice", w.Users["alice"])
 	require.Equal(t, "a state & more", back.Query().Get("state"))
 	next := back.Query().Get("ticket")
 	require.NotEmpty(t, next)
 	require.NotEqual(t, need.text("ticket"), next)
-	require.Positive(t, b.forms)
+	require.Positive(t, b.Forms)
 
 	r := s.grant(t, next, nil)
 	require.Equal(t, http.StatusOK, r.status, r.raw)

@@ -1,4 +1,6 @@
-package flows
+// Package browser is a person in front of a browser, for tests that log in at an
+// authorization server.
+package browser
 
 import (
 	"net/http"
@@ -11,31 +13,34 @@ import (
 	"golang.org/x/net/html"
 )
 
-// browser is a person in front of one: it keeps cookies, follows redirects, and
-// fills in the forms that it is shown.
-type browser struct {
+// Browser keeps cookies, follows redirects, and fills in the forms that it is
+// shown.
+type Browser struct {
+	// Forms is how many it has filled in.
+	Forms int
+
 	client *http.Client
-	forms  int // how many it has filled in
 }
 
-func newBrowser(t *testing.T, w *world) *browser {
+// New makes a browser without cookies. transport may be nil.
+func New(t *testing.T, transport http.RoundTripper) *Browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	return &browser{client: &http.Client{
-		Jar: jar, Transport: w.client().Transport,
+	return &Browser{client: &http.Client{
+		Jar: jar, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// visit goes to an address, logs in and allows where it is asked to, and returns
+// Visit goes to an address, logs in and allows where it is asked to, and returns
 // the address it is sent back to, which begins with until.
-func (b *browser) visit(t *testing.T, address, until, user, password string) *url.URL {
+func (b *Browser) Visit(t *testing.T, address, until, user, password string) *url.URL {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	require.NoError(t, err)
 	for range 10 {
-		page, next := b.step(t, req)
+		page, next := b.Step(t, req)
 		if next != "" {
 			if strings.HasPrefix(next, until) {
 				u, err := url.Parse(next)
@@ -46,8 +51,8 @@ func (b *browser) visit(t *testing.T, address, until, user, password string) *ur
 			require.NoError(t, err)
 			continue
 		}
-		action, fields := page.form(t)
-		b.forms++
+		action, fields := page.Form(t)
+		b.Forms++
 		if fields.Has("username") {
 			fields.Set("username", user)
 		}
@@ -67,14 +72,15 @@ func (b *browser) visit(t *testing.T, address, until, user, password string) *ur
 	return nil
 }
 
-// shownPage is an HTML page and its status.
-type shownPage struct {
-	status int
-	root   *html.Node
+// Page is an HTML page and its status.
+type Page struct {
+	Status int
+
+	root *html.Node
 }
 
-// step sends a request and returns the page, or where it redirects to.
-func (b *browser) step(t *testing.T, req *http.Request) (shownPage, string) {
+// Step sends a request and returns the page, or where it redirects to.
+func (b *Browser) Step(t *testing.T, req *http.Request) (Page, string) {
 	t.Helper()
 	resp, err := b.client.Do(req)
 	require.NoError(t, err)
@@ -82,15 +88,15 @@ func (b *browser) step(t *testing.T, req *http.Request) (shownPage, string) {
 	if resp.StatusCode/100 == 3 {
 		next, err := req.URL.Parse(resp.Header.Get("Location"))
 		require.NoError(t, err)
-		return shownPage{}, next.String()
+		return Page{}, next.String()
 	}
 	root, err := html.Parse(http.MaxBytesReader(nil, resp.Body, 4<<20))
 	require.NoError(t, err)
-	return shownPage{status: resp.StatusCode, root: root}, ""
+	return Page{Status: resp.StatusCode, root: root}, ""
 }
 
-// form returns the action and the fields of the first form.
-func (p shownPage) form(t *testing.T) (string, url.Values) {
+// Form returns the action and the fields of the first form.
+func (p Page) Form(t *testing.T) (string, url.Values) {
 	t.Helper()
 	var form *html.Node
 	for n := range p.root.Descendants() {
@@ -99,7 +105,7 @@ func (p shownPage) form(t *testing.T) (string, url.Values) {
 			break
 		}
 	}
-	require.NotNil(t, form, "status %d and no form on the page: %s", p.status, p.text())
+	require.NotNil(t, form, "status %d and no form on the page: %s", p.Status, p.Text())
 	fields := url.Values{}
 	for n := range form.Descendants() {
 		if name := attribute(n, "name"); name != "" && !fields.Has(name) {
@@ -109,7 +115,8 @@ func (p shownPage) form(t *testing.T) (string, url.Values) {
 	return attribute(form, "action"), fields
 }
 
-func (p shownPage) text() string {
+// Text is what the page says.
+func (p Page) Text() string {
 	var b strings.Builder
 	for n := range p.root.Descendants() {
 		if n.Type == html.TextNode {

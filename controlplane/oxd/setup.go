@@ -1,0 +1,83 @@
+package oxd
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+type setupParams struct {
+	registerParams
+
+	SetupClientName string `json:"setup_client_name"`
+}
+
+// setupResult has every member always: clients read them without a default.
+type setupResult struct {
+	OxdID             string  `json:"oxd_id"`
+	ClientIDOfOxdID   string  `json:"client_id_of_oxd_id"`
+	OPHost            string  `json:"op_host"`
+	SetupClientOxdID  string  `json:"setup_client_oxd_id"`
+	ClientID          string  `json:"client_id"`
+	ClientSecret      string  `json:"client_secret"`
+	RegistrationToken *string `json:"client_registration_access_token"`
+	RegistrationURI   *string `json:"client_registration_client_uri"`
+	IssuedAt          int64   `json:"client_id_issued_at"`
+	SecretExpiresAt   int64   `json:"client_secret_expires_at"`
+}
+
+// setupClient registers the setup client, whose tokens protect commands, and an
+// RP that those tokens command.
+func (s *Server) setupClient(ctx context.Context, _ *Call, p setupParams) (setupResult, error) {
+	setup, err := s.newRP(ctx, p.registerParams)
+	if err != nil {
+		return setupResult{}, err
+	}
+	setup.Setup = true
+	setup.Metadata.ClientName = firstText(p.SetupClientName, "umagate oxd setup "+setup.ID)
+	setup.Metadata.GrantTypes = with(setup.Metadata.GrantTypes, grantClientCredentials)
+	setup.Metadata.Scope = with(setup.Metadata.Scope, scopeUMAProtection, scopeOxd)
+	site, err := s.newRP(ctx, p.registerParams)
+	if err != nil {
+		return setupResult{}, err
+	}
+	if err := s.enrol(ctx, setup, p.existingParams); err != nil {
+		return setupResult{}, err
+	}
+	site.SetupOxdID = setup.ID
+	if err := s.enrol(ctx, site, p.existingParams); err != nil {
+		return setupResult{}, err
+	}
+	return setupResult{
+		OxdID: site.ID, ClientIDOfOxdID: site.ClientID, OPHost: setup.OPHost, SetupClientOxdID: setup.ID,
+		ClientID: setup.ClientID, ClientSecret: setup.Secrets.ClientSecret.Reveal(),
+		RegistrationToken: orNull(setup.Secrets.RegistrationToken.Reveal()), RegistrationURI: orNull(setup.RegistrationURI),
+		IssuedAt: seconds(setup.IssuedAt), SecretExpiresAt: seconds(setup.SecretExpiresAt),
+	}, nil
+}
+
+// with adds to a list what is not in it.
+func with(list []string, more ...string) []string {
+	out := slices.Clone(list)
+	for _, s := range more {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// seconds since 1970; 0 for never and for not known, as RFC 7591 section 3.2.1 has it.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}

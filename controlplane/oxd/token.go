@@ -1,0 +1,274 @@
+package oxd
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// tokens is a token endpoint's answer (RFC 6749 section 5.1).
+type tokens struct {
+	AccessToken  string
+	RefreshToken string
+	IDToken      string
+	Scope        string
+	// ExpiresIn is in seconds; 0 when the OP does not say.
+	ExpiresIn int64
+}
+
+// requestTokens calls the token endpoint with any grant. The client's proof goes
+// along; the library is told of no secret.
+func (p *provider) requestTokens(ctx context.Context, auth as.ClientAuth, grant url.Values) (tokens, error) {
+	address := p.oidc.Endpoint().TokenURL
+	if address == "" {
+		return tokens{}, fail(CodeNoConnectDiscovery, "the OP names no token_endpoint")
+	}
+	proof, err := auth.Prove(address)
+	if err != nil {
+		return tokens{}, err
+	}
+	for name, values := range proof.Form {
+		grant[name] = values
+	}
+	// The one grant of the library that takes parameters of any other.
+	source := clientcredentials.Config{TokenURL: address, AuthStyle: oauth2.AuthStyleInParams, EndpointParams: grant}
+	client := *p.client
+	seen := &observed{next: client.Transport, authorization: proof.Authorization}
+	client.Transport = seen
+	got, err := source.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
+	if err != nil {
+		return tokens{}, tokenFailure(err, seen)
+	}
+	if !strings.EqualFold(got.Type(), "Bearer") {
+		return tokens{}, fail(CodeNoAccessToken, "the OP gives a token of a type that is not Bearer")
+	}
+	out := tokens{AccessToken: got.AccessToken, RefreshToken: got.RefreshToken}
+	out.IDToken, _ = got.Extra("id_token").(string)
+	out.Scope, _ = got.Extra("scope").(string)
+	if !got.Expiry.IsZero() {
+		out.ExpiresIn = max(0, int64(time.Until(got.Expiry).Round(time.Second)/time.Second))
+	}
+	return out, nil
+}
+
+// tokenFailure gives the OP's status as a code, and its own words.
+func tokenFailure(err error, seen *observed) *Error {
+	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+	switch {
+	case ok && refused.Response != nil && refused.Response.StatusCode >= http.StatusMultipleChoices:
+		words := "the OP answered " + refused.Response.Status
+		if refused.ErrorCode != "" {
+			said, _ := json.Marshal(map[string]string{ // strings always marshal
+				"error": refused.ErrorCode, "error_description": refused.ErrorDescription,
+			})
+			words = string(said)
+		}
+		return &Error{Code: CodeHTTPStatus(refused.Response.StatusCode), Description: words}
+	case seen.status == 0:
+		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint does not answer"}).because(transportCause(err))
+	case ok, seen.json:
+		// The library's words may quote the answer.
+		return &Error{Code: CodeNoAccessToken, Description: "the OP's answer has no access_token"}
+	default:
+		return &Error{Code: CodeInternal, Description: "the OP's token endpoint answers with something that is not JSON"}
+	}
+}
+
+// transportCause drops the method and URL, in whose query a credential may stand.
+func transportCause(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+type codeParams struct {
+	SiteParams
+
+	Code  string `json:"code"`
+	State string `json:"state"`
+}
+
+type tokensResult struct {
+	AccessToken   string         `json:"access_token"`
+	ExpiresIn     int64          `json:"expires_in"`
+	RefreshToken  *string        `json:"refresh_token"`
+	IDToken       string         `json:"id_token"`
+	IDTokenClaims map[string]any `json:"id_token_claims"`
+}
+
+// tokensByCode ends a login.
+func (s *Server) tokensByCode(ctx context.Context, c *Call, p codeParams) (tokensResult, error) {
+	if p.Code == "" || p.State == "" {
+		return tokensResult{}, fail(CodeBadRequest, "code and state are needed, as the OP gave them")
+	}
+	begun, err := s.takeLogin(ctx, c.RP, p.State)
+	if err != nil {
+		return tokensResult{}, err
+	}
+	l, err := s.link(ctx, c.RP)
+	if err != nil {
+		return tokensResult{}, err
+	}
+	grant := url.Values{"grant_type": {grantAuthorizationCode}, "code": {p.Code}, "redirect_uri": {begun.RedirectURI}}
+	if begun.Verifier != "" {
+		grant.Set("code_verifier", begun.Verifier)
+	}
+	got, err := l.requestTokens(ctx, l.auth, grant)
+	if err != nil {
+		return tokensResult{}, err
+	}
+	if got.IDToken == "" {
+		return tokensResult{}, fail(CodeNoIDToken, "the OP gives no id_token")
+	}
+	claims, err := l.verify(ctx, got.IDToken, expectation{
+		nonce: &begun.Nonce, acr: begun.ACRValues, accessToken: got.AccessToken, code: p.Code, now: s.now,
+	})
+	if err != nil {
+		return tokensResult{}, err
+	}
+	if err := s.remember(ctx, c.RP, got, claims.subject); err != nil {
+		return tokensResult{}, err
+	}
+	return tokensResult{
+		AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: orNull(got.RefreshToken), IDToken: got.IDToken, IDTokenClaims: claims.all,
+	}, nil
+}
+
+// takeLogin gives the login of that state, once.
+func (s *Server) takeLogin(ctx context.Context, rp *RP, state string) (login, error) {
+	memo, err := s.config.Store.TakeMemo(ctx, memoLogin, loginID(rp, state), s.now())
+	if errors.Is(err, store.ErrNotFound) {
+		return login{}, fail(CodeBadRequest, "state is not known: it was used already, has expired, or is of another site")
+	}
+	if err != nil {
+		return login{}, err
+	}
+	var begun login
+	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &begun); err != nil {
+		return login{}, errors.New("oxd: a stored login is not JSON") // the cause may quote it
+	}
+	return begun, nil
+}
+
+type refreshParams struct {
+	SiteParams
+
+	RefreshToken string  `json:"refresh_token"`
+	Scope        Strings `json:"scope"`
+}
+
+type refreshResult struct {
+	AccessToken  string  `json:"access_token"`
+	ExpiresIn    int64   `json:"expires_in"`
+	RefreshToken *string `json:"refresh_token"`
+	Scope        *string `json:"scope"`
+}
+
+// tokensByRefresh renews an access token (RFC 6749 section 6).
+func (s *Server) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) (refreshResult, error) {
+	if p.RefreshToken == "" {
+		return refreshResult{}, fail(CodeBadRequest, "refresh_token is missing")
+	}
+	l, err := s.link(ctx, c.RP)
+	if err != nil {
+		return refreshResult{}, err
+	}
+	grant := url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {p.RefreshToken}}
+	if p.Scope.given() {
+		grant.Set("scope", strings.Join(l.asks(with([]string{scopeOpenID}, p.Scope.clean()...)), " "))
+	}
+	got, err := l.requestTokens(ctx, l.auth, grant)
+	if err != nil {
+		return refreshResult{}, err
+	}
+	subject, err := s.subjectOf(ctx, p.RefreshToken)
+	if err != nil {
+		return refreshResult{}, err
+	}
+	if got.IDToken != "" {
+		// OpenID Connect Core 1.0 section 12.2: of the same person, and need have no nonce.
+		claims, err := l.verify(ctx, got.IDToken, expectation{accessToken: got.AccessToken, subject: subject, now: s.now})
+		if err != nil {
+			return refreshResult{}, err
+		}
+		subject = claims.subject
+	}
+	if got.RefreshToken == "" {
+		got.RefreshToken = p.RefreshToken // it stays good
+	}
+	if err := s.remember(ctx, c.RP, got, subject); err != nil {
+		return refreshResult{}, err
+	}
+	return refreshResult{AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: orNull(got.RefreshToken), Scope: orNull(got.Scope)}, nil
+}
+
+// The kinds of what is remembered of tokens: whose it is, by the token's hash, and
+// the site's last ID token.
+const (
+	memoSubject = "subject"
+	memoIDToken = "id_token"
+)
+
+const (
+	// subjectLifetime is for tokens whose lifetime is not known, and refresh tokens.
+	subjectLifetime = 30 * 24 * time.Hour
+	idTokenLifetime = 30 * 24 * time.Hour
+)
+
+// remember keeps whose the tokens are, and the ID token for a logout.
+func (s *Server) remember(ctx context.Context, rp *RP, got tokens, subject string) error {
+	now := s.now()
+	put := func(kind, id, value string, lifetime time.Duration) error {
+		return s.config.Store.PutMemo(ctx, store.Memo{
+			Kind: kind, ID: id, OxdID: rp.ID, Value: secret.New(value), ExpiresAt: now.Add(lifetime),
+		}, now)
+	}
+	if subject != "" {
+		lifetime := subjectLifetime
+		if got.ExpiresIn > 0 {
+			lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second+time.Minute)
+		}
+		if err := put(memoSubject, tokenHash(got.AccessToken), subject, lifetime); err != nil {
+			return err
+		}
+		if got.RefreshToken != "" {
+			if err := put(memoSubject, tokenHash(got.RefreshToken), subject, subjectLifetime); err != nil {
+				return err
+			}
+		}
+	}
+	if got.IDToken != "" {
+		return put(memoIDToken, rp.ID, got.IDToken, idTokenLifetime)
+	}
+	return nil
+}
+
+// subjectOf says whose a token is, as far as is known: empty when it came from
+// elsewhere.
+func (s *Server) subjectOf(ctx context.Context, token string) (string, error) {
+	memo, err := s.config.Store.Memo(ctx, memoSubject, tokenHash(token), s.now())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	return memo.Value.Reveal(), nil
+}
+
+// tokenHash names a token in the store without telling it.
+func tokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
