@@ -106,6 +106,9 @@ type Resource struct {
 	Scopes []string `yaml:"scopes"`
 	// What is protected, and by which scopes.
 	Conditions []Condition `yaml:"conditions" jsonschema:"required,minItems=1"`
+	// Whole: braces in the name are no variables. Such are the names of what
+	// applications protect by the protocol of oxd.
+	Whole bool `yaml:"-"`
 }
 
 // Condition is what a token needs for some methods on some paths. Exactly one of

@@ -80,6 +80,7 @@ func TestSite(t *testing.T) {
 		{
 			Name: "[GET] /photo", Scopes: []string{"http://photoz.example.com/dev/actions/view"},
 			Conditions: []site.Condition{{Paths: []string{"/photo"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}},
+			Whole:      true,
 		},
 		{
 			Name: "[PUT, POST] /photo", Scopes: []string{"http://photoz.example.com/dev/actions/all", "http://photoz.example.com/dev/actions/add"},
@@ -88,10 +89,12 @@ func TestSite(t *testing.T) {
 				Scopes:       []string{"http://photoz.example.com/dev/actions/all", "http://photoz.example.com/dev/actions/add"},
 				TicketScopes: []string{"http://photoz.example.com/dev/actions/add"},
 			}},
+			Whole: true,
 		},
 		{
 			Name: "[GET] /document", Scopes: []string{"http://photoz.example.com/dev/actions/view"},
 			Conditions: []site.Condition{{Paths: []string{"/document"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}},
+			Whole:      true,
 		},
 	}, s.Resources)
 	require.NoError(t, site.Judge(&s))
