@@ -43,6 +43,7 @@ type input struct {
 	parameters []parameter
 	body       []int // nil without one
 	bodyType   reflect.Type
+	bodyMedia  string // not JSON: the body is taken as it is
 	bodySchema *jsonschema.Schema
 }
 
@@ -58,8 +59,14 @@ func inputOf(t reflect.Type) (input, error) {
 func (in *input) collect(t reflect.Type, index []int) error {
 	for f := range t.Fields() {
 		at := append(slices.Clone(index), f.Index...)
-		if _, ok := f.Tag.Lookup("body"); ok {
+		if media, ok := f.Tag.Lookup("body"); ok {
 			in.body, in.bodyType = at, f.Type
+			if media != "json" {
+				in.bodyMedia = media
+			}
+			if in.bodyMedia != "" && f.Type.Kind() != reflect.String {
+				return fmt.Errorf("field %s of %s: a body that is not JSON is a text", f.Name, t)
+			}
 			continue
 		}
 		if p, ok := parameterOf(f, at); ok {
@@ -205,20 +212,23 @@ func hasByte(body io.Reader) bool {
 
 // readBody reads the body strictly: one JSON value of known members, none twice.
 func (in *input) readBody(r *http.Request, w http.ResponseWriter, maxBody int64, to reflect.Value) *Problem {
+	if in.bodyMedia != "" {
+		media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if err != nil || media != in.bodyMedia || len(r.Header.Values("Content-Encoding")) > 0 {
+			return NewProblem(CodeUnsupportedMediaType, "send %s, not compressed", in.bodyMedia)
+		}
+		data, wrong := readAll(r, w, maxBody)
+		to.SetString(string(data))
+		return wrong
+	}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if charset := params["charset"]; err != nil || media != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") ||
 		len(r.Header.Values("Content-Encoding")) > 0 {
 		return NewProblem(CodeUnsupportedMediaType, "send application/json, not compressed")
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return NewProblem(CodeTooLarge, "the body has more than %d bytes", maxBody)
-		}
-		return NewProblem(CodeInvalidRequest, "the body did not come whole").Because(err)
-	}
-	if !utf8.Valid(data) {
-		return NewProblem(CodeInvalidRequest, "the body is not UTF-8")
+	data, wrong := readAll(r, w, maxBody)
+	if wrong != nil {
+		return wrong
 	}
 	if at, err := strict(data); err != nil {
 		return Invalid(inBody, at, "%s", err)
@@ -240,4 +250,19 @@ func (in *input) readBody(r *http.Request, w http.ResponseWriter, maxBody int64,
 		return Invalid(inBody, "", "a member is out of range or of another type than it must be")
 	}
 	return nil
+}
+
+// readAll reads a body of UTF-8.
+func readAll(r *http.Request, w http.ResponseWriter, maxBody int64) ([]byte, *Problem) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, NewProblem(CodeTooLarge, "the body has more than %d bytes", maxBody)
+		}
+		return nil, NewProblem(CodeInvalidRequest, "the body did not come whole").Because(err)
+	}
+	if !utf8.Valid(data) {
+		return nil, NewProblem(CodeInvalidRequest, "the body is not UTF-8")
+	}
+	return data, nil
 }

@@ -27,6 +27,9 @@
 // parameters and bodies are refused. A type's name is its name in the document, so
 // two types must not share one.
 //
+// A body that is not JSON is a string field with its media type in the tag, such as
+// body:"text/plain": the handler gets it as it came, within bounds.
+//
 // A handler returns a value, or an error: a [*Problem] made by a constructor, or
 // any other, which package server explains (server.explain) or else is a 500
 // without words. A list embeds [Paging] and answers a [Page]. An answer with a

@@ -85,7 +85,7 @@ func (o *operation) describe(s *schemas, problem any) (object, error) {
 		if err != nil {
 			return nil, err
 		}
-		out["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": schema}}}
+		out["requestBody"] = object{"required": true, "content": object{cmp.Or(o.input.bodyMedia, "application/json"): object{"schema": schema}}}
 	}
 	responses, err := o.describeResponses(s, problem)
 	if err != nil {

@@ -153,7 +153,7 @@ func (r *Router) describe(all []*operation) error {
 				return fmt.Errorf("operation %s: %w", o.ID, err)
 			}
 		}
-		if o.input.body != nil {
+		if o.input.body != nil && o.input.bodyMedia == "" {
 			if o.input.bodySchema, err = compiler.Compile(place + "/requestBody/content/application~1json/schema"); err != nil {
 				return fmt.Errorf("operation %s: %w", o.ID, err)
 			}
