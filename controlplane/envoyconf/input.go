@@ -24,6 +24,9 @@ type Input struct {
 	// Config is what [site.Compile] made of both. A site whose AS
 	// it does not know gets no clusters.
 	Config config.Config
+	// Instances is the address of the control plane's endpoint for instances as
+	// Envoys reach it, HOST:PORT; what the file says when it is empty.
+	Instances string
 }
 
 // ErrInput is wrapped by every error about what was asked for, as opposed to a
@@ -74,7 +77,8 @@ func (in Input) sites(yield func(s *site.Site, c *config.Site) error) error {
 
 // Clusters are the clusters of every site's AS, for CDS: one for introspection
 // and, where the site requires UMA, one for the protection API. Their credentials
-// come by SDS under [site.IntrospectionSecret] and [site.PATSecret].
+// come by SDS under [site.IntrospectionSecret] and [site.PATSecret]. Where a
+// resource has instances, the control plane itself is one more.
 func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 	var out []*clusterv3.Cluster
 	err := in.sites(func(s *site.Site, c *config.Site) error {
@@ -91,7 +95,17 @@ func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 			return nil
 		})
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := instancesCluster(in)
+	if err != nil {
+		return nil, err
+	}
+	if cluster != nil {
+		out = append(out, cluster)
+	}
+	return out, nil
 }
 
 // pack wraps a message for a typed_config. Serialised deterministically, so that

@@ -17,7 +17,7 @@ func checkEndpoints(s *site.Site, m as.Metadata) error {
 	}{
 		{"introspection_endpoint", m.IntrospectionEndpoint, true},
 		{"permission_endpoint", m.PermissionEndpoint, uma},
-		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(link.Desired(s)) > 0},
+		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(link.Desired(s)) > 0 || s.HasInstances()},
 		{"registration_endpoint", m.RegistrationEndpoint, s.AuthorizationServer.Client.Register != nil},
 	} {
 		if e.needed && e.value == "" {

@@ -124,6 +124,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			CallsInFlight:    s.Limits.CallsInFlight,
 		},
 		AuthorizationServer: server,
+		Instances:           compileInstances(s),
 		Resources:           []config.Resource{},
 	}
 	for i := range s.Resources {
@@ -192,7 +193,9 @@ func compileEndpoint(raw, cluster string, timeout time.Duration) (config.Endpoin
 
 func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 	out := config.Resource{Name: r.Name, Conditions: []config.Condition{}}
-	if s.Require != config.RequireOAuthScopes {
+	if s.Require != config.RequireOAuthScopes && r.HasInstances() {
+		out.Instances, out.RegisterOnCreate, out.RemoveOnDelete = true, r.OnCreate == OnCreateRegister, r.OnDelete != OnDeleteKeep
+	} else if s.Require != config.RequireOAuthScopes {
 		out.ID = firstOf(r.ID, facts.ResourceIDs[r.Name])
 	}
 	for i := range r.Conditions {

@@ -105,6 +105,10 @@ func enumOf(t reflect.Type) []string {
 		return []string{string(DiscoveryOn), string(DiscoveryOff)}
 	case reflect.TypeFor[AuthMethod]():
 		return []string{string(AuthSecretBasic), string(AuthSecretPost), string(AuthSecretJWT), string(AuthPrivateKeyJWT)}
+	case reflect.TypeFor[OnCreate]():
+		return []string{string(OnCreateIgnore), string(OnCreateRegister)}
+	case reflect.TypeFor[OnDelete]():
+		return []string{string(OnDeleteRemove), string(OnDeleteKeep)}
 	case reflect.TypeFor[Credential]():
 		return []string{string(CredentialClient), string(CredentialPAT)}
 	}

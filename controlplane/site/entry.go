@@ -42,6 +42,9 @@ type Site struct {
 	Token Token `yaml:"token"`
 	// What protects the AS from this site's clients.
 	Limits Limits `yaml:"limits"`
+	// How Envoys learn of the instances of resources that have one registration for
+	// each value in their paths ("name: album-{id}").
+	Instances Instances `yaml:"instances"`
 	// What is protected.
 	Resources []Resource `yaml:"resources" jsonschema:"required"`
 }
@@ -90,7 +93,8 @@ type Limits struct {
 // Resource is one registration at the AS (UMA Federated Authorization section 3)
 // and what its conditions protect.
 type Resource struct {
-	// Unique name in its site; the name registered at the AS.
+	// Unique name in its site; the name registered at the AS. With variables of its
+	// paths in it, "album-{id}", each album has a registration and an owner of its own.
 	Name string `yaml:"name" jsonschema:"required"`
 	// The resource_id at the AS, when the resource is not registered by umagate
 	// but is there already. "umagate render envoy" needs it.
@@ -102,6 +106,13 @@ type Resource struct {
 	Type string `yaml:"type"`
 	// URI of a picture that the AS may show to a resource owner.
 	IconURI string `yaml:"icon_uri"`
+	// With variables in the name: register makes a registration, owned by the
+	// subject of the request, when the API answers 201 with the Location of an
+	// instance; ignore (default) leaves that to the control plane's API.
+	OnCreate OnCreate `yaml:"on_create"`
+	// With variables in the name: remove (default) ends the registration when a
+	// DELETE of the instance's path succeeded; keep leaves it.
+	OnDelete OnDelete `yaml:"on_delete"`
 	// The scopes registered at the AS. Default: those its conditions name.
 	Scopes []string `yaml:"scopes"`
 	// What is protected, and by which scopes.
@@ -209,5 +220,6 @@ func (s *Site) setDefaults() {
 		NegativeTTL:         5 * time.Second,
 		AuthorizationHeader: config.HeaderKeep,
 	}
+	s.Instances = Instances{TTL: 60 * time.Second, NegativeTTL: 2 * time.Second, Stale: 24 * time.Hour}
 	s.AuthorizationServer.setDefaults()
 }

@@ -38,6 +38,9 @@ type Listen struct {
 	API string `yaml:"api"`
 	// The xDS server that Envoys connect to, HOST:PORT. Default 127.0.0.1:18000.
 	XDS string `yaml:"xds"`
+	// Where Envoys ask for instances of resources ("name: album-{id}"), HOST:PORT.
+	// Listened on only where there are such. Default 127.0.0.1:18001.
+	Instances string `yaml:"instances"`
 	// Listen beyond loopback although both speak plain text: whoever reaches the
 	// xDS port reads the PATs and client secrets.
 	InsecurePlaintext bool `yaml:"insecure_plaintext"`
@@ -62,6 +65,8 @@ type Envoy struct {
 	Admin string `yaml:"admin"`
 	// Where Envoy reaches the control plane's xDS server, HOST:PORT. Default listen.xds.
 	XDS string `yaml:"xds"`
+	// Where Envoy reaches listen.instances, HOST:PORT. Default listen.instances.
+	Instances string `yaml:"instances"`
 	// The node.id that Envoy tells the control plane. Default umagate-envoy.
 	NodeID string `yaml:"node_id"`
 	// The node.cluster that Envoy tells the control plane. Default umagate.
@@ -97,7 +102,7 @@ func (f *File) Site(name string) (*Site, bool) {
 }
 
 func (f *File) setDefaults() {
-	f.Listen = Listen{API: "127.0.0.1:8090", XDS: "127.0.0.1:18000"}
+	f.Listen = Listen{API: "127.0.0.1:8090", XDS: "127.0.0.1:18000", Instances: "127.0.0.1:18001"}
 	f.Store = NewStoreURL("sqlite:umagate.db")
 	f.Plugin = Plugin{Wasm: "umagate.wasm", VMID: "umagate"}
 	f.Envoy = Envoy{

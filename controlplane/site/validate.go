@@ -54,6 +54,7 @@ func (v *validator) validate() {
 	f := v.file
 	v.listen("listen.api", f.Listen.API)
 	v.listen("listen.xds", f.Listen.XDS)
+	v.listen("listen.instances", f.Listen.Instances)
 	v.store()
 	v.plugin()
 	v.hostPort("envoy.listener", f.Envoy.Listener)
@@ -62,6 +63,9 @@ func (v *validator) validate() {
 	}
 	if f.Envoy.XDS != "" {
 		v.hostPort("envoy.xds", f.Envoy.XDS)
+	}
+	if f.Envoy.Instances != "" {
+		v.hostPort("envoy.instances", f.Envoy.Instances)
 	}
 	v.positive("cache.entries", f.Cache.Entries)
 	v.positive("cache.bytes", f.Cache.Bytes)

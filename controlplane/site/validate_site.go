@@ -37,6 +37,7 @@ func (v *validator) site(path string, s *Site) {
 	for i := range s.Resources {
 		v.resource(config.Index(path+".resources", i), s, &s.Resources[i])
 	}
+	v.instances(path, s)
 	v.twins(path, s)
 }
 
@@ -160,6 +161,10 @@ func (v *validator) ticket(path string, s *Site, t *TicketPermission) {
 		names = append(names, r.Name)
 		if r.Name != t.Resource {
 			continue
+		}
+		if r.HasInstances() {
+			v.fault(path+".resource", fmt.Sprintf("%q has many instances, and which is meant is not said", r.Name), "name a resource with one registration")
+			return
 		}
 		known := r.RegisteredScopes()
 		for j, name := range t.Scopes {

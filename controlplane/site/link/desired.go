@@ -7,7 +7,8 @@ import (
 )
 
 // Desired lists what the AS has to have for a site. A resource with an id of its
-// own in the file is somebody else's.
+// own in the file is somebody else's, and the instances of one with variables in
+// its name come and go at run time (package instance).
 func Desired(s *site.Site) []sync.Desired {
 	if s.Require == config.RequireOAuthScopes {
 		return nil
@@ -15,7 +16,7 @@ func Desired(s *site.Site) []sync.Desired {
 	var out []sync.Desired
 	for i := range s.Resources {
 		r := &s.Resources[i]
-		if r.ID != "" || !r.NeedsPermission() {
+		if r.ID != "" || r.HasInstances() || !r.NeedsPermission() {
 			continue
 		}
 		out = append(out, sync.Desired{Name: r.Name, Type: r.Type, IconURI: r.IconURI, Scopes: r.RegisteredScopes(), Adopt: r.Adopt})

@@ -1,0 +1,95 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/route"
+)
+
+// instances judges the settings of a site, and what its resources are called: no
+// two may be registered by one name.
+func (v *validator) instances(path string, s *Site) {
+	v.instanceTimes(path+".instances", &s.Instances)
+	names := make([]route.Name, len(s.Resources))
+	for i := range s.Resources {
+		r := &s.Resources[i]
+		at := config.Index(path+".resources", i)
+		name, err := route.ParseName(r.Name)
+		switch {
+		case errors.Is(err, route.ErrNameApart):
+			v.fault(at+".name", "two instances could have one name", `write a "/" or ":" between the variables, such as album-{id}/photo-{n}`)
+		case err != nil:
+			v.fault(at+".name", "has braces that are no variable", "write a variable as {id}, each once: letters, digits, - and _")
+		case r.HasInstances():
+			v.instanceResource(at, s, r)
+		case r.OnCreate == OnCreateRegister:
+			v.fault(at+".on_create", "the resource has one registration, not one for each instance", "write a variable of its paths into its name, such as album-{id}")
+		}
+		names[i] = name
+	}
+	for i := range s.Resources {
+		for j := range i {
+			if (s.Resources[i].HasInstances() || s.Resources[j].HasInstances()) && names[i].Overlaps(names[j]) {
+				v.fault(config.Index(path+".resources", i)+".name",
+					fmt.Sprintf("%q and %q can be the same name at the authorization server", s.Resources[j].Name, s.Resources[i].Name),
+					"let them begin with different words, or have a character in them that no value has, such as / or :")
+			}
+		}
+	}
+}
+
+func (v *validator) instanceResource(at string, s *Site, r *Resource) {
+	const longest = 128
+	switch {
+	case s.Require == config.RequireOAuthScopes:
+		v.fault(at+".name", "has a variable, but the site requires oauth_scopes, which registers nothing", "take the variable out of the name")
+	case len(r.Name) > longest:
+		v.fault(at+".name", "is longer than 128 bytes, and values are added to it", "write a shorter one")
+	case r.ID != "":
+		v.fault(at+".id", "each instance has an id of its own", "take id out: the authorization server is asked for each by its name")
+	case r.Adopt:
+		v.fault(at+".adopt", "instances are found at the authorization server by their names in any case", "take adopt out")
+	case len(r.Conditions) > 0 && !r.NeedsPermission():
+		v.fault(at+".name", "has a variable, but every condition is public, so nothing is registered", "take the variable out of the name")
+	}
+	if r.OnCreate == OnCreateRegister && v.neverCreated(s, r) {
+		v.warn(at+".on_create", "no other resource covers a method that could create an instance: one that is not registered is denied, also to who would create it",
+			`add a resource for the collection, such as {name: albums, conditions: [{paths: ["/albums"], methods: [POST], scopes: [create]}]}`)
+	}
+}
+
+// neverCreated: the request that creates an instance cannot be one that needs the
+// permission on it.
+func (v *validator) neverCreated(s *Site, r *Resource) bool {
+	for i := range s.Resources {
+		if other := &s.Resources[i]; other.Name != r.Name && !other.HasInstances() && other.NeedsPermission() {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *validator) instanceTimes(path string, i *Instances) {
+	const day = 24 * time.Hour
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+		most  time.Duration
+	}{{"ttl", i.TTL, day}, {"negative_ttl", i.NegativeTTL, time.Hour}, {"stale", i.Stale, 30 * day}} {
+		if d.value < 0 || d.value > d.most {
+			v.fault(path+"."+d.key, fmt.Sprintf("%s is out of range", d.value), fmt.Sprintf("write a duration from 0s to %s", d.most))
+		}
+	}
+	for _, n := range []struct {
+		key   string
+		value int
+	}{
+		{"entries", i.Entries}, {"negative_entries", i.NegativeEntries}, {"lookups_per_second", i.LookupsPerSecond},
+		{"lookup_burst", i.LookupBurst}, {"lookups_in_flight", i.LookupsInFlight},
+	} {
+		v.positive(path+"."+n.key, n.value)
+	}
+}
