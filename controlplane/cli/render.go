@@ -2,8 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +26,7 @@ func newRender(env Environment) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRenderEnvoy(env), newRenderBootstrap(env), newRenderPluginConfig(env), newRenderSchema(env))
+	cmd.AddCommand(newRenderEnvoy(env), newRenderBootstrap(env), newRenderXDSSecrets(env), newRenderPluginConfig(env), newRenderSchema(env))
 	return cmd
 }
 
@@ -123,22 +128,28 @@ func newRenderBootstrap(env Environment) *cobra.Command {
 		flags fileFlags
 		form  output
 		out   string
+		group string
 	)
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Print a bootstrap for an Envoy that \"umagate serve\" controls",
 		Long: `Print an Envoy bootstrap with listener and routes; the filter, the authorization
-server's clusters and their credentials come from "umagate serve" by xDS.
+server's clusters and their credentials come from "umagate serve" by xDS. With
+listen.xds_tls, Envoy shows the certificate that envoy.xds_tls names.
 
 There is no secret in it.
 
 Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 		Example: `  umagate render bootstrap -c umagate.yaml > bootstrap.yaml
+  umagate render bootstrap -c umagate.yaml --group edge > edge.yaml
   umagate serve -c umagate.yaml & envoy -c bootstrap.yaml`,
 		Args: cobra.NoArgs,
 		RunE: run(func(context.Context, []string) error {
 			file, err := flags.load(env)
 			if err != nil {
+				return err
+			}
+			if file, err = ofGroup(file, group); err != nil {
 				return err
 			}
 			bootstrap, err := envoyconf.Dynamic(file)
@@ -151,6 +162,66 @@ Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 	flags.register(cmd)
 	outputFlag(cmd, &form, outputYAML, outputJSON)
 	outFlag(cmd, &out)
+	cmd.Flags().StringVar(&group, "group", "", "routes to the sites of this `NAME` of groups alone; node.id and node.cluster stay yours to set")
+	return cmd
+}
+
+// ofGroup is the file with the sites of that group; the file itself without one.
+func ofGroup(file *site.File, name string) (*site.File, error) {
+	if name == "" {
+		return file, nil
+	}
+	known := make([]string, 0, len(file.Groups))
+	for _, g := range file.Groups {
+		if g.Name == name {
+			out := file.Of(g)
+			out.Sites = slices.DeleteFunc(out.Sites, func(s site.Site) bool { return !g.HasSite(s.Name) })
+			return out, nil
+		}
+		known = append(known, g.Name)
+	}
+	return nil, fmt.Errorf("--group: there is no group %q; the file has: %s", name, strings.Join(known, ", "))
+}
+
+func newRenderXDSSecrets(env Environment) *cobra.Command {
+	var (
+		flags fileFlags
+		out   string
+	)
+	cmd := &cobra.Command{
+		Use:   "xds-secrets",
+		Short: "Write the files of envoy.xds_tls.sds_folder",
+		Long: `Write the two files by which Envoy watches its certificate towards the control plane
+and the CA that it judges the control plane by. They name files and hold no secret: put
+them where envoy.xds_tls.sds_folder says. Envoy takes over what is renamed into the folder
+of the certificate, as Kubernetes does with a mounted secret.
+
+Exit codes: 0 written, 1 failed, 64 wrong usage.`,
+		Example: `  umagate render xds-secrets -c umagate.yaml --out /etc/envoy/sds`,
+		Args:    cobra.NoArgs,
+		RunE: run(func(context.Context, []string) error {
+			file, err := flags.load(env)
+			if err != nil {
+				return err
+			}
+			if file.Listen.XDSTLS == nil {
+				return errors.New("listen.xds_tls is not in the file: Envoy needs no certificate")
+			}
+			files, err := envoyconf.XDSSecrets(file)
+			if err != nil {
+				return err
+			}
+			for _, name := range slices.Sorted(maps.Keys(files)) {
+				if err := writeMessage(env, filepath.Join(out, name), outputYAML, files[name]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&out, "out", ".", "write into this `FOLDER`")
+	_ = cmd.MarkFlagDirname("out")
 	return cmd
 }
 

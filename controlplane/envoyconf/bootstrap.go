@@ -2,7 +2,6 @@ package envoyconf
 
 import (
 	"fmt"
-	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -10,7 +9,6 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	wasmfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
@@ -133,41 +131,6 @@ func apiUpstream(file *site.File, s *site.Site) (*clusterv3.Cluster, error) {
 		return nil, err
 	}
 	return cluster, setProtocol(cluster, nil)
-}
-
-// xdsUpstream is the control plane, by gRPC and so HTTP/2.
-func xdsUpstream(file *site.File) (*clusterv3.Cluster, error) {
-	raw := file.Envoy.XDS
-	if raw == "" {
-		raw = file.Listen.XDS
-	}
-	at, err := parseEndpoint("http://" + raw)
-	if err != nil {
-		return nil, fmt.Errorf("envoy.xds: %w", err)
-	}
-	cluster, err := plainCluster(xdsCluster, at)
-	if err != nil {
-		return nil, err
-	}
-	options, err := pack(&httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
-			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-						// A control plane that vanished is noticed, and the stream opened anew.
-						ConnectionKeepalive: &corev3.KeepaliveSettings{
-							Interval: duration(30 * time.Second), Timeout: duration(5 * time.Second),
-						},
-					},
-				},
-			},
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	setOptions(cluster, options)
-	return cluster, nil
 }
 
 // overADS subscribes by the one stream to the control plane.

@@ -16,6 +16,7 @@ import (
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/e2e/pki"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -25,9 +26,17 @@ const golden = "testdata/golden"
 // input compiles a file of testdata, with facts that lack nothing.
 func input(t testing.TB, path string) envoyconf.Input {
 	t.Helper()
+	ca := pki.New(t, "test")
+	pair := ca.Issue(t, pki.Leaf{Names: []string{"xds"}})
+	files := map[string][]byte{"crt": pair.Certificate, "key": pair.Key, "ca": ca.PEM}
 	f, err := site.LoadIn(path, site.Environment{
 		LookupEnv: func(name string) (string, bool) { return "value-of-" + name, name != "DATABASE_URL" },
-		ReadFile:  os.ReadFile,
+		ReadFile: func(path string) ([]byte, error) {
+			if content, ok := files[path]; ok {
+				return content, nil
+			}
+			return os.ReadFile(path) //nolint:gosec // of testdata
+		},
 	})
 	require.NoError(t, err)
 	facts := map[string]site.Facts{}
@@ -78,6 +87,11 @@ func built(t testing.TB, name string, in envoyconf.Input) map[string][]byte {
 	static, err := envoyconf.Static(in)
 	require.NoError(t, err)
 	write("static", static)
+	if in.File.Listen.XDSTLS != nil {
+		secrets, err := envoyconf.XDSSecrets(in.File)
+		require.NoError(t, err)
+		write("xds-secrets", secrets["certificate.yaml"], secrets["ca.yaml"])
+	}
 	return out
 }
 

@@ -35,17 +35,19 @@ func (m *metrics) observe(site string, next http.RoundTripper) http.RoundTripper
 
 // statusCollector turns status into gauges at each scrape.
 type statusCollector struct {
-	status func() Status
+	status   func() Status
+	refusals func() []xds.Refusals
 
-	ok, leader, published, phase, resources, patExpiry, failing, envoys, refusals *prometheus.Desc
+	ok, leader, published, phase, resources, patExpiry, failing, envoys, current, refusing, refused, away *prometheus.Desc
 }
 
-func newStatusCollector(status func() Status) *statusCollector {
+func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *statusCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("umagate_"+name, help, labels, nil)
 	}
 	return &statusCollector{
 		status:    status,
+		refusals:  refusals,
 		ok:        desc("ok", "1 when umagate status has no problem to tell."),
 		leader:    desc("leader", "1 when this replica registers, renews and synchronises."),
 		published: desc("published_timestamp_seconds", "When the configuration was last published."),
@@ -53,14 +55,17 @@ func newStatusCollector(status func() Status) *statusCollector {
 		resources: desc("site_resources", "Resources of a site, declared and registered.", "site", "state"),
 		patExpiry: desc("site_pat_expiry_timestamp_seconds", "When a site's PAT expires.", "site"),
 		failing:   desc("site_failed_attempts", "Attempts of a site's current step that failed, 0 when all is well.", "site"),
-		envoys:    desc("envoys_connected", "Envoys connected by xDS."),
-		refusals:  desc("envoys_refusing", "Connected Envoys that refused what was last sent.", "type"),
+		envoys:    desc("envoys_connected", "Envoys connected by xDS.", "group"),
+		current:   desc("envoys_current", "Connected Envoys that have accepted all that was pushed.", "group"),
+		refusing:  desc("envoys_refusing", "Connected Envoys that refused what was last sent.", "group", "type"),
+		refused:   desc("envoy_refused_total", "Configurations that an Envoy refused.", "group", "type"),
+		away:      desc("envoys_turned_away", "Envoys that no group has and that go on trying."),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.ok, c.leader, c.published, c.phase, c.resources, c.patExpiry, c.failing, c.envoys, c.refusals} {
+	for _, d := range []*prometheus.Desc{c.ok, c.leader, c.published, c.phase, c.resources, c.patExpiry, c.failing, c.envoys, c.current, c.refusing, c.refused, c.away} {
 		ch <- d
 	}
 }
@@ -97,20 +102,27 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(c.failing, float64(attempts), site.Name)
 	}
-	connected, refusing := 0, map[xds.Type]int{}
+	type part struct {
+		group string
+		kind  xds.Type
+	}
+	refusing := map[part]int{}
 	for _, e := range s.Envoys {
-		if !e.Connected {
-			continue
-		}
-		connected++
 		for kind, state := range e.Types {
-			if state.Refused != "" {
-				refusing[kind]++
+			if e.Connected && state.Refused != "" {
+				refusing[part{e.Group, kind}]++
 			}
 		}
 	}
-	gauge(c.envoys, float64(connected))
-	for _, kind := range xds.Types() {
-		gauge(c.refusals, float64(refusing[kind]), string(kind))
+	for _, g := range s.Groups {
+		gauge(c.envoys, float64(g.Connected), g.Name)
+		gauge(c.current, float64(g.Current), g.Name)
+		for _, kind := range xds.Types() {
+			gauge(c.refusing, float64(refusing[part{g.Name, kind}]), g.Name, string(kind))
+		}
 	}
+	for _, r := range c.refusals() {
+		ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(r.Count), r.Group, string(r.Type))
+	}
+	gauge(c.away, float64(len(s.TurnedAway)))
 }

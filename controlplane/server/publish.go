@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type publisher struct {
 	// wanted counts changes, done is what it was when the last publication began.
 	wanted, done uint64
 	revision     string
+	groups       []publishedGroup
 	at           time.Time
 	failed       error
 }
@@ -70,7 +72,7 @@ func (p *publisher) publish(ctx context.Context) {
 	wanted := p.wanted
 	p.mu.Unlock()
 	before := p.xds.Versions()
-	revision, err := p.push(ctx)
+	revision, groups, err := p.push(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done = wanted
@@ -79,15 +81,26 @@ func (p *publisher) publish(ctx context.Context) {
 		p.logger.Error("configuration not published; the last good one stays", slog.Any("error", err))
 		return
 	}
-	// The module's place and the clusters are no part of the revision.
-	if now := p.xds.Versions(); !maps.Equal(before, now) {
-		p.logger.Info("configuration published", slog.String("revision", revision),
-			slog.String("ecds", now[xds.ECDS]), slog.String("cds", now[xds.CDS]), slog.String("sds", now[xds.SDS]))
+	now := p.xds.Versions()
+	for _, g := range groups {
+		// The module's place and the clusters are no part of the revision.
+		if v := now[g.name]; !maps.Equal(before[g.name], v) {
+			p.logger.Info("configuration published", slog.String("group", g.name), slog.String("revision", g.revision),
+				slog.String("ecds", v[xds.ECDS]), slog.String("cds", v[xds.CDS]), slog.String("sds", v[xds.SDS]))
+		}
 	}
-	p.revision, p.at, p.failed = revision, time.Now(), nil
+	p.revision, p.groups, p.at, p.failed = revision, groups, time.Now(), nil
 }
 
-func (p *publisher) push(ctx context.Context) (revision string, err error) {
+// publishedGroup is what a group of Envoys was given last.
+type publishedGroup struct {
+	name, revision string
+	sites          []string
+}
+
+// push gives every group what its sites make. Nothing is given out unless all of it
+// can be built. revision is that of all sites together.
+func (p *publisher) push(ctx context.Context) (revision string, given []publishedGroup, err error) {
 	file, workers := p.gather()
 	file = published(file)
 	in := envoyconf.Input{File: file, Facts: map[string]site.Facts{}}
@@ -98,28 +111,82 @@ func (p *publisher) push(ctx context.Context) (revision string, err error) {
 		}
 		in.Facts[w.site.Name], credentials[w.site.Name] = w.view()
 	}
+	whole, err := compile(in)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(file.Groups) == 0 {
+		resources, err := resourcesOf(whole, credentials)
+		if err != nil {
+			return "", nil, err
+		}
+		_, err = p.xds.Push(ctx, resources)
+		return whole.Config.Revision, []publishedGroup{{xds.Default, whole.Config.Revision, names(file.Sites)}}, err
+	}
+	groups := make([]xds.Group, 0, len(file.Groups))
+	for _, g := range file.Groups {
+		in.File = published(file.Of(g))
+		part, err := compile(in)
+		if err != nil {
+			return "", nil, fmt.Errorf("group %s: %w", g.Name, err)
+		}
+		own := map[string]envoyconf.Credentials{}
+		for _, name := range mine(g, file) {
+			own[name] = credentials[name]
+		}
+		resources, err := resourcesOf(part, own)
+		if err != nil {
+			return "", nil, fmt.Errorf("group %s: %w", g.Name, err)
+		}
+		groups = append(groups, xds.Group{Name: g.Name, Resources: resources, Has: func(peer xds.Peer) bool { return g.Match.Fits(site.Node(peer)) }})
+		given = append(given, publishedGroup{g.Name, part.Config.Revision, mine(g, file)})
+	}
+	_, err = p.xds.PushGroups(ctx, groups)
+	return whole.Config.Revision, given, err
+}
+
+// mine names the sites of a group.
+func mine(g site.Group, file *site.File) []string {
+	return slices.DeleteFunc(names(file.Sites), func(name string) bool { return !g.HasSite(name) })
+}
+
+func names(sites []site.Site) []string {
+	out := make([]string, 0, len(sites))
+	for i := range sites {
+		out = append(out, sites[i].Name)
+	}
+	return out
+}
+
+// compile makes the filter's configuration, and has the filter's own core judge it.
+func compile(in envoyconf.Input) (envoyconf.Input, error) {
+	var err error
 	// A site whose AS was never reached is published too: it denies.
-	if in.Config, err = site.Compile(file, in.Facts); err != nil && !errors.Is(err, site.ErrIncomplete) {
-		return "", fmt.Errorf("compile: %w", err)
+	if in.Config, err = site.Compile(in.File, in.Facts); err != nil && !errors.Is(err, site.ErrIncomplete) {
+		return in, fmt.Errorf("compile: %w", err)
 	}
 	if _, err := decision.Compile(&in.Config); err != nil {
-		return "", fmt.Errorf("the filter would refuse it: %w", err)
+		return in, fmt.Errorf("the filter would refuse it: %w", err)
 	}
+	return in, nil
+}
+
+func resourcesOf(in envoyconf.Input, credentials map[string]envoyconf.Credentials) (xds.Resources, error) {
 	filter, err := envoyconf.Filter(in)
 	if err != nil {
-		return "", err
+		return xds.Resources{}, err
 	}
 	clusters, err := envoyconf.Clusters(in)
 	if err != nil {
-		return "", err
+		return xds.Resources{}, err
 	}
-	_, err = p.xds.Push(ctx, xds.Resources{Filter: filter, Clusters: clusters, Secrets: envoyconf.Secrets(credentials)})
-	return in.Config.Revision, err
+	return xds.Resources{Filter: filter, Clusters: clusters, Secrets: envoyconf.Secrets(credentials)}, nil
 }
 
 // publication is what the publisher tells for status.
 type publication struct {
 	revision string
+	groups   []publishedGroup
 	at       time.Time
 	err      error
 	// behind: something has changed that is not published yet.
@@ -129,5 +196,5 @@ type publication struct {
 func (p *publisher) state() publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return publication{revision: p.revision, at: p.at, err: p.failed, behind: p.wanted != p.done}
+	return publication{revision: p.revision, groups: p.groups, at: p.at, err: p.failed, behind: p.wanted != p.done}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"sync"
 	"time"
 
@@ -85,7 +86,7 @@ var errRestart = errors.New("listen, store and store_key take effect at the next
 
 // unchangeable compares what needs a restart.
 func unchangeable(old, next *site.File) error {
-	if old.Listen != next.Listen || old.Store.Reveal() != next.Store.Reveal() || !old.StoreKey.Equal(next.StoreKey) {
+	if !reflect.DeepEqual(old.Listen, next.Listen) || old.Store.Reveal() != next.Store.Reveal() || !old.StoreKey.Equal(next.StoreKey) {
 		return fmt.Errorf("%w", errRestart)
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -28,6 +30,7 @@ type serving struct {
 	xds       *xds.Server
 	publisher *publisher
 	reloader  *reloader
+	tls       *certificateWatch // nil where xDS is plain text
 	metrics   *metrics
 	started   time.Time
 
@@ -91,7 +94,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
 		seen: sum(options.Path),
 	}
-	s.metrics.registry.MustRegister(newStatusCollector(s.status))
+	s.metrics.registry.MustRegister(newStatusCollector(s.status, s.xds.Refusals))
 
 	router, err := s.router()
 	if err != nil {
@@ -102,7 +105,14 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	defer func() { _ = api.Close() }() // closed already, once it is served
-	xdsListener, err := listen(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext)
+	var xdsOptions []grpc.ServerOption
+	if t := file.Listen.XDSTLS; t != nil {
+		if s.tls, err = newCertificateWatch(t, options, s.xds); err != nil {
+			return err
+		}
+		xdsOptions = append(xdsOptions, s.tls.certificates.ServerOption())
+	}
+	xdsListener, err := listen(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.tls != nil)
 	if err != nil {
 		return err
 	}
@@ -131,7 +141,10 @@ func Run(ctx context.Context, options Options) (err error) {
 	guard(func(ctx context.Context) error { s.lead(ctx, lease); return nil })
 	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
-	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener) })
+	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener, xdsOptions...) })
+	if s.tls != nil {
+		guard(func(ctx context.Context) error { s.tls.run(ctx); return nil })
+	}
 	guard(func(ctx context.Context) error { return serveAPI(ctx, api, router) })
 	if options.Started != nil {
 		options.Started(api.Addr().String(), xdsListener.Addr().String())

@@ -20,15 +20,33 @@ type Status struct {
 	StartedAt time.Time `json:"started_at"`
 	// Leader: this replica is the one that registers, renews and synchronises.
 	Leader bool `json:"leader"`
-	// Revision is the filter configuration last published, Pushed its xDS versions.
+	// Revision is that of all sites together, as last published. Pushed are the xDS
+	// versions of the one group there is; empty where the file declares groups.
 	Revision    string              `json:"revision,omitempty"`
 	PublishedAt time.Time           `json:"published_at,omitzero"`
 	Pushed      map[xds.Type]string `json:"pushed"`
+	// Groups are the parts of the fleet, in the order of the file.
+	Groups []GroupStatus `json:"groups"`
 	// PublishError and ReloadError: why the last attempt had no effect.
 	PublishError string       `json:"publish_error,omitempty"`
 	ReloadError  string       `json:"reload_error,omitempty"`
 	Sites        []SiteStatus `json:"sites"`
 	Envoys       []xds.Envoy  `json:"envoys"`
+	// TurnedAway are the Envoys that no group has and that go on trying.
+	TurnedAway []xds.TurnedAway `json:"turned_away"`
+}
+
+// GroupStatus is one group's part of [Status].
+type GroupStatus struct {
+	Name     string              `json:"name"`
+	Sites    []string            `json:"sites"`
+	Revision string              `json:"revision"`
+	Pushed   map[xds.Type]string `json:"pushed"`
+	// Connected Envoys, those that have accepted all that was pushed, and those that
+	// refuse something of it.
+	Connected int `json:"connected"`
+	Current   int `json:"current"`
+	Refusing  int `json:"refusing"`
 }
 
 // SiteStatus is one site's part of [Status].
@@ -93,9 +111,15 @@ func (s *serving) status() Status {
 	published := s.publisher.state()
 	out := Status{
 		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
-		Pushed: s.xds.Versions(), Sites: []SiteStatus{}, Envoys: s.xds.Envoys(),
+		Sites: []SiteStatus{}, Envoys: s.xds.Envoys(), TurnedAway: s.xds.TurnedAway(),
 	}
 	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
+	out.group(published.groups, s.xds.Versions())
+	if s.tls != nil {
+		if err := s.tls.lastError(); err != nil {
+			problem("listen.xds_tls was not taken over, the certificate before stays: %v", err)
+		}
+	}
 	switch {
 	case published.err != nil:
 		out.PublishError = published.err.Error()
@@ -122,21 +146,66 @@ func (s *serving) status() Status {
 			problem("site %s: still %s", site.Name, site.Phase)
 		}
 	}
-	for _, e := range out.Envoys {
+	out.Problems = append(out.Problems, envoyProblems(out.Envoys, out.TurnedAway)...)
+	out.OK = len(out.Problems) == 0
+	return out
+}
+
+// group fills in what the groups have.
+func (s *Status) group(groups []publishedGroup, versions map[string]map[xds.Type]string) {
+	s.Groups, s.Pushed = []GroupStatus{}, versions[xds.Default]
+	if s.Pushed == nil {
+		s.Pushed = map[xds.Type]string{}
+	}
+	for _, g := range groups {
+		out := GroupStatus{Name: g.name, Sites: g.sites, Revision: g.revision, Pushed: versions[g.name]}
+		for i := range s.Envoys {
+			e := &s.Envoys[i]
+			if !e.Connected || e.Group != g.name {
+				continue
+			}
+			out.Connected++
+			refuses, current := false, true
+			for kind, version := range out.Pushed {
+				refuses = refuses || e.Types[kind].Refused != ""
+				// What it has not asked for, it does not need.
+				current = current && (e.Types[kind].Acknowledged == version || e.Types[kind].Sent == "" && kind != xds.ECDS)
+			}
+			if refuses {
+				out.Refusing++
+			} else if current {
+				out.Current++
+			}
+		}
+		s.Groups = append(s.Groups, out)
+	}
+}
+
+// maxEnvoyProblems bounds how many are listed: a thousand Envoys have the same.
+const maxEnvoyProblems = 20
+
+// envoyProblems lists what keeps Envoys from having what they were given.
+func envoyProblems(envoys []xds.Envoy, away []xds.TurnedAway) []string {
+	var out []string
+	for _, t := range away {
+		out = append(out, fmt.Sprintf("envoy %s is turned away: no group has it (cluster %q, certificate %q)", t.NodeID, t.Cluster, t.Certificate))
+	}
+	for _, e := range envoys {
 		if !e.Connected {
 			continue
 		}
 		for _, kind := range xds.Types() {
-			state := e.Types[kind]
-			switch {
+			switch state := e.Types[kind]; {
 			case state.Refused != "":
-				problem("envoy %s refused %s %s: %s", e.NodeID, kind, state.Refused, state.Words)
+				out = append(out, fmt.Sprintf("envoy %s refused %s %s: %s", e.NodeID, kind, state.Refused, state.Words))
 			case state.Sent != "" && state.Acknowledged != state.Sent:
-				problem("envoy %s has not acknowledged %s %s yet", e.NodeID, kind, state.Sent)
+				out = append(out, fmt.Sprintf("envoy %s has not acknowledged %s %s yet", e.NodeID, kind, state.Sent))
 			}
 		}
 	}
-	out.OK = len(out.Problems) == 0
+	if more := len(out) - maxEnvoyProblems; more > 0 {
+		out = append(out[:maxEnvoyProblems], fmt.Sprintf("and %d more of Envoys", more))
+	}
 	return out
 }
 

@@ -158,6 +158,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.boolean(n, v, path)
 	case reflect.Int:
 		d.integer(n, v, path)
+	case reflect.Map:
+		d.texts(n, v, path)
 	default:
 		panic("site: the model has a field of a kind that the decoder does not know: " + v.Kind().String())
 	}

@@ -27,6 +27,28 @@ func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 	return s, true
 }
 
+// texts is a mapping of the user's own keys to texts.
+func (d *decoder) texts(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.fault(n, path, "is "+kindOf(n)+", not a mapping", "write keys and values, such as {zone: a}")
+		return
+	}
+	out := map[string]string{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		at := join(path, key.Value)
+		d.positions[at] = position{val.Line, val.Column}
+		if _, twice := out[key.Value]; twice {
+			d.fault(key, at, "is written twice", "keep one of them")
+			continue
+		}
+		if s, ok := d.text(val, at); ok {
+			out[key.Value] = s
+		}
+	}
+	v.Set(reflect.ValueOf(out))
+}
+
 func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {
 	s, ok := d.text(n, path)
 	if !ok {

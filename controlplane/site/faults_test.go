@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/e2e/pki"
 )
 
 // around is a valid document with a hole in line 3 and one in the resource.
@@ -118,12 +119,27 @@ func TestFaults(t *testing.T) {
 		{"no discovery", around("", "    discovery: off\n    dialect: generic", conditions), 9, 16, "sites[0].authorization_server.discovery", "lacks token, introspection, permission, resource_registration, registration", "discovery: on"},
 		{"auto without discovery", around("", "    discovery: off", conditions), 7, 5, "sites[0].authorization_server.dialect", "auto needs discovery", "generic"},
 		{"timeout", around("", "    timeout: 1h", conditions), 9, 14, "sites[0].authorization_server.timeout", "out of range", "5s"},
+		{"group of no site", around("groups: [{name: edge, sites: [photo]}]", "", conditions), 2, 31, "groups[0].sites[0]", `there is no site "photo"`, `did you mean "photos"?`},
+		{"group without sites", around("groups: [{name: edge}]", "", conditions), 2, 10, "groups[0].sites", "has no site", "photos"},
+		{"name of a group", around("groups: [{name: Edge, sites: [photos]}]", "", conditions), 2, 17, "groups[0].name", "is no name", "lower-case"},
+		{"group twice", around("groups: [{name: a, match: {id: x}, sites: [photos]}, {name: a, sites: [photos]}]", "", conditions), 2, 61, "groups[1].name", `another group is called "a"`, "name of its own"},
+		{"group behind one that takes all", around("groups: [{name: a, sites: [photos]}, {name: b, sites: [photos]}]", "", conditions), 2, 38, "groups[1]", `group "a" before it takes all`, "last"},
+		{"metadata", around("groups: [{name: a, match: {metadata: zone}, sites: [photos]}]", "", conditions), 2, 38, "groups[0].match.metadata", "not a mapping", "zone"},
+		{"metadata that is no text", around("groups: [{name: a, match: {metadata: {zone: [a]}}, sites: [photos]}]", "", conditions), 2, 45, "groups[0].match.metadata.zone", "is a list", "one value"},
+		{"certificate where there is none", around("groups: [{name: a, match: {san: [x]}, sites: [photos]}]", "", conditions), 2, 33, "groups[0].match.san", "no certificate without listen.xds_tls", "xds_tls"},
+		{"group by its word alone", around("listen: {xds_tls: {certificate: crt, key: key, client_ca: ca}}\ngroups: [{name: a, match: {id: x}, sites: [photos]}]", "", conditions), 3, 27, "groups[0].match", "says nothing of the Envoy's certificate", "san:"},
+		{"TLS without authority", around("listen: {xds_tls: {certificate: crt, key: key}}", "", conditions), 2, 19, "listen.xds_tls.client_ca", "is missing", "PEM"},
+		{"TLS file is not there", around("listen: {xds_tls: {certificate: nowhere, key: key, client_ca: ca}}", "", conditions), 2, 33, "listen.xds_tls.certificate", "cannot be read", "beside the configuration"},
+		{"TLS pair", around("listen: {xds_tls: {certificate: crt, key: certificates.pem, client_ca: ca}}", "", conditions), 2, 33, "listen.xds_tls.certificate", "does not do with the key", "one pair"},
+		{"TLS authority", around("listen: {xds_tls: {certificate: crt, key: key, client_ca: certificates.pem}}", "", conditions), 2, 59, "listen.xds_tls.client_ca", "has no certificate in it", "PEM"},
 		{"certificates", around("", "    tls: {ca_file: certificates.pem}", conditions), 9, 20, "sites[0].authorization_server.tls.ca_file", "has no certificate in it", "PEM"},
 	}
 	env := environment(map[string]string{"SHORT": "YWJj", "EMPTY": ""})
+	ca := pki.New(t, "test")
+	pair := ca.Issue(t, pki.Leaf{Names: []string{"xds"}})
 	env.ReadFile = func(path string) ([]byte, error) {
-		if path == "certificates.pem" {
-			return []byte("none"), nil
+		if content, ok := map[string][]byte{"certificates.pem": []byte("none"), "crt": pair.Certificate, "key": pair.Key, "ca": ca.PEM}[path]; ok {
+			return content, nil
 		}
 		return nil, fmt.Errorf("open %s: %w", path, os.ErrNotExist)
 	}
@@ -176,6 +192,7 @@ func TestWarnings(t *testing.T) {
 		name, text, path, problem string
 	}{
 		{"unknown hosts", around("unknown_hosts: allow", "", conditions), "unknown_hosts", "passes without a token"},
+		{"site of no group", around("groups: [{name: a, sites: [other]}]", "", conditions+"\n- name: other\n  hosts: [b.example.com]\n  authorization_server: {issuer: \"https://as\", client: {register: {}}}\n  resources: [{name: r, conditions: [{paths: [\"/\"], public: true}]}]"), "sites[0]", "no group has this site"},
 		{"plain text", around("listen: {xds: \"0.0.0.0:18000\", insecure_plaintext: true}", "", conditions), "listen.xds", "reads credentials"},
 		{"unmatched", around("", "  unmatched: allow", conditions), "sites[0].unmatched", "passes without a token"},
 		{"monitor", around("", "  mode: monitor", conditions), "sites[0].mode", "nothing is enforced"},

@@ -25,6 +25,9 @@ type File struct {
 	Cache Cache `yaml:"cache"`
 	// The resource servers.
 	Sites []Site `yaml:"sites" jsonschema:"required"`
+	// Parts of the fleet of Envoys, each with sites of its own. Without any, every
+	// Envoy gets every site; with some, an Envoy that none of them matches gets nothing.
+	Groups []Group `yaml:"groups"`
 
 	// Warnings are not faults: what is allowed but deserves a second look.
 	Warnings []Fault `yaml:"-"`
@@ -41,6 +44,8 @@ type Listen struct {
 	// Where Envoys ask for instances of resources ("name: album-{id}"), HOST:PORT.
 	// Listened on only where there are such. Default 127.0.0.1:18001.
 	Instances string `yaml:"instances"`
+	// TLS of the xDS server; each Envoy needs a client certificate then.
+	XDSTLS *XDSTLS `yaml:"xds_tls"`
 	// Listen beyond loopback although both speak plain text: whoever reaches the
 	// xDS port reads the PATs and client secrets.
 	InsecurePlaintext bool `yaml:"insecure_plaintext"`
@@ -67,6 +72,8 @@ type Envoy struct {
 	XDS string `yaml:"xds"`
 	// Where Envoy reaches listen.instances, HOST:PORT. Default listen.instances.
 	Instances string `yaml:"instances"`
+	// How Envoy connects to an xDS server that has listen.xds_tls.
+	XDSTLS EnvoyTLS `yaml:"xds_tls"`
 	// The node.id that Envoy tells the control plane. Default umagate-envoy.
 	NodeID string `yaml:"node_id"`
 	// The node.cluster that Envoy tells the control plane. Default umagate.
@@ -112,6 +119,7 @@ func (f *File) setDefaults() {
 		NodeCluster: "umagate",
 		AccessLog:   "/dev/stdout",
 		CAFile:      "/etc/ssl/certs/ca-certificates.crt",
+		XDSTLS:      EnvoyTLS{Certificate: "/etc/envoy/tls/tls.crt", Key: "/etc/envoy/tls/tls.key", CA: "/etc/envoy/tls/ca.crt"},
 	}
 	f.UnknownHosts = config.VerdictDeny
 }

@@ -53,8 +53,13 @@ func (v *validator) at(path, problem, remedy string) Fault {
 func (v *validator) validate() {
 	f := v.file
 	v.listen("listen.api", f.Listen.API)
-	v.listen("listen.xds", f.Listen.XDS)
 	v.listen("listen.instances", f.Listen.Instances)
+	if f.Listen.XDSTLS != nil {
+		v.hostPort("listen.xds", f.Listen.XDS)
+	} else {
+		v.listen("listen.xds", f.Listen.XDS)
+	}
+	v.xdsTLS()
 	v.store()
 	v.plugin()
 	v.hostPort("envoy.listener", f.Envoy.Listener)
@@ -80,6 +85,7 @@ func (v *validator) validate() {
 	for i := range f.Sites {
 		v.site(config.Index("sites", i), &f.Sites[i])
 	}
+	v.groups()
 	v.core()
 }
 

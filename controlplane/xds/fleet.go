@@ -3,73 +3,50 @@ package xds
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	server "github.com/envoyproxy/go-control-plane/pkg/server/v3"
-	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-const (
-	// remembered is how long an Envoy that has gone is still told of.
-	remembered = time.Hour
-	// maxEnvoys bounds how many are told of.
-	maxEnvoys = 10_000
-	// maxWords bounds what is kept of anything that an Envoy says, in bytes.
-	maxWords = 2_000
+// What an Envoy whose stream is ended is told.
+var (
+	errNoGroup   = status.Error(codes.PermissionDenied, "umagate: no group in umagate.yaml has this Envoy; look at its match, and at umagate status")
+	errNoFetch   = status.Error(codes.Unimplemented, "umagate: subscribe by a stream")
+	errMoved     = status.Error(codes.Unavailable, "umagate: this Envoy is of another group now: connect again")
+	errExpired   = status.Error(codes.Unauthenticated, "umagate: the client certificate has expired: connect again with a new one")
+	errUntrusted = status.Error(codes.Unauthenticated, "umagate: client_ca does not trust the client certificate any more: connect again with another")
 )
 
-// Envoy is what is known of one Envoy, by its node id. Several that share a node
-// id read as one.
-type Envoy struct {
-	NodeID  string `json:"node_id"`
-	Cluster string `json:"cluster,omitempty"`
-	// Version is what Envoy says of itself, such as "1.40.0".
-	Version string `json:"envoy_version,omitempty"`
-	Address string `json:"address,omitempty"`
-	// Connected: it has at least one stream; ConnectedSince is when the first of
-	// them began. DisconnectedAt is when the last one ended.
-	Connected      bool           `json:"connected"`
-	ConnectedSince time.Time      `json:"connected_since,omitzero"`
-	DisconnectedAt time.Time      `json:"disconnected_at,omitzero"`
-	Types          map[Type]State `json:"types"`
-}
+// maxAlarms bounds the refusals that are remembered as logged.
+const maxAlarms = 1_000
 
-// State is how far an Envoy has come with one type.
-type State struct {
-	// Sent is the version last sent, Acknowledged the one it accepted last.
-	Sent         string    `json:"sent,omitempty"`
-	Acknowledged string    `json:"acknowledged,omitempty"`
-	AckedAt      time.Time `json:"acknowledged_at,omitzero"`
-	// Refused is a version it did not accept, with its words; empty when it has
-	// accepted or was sent another since.
-	Refused   string    `json:"refused,omitempty"`
-	Words     string    `json:"words,omitempty"`
-	RefusedAt time.Time `json:"refused_at,omitzero"`
-}
-
-// fleet records what each Envoy has. Its callbacks run on the streams'
-// goroutines.
+// fleet puts each Envoy into its group and records what it has. Its callbacks run
+// on the streams' goroutines.
 type fleet struct {
 	logger *slog.Logger
-	now    func() time.Time
 	// hidden lists the secrets last pushed: Envoy's words may quote one.
 	hidden atomic.Pointer[[]string]
-
-	mu      sync.Mutex
-	byNode  map[string]*member
-	streams map[streamKey]*stream
+	mu     sync.Mutex
+	groups []Group // nil before the first push
+	// trusted is what connections from before are judged by; nil as long as nothing has
+	// changed since they were made.
+	trusted  *Certificates
+	roster   roster
+	streams  map[streamKey]*stream
+	alarmed  map[alarm]bool
+	refusals map[refusal]uint64
 }
 
 type streamKey struct {
@@ -78,21 +55,33 @@ type streamKey struct {
 }
 
 type stream struct {
-	address string
-	member  *member // nil before the first request
-	sent    map[string]sent
+	tether *tether
+	sans   []string
+	peer   Peer
+	group  string
+	member *member // nil before the first request
+	sent   map[string]sent
 }
 
 // sent is the last response of one type on one stream.
 type sent struct{ version, nonce string }
 
-type member struct {
-	Envoy
-	streams int
+type refusal struct {
+	group string
+	kind  Type
+}
+
+type alarm struct {
+	refusal
+
+	version string
 }
 
 func newFleet(logger *slog.Logger, now func() time.Time) *fleet {
-	return &fleet{logger: logger, now: now, byNode: map[string]*member{}, streams: map[streamKey]*stream{}}
+	return &fleet{
+		logger: logger, roster: roster{logger: logger, now: now, byNode: map[string][]*member{}, away: map[string]*TurnedAway{}},
+		streams: map[streamKey]*stream{}, alarmed: map[alarm]bool{}, refusals: map[refusal]uint64{},
+	}
 }
 
 func (f *fleet) callbacks() server.Callbacks {
@@ -102,29 +91,33 @@ func (f *fleet) callbacks() server.Callbacks {
 			f.open(ctx, streamKey{id: id, delta: true})
 			return nil
 		},
+		// The calls that fetch once have no stream to be judged by.
+		FetchRequestFunc:      func(context.Context, *discovery.DiscoveryRequest) error { return errNoFetch },
 		StreamClosedFunc:      func(id int64, _ *corev3.Node) { f.closed(streamKey{id: id}) },
 		DeltaStreamClosedFunc: func(id int64, _ *corev3.Node) { f.closed(streamKey{id: id, delta: true}) },
 		StreamRequestFunc: func(id int64, req *discovery.DiscoveryRequest) error {
-			refused := f.request(streamKey{id: id}, req.GetNode(), answer{
+			refused, group, err := f.request(streamKey{id: id}, req.GetNode(), answer{
 				typeURL: req.GetTypeUrl(), version: req.GetVersionInfo(), nonce: req.GetResponseNonce(),
 				refused: req.GetErrorDetail() != nil, words: req.GetErrorDetail().GetMessage(),
 			})
+			req.Node = &corev3.Node{Id: group}
 			if refused != "" {
 				// The cache compares this with its own version and would send the refused
 				// one again, at once and for ever.
 				req.VersionInfo = refused
 			}
-			return nil
+			return err
 		},
 		StreamResponseFunc: func(_ context.Context, id int64, _ *discovery.DiscoveryRequest, resp *discovery.DiscoveryResponse) {
 			f.response(streamKey{id: id}, resp.GetTypeUrl(), resp.GetVersionInfo(), resp.GetNonce())
 		},
 		StreamDeltaRequestFunc: func(id int64, req *discovery.DeltaDiscoveryRequest) error {
-			f.request(streamKey{id: id, delta: true}, req.GetNode(), answer{
+			_, group, err := f.request(streamKey{id: id, delta: true}, req.GetNode(), answer{
 				typeURL: req.GetTypeUrl(), nonce: req.GetResponseNonce(),
 				refused: req.GetErrorDetail() != nil, words: req.GetErrorDetail().GetMessage(),
 			})
-			return nil
+			req.Node = &corev3.Node{Id: group}
+			return err
 		},
 		StreamDeltaResponseFunc: func(id int64, _ *discovery.DeltaDiscoveryRequest, resp *discovery.DeltaDiscoveryResponse) {
 			f.response(streamKey{id: id, delta: true}, resp.GetTypeUrl(), resp.GetSystemVersionInfo(), resp.GetNonce())
@@ -133,13 +126,16 @@ func (f *fleet) callbacks() server.Callbacks {
 }
 
 func (f *fleet) open(ctx context.Context, key streamKey) {
-	s := &stream{sent: map[string]sent{}}
-	if p, ok := peer.FromContext(ctx); ok {
-		s.address = p.Addr.String()
+	s := &stream{tether: tetherOf(ctx), sent: map[string]sent{}}
+	if s.tether.state != nil {
+		s.sans = namesOf(*s.tether.state)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.streams[key] = s
+	if c := f.trusted; c != nil && !c.trusts(s.tether.state) {
+		s.tether.distrust(errUntrusted)
+	}
 }
 
 func (f *fleet) closed(key streamKey) {
@@ -147,13 +143,49 @@ func (f *fleet) closed(key streamKey) {
 	defer f.mu.Unlock()
 	s := f.streams[key]
 	delete(f.streams, key)
-	if s == nil || s.member == nil {
-		return
+	if s != nil && s.member != nil {
+		f.roster.leave(s.member)
 	}
-	m := s.member
-	if m.streams--; m.streams == 0 {
-		m.Connected, m.DisconnectedAt = false, f.now()
-		f.logger.Info("envoy disconnected", slog.String("node_id", m.NodeID))
+}
+
+// choose gives the name of the first group that has the Envoy.
+func (f *fleet) choose(p Peer) (string, bool) {
+	if f.groups == nil {
+		return Default, true // nothing is given out yet
+	}
+	for i := range f.groups {
+		if g := &f.groups[i]; g.Has == nil || g.Has(p) {
+			return g.Name, true
+		}
+	}
+	return "", false
+}
+
+// regroup makes groups those in force. Envoys that are of another one now connect
+// again.
+func (f *fleet) regroup(groups []Group) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.groups = groups
+	for _, s := range f.streams {
+		if s.member == nil {
+			continue
+		}
+		if name, ok := f.choose(s.peer); !ok || name != s.group {
+			s.tether.cut(errMoved)
+		}
+	}
+}
+
+// distrust ends the streams of connections that would not be let in any more.
+func (f *fleet) distrust(c *Certificates) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trusted = c
+	for _, s := range f.streams {
+		if !c.trusts(s.tether.state) {
+			s.tether.distrust(errUntrusted)
+		}
 	}
 }
 
@@ -164,23 +196,35 @@ type answer struct {
 	words                   string
 }
 
-// request records it, and gives the version that it refuses, if it does.
-func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused string) {
+// request records it, and gives the version that it refuses, if it does, and the
+// group of the Envoy. What a stream's first request says of its node counts for
+// the whole stream.
+func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, group string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.streams[key]
 	if s == nil {
-		return ""
+		return "", "", errors.New("umagate: a request on a stream that was not opened")
 	}
 	if s.member == nil {
-		s.member = f.join(node, s.address)
+		s.peer = peerOf(node, s.sans)
+		var ok bool
+		if s.group, ok = f.choose(s.peer); !ok {
+			f.roster.turnAway(node, s)
+			return "", "", errNoGroup
+		}
+		s.member = f.roster.join(node, s)
 	}
 	kind, ok := typeOf(a.typeURL)
 	if !ok {
-		return ""
+		return "", s.group, nil
 	}
-	m := s.member
-	state := m.Types[kind]
+	return f.judge(s, kind, a), s.group, nil
+}
+
+// judge records what an Envoy answers, and gives the version that it refuses.
+func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
+	state := s.member.Types[kind]
 	last := s.sent[a.typeURL]
 	switch {
 	case a.nonce == "":
@@ -192,24 +236,40 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused str
 		return "" // answers a response that has been overtaken
 	case a.refused:
 		refused = last.version
-		state.Refused, state.RefusedAt, state.Words = last.version, f.now(), f.words(a.words)
-		f.logger.Error("envoy refused a configuration",
-			slog.String("node_id", m.NodeID), slog.String("type", string(kind)),
-			slog.String("version", last.version), slog.String("words", state.Words))
+		state.Refused, state.RefusedAt, state.Words = last.version, f.roster.now(), f.words(a.words)
+		f.alarm(s, kind, state)
 	case state.Refused == last.version && state.Acknowledged != last.version:
 		// Envoy asks for other names of the same type after a refusal: no acceptance.
 		refused = last.version
 	default:
 		if state.Acknowledged != last.version {
-			state.AckedAt = f.now()
-			f.logger.Info("envoy accepted a configuration",
-				slog.String("node_id", m.NodeID), slog.String("type", string(kind)), slog.String("version", last.version))
+			state.AckedAt = f.roster.now()
+			f.logger.Debug("envoy accepted a configuration",
+				slog.String("node_id", s.member.NodeID), slog.String("type", string(kind)), slog.String("version", last.version))
 		}
 		state.Acknowledged = last.version
 		state.Refused, state.Words, state.RefusedAt = "", "", time.Time{}
 	}
-	m.Types[kind] = state
+	s.member.Types[kind] = state
 	return refused
+}
+
+// alarm counts a refusal, and tells of it once for each version and group: a
+// thousand Envoys refuse alike.
+func (f *fleet) alarm(s *stream, kind Type, state State) {
+	r := refusal{group: s.group, kind: kind}
+	f.refusals[r]++
+	level, key := slog.LevelError, alarm{refusal: r, version: state.Refused}
+	if f.alarmed[key] {
+		level = slog.LevelDebug
+	}
+	if len(f.alarmed) >= maxAlarms {
+		clear(f.alarmed)
+	}
+	f.alarmed[key] = true
+	f.logger.Log(context.Background(), level, "envoy refused a configuration, and keeps the one before",
+		slog.String("node_id", s.member.NodeID), slog.String("group", s.group), slog.String("type", string(kind)),
+		slog.String("version", state.Refused), slog.String("words", state.Words))
 }
 
 func (f *fleet) response(key streamKey, typeURL, version, nonce string) {
@@ -231,64 +291,15 @@ func (f *fleet) response(key streamKey, typeURL, version, nonce string) {
 	}
 }
 
-// join gives the member of a node, whose stream has just said who it is.
-func (f *fleet) join(node *corev3.Node, address string) *member {
-	id := cmp.Or(printable(node.GetId()), "(no node.id)")
-	m := f.byNode[id]
-	if m == nil {
-		f.forget()
-		m = &member{Envoy: Envoy{NodeID: id, Types: map[Type]State{}}}
-		f.byNode[id] = m
-	}
-	m.Cluster, m.Address, m.Version = printable(node.GetCluster()), address, envoyVersion(node)
-	if m.streams++; m.streams == 1 {
-		m.Connected, m.ConnectedSince, m.DisconnectedAt = true, f.now(), time.Time{}
-		f.logger.Info("envoy connected", slog.String("node_id", id), slog.String("address", address))
-	}
-	return m
-}
-
-// forget drops Envoys that left long ago, and the longest gone when there are too
-// many.
-func (f *fleet) forget() {
-	var oldest *member
-	for id, m := range f.byNode {
-		if m.Connected {
-			continue
-		}
-		if f.now().Sub(m.DisconnectedAt) > remembered {
-			delete(f.byNode, id)
-			continue
-		}
-		if oldest == nil || m.DisconnectedAt.Before(oldest.DisconnectedAt) {
-			oldest = m
-		}
-	}
-	if len(f.byNode) >= maxEnvoys && oldest != nil {
-		delete(f.byNode, oldest.NodeID)
-	}
-}
-
-func (f *fleet) envoys() []Envoy {
+func (f *fleet) counted() []Refusals {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.forget()
-	out := make([]Envoy, 0, len(f.byNode))
-	for _, m := range f.byNode {
-		e := m.Envoy
-		e.Types = maps.Clone(m.Types)
-		out = append(out, e)
+	out := make([]Refusals, 0, len(f.refusals))
+	for r, n := range f.refusals {
+		out = append(out, Refusals{Group: r.group, Type: r.kind, Count: n})
 	}
-	slices.SortFunc(out, func(a, b Envoy) int { return cmp.Compare(a.NodeID, b.NodeID) })
+	slices.SortFunc(out, func(a, b Refusals) int { return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Type, b.Type)) })
 	return out
-}
-
-func envoyVersion(node *corev3.Node) string {
-	v := node.GetUserAgentBuildVersion().GetVersion()
-	if v == nil {
-		return printable(node.GetUserAgentVersion())
-	}
-	return fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
 }
 
 func (f *fleet) words(s string) string {
@@ -298,20 +309,4 @@ func (f *fleet) words(s string) string {
 		}
 	}
 	return printable(s)
-}
-
-// printable makes one line of at most maxWords bytes of what a peer said.
-func printable(s string) string {
-	if len(s) > maxWords {
-		s = strings.ToValidUTF8(s[:maxWords], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r == '\r' {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -57,7 +57,7 @@ func typeOf(url string) (Type, bool) {
 
 // hidden lists the values that no message may repeat, each also without the
 // scheme before it.
-func (r Resources) hidden() *[]string {
+func (r Resources) hidden() []string {
 	var out []string
 	for _, s := range r.Secrets {
 		value := s.GetGenericSecret().GetSecret().GetInlineString()
@@ -69,7 +69,7 @@ func (r Resources) hidden() *[]string {
 			out = append(out, credential)
 		}
 	}
-	return &out
+	return out
 }
 
 // content is a version and what has it.

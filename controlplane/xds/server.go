@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	clusterservice "github.com/envoyproxy/go-control-plane/envoy/service/cluster/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	extensionservice "github.com/envoyproxy/go-control-plane/envoy/service/extension/v3"
@@ -22,23 +21,20 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// everyone is the one group of Envoys there is: all get the same.
-const everyone = "all"
-
-// group puts an Envoy into its group, by its node.
-type group struct{}
-
-func (group) ID(*corev3.Node) string { return everyone }
-
 // Server is the xDS server. It is safe for concurrent use.
 type Server struct {
 	cache cache.SnapshotCache
 	fleet *fleet
 	key   []byte
 
-	mu       sync.Mutex
-	current  map[Type]content
-	previous Resources
+	mu      sync.Mutex
+	current map[string]pushed
+}
+
+// pushed is what a group was given last.
+type pushed struct {
+	contents  map[Type]content
+	resources Resources
 }
 
 // New makes a server that has nothing to give yet. It does no I/O. now is the
@@ -54,53 +50,106 @@ func New(logger *slog.Logger, now func() time.Time) (*Server, error) {
 	return &Server{
 		// Not the cache's ADS mode: it withholds all secrets of an Envoy as long as
 		// one that it subscribed to is missing.
-		cache: cache.NewSnapshotCache(false, group{}, nil),
+		cache: cache.NewSnapshotCache(false, byGroup{}, nil),
 		fleet: newFleet(logger, now),
 		key:   key,
 	}, nil
 }
 
 // Push gives r to every Envoy that is or will be connected, and the versions of
-// its parts. The same content again is not sent again.
+// its parts.
 func (s *Server) Push(ctx context.Context, r Resources) (map[Type]string, error) {
+	versions, err := s.PushGroups(ctx, []Group{{Name: Default, Resources: r}})
+	return versions[Default], err
+}
+
+// PushGroups gives each group's resources to its Envoys that are or will be
+// connected, and tells the versions of each group's parts. An Envoy is of the
+// first group that has it; one that none has is turned away. Envoys that are of
+// another group than before connect again, and groups that are not there any more
+// are given nothing. The same content again is not sent again. With an error,
+// nothing has changed.
+func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map[Type]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next, err := r.contents(s.key)
-	if err != nil {
-		return nil, err
+	next := map[string]pushed{}
+	steps := map[string][]map[Type]content{}
+	hidden := []string{}
+	for _, g := range groups {
+		contents, err := g.Resources.contents(s.key)
+		if err != nil {
+			return nil, err
+		}
+		before := s.current[g.Name]
+		if steps[g.Name], err = stages(before.contents, contents, g.Resources, before.resources, s.key); err != nil {
+			return nil, err
+		}
+		next[g.Name] = pushed{contents: contents, resources: g.Resources}
+		hidden = append(hidden, g.Resources.hidden()...)
 	}
-	steps, err := stages(s.current, next, r, s.previous, s.key)
-	if err != nil {
-		return nil, err
-	}
-	s.fleet.hidden.Store(r.hidden())
-	for _, step := range steps {
-		if err := s.cache.SetSnapshot(ctx, everyone, snapshot(step)); err != nil {
-			return nil, fmt.Errorf("xds: push: %w", err)
+	s.fleet.hidden.Store(&hidden)
+	s.fleet.regroup(groups)
+	for name := range s.current {
+		if _, ok := next[name]; !ok {
+			s.cache.ClearSnapshot(name)
 		}
 	}
-	s.current, s.previous = next, r
+	for _, g := range groups {
+		for _, step := range steps[g.Name] {
+			if err := s.cache.SetSnapshot(ctx, g.Name, snapshot(step)); err != nil {
+				return nil, fmt.Errorf("xds: push to group %s: %w", g.Name, err)
+			}
+		}
+		if s.current == nil {
+			s.current = map[string]pushed{}
+		}
+		s.current[g.Name] = next[g.Name]
+	}
+	s.current = next
 	return s.versions(), nil
 }
 
-// Versions gives the versions last pushed; empty before the first push.
-func (s *Server) Versions() map[Type]string {
+// Versions gives the versions last pushed to each group; empty before the first
+// push.
+func (s *Server) Versions() map[string]map[Type]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.versions()
 }
 
-func (s *Server) versions() map[Type]string {
-	out := map[Type]string{}
-	for kind, c := range s.current {
-		out[kind] = c.version
+func (s *Server) versions() map[string]map[Type]string {
+	out := map[string]map[Type]string{}
+	for name, group := range s.current {
+		out[name] = map[Type]string{}
+		for kind, c := range group.contents {
+			out[name][kind] = c.version
+		}
 	}
 	return out
 }
 
 // Envoys tells of every Envoy that is connected, or was within the last hour,
 // by node id.
-func (s *Server) Envoys() []Envoy { return s.fleet.envoys() }
+func (s *Server) Envoys() []Envoy {
+	s.fleet.mu.Lock()
+	defer s.fleet.mu.Unlock()
+	return s.fleet.roster.envoys()
+}
+
+// TurnedAway tells of the Envoys that no group has and that have tried within the
+// last minutes.
+func (s *Server) TurnedAway() []TurnedAway {
+	s.fleet.mu.Lock()
+	defer s.fleet.mu.Unlock()
+	return s.fleet.roster.turnedAway()
+}
+
+// Refusals counts what Envoys have refused since the server began.
+func (s *Server) Refusals() []Refusals { return s.fleet.counted() }
+
+// Distrust ends the streams of Envoys whose certificates c would not let in any
+// more; it is called after c was loaded anew.
+func (s *Server) Distrust(c *Certificates) { s.fleet.distrust(c) }
 
 // Serve answers on listener until ctx ends, and returns when every stream has
 // ended. It closes the listener.
@@ -111,8 +160,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 		pingWait   = 10 * time.Second
 		minPing    = 5 * time.Second
 	)
+	accepted := &connections{Listener: listener, open: map[string]*connection{}}
 	options = append([]grpc.ServerOption{
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.StreamInterceptor(accepted.tie),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: ping, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 	}, options...)
@@ -124,7 +175,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 	extensionservice.RegisterExtensionConfigDiscoveryServiceServer(grpcServer, handlers)
 
 	served := make(chan error, 1)
-	go func() { served <- grpcServer.Serve(listener) }()
+	go func() { served <- grpcServer.Serve(accepted) }()
 	select {
 	case <-ctx.Done():
 		// A graceful stop would wait for streams that never end by themselves.

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -29,7 +30,7 @@ import (
 const (
 	filterName = "umagate"
 	edge       = "edge-1"
-	within     = 5 * time.Second
+	within     = 30 * time.Second
 )
 
 // safeBuffer is a log that streams write to.
@@ -51,6 +52,8 @@ type rig struct {
 	conn   *grpc.ClientConn
 }
 
+func plain() credentials.TransportCredentials { return insecure.NewCredentials() }
+
 func start(t *testing.T) *rig {
 	t.Helper()
 	log := &safeBuffer{}
@@ -62,7 +65,7 @@ func start(t *testing.T) *rig {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(plain()))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		cancel()
@@ -92,6 +95,7 @@ type envoy struct {
 	t         *testing.T
 	stream    discovery.AggregatedDiscoveryService_StreamAggregatedResourcesClient
 	responses chan *discovery.DiscoveryResponse
+	err       error // set before responses is closed
 	node      *corev3.Node
 }
 
@@ -105,6 +109,7 @@ func (r *rig) envoy(t *testing.T) *envoy {
 		for {
 			resp, err := stream.Recv()
 			if err != nil {
+				e.err = err
 				return
 			}
 			e.responses <- resp

@@ -1,0 +1,163 @@
+package server_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/e2e/pki"
+	"github.com/umagate/umagate/envoy"
+	"github.com/umagate/umagate/envoy/envoytest"
+)
+
+const (
+	edgeName     = "spiffe://example.com/edge/1"
+	internalName = "spiffe://example.com/internal/1"
+)
+
+// mutual is a plane with two groups and mTLS, and the files of both sides.
+type mutual struct {
+	*plane
+
+	ca     *pki.Authority
+	folder string // the Envoy's
+}
+
+func newMutual(t *testing.T, as *devas.Server, upstream string) *mutual {
+	t.Helper()
+	m := &mutual{plane: newPlane(t), ca: pki.New(t, "umagate test"), folder: t.TempDir()}
+	m.serverFiles(m.ca)
+	m.write(fmt.Sprintf(`
+listen:
+  api: "127.0.0.1:0"
+  xds: "127.0.0.1:0"
+  xds_tls: {certificate: xds.crt, key: xds.key, client_ca: ca.crt}
+plugin: {wasm: %q}
+groups:
+- {name: edge, match: {san: ["spiffe://example.com/edge/*"]}, sites: [photos]}
+- {name: internal, match: {cluster: internal, san: ["spiffe://example.com/internal/*"]}, sites: [files]}
+sites:
+%s%s`, module(t), m.site("photos", as.Issuer(), upstream), m.site("files", as.Issuer(), upstream)))
+	return m
+}
+
+func (m *mutual) site(name, issuer, upstream string) string {
+	return fmt.Sprintf(`- name: %s
+  hosts: [%s.example.com]
+  upstream: %s
+  authorization_server: {issuer: %s, client: {register: {}}}
+  resources: [{name: %s, conditions: [{paths: ["/albums/**"], scopes: [view]}]}]
+`, name, name, upstream, issuer, name)
+}
+
+// serverFiles gives the plane a new certificate of that authority, and makes it
+// the one that Envoys are to be of.
+func (m *mutual) serverFiles(ca *pki.Authority) {
+	m.t.Helper()
+	pair := ca.Issue(m.t, pki.Leaf{Names: []string{"127.0.0.1"}})
+	pki.Write(m.t, m.dir, "xds.key", pair.Key)
+	pki.Write(m.t, m.dir, "xds.crt", pair.Certificate)
+	pki.Write(m.t, m.dir, "ca.crt", ca.PEM)
+}
+
+// envoyFiles puts a certificate where Envoy looks for it, the certificate last.
+func (m *mutual) envoyFiles(trusts, ca *pki.Authority, leaf pki.Leaf) {
+	m.t.Helper()
+	pair := ca.Issue(m.t, leaf)
+	pki.Write(m.t, m.folder, "ca.crt", trusts.PEM)
+	pki.Write(m.t, m.folder, "tls.key", pair.Key)
+	pki.Write(m.t, m.folder, "tls.crt", pair.Certificate)
+}
+
+// envoy starts one that says that it is of cluster. It need not get anything.
+func (m *mutual) envoy(binary envoy.Binary, id, cluster string) *protected {
+	m.t.Helper()
+	file, err := site.Load(m.path())
+	require.NoError(m.t, err)
+	file.Envoy.XDS, file.Envoy.Listener, file.Envoy.NodeID, file.Envoy.NodeCluster = m.xds, "127.0.0.1:0", id, cluster
+	in := func(name string) string { return filepath.Join(m.folder, name) }
+	file.Envoy.XDSTLS = site.EnvoyTLS{Certificate: in("tls.crt"), Key: in("tls.key"), CA: in("ca.crt"), SDSFolder: m.folder}
+	secrets, err := envoyconf.XDSSecrets(file)
+	require.NoError(m.t, err)
+	for name, secret := range secrets {
+		text, err := protojson.Marshal(secret)
+		require.NoError(m.t, err)
+		pki.Write(m.t, m.folder, name, text)
+	}
+	bootstrap, err := envoyconf.Dynamic(file)
+	require.NoError(m.t, err)
+	options := envoy.Options{Binary: binary, LogLevel: "info"}
+	options.Bootstrap, err = protojson.Marshal(bootstrap)
+	require.NoError(m.t, err)
+	process := envoytest.Start(m.t, options)
+	return &protected{Process: process, t: m.t, base: "http://" + envoytest.Address(m.t.Context(), m.t, process, "umagate")}
+}
+
+func (m *mutual) has(s server.Status, id string) *xds.Envoy {
+	for i := range s.Envoys {
+		if e := &s.Envoys[i]; e.NodeID == id && e.Connected {
+			return e
+		}
+	}
+	return nil
+}
+
+// TestMutualTLS has real Envoys of two groups, whose certificates are what counts.
+func TestMutualTLS(t *testing.T) {
+	t.Parallel()
+	binary := envoytest.Binary(t)
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	t.Cleanup(upstream.Close)
+	as := startAS(t, devas.Options{})
+	m := newMutual(t, as, upstream.URL)
+	m.start()
+	m.until("all is well before any Envoy is there", allWell)
+
+	// It is of the group that its certificate says, whatever it says itself.
+	m.envoyFiles(m.ca, m.ca, pki.Leaf{Names: []string{edgeName}})
+	e := m.envoy(binary, "one", "internal")
+	s := m.until("the group has it all", func(s server.Status) bool { return s.OK && s.Groups[0].Current == 1 })
+	require.Equal(t, []string{edgeName}, m.has(s, "one").Certificate)
+	require.Equal(t, []string{"edge", "internal"}, []string{s.Groups[0].Name, s.Groups[1].Name})
+	require.Zero(t, s.Groups[1].Connected)
+	e.requireTicket("/albums/1")
+	dump, err := e.ConfigDump(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, dump, "umagate/photos/pat")
+	require.NotContains(t, dump, "umagate/files/", "another group's")
+
+	// Both sides change to another authority. The old one lets nobody stay.
+	next := pki.New(t, "another")
+	m.envoyFiles(next, next, pki.Leaf{Names: []string{edgeName}})
+	m.serverFiles(next)
+	since := m.has(s, "one").ConnectedSince
+	m.until("it has connected anew, by the new certificates", func(s server.Status) bool {
+		one := m.has(s, "one")
+		return s.OK && one != nil && one.ConnectedSince.After(since) && s.Groups[0].Current == 1
+	})
+	e.requireTicket("/albums/2")
+
+	// A certificate of nobody's group: refused, and told of.
+	last := pki.New(t, "a third")
+	m.envoyFiles(last, last, pki.Leaf{Names: []string{"spiffe://example.com/other/1"}})
+	m.serverFiles(last)
+	s = m.until("it is turned away", func(s server.Status) bool { return len(s.TurnedAway) == 1 })
+	require.False(t, s.OK)
+	require.Equal(t, "one", s.TurnedAway[0].NodeID)
+	require.Contains(t, m.log.String(), "envoy turned away")
+	e.requireTicket("/albums/3") // what it had stays
+
+	_, metrics := m.get("/metrics")
+	require.Contains(t, metrics, "umagate_envoys_turned_away 1")
+	m.requireNoSecrets(as)
+}

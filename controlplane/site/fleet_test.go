@@ -1,0 +1,63 @@
+package site_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	node := site.Node{ID: "edge-7.eu", Cluster: "edge", Metadata: map[string]string{"zone": "a"}, SANs: []string{"dns.example.com", "spiffe://x/edge/7"}}
+	tests := []struct {
+		name  string
+		match site.Match
+		fits  bool
+	}{
+		{"everything", site.Match{}, true},
+		{"exact", site.Match{ID: "edge-7.eu"}, true},
+		{"exact is not a beginning", site.Match{ID: "edge-7"}, false},
+		{"beginning", site.Match{ID: "edge-*"}, true},
+		{"end", site.Match{ID: "*.eu"}, true},
+		{"middle", site.Match{ID: "e*-*u"}, true},
+		{"parts do not overlap", site.Match{Cluster: "edg*dge"}, false},
+		{"all of it", site.Match{ID: "edge-*", Cluster: "edge", Metadata: map[string]string{"zone": "*"}, SAN: []string{"spiffe://x/*"}}, true},
+		{"one thing differs", site.Match{ID: "edge-*", Cluster: "inner"}, false},
+		{"metadata differs", site.Match{Metadata: map[string]string{"zone": "b"}}, false},
+		{"metadata that is not there", site.Match{Metadata: map[string]string{"region": "*"}}, false},
+		{"one name of several", site.Match{SAN: []string{"other", "dns.example.com"}}, true},
+		{"no such name", site.Match{SAN: []string{"example.com"}}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.fits, tt.match.Fits(node))
+		})
+	}
+	require.False(t, site.Match{SAN: []string{"*"}}.Fits(site.Node{}), "who has no certificate has no name")
+}
+
+// TestGroupDeniesTheOthersHosts: where unknown hosts pass, a host of a site that
+// another group serves does not.
+func TestGroupDeniesTheOthersHosts(t *testing.T) {
+	t.Parallel()
+	f, err := site.Parse("umagate.yaml", []byte(photos+"\n- {name: files, hosts: [files.example.com], authorization_server: {issuer: \"https://as\", client: {register: {}}}, resources: [{name: r, conditions: [{paths: [\"/**\"], public: true}]}]}\n"),
+		environment(map[string]string{"SECRET": "s"}))
+	require.NoError(t, err)
+	group := site.Group{Name: "a", Sites: []string{"photos"}}
+	require.Len(t, f.Of(group).Sites, 1)
+	f.UnknownHosts = config.VerdictAllow
+	part := f.Of(group)
+	c, err := site.Compile(part, nil)
+	require.ErrorIs(t, err, site.ErrIncomplete)
+	gate, err := decision.Compile(&c)
+	require.NoError(t, err)
+	_ = gate
+	require.Equal(t, []string{"files.example.com"}, c.Sites[1].Hosts)
+	require.Empty(t, c.Sites[1].Resources)
+	require.Equal(t, config.VerdictDeny, c.Sites[1].Unmatched)
+}

@@ -1,0 +1,107 @@
+package xds
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+)
+
+// Envoy is what is known of one Envoy. Those that share a node id are told apart by
+// their address as long as they are connected.
+type Envoy struct {
+	NodeID  string `json:"node_id"`
+	Cluster string `json:"cluster,omitempty"`
+	// Group is the one whose configuration it gets.
+	Group string `json:"group"`
+	// Version is what Envoy says of itself, such as "1.40.0".
+	Version string `json:"envoy_version,omitempty"`
+	Address string `json:"address,omitempty"`
+	// Certificate lists the names in its client certificate, which was verified.
+	Certificate []string `json:"certificate,omitempty"`
+	// Connected: it has at least one stream; ConnectedSince is when the first of
+	// them began. DisconnectedAt is when the last one ended.
+	Connected      bool           `json:"connected"`
+	ConnectedSince time.Time      `json:"connected_since,omitzero"`
+	DisconnectedAt time.Time      `json:"disconnected_at,omitzero"`
+	Types          map[Type]State `json:"types"`
+}
+
+// State is how far an Envoy has come with one type.
+type State struct {
+	// Sent is the version last sent, Acknowledged the one it accepted last.
+	Sent         string    `json:"sent,omitempty"`
+	Acknowledged string    `json:"acknowledged,omitempty"`
+	AckedAt      time.Time `json:"acknowledged_at,omitzero"`
+	// Refused is a version it did not accept, with its words; empty when it has
+	// accepted or was sent another since.
+	Refused   string    `json:"refused,omitempty"`
+	Words     string    `json:"words,omitempty"`
+	RefusedAt time.Time `json:"refused_at,omitzero"`
+}
+
+// TurnedAway is an Envoy that no group has: it gets nothing, and goes on trying.
+type TurnedAway struct {
+	NodeID      string    `json:"node_id"`
+	Cluster     string    `json:"cluster,omitempty"`
+	Address     string    `json:"address,omitempty"`
+	Certificate []string  `json:"certificate,omitempty"`
+	Since       time.Time `json:"since"`
+	Last        time.Time `json:"last"`
+	Attempts    int       `json:"attempts"`
+}
+
+// Refusals counts how often Envoys of a group refused something of a type.
+type Refusals struct {
+	Group string
+	Type  Type
+	Count uint64
+}
+
+type member struct {
+	Envoy
+	streams int
+}
+
+func (m *member) copy() Envoy {
+	e := m.Envoy
+	e.Types = maps.Clone(m.Types)
+	e.Certificate = slices.Clone(m.Certificate)
+	return e
+}
+
+func envoyVersion(node *corev3.Node) string {
+	v := node.GetUserAgentBuildVersion().GetVersion()
+	if v == nil {
+		return printable(node.GetUserAgentVersion())
+	}
+	return fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
+}
+
+func printables(list []string) []string {
+	var out []string
+	for _, s := range list[:min(len(list), maxNames)] {
+		out = append(out, printable(s))
+	}
+	return out
+}
+
+// printable makes one line of at most maxWords bytes of what a peer said.
+func printable(s string) string {
+	if len(s) > maxWords {
+		s = strings.ToValidUTF8(s[:maxWords], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r == '\r' {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,168 @@
+package xds
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+)
+
+const (
+	// remembered is how long an Envoy that has gone is still told of, awayFor one that
+	// was turned away and does not come again: Envoy tries every 30 s at least.
+	remembered = time.Hour
+	awayFor    = 2 * time.Minute
+	// maxEnvoys bounds how many are told of, maxAway how many that were turned away.
+	maxEnvoys = 10_000
+	maxAway   = 1_000
+	// maxWords bounds what is kept of anything that an Envoy says, in bytes, maxNames
+	// how many names of a certificate.
+	maxWords = 2_000
+	maxNames = 10
+)
+
+// roster is who is or was there. Its caller holds the fleet's lock.
+type roster struct {
+	logger *slog.Logger
+	now    func() time.Time
+	byNode map[string][]*member
+	count  int
+	away   map[string]*TurnedAway
+}
+
+// join gives the member of a node, whose stream has just said who it is.
+func (r *roster) join(node *corev3.Node, s *stream) *member {
+	id := nodeID(node)
+	m := r.find(id, s.tether.address)
+	if m == nil {
+		r.forget()
+		m = &member{Envoy: Envoy{NodeID: id, Types: map[Type]State{}}}
+		r.byNode[id] = append(r.byNode[id], m)
+		r.count++
+	}
+	m.Cluster, m.Address, m.Version = printable(node.GetCluster()), s.tether.address, envoyVersion(node)
+	m.Group, m.Certificate = s.group, printables(s.sans)
+	if m.streams++; m.streams == 1 {
+		m.Connected, m.ConnectedSince, m.DisconnectedAt = true, r.now(), time.Time{}
+		r.logger.Info("envoy connected", slog.String("node_id", id), slog.String("group", m.Group), slog.String("address", m.Address),
+			slog.Any("certificate", m.Certificate))
+	}
+	delete(r.away, awayKey(id, m.Certificate))
+	return m
+}
+
+// find gives the member of that connection, or one of that node that is gone.
+func (r *roster) find(id, address string) *member {
+	var gone *member
+	for _, m := range r.byNode[id] {
+		switch {
+		case m.Connected && m.Address == address:
+			return m
+		case !m.Connected:
+			gone = m
+		}
+	}
+	return gone
+}
+
+func (r *roster) leave(m *member) {
+	if m.streams--; m.streams > 0 {
+		return
+	}
+	m.Connected, m.DisconnectedAt = false, r.now()
+	r.logger.Info("envoy disconnected", slog.String("node_id", m.NodeID), slog.String("address", m.Address))
+}
+
+// turnAway records an Envoy that gets nothing.
+func (r *roster) turnAway(node *corev3.Node, s *stream) {
+	id, names := nodeID(node), printables(s.sans)
+	key := awayKey(id, names)
+	t := r.away[key]
+	if t == nil {
+		if r.sweep(); len(r.away) >= maxAway {
+			return
+		}
+		t = &TurnedAway{NodeID: id, Certificate: names, Since: r.now()}
+		r.away[key] = t
+		r.logger.Error("envoy turned away: no group has it, and it gets nothing",
+			slog.String("node_id", id), slog.String("cluster", printable(node.GetCluster())), slog.String("address", s.tether.address),
+			slog.Any("certificate", names))
+	}
+	t.Cluster, t.Address, t.Last = printable(node.GetCluster()), s.tether.address, r.now()
+	t.Attempts++
+}
+
+// sweep drops those that have given up.
+func (r *roster) sweep() {
+	for key, t := range r.away {
+		if r.now().Sub(t.Last) > awayFor {
+			delete(r.away, key)
+		}
+	}
+}
+
+// forget drops Envoys that left long ago, and the longest gone when there are too
+// many.
+func (r *roster) forget() {
+	var oldest *member
+	for id, members := range r.byNode {
+		kept := slices.DeleteFunc(members, func(m *member) bool { return !m.Connected && r.now().Sub(m.DisconnectedAt) > remembered })
+		r.count -= len(members) - len(kept)
+		r.set(id, kept)
+		for _, m := range kept {
+			if !m.Connected && (oldest == nil || m.DisconnectedAt.Before(oldest.DisconnectedAt)) {
+				oldest = m
+			}
+		}
+	}
+	if r.count >= maxEnvoys && oldest != nil {
+		r.set(oldest.NodeID, slices.DeleteFunc(r.byNode[oldest.NodeID], func(m *member) bool { return m == oldest }))
+		r.count--
+	}
+}
+
+func (r *roster) set(id string, members []*member) {
+	if len(members) == 0 {
+		delete(r.byNode, id)
+		return
+	}
+	r.byNode[id] = members
+}
+
+func (r *roster) envoys() []Envoy {
+	r.forget()
+	out := make([]Envoy, 0, r.count)
+	for _, members := range r.byNode {
+		for _, m := range members {
+			out = append(out, m.copy())
+		}
+	}
+	slices.SortFunc(out, func(a, b Envoy) int {
+		return cmp.Or(cmp.Compare(a.NodeID, b.NodeID), cmp.Compare(a.Address, b.Address))
+	})
+	return out
+}
+
+func (r *roster) turnedAway() []TurnedAway {
+	r.sweep()
+	out := make([]TurnedAway, 0, len(r.away))
+	for _, t := range r.away {
+		out = append(out, *t)
+	}
+	slices.SortFunc(out, func(a, b TurnedAway) int {
+		return cmp.Or(cmp.Compare(a.NodeID, b.NodeID), slices.Compare(a.Certificate, b.Certificate))
+	})
+	return out
+}
+
+func nodeID(node *corev3.Node) string { return cmp.Or(printable(node.GetId()), "(no node.id)") }
+
+func awayKey(id string, names []string) string {
+	key := id
+	for _, n := range names {
+		key += "\x00" + n
+	}
+	return key
+}

@@ -1,0 +1,158 @@
+package xds
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+)
+
+// condemnedFor is how long a connection lasts whose Envoy is not trusted any more:
+// time for it to hear why.
+const condemnedFor = 250 * time.Millisecond
+
+// connections are those that a listener has accepted, by the other side's address.
+type connections struct {
+	net.Listener
+
+	mu   sync.Mutex
+	open map[string]*connection
+}
+
+// Accept implements [net.Listener].
+func (l *connections) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{Conn: accepted, all: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[accepted.RemoteAddr().String()] = c
+	return c, nil
+}
+
+func (l *connections) find(address string) *connection {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open[address]
+}
+
+// connection is one that can be closed although grpc has it.
+type connection struct {
+	net.Conn
+
+	all       *connections
+	condemned atomic.Bool
+}
+
+// Close implements [net.Conn].
+func (c *connection) Close() error {
+	c.all.mu.Lock()
+	if key := c.RemoteAddr().String(); c.all.open[key] == c {
+		delete(c.all.open, key)
+	}
+	c.all.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// condemn lets no new stream begin and closes the connection soon: Envoy would go
+// on using it, and with it the certificate that it was made with.
+func (c *connection) condemn() {
+	if c != nil && !c.condemned.Swap(true) {
+		time.AfterFunc(condemnedFor, func() { _ = c.Close() })
+	}
+}
+
+// tether is what a stream is ended by: its Envoy connects again then, and is
+// judged anew.
+type tether struct {
+	address    string
+	connection *connection
+	// state is that of the connection; nil for plain text.
+	state *tls.ConnectionState
+
+	once   sync.Once
+	done   chan struct{}
+	reason error // set before done is closed
+}
+
+// cut ends the stream. The first reason is the one that the Envoy is told.
+func (t *tether) cut(reason error) {
+	t.once.Do(func() {
+		t.reason = reason
+		close(t.done)
+	})
+}
+
+type tetherKey struct{}
+
+// tetherOf gives the tether of a stream that tie has seen.
+func tetherOf(ctx context.Context) *tether {
+	if t, ok := ctx.Value(tetherKey{}).(*tether); ok {
+		return t
+	}
+	return &tether{done: make(chan struct{})}
+}
+
+// distrust ends the stream and its connection.
+func (t *tether) distrust(reason error) {
+	t.connection.condemn()
+	t.cut(reason)
+}
+
+// tie gives each stream a tether. A stream does not outlive its certificate.
+func (l *connections) tie(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	t := &tether{done: make(chan struct{})}
+	if p, ok := peer.FromContext(stream.Context()); ok {
+		t.address = p.Addr.String()
+		if t.connection = l.find(t.address); t.connection != nil && t.connection.condemned.Load() {
+			return errUntrusted
+		}
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			t.state = &info.State
+			if certificates := info.State.PeerCertificates; len(certificates) > 0 {
+				timer := time.AfterFunc(time.Until(certificates[0].NotAfter), func() { t.distrust(errExpired) })
+				defer timer.Stop()
+			}
+		}
+	}
+	err := next(server, &tied{ServerStream: stream, ctx: context.WithValue(stream.Context(), tetherKey{}, t), tether: t})
+	select {
+	case <-t.done:
+		return t.reason
+	default:
+		return err
+	}
+}
+
+// tied is a stream whose reading ends when its tether is cut; its handler ends
+// then, and with it the stream.
+type tied struct {
+	grpc.ServerStream
+
+	ctx    context.Context //nolint:containedctx // grpc has a stream's context there
+	tether *tether
+}
+
+// Context implements [grpc.ServerStream].
+func (s *tied) Context() context.Context { return s.ctx }
+
+// RecvMsg implements [grpc.ServerStream]. What it leaves behind when the tether is
+// cut ends with the stream.
+func (s *tied) RecvMsg(m any) error {
+	read := make(chan error, 1)
+	go func() { read <- s.ServerStream.RecvMsg(m) }()
+	select {
+	case err := <-read:
+		return err
+	case <-s.tether.done:
+		return s.tether.reason
+	}
+}
