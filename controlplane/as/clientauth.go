@@ -1,13 +1,8 @@
 package as
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"net/url"
 	"time"
@@ -28,7 +23,27 @@ const (
 	AuthPost          AuthMethod = "client_secret_post"
 	AuthSecretJWT     AuthMethod = "client_secret_jwt"
 	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
+	// The client's certificate, signed by somebody the AS trusts, or by the client
+	// itself (RFC 8705 section 2).
+	AuthTLS           AuthMethod = "tls_client_auth"
+	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth"
 )
+
+// AuthMethods lists them.
+func AuthMethods() []AuthMethod {
+	return []AuthMethod{AuthBasic, AuthPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS}
+}
+
+// HasSecret says that the method works with a client secret.
+func (m AuthMethod) HasSecret() bool {
+	return m == AuthBasic || m == AuthPost || m == AuthSecretJWT || m == ""
+}
+
+// Asserts says that each request carries a JWT that nobody else can make.
+func (m AuthMethod) Asserts() bool { return m == AuthSecretJWT || m == AuthPrivateKeyJWT }
+
+// UsesTLS says that the client's certificate authenticates the connection.
+func (m AuthMethod) UsesTLS() bool { return m == AuthTLS || m == AuthSelfSignedTLS }
 
 // assertionLifetime is the validity of a client assertion.
 const assertionLifetime = time.Minute
@@ -50,8 +65,8 @@ type ClientAuth interface {
 	ClientID() string
 	// Method is how it authenticates.
 	Method() AuthMethod
-	// Prove makes the proof of one request. audience is the address of the token
-	// endpoint; only assertions use it (RFC 7523 section 3).
+	// Prove makes the proof of one request. audience is [Server.Audience]; only
+	// assertions use it (RFC 7523 section 3).
 	Prove(audience string) (Proof, error)
 }
 
@@ -65,12 +80,16 @@ func NewSecretAuth(method AuthMethod, clientID string, clientSecret secret.Text,
 		return postAuth{clientID, clientSecret}, nil
 	case AuthSecretJWT:
 		return NewKeyAuth(method, clientID, jose.SigningKey{Algorithm: jose.HS256, Key: []byte(clientSecret.Reveal())}, now)
-	case AuthPrivateKeyJWT:
+	case AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS:
 		return nil, fmt.Errorf("as: %s takes a key, not a secret", method)
 	default:
-		return nil, fmt.Errorf("as: client authentication %q: write client_secret_basic, client_secret_post, client_secret_jwt or private_key_jwt", method)
+		return nil, fmt.Errorf("as: client authentication %q: write one of %v", method, AuthMethods())
 	}
 }
+
+// NewTLSAuth authenticates with the certificate of the connection (RFC 8705
+// section 2); the transport has to present it.
+func NewTLSAuth(method AuthMethod, clientID string) ClientAuth { return tlsAuth{method, clientID} }
 
 // NewKeyAuth authenticates with a JWT signed by key (RFC 7523 section 2.2).
 func NewKeyAuth(method AuthMethod, clientID string, key jose.SigningKey, now func() time.Time) (ClientAuth, error) {
@@ -82,43 +101,6 @@ func NewKeyAuth(method AuthMethod, clientID string, key jose.SigningKey, now fun
 		now = time.Now
 	}
 	return assertionAuth{method: method, id: clientID, signer: signer, now: now}, nil
-}
-
-// ParsePrivateKey reads a PEM private key for private_key_jwt, and names the
-// algorithm that goes with it: RS256 for RSA, ES256/384/512 by curve, EdDSA.
-func ParsePrivateKey(pemKey secret.Text) (jose.SigningKey, error) {
-	block, _ := pem.Decode([]byte(pemKey.Reveal()))
-	if block == nil {
-		return jose.SigningKey{}, fmt.Errorf("as: private_key is not PEM")
-	}
-	var key any
-	for _, parse := range []func([]byte) (any, error){
-		x509.ParsePKCS8PrivateKey,
-		func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
-		func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
-	} {
-		if parsed, err := parse(block.Bytes); err == nil {
-			key = parsed
-			break
-		}
-	}
-	switch key := key.(type) {
-	case *rsa.PrivateKey:
-		return jose.SigningKey{Algorithm: jose.RS256, Key: key}, nil
-	case ed25519.PrivateKey:
-		return jose.SigningKey{Algorithm: jose.EdDSA, Key: key}, nil
-	case *ecdsa.PrivateKey:
-		switch key.Curve.Params().BitSize {
-		case 256:
-			return jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil
-		case 384:
-			return jose.SigningKey{Algorithm: jose.ES384, Key: key}, nil
-		case 521:
-			return jose.SigningKey{Algorithm: jose.ES512, Key: key}, nil
-		}
-	}
-	// The cause may quote the key.
-	return jose.SigningKey{}, fmt.Errorf("as: private_key is not an RSA, P-256, P-384, P-521 or Ed25519 key in PKCS#8, PKCS#1 or SEC 1")
 }
 
 // basicAuthorization is the Authorization value of client_secret_basic: id and
@@ -181,4 +163,18 @@ func (a assertionAuth) Prove(audience string) (Proof, error) {
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		"client_assertion":      {assertion},
 	}}, nil
+}
+
+type tlsAuth struct {
+	method AuthMethod
+	id     string
+}
+
+func (a tlsAuth) ClientID() string   { return a.id }
+func (a tlsAuth) Method() AuthMethod { return a.method }
+
+// Prove names the client: a certificate does not say which one it is of (RFC 8705
+// section 2).
+func (a tlsAuth) Prove(string) (Proof, error) {
+	return Proof{Form: url.Values{"client_id": {a.id}}}, nil
 }

@@ -64,6 +64,10 @@ type Dialect struct {
 	GrantTypes []string
 	// RegisterScope is the "scope" member of a registration; empty leaves it out.
 	RegisterScope string
+	// Audience is the aud of client assertions, as [Config.Audience] has it.
+	Audience string
+	// RefusesSoftwareStatement says that a registration with one is refused.
+	RefusesSoftwareStatement bool
 	// PageSize is how many ids a list holds at most, asked for with first and max;
 	// 0 for a list that is whole.
 	PageSize int

@@ -28,6 +28,7 @@ func genericDialect() Dialect {
 		PATRefused:    []int{http.StatusUnauthorized},
 		GrantTypes:    []string{grantClientCredentials},
 		RegisterScope: scopeUMAProtection,
+		Audience:      AudienceTokenEndpoint,
 		Names:         SearchEach,
 		Description:   true,
 		endpoints:     func(Metadata) Endpoints { return Endpoints{} },
@@ -47,6 +48,8 @@ func keycloakDialect() Dialect {
 	// The UMA grant type is what gives a client authorization services.
 	d.GrantTypes = []string{grantClientCredentials, grantUMATicket}
 	d.RegisterScope = ""
+	d.Audience = AudienceIssuer // it does not change with the address the AS is reached by
+	d.RefusesSoftwareStatement = true
 	d.PageSize = 100
 	d.DeepList = true
 	d.Names = SearchExactName

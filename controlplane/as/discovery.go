@@ -26,6 +26,14 @@ type Config struct {
 	DiscoveryURL string
 	// NoDiscovery uses Endpoints and the dialect alone.
 	NoDiscovery bool
+	// CertificateAuth says that the client authenticates with a certificate, so that
+	// the AS's endpoints for that are used where it names some.
+	CertificateAuth bool
+	// Audience is the aud of client assertions: [AudienceIssuer],
+	// [AudienceTokenEndpoint], or the value itself; the dialect's when empty.
+	Audience string
+	// PATScopes are asked for with a PAT instead of the dialect's, where not nil.
+	PATScopes []string
 	// Transport carries the calls; http.DefaultTransport when nil.
 	Transport http.RoundTripper
 	// Timeout bounds each call; [DefaultTimeout] when 0.
@@ -52,11 +60,18 @@ func New(cfg Config) (*Client, error) {
 	return &Client{config: cfg, caller: newCaller(cfg.Transport, cfg.Timeout, cfg.Now)}, nil
 }
 
+// The values of [Config.Audience] that are not an audience themselves.
+const (
+	AudienceIssuer        = "issuer"
+	AudienceTokenEndpoint = "token_endpoint"
+)
+
 // Server is an AS whose metadata and dialect are known. It is immutable and safe
 // for concurrent use.
 type Server struct {
 	metadata Metadata
 	dialect  Dialect
+	audience string
 	caller   *caller
 }
 
@@ -65,6 +80,9 @@ func (s *Server) Metadata() Metadata { return s.metadata }
 
 // Dialect is how the AS differs from the specifications.
 func (s *Server) Dialect() Dialect { return s.dialect }
+
+// Audience is the aud of client assertions (RFC 7523 section 3).
+func (s *Server) Audience() string { return s.audience }
 
 // Discover fetches the metadata: the UMA document, else OpenID Connect's, else
 // RFC 8414's. The next is tried only when the AS says that it does not have one
@@ -109,6 +127,9 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 			Description: fmt.Sprintf("asked for %s, got %s", printableURL(c.config.Issuer), printable(printableURL(m.Issuer))),
 		}
 	}
+	if c.config.CertificateAuth {
+		m.override(m.Aliases.endpoints())
+	}
 	m.override(c.config.Endpoints)
 	dialect, ok := chooseDialect(c.config.Dialect, m)
 	if !ok {
@@ -120,7 +141,24 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 	if err := m.check(c.config.Endpoints); err != nil {
 		return nil, &Error{Op: op, Kind: ErrMalformed, Cause: err}
 	}
-	return &Server{metadata: m, dialect: dialect, caller: c.caller}, nil
+	if c.config.PATScopes != nil {
+		dialect.PATScopes = c.config.PATScopes
+	}
+	return &Server{metadata: m, dialect: dialect, audience: audience(c.config.Audience, dialect, m), caller: c.caller}, nil
+}
+
+func audience(configured string, dialect Dialect, m Metadata) string {
+	if configured == "" {
+		configured = dialect.Audience
+	}
+	switch configured {
+	case AudienceIssuer:
+		return m.Issuer
+	case AudienceTokenEndpoint:
+		return m.TokenEndpoint
+	default:
+		return configured
+	}
 }
 
 // isAbsent says that the AS has no document there.

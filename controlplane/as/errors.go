@@ -37,6 +37,10 @@ var (
 	// ErrRegistrationRefused: the AS does not let this caller register a client,
 	// or the registration access token is not accepted.
 	ErrRegistrationRefused = errors.New("the client registration is refused")
+	// ErrSoftwareStatement: the AS is known to refuse software statements.
+	ErrSoftwareStatement = errors.New("the authorization server takes no software statement")
+	// ErrGrantEnded: the authorization code or the refresh token is no longer good.
+	ErrGrantEnded = errors.New("the login is no longer good")
 	// ErrPATRefused: the protection API does not accept the PAT.
 	ErrPATRefused = errors.New("the PAT is refused")
 	// ErrNotFound: 404.
@@ -62,6 +66,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Kind is one of the sentinels of this package.
 	Kind error
+	// Sent says that the request had gone out when it failed without an answer.
+	Sent bool
 	// Cause is what the transport or the decoder said; may be nil.
 	Cause error
 }
@@ -109,6 +115,24 @@ func (e *Error) Temporary() bool {
 	return errors.Is(e.Kind, ErrUnavailable) || errors.Is(e.Kind, ErrRateLimited)
 }
 
+// Doubtful reports that the AS may have done what was asked, and that it cannot be
+// told: the answer was lost, or is not one.
+func Doubtful(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return false
+	}
+	switch {
+	case e.Status == 0:
+		return e.Sent
+	case e.Status < http.StatusMultipleChoices:
+		return true
+	default:
+		// A proxy's words for a server that may be at work still.
+		return e.Status == http.StatusInternalServerError || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout
+	}
+}
+
 // Remedy says in one sentence what an operator can do about err; empty when err
 // is nil or is not of this package.
 func Remedy(err error) string {
@@ -123,6 +147,8 @@ func Remedy(err error) string {
 		{ErrRedirect, "Write the address it redirects to in umagate.yaml, if it is the AS's own."},
 		{ErrNotJSON, "Something other than the AS's API answers there: check the address, and for a login or proxy page in between."},
 		{ErrTooLarge, "Check that the address is the AS's API."},
+		{ErrSoftwareStatement, "Take software_statement out of authorization_server.client.register."},
+		{ErrGrantEnded, "The owner of the resources has to log in again: umagate login."},
 		{ErrRegistrationRefused, "Give authorization_server.client.register.initial_access_token (a fresh one: each has a use count), let the AS trust this host, or give authorization_server.client.id and secret."},
 		{ErrClientRefused, "Check id and secret of authorization_server.client; a client that umagate registered itself is registered anew by umagate serve."},
 		{ErrPATRefused, "Let the client have the right to protect resources: scope uma_protection, at Keycloak the client role uma_protection."},

@@ -8,9 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -93,6 +95,8 @@ func (c *caller) do(ctx context.Context, in call) (answer, error) {
 	if err != nil {
 		return answer{}, fail(ErrRejected, transportCause(err))
 	}
+	var sent atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))
 	client := c.client
 	if in.follow {
 		following := *c.client
@@ -101,15 +105,20 @@ func (c *caller) do(ctx context.Context, in call) (answer, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return answer{}, fail(ErrUnavailable, in.scrubError(transportCause(err)))
+		return answer{}, &Error{
+			Op: in.op, Method: in.method, URL: printableURL(in.url), Kind: ErrUnavailable, Sent: sent.Load(),
+			Cause: in.scrubError(transportCause(err)),
+		}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		if errors.Is(err, ErrTooLarge) {
-			return answer{}, fail(ErrTooLarge, nil)
+			return answer{}, &Error{Op: in.op, Method: in.method, URL: printableURL(in.url), Status: resp.StatusCode, Kind: ErrTooLarge}
 		}
-		return answer{}, fail(ErrUnavailable, in.scrubError(err))
+		return answer{}, &Error{
+			Op: in.op, Method: in.method, URL: printableURL(in.url), Kind: ErrUnavailable, Sent: true, Cause: in.scrubError(err),
+		}
 	}
 	out := answer{status: resp.StatusCode, header: resp.Header, body: body}
 	if resp.StatusCode < 200 || resp.StatusCode >= 300 || !in.raw && refusedAsSuccess(out.body) {
@@ -275,7 +284,7 @@ func (in call) secrets() []string {
 			add(s.Reveal())
 		}
 	}
-	for _, name := range []string{"client_secret", "client_assertion", "token", "refresh_token"} {
+	for _, name := range []string{"client_secret", "client_assertion", "token", "refresh_token", "code", "code_verifier"} {
 		add(form.Get(name))
 	}
 	return out

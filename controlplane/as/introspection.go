@@ -31,7 +31,7 @@ func (s *Server) IntrospectAs(ctx context.Context, auth ClientAuth, pats *PATSou
 		_, err := s.Protection(pats).do(ctx, in, &got)
 		return got, err
 	}
-	proof, err := auth.Prove(s.metadata.TokenEndpoint)
+	proof, err := auth.Prove(s.audience)
 	if err != nil {
 		return nil, &Error{Op: in.op, Kind: ErrClientRefused, Cause: err}
 	}

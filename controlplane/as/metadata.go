@@ -27,6 +27,28 @@ type Metadata struct {
 	AuthMethods                  []string `json:"token_endpoint_auth_methods_supported,omitempty"`
 	AuthSigningAlgs              []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
 	UMAProfiles                  []string `json:"uma_profiles_supported,omitempty"`
+	// IssParameter: the answer to an authorization request has iss (RFC 9207).
+	IssParameter bool `json:"authorization_response_iss_parameter_supported,omitempty"`
+	// Aliases are the endpoints for clients with a certificate (RFC 8705 section 5).
+	Aliases MTLSAliases `json:"mtls_endpoint_aliases,omitzero"`
+}
+
+// MTLSAliases are the endpoints of mtls_endpoint_aliases that umagate calls.
+type MTLSAliases struct {
+	TokenEndpoint                string `json:"token_endpoint,omitempty"`
+	IntrospectionEndpoint        string `json:"introspection_endpoint,omitempty"`
+	RevocationEndpoint           string `json:"revocation_endpoint,omitempty"`
+	RegistrationEndpoint         string `json:"registration_endpoint,omitempty"`
+	ResourceRegistrationEndpoint string `json:"resource_registration_endpoint,omitempty"`
+	PermissionEndpoint           string `json:"permission_endpoint,omitempty"`
+}
+
+// endpoints are the aliases in the form of overrides.
+func (a MTLSAliases) endpoints() Endpoints {
+	return Endpoints{
+		Token: a.TokenEndpoint, Introspection: a.IntrospectionEndpoint, Revocation: a.RevocationEndpoint,
+		Registration: a.RegistrationEndpoint, ResourceRegistration: a.ResourceRegistrationEndpoint, Permission: a.PermissionEndpoint,
+	}
 }
 
 // Endpoints overrides endpoints of the metadata, each where it is not empty.

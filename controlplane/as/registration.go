@@ -2,7 +2,10 @@ package as
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -22,6 +25,11 @@ type ClientMetadata struct {
 	Scope        string
 	JWKS         json.RawMessage
 	JWKSURI      string
+	// SigningAlg is the algorithm of client assertions (OpenID Connect Dynamic
+	// Client Registration section 2).
+	SigningAlg string
+	// SubjectDN names the certificate of tls_client_auth (RFC 8705 section 2.1.2).
+	SubjectDN string
 	// SoftwareStatement is passed through (RFC 7591 section 2.3).
 	SoftwareStatement string
 	// Extra is sent as it is; it wins over the members above.
@@ -42,9 +50,23 @@ func (m ClientMetadata) body() map[string]any {
 	set("scope", m.Scope, m.Scope != "")
 	set("jwks", m.JWKS, len(m.JWKS) > 0)
 	set("jwks_uri", m.JWKSURI, m.JWKSURI != "")
+	set("token_endpoint_auth_signing_alg", m.SigningAlg, m.SigningAlg != "")
+	set("tls_client_auth_subject_dn", m.SubjectDN, m.SubjectDN != "")
 	set("software_statement", m.SoftwareStatement, m.SoftwareStatement != "")
 	maps.Copy(out, m.Extra)
 	return out
+}
+
+// Hash tells two sets of metadata apart, but for the keys in JWKS: those change by
+// themselves. What is hashed cannot be found out from it.
+func (m ClientMetadata) Hash() (string, error) {
+	m.JWKS = nil
+	document, err := json.Marshal(m.body()) // the members of a map are sorted
+	if err != nil {
+		return "", fmt.Errorf("as: client metadata: %w", err)
+	}
+	sum := sha256.Sum256(document)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // Registration is what the AS answers to a registration (RFC 7591 section
@@ -90,6 +112,9 @@ func refusedRegistration() map[int]error {
 // Register registers a client (RFC 7591 section 3.1). It is not idempotent: each
 // success is one more client. initialToken may be empty.
 func (s *Server) Register(ctx context.Context, m ClientMetadata, initialToken secret.Text) (Registration, error) {
+	if m.SoftwareStatement != "" && s.dialect.RefusesSoftwareStatement {
+		return Registration{}, &Error{Op: "register the client", Kind: ErrSoftwareStatement, Description: string(s.dialect.Name)}
+	}
 	in := call{
 		op: "register the client", method: http.MethodPost, url: s.metadata.RegistrationEndpoint,
 		bearer: initialToken, json: m.body(), kinds: refusedRegistration(),
@@ -140,6 +165,9 @@ func (s *Server) UpdateRegistration(ctx context.Context, r Registration, m Clien
 	}
 	body := m.body()
 	body["client_id"] = r.ClientID
+	if m.AuthMethod != "" {
+		r.AuthMethod = m.AuthMethod
+	}
 	var got registrationAnswer
 	_, err := s.caller.doJSON(ctx, call{
 		op: op, method: http.MethodPut, url: r.URI,

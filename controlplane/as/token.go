@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -29,23 +30,41 @@ type Token struct {
 	IssuedAt, ExpiresAt time.Time
 }
 
+// Grant is the answer of the token endpoint (RFC 6749 section 5.1).
+type Grant struct {
+	Token
+
+	// RefreshToken is zero where the AS gave none.
+	RefreshToken secret.Text
+	// IDToken is zero where the AS gave none; it is not verified.
+	IDToken secret.Text
+	// Scope is what was granted; empty where it is what was asked for.
+	Scope string
+}
+
 // PAT gets a protection API access token by client credentials (UMA Federated
 // Authorization section 1.3; RFC 6749 section 4.4), with the dialect's scopes.
 func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
-	const op = "get the PAT"
+	got, err := s.grant(ctx, "get the PAT", auth, nil, s.dialect.PATScopes)
+	return got.Token, err
+}
+
+// grant asks the token endpoint, with the client's proof. params say which grant
+// it is; client credentials when they do not.
+func (s *Server) grant(ctx context.Context, op string, auth ClientAuth, params url.Values, scopes []string) (Grant, error) {
 	address := s.metadata.TokenEndpoint
 	if address == "" {
-		return Token{}, &Error{Op: op, Kind: ErrMissingEndpoint, Description: "token_endpoint"}
+		return Grant{}, &Error{Op: op, Kind: ErrMissingEndpoint, Description: "token_endpoint"}
 	}
-	proof, err := auth.Prove(address)
+	proof, err := auth.Prove(s.audience)
 	if err != nil {
-		return Token{}, &Error{Op: op, Kind: ErrClientRefused, Cause: err}
+		return Grant{}, &Error{Op: op, Kind: ErrClientRefused, Cause: err}
 	}
-	in := call{op: op, method: http.MethodPost, url: address, proof: &proof}
+	in := call{op: op, method: http.MethodPost, url: address, proof: &proof, form: params}
 	// The proof is in place already, so the library is told of no secret.
 	source := clientcredentials.Config{
-		TokenURL: address, Scopes: s.dialect.PATScopes,
-		AuthStyle: oauth2.AuthStyleInParams, EndpointParams: proof.Form,
+		TokenURL: address, Scopes: scopes,
+		AuthStyle: oauth2.AuthStyleInParams, EndpointParams: mergeForm(params, proof.Form),
 	}
 	client := *s.caller.client
 	seen := &observer{next: authorize{next: client.Transport, value: proof.Authorization}}
@@ -53,10 +72,10 @@ func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
 	start := s.caller.now()
 	got, err := source.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
 	if err != nil {
-		return Token{}, s.tokenError(in, seen, err)
+		return Grant{}, s.tokenError(in, seen, err)
 	}
 	if !strings.EqualFold(got.Type(), "Bearer") {
-		return Token{}, &Error{
+		return Grant{}, &Error{
 			Op: op, Method: in.method, URL: printableURL(address), Kind: ErrMalformed,
 			Description: "token_type is " + printable(got.Type()) + ", only Bearer can be sent",
 		}
@@ -66,12 +85,22 @@ func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
 		lifetime = min(time.Until(got.Expiry).Round(time.Second), maxLifetime)
 	}
 	if lifetime <= 0 {
-		return Token{}, &Error{
+		return Grant{}, &Error{
 			Op: op, Method: in.method, URL: printableURL(address), Kind: ErrMalformed,
 			Description: "expires_in says that the token has expired already",
 		}
 	}
-	return Token{Value: secret.New(got.AccessToken), IssuedAt: start, ExpiresAt: start.Add(lifetime)}, nil
+	out := Grant{
+		Token:        Token{Value: secret.New(got.AccessToken), IssuedAt: start, ExpiresAt: start.Add(lifetime)},
+		RefreshToken: secret.New(got.RefreshToken),
+	}
+	if id, ok := got.Extra("id_token").(string); ok {
+		out.IDToken = secret.New(id)
+	}
+	if scope, ok := got.Extra("scope").(string); ok {
+		out.Scope = printable(scope)
+	}
+	return out, nil
 }
 
 // tokenError makes this package's error of the library's.
@@ -80,6 +109,9 @@ func (s *Server) tokenError(in call, seen *observer, err error) error {
 		in.kinds = map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused}
 		if slices.Contains([]string{"invalid_client", "unauthorized_client"}, failed.ErrorCode) {
 			in.kinds[http.StatusBadRequest] = ErrClientRefused
+		}
+		if failed.ErrorCode == "invalid_grant" {
+			in.kinds[http.StatusBadRequest] = ErrGrantEnded
 		}
 		e := s.caller.failure(in, answer{status: failed.Response.StatusCode, header: failed.Response.Header, body: failed.Body})
 		if e.Status >= 200 && e.Status < 300 {

@@ -31,7 +31,7 @@ func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, as.Clie
 	if client.ID == "" {
 		return nil, nil, errNoClient
 	}
-	transport, err := transportOf(c.env, s.AuthorizationServer.TLS)
+	transport, err := transportOf(c.env, s)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,7 +43,7 @@ func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, as.Clie
 	if err != nil {
 		return nil, nil, err
 	}
-	auth, err := link.ClientAuth(as.AuthMethod(client.TokenEndpointAuthMethod), client.ID, client.Secret, client.PrivateKey)
+	auth, err := link.GivenClient(&client)
 	return server, auth, err
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 
@@ -15,7 +16,7 @@ import (
 // looking up the ids of resources by name. Offline, it is what the file and the
 // dialect say.
 func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (site.Facts, error) {
-	transport, err := transportOf(env, s.AuthorizationServer.TLS)
+	transport, err := transportOf(env, s)
 	if err != nil {
 		return site.Facts{}, err
 	}
@@ -31,19 +32,30 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 	if err != nil {
 		return site.Facts{}, fmt.Errorf("%w; with discovery: off or --offline only what the file says is used", err)
 	}
-	if offline || s.Require == config.RequireOAuthScopes {
-		return link.Facts(server, nil), nil
+	var ids map[string]string
+	if !offline && s.Require != config.RequireOAuthScopes {
+		if ids, err = lookUp(ctx, server, s); err != nil {
+			return site.Facts{}, err
+		}
 	}
-	ids, err := lookUp(ctx, server, s)
-	return link.Facts(server, ids), err
+	facts := link.Facts(server, ids)
+	if client := s.AuthorizationServer.Client; client.TokenEndpointAuthMethod.UsesTLS() {
+		facts.ClientID = client.ID
+	}
+	return facts, nil
 }
 
-// transportOf trusts what the file says of the AS's certificate.
-func transportOf(env Environment, settings site.TLS) (http.RoundTripper, error) {
+// transportOf trusts what the file says of the AS's certificate, and presents the
+// client's where the file has one.
+func transportOf(env Environment, s *site.Site) (http.RoundTripper, error) {
 	if env.Transport != nil {
 		return env.Transport, nil
 	}
-	return link.Transport(settings)
+	certificate, err := link.GivenCertificate(&s.AuthorizationServer.Client)
+	if err != nil {
+		return nil, err
+	}
+	return link.Transport(s.AuthorizationServer.TLS, func() *tls.Certificate { return certificate })
 }
 
 // lookUp finds the ids of the resources that the file gives none for.
@@ -61,7 +73,7 @@ func lookUp(ctx context.Context, server *as.Server, s *site.Site) (map[string]st
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	auth, err := link.ClientAuth(as.AuthMethod(client.TokenEndpointAuthMethod), client.ID, client.Secret, client.PrivateKey)
+	auth, err := link.GivenClient(&client)
 	if err != nil {
 		return nil, err
 	}

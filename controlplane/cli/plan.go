@@ -266,10 +266,7 @@ func planSite(ctx context.Context, env Environment, options server.ManualOptions
 }
 
 func openManual(ctx context.Context, env Environment, options server.ManualOptions) (*server.Manual, error) {
-	var err error
-	if options.Transport, err = transportOf(env, options.Site.AuthorizationServer.TLS); err != nil {
-		return nil, err
-	}
+	options.Transport = env.Transport
 	return server.OpenManual(ctx, options)
 }
 

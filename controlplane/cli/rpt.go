@@ -18,6 +18,7 @@ import (
 	"github.com/umagate/umagate/controlplane/rpt"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
 )
 
 // rptFlags are the flags of "umagate rpt".
@@ -298,7 +299,10 @@ func (f *rptFlags) transport(env Environment) (http.RoundTripper, error) {
 		}
 		settings.CA = pem
 	}
-	return transportOf(env, settings)
+	if env.Transport != nil {
+		return env.Transport, nil
+	}
+	return link.Transport(settings, nil)
 }
 
 // show opens the address in the browser, and prints it in any case.

@@ -127,7 +127,7 @@ func apiUpstream(file *site.File, s *site.Site) (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := secure(cluster, at, file, site.TLS{}); err != nil {
+	if err := secure(cluster, at, file, site.TLS{}, nil); err != nil {
 		return nil, err
 	}
 	return cluster, setProtocol(cluster, nil)

@@ -12,6 +12,7 @@ import (
 	commondnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -63,8 +64,10 @@ func credentialOf(s *site.Site, facts site.Facts) site.Credential {
 }
 
 // asCluster builds the cluster of one endpoint of an AS, with the filter that adds
-// its credential.
-func asCluster(file *site.File, s *site.Site, name string, e config.Endpoint, filter *hcmv3.HttpFilter) (*clusterv3.Cluster, error) {
+// its credential and the certificate that the connection shows; either may be nil.
+func asCluster(
+	file *site.File, s *site.Site, name string, e config.Endpoint, filter *hcmv3.HttpFilter, certificate *tlsv3.SdsSecretConfig,
+) (*clusterv3.Cluster, error) {
 	scheme := e.Scheme
 	if scheme == "" {
 		scheme = "https"
@@ -77,7 +80,7 @@ func asCluster(file *site.File, s *site.Site, name string, e config.Endpoint, fi
 	if err != nil {
 		return nil, err
 	}
-	if err := secure(cluster, at, file, s.AuthorizationServer.TLS); err != nil {
+	if err := secure(cluster, at, file, s.AuthorizationServer.TLS, certificate); err != nil {
 		return nil, err
 	}
 	if err := setProtocol(cluster, filter); err != nil {

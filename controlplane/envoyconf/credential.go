@@ -49,7 +49,10 @@ func patInjector(in Input, s *site.Site) (*hcmv3.HttpFilter, error) {
 		ClientSecret: &tlsv3.SdsSecretConfig{Name: clientSecret(s.Name)},
 		AuthType:     oauth2v3.OAuth2_URL_ENCODED_BODY,
 	}
-	if basicToken(s) {
+	switch {
+	case staticCertificate(s) != nil:
+		client.AuthType, client.ClientSecret = oauth2v3.OAuth2_TLS_CLIENT_AUTH, nil
+	case basicToken(s):
 		// Envoy 1.40 sends the secret in the body for BASIC_AUTH too, and an AS may
 		// refuse what the client has not registered. So Envoy is told to send no
 		// secret, and the token cluster adds the header. Envoy 1.36 does not know
@@ -69,7 +72,16 @@ func patInjector(in Input, s *site.Site) (*hcmv3.HttpFilter, error) {
 
 // basicToken reports that the client authenticates with client_secret_basic.
 func basicToken(s *site.Site) bool {
-	return s.AuthorizationServer.Client.TokenEndpointAuthMethod != site.AuthSecretPost
+	return s.AuthorizationServer.Client.TokenEndpointAuthMethod == site.AuthSecretBasic
+}
+
+// staticCertificate names the client's certificate in the bootstrap's own secrets;
+// nil where the client has none.
+func staticCertificate(s *site.Site) *tlsv3.SdsSecretConfig {
+	if !s.AuthorizationServer.Client.TokenEndpointAuthMethod.UsesTLS() {
+		return nil
+	}
+	return &tlsv3.SdsSecretConfig{Name: site.CertificateSecret(s.Name)}
 }
 
 func injectorFilter(name string, credential proto.Message) (*hcmv3.HttpFilter, error) {
@@ -99,7 +111,18 @@ type Credentials struct {
 	Introspection secret.Text
 	// PAT is "Bearer " and the PAT, see [Bearer].
 	PAT secret.Text
+	// Certificate is the client's own, where it authenticates with one (RFC 8705).
+	Certificate ClientCertificate
 }
+
+// ClientCertificate is a certificate with its key, both in PEM.
+type ClientCertificate struct {
+	Chain string
+	Key   secret.Text
+}
+
+// IsZero reports that there is none.
+func (c ClientCertificate) IsZero() bool { return c.Chain == "" }
 
 // Secrets are the SDS resources of the sites' credentials, sorted by name.
 func Secrets(credentials map[string]Credentials) []*tlsv3.Secret {
@@ -111,9 +134,21 @@ func Secrets(credentials map[string]Credentials) []*tlsv3.Secret {
 		if !c.PAT.IsZero() {
 			out = append(out, genericSecret(site.PATSecret(name), c.PAT))
 		}
+		if !c.Certificate.IsZero() {
+			out = append(out, certificateSecret(site.CertificateSecret(name), c.Certificate))
+		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].GetName() < out[j].GetName() })
 	return out
+}
+
+func certificateSecret(name string, c ClientCertificate) *tlsv3.Secret {
+	inline := func(text string) *corev3.DataSource {
+		return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: text}}
+	}
+	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
+		CertificateChain: inline(c.Chain), PrivateKey: inline(c.Key.Reveal()),
+	}}}
 }
 
 func genericSecret(name string, value secret.Text) *tlsv3.Secret {
@@ -153,7 +188,19 @@ func tokenEndpoint(in Input, s *site.Site) string {
 // staticSecrets are the secrets of a static bootstrap.
 func staticSecrets(s *site.Site) ([]*tlsv3.Secret, error) {
 	client := s.AuthorizationServer.Client
-	if client.ID == "" || client.Secret.IsZero() {
+	switch method := client.TokenEndpointAuthMethod; {
+	case client.ID == "":
+		return nil, fmt.Errorf("%w: without a control plane nobody registers the client; write authorization_server.client {id, secret}", ErrInput)
+	case s.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode:
+		return nil, fmt.Errorf("%w: pat.grant authorization_code needs the control plane, which keeps the login; run umagate serve and print umagate render bootstrap", ErrInput)
+	case method == site.AuthSecretJWT || method == site.AuthPrivateKeyJWT:
+		return nil, fmt.Errorf("%w: Envoy cannot sign the assertions of %s; run umagate serve and print umagate render bootstrap, or register the client with client_secret_basic, client_secret_post or tls_client_auth", ErrInput, method)
+	case method.UsesTLS():
+		if client.Certificate == "" {
+			return nil, fmt.Errorf("%w: the certificate is one that umagate serve makes; write certificate_file and private_key, or print umagate render bootstrap", ErrInput)
+		}
+		return []*tlsv3.Secret{certificateSecret(site.CertificateSecret(s.Name), ClientCertificate{Chain: client.Certificate, Key: client.PrivateKey})}, nil
+	case client.Secret.IsZero():
 		return nil, fmt.Errorf("%w: without a control plane nobody registers the client; write authorization_server.client {id, secret}", ErrInput)
 	}
 	return []*tlsv3.Secret{

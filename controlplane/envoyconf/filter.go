@@ -87,7 +87,7 @@ func ModuleCluster(file *site.File) (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := secure(cluster, at, file, site.TLS{}); err != nil {
+	if err := secure(cluster, at, file, site.TLS{}, nil); err != nil {
 		return nil, err
 	}
 	return cluster, setProtocol(cluster, nil)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -83,11 +85,19 @@ func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 	var out []*clusterv3.Cluster
 	err := in.sites(func(s *site.Site, c *config.Site) error {
 		return in.eachEndpoint(s, c, func(e config.Endpoint, credential site.Credential) error {
-			filter, err := sdsInjector(s, credential)
-			if err != nil {
-				return err
+			var filter *hcmv3.HttpFilter
+			var certificate *tlsv3.SdsSecretConfig
+			if in.Facts[s.Name].ClientCertificate {
+				certificate = &tlsv3.SdsSecretConfig{Name: site.CertificateSecret(s.Name), SdsConfig: overADS()}
 			}
-			cluster, err := asCluster(in.File, s, e.Cluster, e, filter)
+			// The certificate is all there is to the client's own credential.
+			if credential != site.CredentialClient || certificate == nil {
+				var err error
+				if filter, err = sdsInjector(s, credential); err != nil {
+					return err
+				}
+			}
+			cluster, err := asCluster(in.File, s, e.Cluster, e, filter, certificate)
 			if err != nil {
 				return err
 			}

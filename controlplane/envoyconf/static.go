@@ -37,11 +37,14 @@ func addStatic(out *bootstrapv3.Bootstrap, in Input, s *site.Site, c *config.Sit
 	turns := false
 	err = in.eachEndpoint(s, c, func(e config.Endpoint, credential site.Credential) error {
 		if credential == site.CredentialClient {
-			filter, err := staticInjector(s)
-			if err != nil {
-				return err
+			var filter *hcmv3.HttpFilter
+			if staticCertificate(s) == nil {
+				var err error
+				if filter, err = staticInjector(s); err != nil {
+					return err
+				}
 			}
-			cluster, err := asCluster(in.File, s, e.Cluster, e, filter)
+			cluster, err := asCluster(in.File, s, e.Cluster, e, filter, staticCertificate(s))
 			if err != nil {
 				return err
 			}
@@ -53,7 +56,7 @@ func addStatic(out *bootstrapv3.Bootstrap, in Input, s *site.Site, c *config.Sit
 		if err != nil {
 			return err
 		}
-		upstream, err := asCluster(in.File, s, turnUpstream(e), e, nil)
+		upstream, err := asCluster(in.File, s, turnUpstream(e), e, nil, staticCertificate(s))
 		if err != nil {
 			return err
 		}
@@ -151,7 +154,7 @@ func tokenUpstream(in Input, s *site.Site) (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := secure(cluster, at, in.File, s.AuthorizationServer.TLS); err != nil {
+	if err := secure(cluster, at, in.File, s.AuthorizationServer.TLS, staticCertificate(s)); err != nil {
 		return nil, err
 	}
 	var filter *hcmv3.HttpFilter

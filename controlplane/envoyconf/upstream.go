@@ -43,8 +43,9 @@ func setProtocol(cluster *clusterv3.Cluster, filter *hcmv3.HttpFilter) error {
 }
 
 // secure adds TLS to a cluster whose endpoint is https. The server's name is
-// checked, not only its chain: Envoy does neither unless told to.
-func secure(cluster *clusterv3.Cluster, at endpoint, file *site.File, settings site.TLS) error {
+// checked, not only its chain: Envoy does neither unless told to. certificate is the
+// client's own, nil for none.
+func secure(cluster *clusterv3.Cluster, at endpoint, file *site.File, settings site.TLS, certificate *tlsv3.SdsSecretConfig) error {
 	if !at.tls {
 		return nil
 	}
@@ -63,6 +64,9 @@ func secure(cluster *clusterv3.Cluster, at endpoint, file *site.File, settings s
 				Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}},
 			}},
 		}}
+	}
+	if certificate != nil {
+		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{certificate}
 	}
 	context := &tlsv3.UpstreamTlsContext{CommonTlsContext: common}
 	if net.ParseIP(name) == nil {

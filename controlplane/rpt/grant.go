@@ -133,7 +133,7 @@ func (f *Flow) tryGrant(ctx context.Context, client *http.Client, server *as.Ser
 	if f.shape(server) == ShapeBearer {
 		header.Set("Authorization", "Bearer "+party.Access.Reveal())
 	} else {
-		if err := f.authenticate(endpoint, header, form); err != nil {
+		if err := f.authenticate(server.Audience(), header, form); err != nil {
 			return grantAnswer{}, 0, err
 		}
 		party.claim(form)
@@ -182,7 +182,7 @@ func (f *Flow) shape(server *as.Server) Shape {
 }
 
 // authenticate adds the client's own credential.
-func (f *Flow) authenticate(endpoint string, header http.Header, form url.Values) error {
+func (f *Flow) authenticate(audience string, header http.Header, form url.Values) error {
 	if f.Client == nil {
 		if f.ClientID == "" {
 			return errors.New("the authorization server wants to know the client; give its client_id")
@@ -190,7 +190,7 @@ func (f *Flow) authenticate(endpoint string, header http.Header, form url.Values
 		form.Set("client_id", f.ClientID)
 		return nil
 	}
-	proof, err := f.Client.Prove(endpoint)
+	proof, err := f.Client.Prove(audience)
 	if err != nil {
 		return err
 	}

@@ -147,6 +147,7 @@ func (s *serving) leads() bool {
 func (w *worker) begin(phase Phase) {
 	w.pats = nil // stop has waited for it
 	w.discoverAt, w.syncAt, w.probeAt = time.Time{}, time.Time{}, time.Time{}
+	w.updateAt, w.keysAt, w.refusedSince = time.Time{}, time.Time{}, time.Time{}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.phase, w.failure = phase, nil

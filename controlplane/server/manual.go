@@ -31,8 +31,9 @@ const lockPoll = 200 * time.Millisecond
 type ManualOptions struct {
 	Site *site.Site
 	// Store is the site's; [store.Frozen] for a rehearsal.
-	Store     store.Store
-	Logger    *slog.Logger
+	Store  store.Store
+	Logger *slog.Logger
+	// Transport carries the calls to the AS instead of one made from the file.
 	Transport http.RoundTripper
 	// Adopt names resources to take over as if they had adopt: true.
 	Adopt []string
@@ -58,14 +59,13 @@ type Manual struct {
 // it when done; the store stays open.
 func OpenManual(ctx context.Context, options ManualOptions) (*Manual, error) {
 	s := options.Site
-	client, err := as.New(link.Config(s, options.Transport))
-	if err != nil {
+	m := &Manual{options: options, desired: link.Desired(s), worker: &worker{
+		site: s, key: store.Key{Site: s.Name, Issuer: s.AuthorizationServer.Issuer}, store: options.Store,
+		logger: options.Logger, pace: Pace{}.withDefaults(), changed: func() {}, phase: Discovering, manual: true,
+	}}
+	if err := m.worker.connect(options.Transport, func(next http.RoundTripper) http.RoundTripper { return next }); err != nil {
 		return nil, err
 	}
-	m := &Manual{options: options, desired: link.Desired(s), worker: &worker{
-		site: s, key: store.Key{Site: s.Name, Issuer: s.AuthorizationServer.Issuer}, store: options.Store, client: client,
-		logger: options.Logger, pace: Pace{}.withDefaults(), changed: func() {}, phase: Discovering,
-	}}
 	for _, name := range options.Adopt {
 		i := slices.IndexFunc(m.desired, func(d resourcesync.Desired) bool { return d.Name == name })
 		if i < 0 {
@@ -146,7 +146,7 @@ func (m *Manual) register(ctx context.Context) error {
 		return nil
 	}
 	for {
-		err := m.worker.register(ctx)
+		err := m.worker.setClient(ctx)
 		if !errors.Is(err, store.ErrLocked) {
 			return err
 		}

@@ -88,7 +88,7 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.published, float64(s.PublishedAt.Unix()))
 	}
 	for _, site := range s.Sites {
-		for _, p := range []Phase{Discovering, Registering, GettingPAT, Syncing, Serving, Following} {
+		for _, p := range []Phase{Discovering, Registering, GettingPAT, Syncing, Serving, Following, Deregistered} {
 			gauge(c.phase, one(site.Phase == p), site.Name, string(p))
 		}
 		gauge(c.resources, float64(site.Resources.Declared), site.Name, "declared")

@@ -45,8 +45,12 @@ type Pace struct {
 	// to lead (1 s).
 	Follow time.Duration
 	// Forgotten is how long after a registration the AS may refuse the client
-	// without it being registered anew (1 min).
+	// without it being registered anew (1 min). It grows fourfold with each
+	// registration of a day.
 	Forgotten time.Duration
+	// Doubt is the wait after a registration whose answer is not one (1 min). It
+	// grows fourfold each time: the AS may have a client of each.
+	Doubt time.Duration
 }
 
 func (p Pace) withDefaults() Pace {
@@ -63,6 +67,7 @@ func (p Pace) withDefaults() Pace {
 	set(&p.Watch, 2*time.Second)
 	set(&p.Follow, time.Second)
 	set(&p.Forgotten, time.Minute)
+	set(&p.Doubt, time.Minute)
 	return p
 }
 

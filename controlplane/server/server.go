@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"reflect"
 	"sync"
 	"time"
@@ -247,22 +248,32 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 }
 
 func (s *serving) newWorker(settings *site.Site) (*runningWorker, error) {
-	transport := s.options.Transport
-	if transport == nil {
-		var err error
-		if transport, err = link.Transport(settings.AuthorizationServer.TLS); err != nil {
-			return nil, err
-		}
-	}
-	client, err := as.New(link.Config(settings, s.metrics.observe(settings.Name, transport)))
-	if err != nil {
-		return nil, err
-	}
-	return &runningWorker{worker: &worker{
-		site: settings, key: store.Key{Site: settings.Name, Issuer: settings.AuthorizationServer.Issuer}, store: s.store, client: client,
+	w := &worker{
+		site: settings, key: store.Key{Site: settings.Name, Issuer: settings.AuthorizationServer.Issuer}, store: s.store,
 		logger: s.options.Logger.With(slog.String("site", settings.Name)), pace: s.options.Pace, changed: s.publisher.changed,
 		phase: Discovering,
-	}}, nil
+	}
+	observe := func(next http.RoundTripper) http.RoundTripper { return s.metrics.observe(settings.Name, next) }
+	if err := w.connect(s.options.Transport, observe); err != nil {
+		return nil, err
+	}
+	return &runningWorker{worker: w}, nil
+}
+
+// connect makes the client of the AS. transport is used instead of one made from
+// the file, when not nil.
+func (w *worker) connect(transport http.RoundTripper, observe func(http.RoundTripper) http.RoundTripper) error {
+	w.closeIdle = func() {}
+	if transport == nil {
+		made, err := link.Transport(w.site.AuthorizationServer.TLS, w.certificate.Load)
+		if err != nil {
+			return err
+		}
+		transport, w.closeIdle = made, made.CloseIdleConnections
+	}
+	var err error
+	w.client, err = as.New(link.Config(w.site, observe(transport)))
+	return err
 }
 
 func (w *runningWorker) start(ctx context.Context) {

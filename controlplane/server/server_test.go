@@ -28,7 +28,7 @@ const within = 10 * time.Second
 func quick() server.Pace {
 	return server.Pace{
 		Retry: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Sync: 100 * time.Millisecond, Probe: 20 * time.Millisecond,
-		Watch: 10 * time.Millisecond, Forgotten: time.Millisecond,
+		Watch: 10 * time.Millisecond, Forgotten: time.Millisecond, Doubt: 5 * time.Millisecond,
 	}
 }
 

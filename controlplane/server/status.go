@@ -57,12 +57,28 @@ type SiteStatus struct {
 	Phase   Phase  `json:"phase"`
 	// ClientID is empty before there is a client; Registered says that umagate
 	// registered it.
-	ClientID     string         `json:"client_id,omitempty"`
-	Registered   bool           `json:"registered"`
-	PATExpiresAt time.Time      `json:"pat_expires_at,omitzero"`
-	PATRenewsAt  time.Time      `json:"pat_renews_at,omitzero"`
-	Resources    ResourceStatus `json:"resources"`
-	Failure      *FailureStatus `json:"failure,omitempty"`
+	ClientID   string `json:"client_id,omitempty"`
+	Registered bool   `json:"registered"`
+	// AuthMethod is how the client authenticates.
+	AuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+	// SecretExpiresAt is zero for a secret that does not expire.
+	SecretExpiresAt time.Time `json:"client_secret_expires_at,omitzero"`
+	// KeyID is the kid of the key that umagate made and uses.
+	KeyID string `json:"kid,omitempty"`
+	// Attention lists what stops nothing, and should be looked at.
+	Attention    []AttentionStatus `json:"attention,omitempty"`
+	PATExpiresAt time.Time         `json:"pat_expires_at,omitzero"`
+	PATRenewsAt  time.Time         `json:"pat_renews_at,omitzero"`
+	Resources    ResourceStatus    `json:"resources"`
+	Failure      *FailureStatus    `json:"failure,omitempty"`
+}
+
+// AttentionStatus is something that a person should look at.
+type AttentionStatus struct {
+	Topic   string    `json:"topic"`
+	Message string    `json:"message"`
+	Remedy  string    `json:"remedy,omitempty"`
+	Since   time.Time `json:"since"`
 }
 
 // ResourceStatus counts the resources that the site's AS has to have.
@@ -87,7 +103,16 @@ func (w *worker) status() SiteStatus {
 	out := SiteStatus{
 		Name: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer, Phase: w.phase,
 		ClientID: clientID(w.auth), Registered: w.ownedID, PATExpiresAt: w.pat.ExpiresAt, PATRenewsAt: w.renewAt,
-		Resources: ResourceStatus{SyncedAt: w.synced},
+		Resources: ResourceStatus{SyncedAt: w.synced}, SecretExpiresAt: w.expires,
+	}
+	if w.auth != nil {
+		out.AuthMethod = string(w.auth.Method())
+		if used := w.keys.inUse(); used != nil {
+			out.KeyID = used.ID
+		}
+	}
+	for _, a := range w.attentions {
+		out.Attention = append(out.Attention, AttentionStatus{Topic: string(a.topic), Message: a.err.Error(), Remedy: remedy(a.err), Since: a.since})
 	}
 	if w.server != nil {
 		out.Dialect = string(w.server.Dialect().Name)
@@ -135,6 +160,9 @@ func (s *serving) status() Status {
 	for _, w := range workers {
 		site := w.status()
 		out.Sites = append(out.Sites, site)
+		for _, a := range site.Attention {
+			problem("site %s: %s: %s", site.Name, a.Topic, a.Message)
+		}
 		switch {
 		case site.Failure != nil:
 			problem("site %s: %s: %s", site.Name, site.Phase, site.Failure.Message)

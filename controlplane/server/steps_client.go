@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
-	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -18,7 +18,6 @@ import (
 var (
 	// errNoEnvoyCredential: Envoy can send a header, and this client needs more.
 	errNoEnvoyCredential = errors.New("the introspection endpoint takes the client's authentication, and Envoy cannot sign assertions")
-	errKeyRegistration   = errors.New("a client with a key of its own cannot be registered yet: give authorization_server.client.id and private_key, or another token_endpoint_auth_method")
 )
 
 // discover reads the metadata when it is due. Where an earlier reading exists, a
@@ -86,206 +85,118 @@ func (w *worker) restoreDiscovery(ctx context.Context) error {
 	return nil
 }
 
-// register makes sure that there is a client to be: the file's own, or one
+// setClient makes sure that there is a client to be: the file's own, or one
 // registered before, or a new one.
-func (w *worker) register(ctx context.Context) error {
-	given := w.site.AuthorizationServer.Client
-	if w.auth != nil && (w.expires.IsZero() || time.Now().Before(w.expiryDue())) {
+func (w *worker) setClient(ctx context.Context) error {
+	stored, err := w.store.Client(ctx, w.key)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err == nil && !w.manual && (stored.State == store.ClientDeregistering || stored.State == store.ClientDeregistered) {
+		w.dropClient()
+		return errDeregistered
+	}
+	if w.site.AuthorizationServer.Client.Register == nil {
+		if w.auth == nil {
+			w.enter(Registering)
+			if err := w.useGiven(ctx); err != nil {
+				return err
+			}
+		}
 		return w.checkEnvoyCredential()
 	}
-	w.enter(Registering)
-	if given.Register == nil {
-		return w.useClient(as.AuthMethod(given.TokenEndpointAuthMethod), given.ID, given.Secret, time.Time{}, false)
-	}
-	if w.auth != nil {
-		w.logger.Info("client secret is about to expire", slog.Time("expires_at", w.expires))
-		if err := w.refreshRegistration(ctx); err == nil && time.Until(w.expires) > w.pace.Forgotten {
-			return nil
-		}
-	}
-	return w.registerNew(ctx)
-}
-
-// expiryDue is when something has to be done about a secret that expires. Not at
-// once after a registration: an AS whose clock is late, or that gives secrets of
-// a few seconds, would get one client after the other.
-func (w *worker) expiryDue() time.Time {
-	due := w.expires.Add(-w.pace.Forgotten)
-	if earliest := w.registered.Add(w.pace.Forgotten); due.Before(earliest) {
-		return earliest
-	}
-	return due
-}
-
-// registerNew registers a client, unless another process of this store has done
-// so meanwhile.
-func (w *worker) registerNew(ctx context.Context) (err error) {
-	unlock, err := w.store.TryLock(ctx, w.key)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	stored, err := w.store.Client(ctx, w.key)
 	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
-		return err
-	case err == nil && stored.State == store.ClientRegistered && stored.ClientID != clientID(w.auth):
-		return w.useClient(as.AuthMethod(stored.AuthMethod), stored.ClientID, stored.Secret, stored.SecretExpiresAt, true)
-	}
-	return w.registerLocked(ctx, stored)
-}
-
-// registerLocked registers a client. The intent is stored first: RFC 7591 has no
-// way to find a client whose answer was lost, so what is left is to tell of it.
-// previous is the client before, zero when there was none: until another one is
-// there, nothing of it may be lost, for the AS may come to accept it again.
-func (w *worker) registerLocked(ctx context.Context, previous store.Client) error {
-	settings := w.site.AuthorizationServer.Client.Register
-	method := as.AuthMethod(w.site.AuthorizationServer.Client.TokenEndpointAuthMethod)
-	if method == as.AuthPrivateKeyJWT {
-		return errKeyRegistration
-	}
-	name := w.clientName()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	// From the intent to the record, a stop or a reload must not cut in: the answer
-	// would be lost. The timeout of a call bounds it.
-	ctx = context.WithoutCancel(ctx)
-	intent := previous
-	intent.State, intent.UpdatedAt = store.ClientRegistering, time.Now()
-	if previous.ClientID == "" {
-		intent.Name = name
-	}
-	if err := w.store.PutClient(ctx, w.key, intent); err != nil {
-		return err
-	}
-	dialect := w.server.Dialect()
-	registration, err := w.server.Register(ctx, as.ClientMetadata{
-		Name: name, GrantTypes: dialect.GrantTypes, AuthMethod: method, Scope: dialect.RegisterScope,
-		SoftwareStatement: settings.SoftwareStatement.Reveal(),
-	}, settings.InitialAccessToken)
-	if err != nil {
-		if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status >= 400 && failed.Status < 500 {
-			// The AS has said no: nothing new of ours is there.
-			return errors.Join(err, w.putBack(ctx, previous))
-		}
-		return err
-	}
-	w.registered = time.Now()
-	if registration.AuthMethod == "" {
-		registration.AuthMethod = method
-	}
-	if err := w.keepRegistration(ctx, name, registration); err != nil {
-		return err
-	}
-	w.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", name))
-	return nil
-}
-
-// putBack makes the record what it was before the intent.
-func (w *worker) putBack(ctx context.Context, previous store.Client) error {
-	if previous.ClientID == "" {
-		return w.store.DeleteClient(ctx, w.key)
-	}
-	previous.State = store.ClientRegistered
-	return w.store.PutClient(ctx, w.key, previous)
-}
-
-// clientName is the client_name of a new registration.
-func (w *worker) clientName() string {
-	if r := w.site.AuthorizationServer.Client.Register; r != nil && r.ClientName != "" {
-		return r.ClientName
-	}
-	return "umagate " + w.site.Name
-}
-
-func (w *worker) keepRegistration(ctx context.Context, name string, r as.Registration) error {
-	err := w.store.PutClient(ctx, w.key, store.Client{
-		State: store.ClientRegistered, Name: name, ClientID: r.ClientID, Secret: r.ClientSecret, SecretExpiresAt: r.SecretExpiresAt,
-		AuthMethod: string(r.AuthMethod), AccessToken: r.AccessToken, URI: r.URI, UpdatedAt: time.Now(),
-	})
-	if err != nil {
-		return err
-	}
-	return w.useClient(r.AuthMethod, r.ClientID, r.ClientSecret, r.SecretExpiresAt, true)
-}
-
-// refreshRegistration reads the registration at the AS, for a secret that is new
-// there. The error says whether the AS still has it.
-func (w *worker) refreshRegistration(ctx context.Context) error {
-	stored, err := w.store.Client(ctx, w.key)
-	if err != nil {
-		return err
-	}
-	if stored.URI == "" {
-		return &as.Error{Op: "read the client registration", Kind: as.ErrMissingEndpoint}
-	}
-	read, err := w.server.ReadRegistration(ctx, as.Registration{
-		ClientID: stored.ClientID, ClientSecret: stored.Secret, SecretExpiresAt: stored.SecretExpiresAt,
-		AuthMethod: as.AuthMethod(stored.AuthMethod), AccessToken: stored.AccessToken, URI: stored.URI,
-	})
-	if err != nil {
-		return err
-	}
-	return w.keepRegistration(context.WithoutCancel(ctx), stored.Name, read)
-}
-
-// clientRefused is called when the AS does not accept the client. One that
-// umagate registered, and that the AS says it does not have, is registered anew.
-func (w *worker) clientRefused(ctx context.Context, cause error) error {
-	if !w.ownedID || time.Since(w.registered) < w.pace.Forgotten {
-		return cause
-	}
-	err := w.refreshRegistration(ctx)
-	switch {
-	case err == nil:
-		return cause // with what was read, the next attempt may succeed
-	case errors.Is(err, as.ErrRegistrationRefused), errors.Is(err, as.ErrNotFound):
-		w.logger.Warn("the authorization server has forgotten the client; registering anew", slog.String("client_id", clientID(w.auth)))
+	case w.auth == nil || err != nil:
 		w.enter(Registering)
-		return w.registerNew(ctx)
+		err = w.registerNew(ctx)
+	case stored.State != store.ClientRegistering && stored.ClientID != clientID(w.auth):
+		err = w.useClient(ctx, stored) // another process has registered it
 	default:
-		return errors.Join(cause, err)
+		err = w.followExpiry(ctx, stored)
+	}
+	if err != nil {
+		return err
+	}
+	return w.checkEnvoyCredential()
+}
+
+// useGiven uses the client of the file.
+func (w *worker) useGiven(ctx context.Context) error {
+	given := w.site.AuthorizationServer.Client
+	if _, own := given.OwnKeys(); own {
+		if err := w.ensureKey(ctx); err != nil {
+			return err
+		}
+	}
+	return w.useClient(ctx, store.Client{ClientID: given.ID, Secret: given.Secret, AuthMethod: string(given.TokenEndpointAuthMethod)})
+}
+
+// dropClient gives up a client that is no more.
+func (w *worker) dropClient() {
+	if w.pats != nil {
+		w.pats.Wait()
+		w.pats = nil
+	}
+	w.mu.Lock()
+	had := w.auth != nil || !w.pat.Value.IsZero()
+	w.auth, w.creds, w.expires, w.ownedID = nil, envoyconf.Credentials{}, time.Time{}, false
+	w.pat, w.renewAt, w.ids, w.phase = as.Token{}, time.Time{}, nil, Deregistered
+	w.mu.Unlock()
+	if had {
+		w.changed()
 	}
 }
 
 func (w *worker) restoreClient(ctx context.Context) error {
-	given := w.site.AuthorizationServer.Client
-	if given.Register == nil {
-		return w.useClient(as.AuthMethod(given.TokenEndpointAuthMethod), given.ID, given.Secret, time.Time{}, false)
-	}
 	stored, err := w.store.Client(ctx, w.key)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	case err != nil:
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
-	case stored.State == store.ClientRegistering && w.phase == Following:
-		return nil // the leader is at it
-	case stored.State == store.ClientRegistering:
+	}
+	if err := w.readKeys(ctx); err != nil {
+		return err
+	}
+	given := &w.site.AuthorizationServer.Client
+	switch {
+	case stored.State == store.ClientDeregistering && !w.manual, stored.State == store.ClientDeregistered:
+		w.dropClient()
+		return nil
+	case given.Register == nil:
+		if _, own := given.OwnKeys(); own && w.keys.newest() == nil {
+			return nil // the leader makes one
+		}
+		return w.useClient(ctx, store.Client{ClientID: given.ID, Secret: given.Secret, AuthMethod: string(given.TokenEndpointAuthMethod)})
+	case stored.State == store.ClientRegistering && w.phase != Following:
 		w.logger.Warn("a registration was begun and its answer is not known; if the AS has a client of this name that is not in use, remove it",
 			slog.String("client_name", w.clientName()), slog.Time("begun_at", stored.UpdatedAt))
-		if stored.ClientID == "" {
-			return nil
-		}
 	}
-	return w.useClient(as.AuthMethod(stored.AuthMethod), stored.ClientID, stored.Secret, stored.SecretExpiresAt, true)
+	if stored.ClientID == "" {
+		return nil
+	}
+	return w.useClient(ctx, stored)
 }
 
-// useClient makes the client the one in use.
-func (w *worker) useClient(method as.AuthMethod, id string, clientSecret secret.Text, expires time.Time, owned bool) error {
-	auth, err := link.ClientAuth(method, id, clientSecret, w.site.AuthorizationServer.Client.PrivateKey)
+// useClient makes the client the one in use. ctx bounds nothing but reading.
+func (w *worker) useClient(ctx context.Context, c store.Client) error {
+	method := as.AuthMethod(c.AuthMethod)
+	auth, certificate, err := w.authOf(method, c)
 	if err != nil {
 		return err
 	}
 	creds := envoyconf.Credentials{}
 	if method == as.AuthBasic || method == as.AuthPost || method == "" {
-		creds.Introspection = envoyconf.Basic(id, clientSecret)
+		creds.Introspection = envoyconf.Basic(c.ClientID, c.Secret)
 	}
+	if certificate != nil {
+		if creds.Certificate, err = envoyCertificate(certificate); err != nil {
+			return err
+		}
+	}
+	w.certificate.Store(certificate)
+	w.closeIdle() // connections made with another certificate
+	given := w.site.AuthorizationServer.Client.Register == nil
 	w.mu.Lock()
-	replaced := clientID(w.auth) != id
-	w.auth, w.method, w.creds, w.ownedID, w.expires = auth, method, creds, owned, expires
+	replaced := clientID(w.auth) != c.ClientID
+	w.auth, w.method, w.creds, w.ownedID, w.expires = auth, method, creds, !given, c.SecretExpiresAt
 	if replaced {
 		w.pat, w.renewAt = as.Token{}, time.Time{}
 	}
@@ -294,14 +205,38 @@ func (w *worker) useClient(method as.AuthMethod, id string, clientSecret secret.
 		w.pats.Wait()
 		w.pats = nil
 	}
+	w.refusedSince, w.secretDue = time.Time{}, w.expiryDue(c)
 	w.syncAt = time.Time{}
 	w.changed()
-	return w.checkEnvoyCredential()
+	return ctx.Err()
+}
+
+// authOf is how a client authenticates: as the file says, or with the keys that
+// umagate has made for it.
+func (w *worker) authOf(method as.AuthMethod, c store.Client) (as.ClientAuth, *tls.Certificate, error) {
+	settings := &w.site.AuthorizationServer.Client
+	if method != as.AuthPrivateKeyJWT && method != as.AuthSelfSignedTLS || !settings.PrivateKey.IsZero() {
+		certificate, err := link.GivenCertificate(settings)
+		if err != nil {
+			return nil, nil, err
+		}
+		auth, err := link.ClientAuth(settings, method, c.ClientID, c.Secret)
+		return auth, certificate, err
+	}
+	own := w.keys.inUse()
+	if own == nil {
+		return nil, nil, errNoKey
+	}
+	if method == as.AuthSelfSignedTLS {
+		return as.NewTLSAuth(method, c.ClientID), own.certificate, nil
+	}
+	auth, err := own.key.Auth(c.ClientID, nil)
+	return auth, nil, err
 }
 
 // checkEnvoyCredential refuses what could never work.
 func (w *worker) checkEnvoyCredential() error {
-	if w.server != nil && w.creds.Introspection.IsZero() && introspectionCredential(w.site, w.server) != "pat" {
+	if w.server != nil && w.creds.Introspection.IsZero() && w.creds.Certificate.IsZero() && introspectionCredential(w.site, w.server) != "pat" {
 		return fmt.Errorf("%w (%s)", errNoEnvoyCredential, w.method)
 	}
 	return nil

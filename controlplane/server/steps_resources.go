@@ -97,6 +97,9 @@ func (w *worker) source(lifetime context.Context) *as.PATSource {
 	}
 	server, auth := w.server, w.auth
 	fetch := func(ctx context.Context) (as.Token, error) {
+		if w.byLogin() {
+			return w.fetchByLogin(ctx, server, auth)
+		}
 		// The call outlives whoever began it, but not the worker.
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

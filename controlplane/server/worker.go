@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
@@ -28,6 +31,8 @@ const (
 	Serving     Phase = "serving"
 	// Following: another replica does the work, and this one serves what it wrote.
 	Following Phase = "following"
+	// Deregistered: nothing is done for the site any more, by request.
+	Deregistered Phase = "deregistered"
 )
 
 // worker looks after one site. Its steps run on one goroutine, that of run; the
@@ -41,20 +46,32 @@ type worker struct {
 	pace   Pace
 	// changed is told that there is something new to publish.
 	changed func()
+	// manual: a command is at it, on somebody's request.
+	manual bool
+	// closeIdle closes connections to the AS that nothing uses.
+	closeIdle func()
+	// certificate is the client's own; nil for none. Transports read it.
+	certificate atomic.Pointer[tls.Certificate]
 
 	// Of the goroutine of run.
-	pats       *as.PATSource
-	registered time.Time // when this process last registered the client
-	discoverAt time.Time
-	syncAt     time.Time
-	probeAt    time.Time
+	pats         *as.PATSource
+	discoverAt   time.Time
+	syncAt       time.Time
+	probeAt      time.Time
+	updateAt     time.Time       // when the registration is next compared with the file
+	keysAt       time.Time       // when the client's keys are next looked at
+	secretDue    time.Time       // when something is to be done about the client secret's end
+	refusedSince time.Time       // since when the AS refuses the client
+	dropped      map[string]bool // keys that are being taken back
 
 	mu      sync.Mutex
 	server  *as.Server
 	auth    as.ClientAuth
 	creds   envoyconf.Credentials
 	method  as.AuthMethod
-	ownedID bool // the client was registered by umagate
+	keys    keyring
+	jwks    json.RawMessage // the public part of keys
+	ownedID bool            // the client was registered by umagate
 	expires time.Time
 	pat     as.Token
 	renewAt time.Time
@@ -62,6 +79,8 @@ type worker struct {
 	phase   Phase
 	failure *failure
 	synced  time.Time
+
+	attentions []attention
 }
 
 // failure is what keeps a worker from its next phase.
@@ -85,6 +104,9 @@ func (w *worker) run(ctx context.Context) {
 		if err != nil {
 			failures++
 			wait = w.pace.retry().Backoff(failures, as.RetryAfter(err))
+			if errors.Is(err, errLogin) || errors.Is(err, errDeregistered) {
+				wait = min(wait, w.pace.Probe) // the store is asked only
+			}
 			w.fail(err, failures, wait)
 		} else {
 			failures = 0
@@ -103,7 +125,7 @@ func (w *worker) run(ctx context.Context) {
 
 // pass does what is due. Each step does nothing when it is not.
 func (w *worker) pass(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{w.discover, w.register, w.renewPAT, w.syncResources} {
+	for _, step := range []func(context.Context) error{w.discover, w.setClient, w.followFile, w.keepKeys, w.renewPAT, w.syncResources} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -116,11 +138,7 @@ func (w *worker) nextDue() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	due := w.discoverAt
-	var secretDue time.Time
-	if !w.expires.IsZero() {
-		secretDue = w.expiryDue()
-	}
-	for _, at := range []time.Time{w.syncAt, w.probeAt, w.renewAt, secretDue} {
+	for _, at := range []time.Time{w.syncAt, w.probeAt, w.renewAt, w.secretDue, w.updateAt, w.keysAt} {
 		if !at.IsZero() && at.Before(due) {
 			due = at
 		}
@@ -166,6 +184,14 @@ func (w *worker) succeed() {
 	w.phase, w.failure = Serving, nil
 }
 
+// publicKeys is the JWKS of the site's client, and whether it has one.
+func (w *worker) publicKeys() (json.RawMessage, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, own := w.site.AuthorizationServer.Client.OwnKeys()
+	return w.jwks, own && w.jwks != nil
+}
+
 // restore takes over what the store knows. It asks nothing of the AS.
 func (w *worker) restore(ctx context.Context) error {
 	if err := w.restoreDiscovery(ctx); err != nil {
@@ -206,7 +232,12 @@ func (w *worker) view() (site.Facts, envoyconf.Credentials) {
 	if w.server == nil {
 		return site.Facts{}, creds // not known yet: the site denies
 	}
-	return link.Facts(w.server, maps.Clone(w.ids)), creds
+	facts := link.Facts(w.server, maps.Clone(w.ids))
+	facts.ClientCertificate = !creds.Certificate.IsZero()
+	if w.method.UsesTLS() {
+		facts.ClientID = clientID(w.auth)
+	}
+	return facts, creds
 }
 
 func clientID(auth as.ClientAuth) string {
@@ -225,6 +256,13 @@ func remedy(err error) string {
 		{resourcesync.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},
 		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
 		{store.ErrReplaced, "Nothing is to be done: another replica leads."},
+		{errLogin, "Let the owner of the resources log in: umagate login --site NAME. Until then Envoys keep the PAT they have."},
+		{errDeregistered, "Take the site out of umagate.yaml, or register it again with umagate apply."},
+		{errLeftBehind, "Look for unused clients at the authorization server, and find out what stands between. umagate apply tries again at once."},
+		{errDoubtful, "Look whether the authorization server has an unused client of this name. umagate apply tries again at once."},
+		{errExpiry, "Renew the secret at the authorization server, or register with another method: umagate deregister, and then umagate serve."},
+		{errNoManagement, "Change the client at the authorization server, or begin anew: umagate deregister --force, and then umagate apply."},
+		{errNoKey, "Restore the store's backup, or begin anew: umagate deregister --force, and then umagate apply."},
 		{errNoEnvoyCredential, "Write authorization_server.introspection.credential: pat, or client.token_endpoint_auth_method: client_secret_basic."},
 		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},
 	} {

@@ -28,6 +28,10 @@ type Facts struct {
 	TokenTypeHint           string              `json:"token_type_hint,omitempty"`
 	Claims                  config.ClaimsSource `json:"claims,omitempty"`
 	IntrospectionCredential Credential          `json:"introspection_credential,omitempty"`
+	// ClientCertificate says that the client has a certificate to show to the AS, and
+	// ClientID names the client then: introspection has to (RFC 8705 section 2).
+	ClientCertificate bool   `json:"client_certificate,omitempty"`
+	ClientID          string `json:"client_id,omitempty"`
 	// PATScopes is what a PAT is asked for with; none where the AS refuses it.
 	PATScopes []string `json:"pat_scopes,omitempty"`
 	// ResourceIDs maps a resource's name to its resource_id. One that is not there
@@ -50,6 +54,9 @@ func IntrospectionSecret(site string) string { return "umagate/" + site + "/intr
 
 // PATSecret names the SDS secret with a site's PAT.
 func PATSecret(site string) string { return "umagate/" + site + "/pat" }
+
+// CertificateSecret names the SDS secret with the certificate of a site's client.
+func CertificateSecret(site string) string { return "umagate/" + site + "/certificate" }
 
 // Compile translates a file and what is known of its sites into the filter's
 // configuration. The same input always gives the same document; Revision is a
@@ -152,6 +159,7 @@ func compileServer(s *Site, facts Facts) (config.AuthorizationServer, error) {
 		Endpoint:      introspection,
 		TokenTypeHint: firstOf(as.Introspection.TokenTypeHint, facts.TokenTypeHint),
 		Claims:        config.ClaimsSource(firstOf(string(as.Introspection.Claims), string(facts.Claims))),
+		ClientID:      facts.ClientID,
 	}
 	if s.Require == config.RequireOAuthScopes {
 		return out, nil

@@ -147,6 +147,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.sequence(n, v, path)
 	case reflect.Pointer:
 		elem := reflect.New(v.Type().Elem())
+		if s, ok := reflect.TypeAssert[defaulter](elem); ok {
+			s.setDefaults()
+		}
 		d.value(n, elem.Elem(), path)
 		v.Set(elem)
 	case reflect.String:

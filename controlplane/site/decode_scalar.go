@@ -126,11 +126,15 @@ func enumOf(t reflect.Type) []string {
 	case reflect.TypeFor[Discovery]():
 		return []string{string(DiscoveryOn), string(DiscoveryOff)}
 	case reflect.TypeFor[AuthMethod]():
-		return []string{string(AuthSecretBasic), string(AuthSecretPost), string(AuthSecretJWT), string(AuthPrivateKeyJWT)}
+		return []string{string(AuthSecretBasic), string(AuthSecretPost), string(AuthSecretJWT), string(AuthPrivateKeyJWT), string(AuthTLS), string(AuthSelfSignedTLS)}
 	case reflect.TypeFor[OnCreate]():
 		return []string{string(OnCreateIgnore), string(OnCreateRegister)}
 	case reflect.TypeFor[OnDelete]():
 		return []string{string(OnDeleteRemove), string(OnDeleteKeep)}
+	case reflect.TypeFor[SigningAlg]():
+		return signingAlgs()
+	case reflect.TypeFor[PATGrant]():
+		return []string{string(PATClientCredentials), string(PATAuthorizationCode)}
 	case reflect.TypeFor[Credential]():
 		return []string{string(CredentialClient), string(CredentialPAT)}
 	}

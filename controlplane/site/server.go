@@ -3,7 +3,6 @@ package site
 import (
 	"time"
 
-	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -20,6 +19,8 @@ type AuthorizationServer struct {
 	Endpoints Endpoints `yaml:"endpoints"`
 	// The site's client at the AS.
 	Client Client `yaml:"client" jsonschema:"required"`
+	// The protection API access token (PAT), and whose it is.
+	PAT PAT `yaml:"pat"`
 	// How the filter reads introspection answers, where the dialect's way does not fit.
 	Introspection Introspection `yaml:"introspection"`
 	// TLS towards the AS.
@@ -79,43 +80,6 @@ type Endpoints struct {
 	EndSession string `yaml:"end_session"`
 }
 
-// Client is the site's client at the AS: either Register, or ID with a credential.
-type Client struct {
-	// Register the client dynamically (RFC 7591). "register: {}" needs nothing else
-	// where the AS lets anybody register.
-	Register *Register `yaml:"register"`
-	// client_id of a client that exists.
-	ID string `yaml:"id"`
-	// Its client_secret.
-	Secret secret.Text `yaml:"secret"`
-	// Its private key in PEM, for private_key_jwt.
-	PrivateKey secret.Text `yaml:"private_key"`
-	// How the client authenticates. Default client_secret_basic.
-	TokenEndpointAuthMethod AuthMethod `yaml:"token_endpoint_auth_method"`
-}
-
-// Register is dynamic client registration.
-type Register struct {
-	// The initial access token, where the AS asks for one.
-	InitialAccessToken secret.Text `yaml:"initial_access_token"`
-	// A software statement (RFC 7591 section 2.3), passed on as it is.
-	SoftwareStatement secret.Text `yaml:"software_statement"`
-	// client_name. Default: "umagate " and the site's name.
-	ClientName string `yaml:"client_name"`
-}
-
-// AuthMethod is a token_endpoint_auth_method (RFC 7591 section 2, OpenID Connect
-// Core section 9).
-type AuthMethod string
-
-// The ways a client authenticates.
-const (
-	AuthSecretBasic   AuthMethod = "client_secret_basic"
-	AuthSecretPost    AuthMethod = "client_secret_post"
-	AuthSecretJWT     AuthMethod = "client_secret_jwt"
-	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
-)
-
 // Introspection overrides how the dialect asks for and reads introspection.
 type Introspection struct {
 	// token_type_hint of the request. Keycloak needs requesting_party_token.
@@ -154,4 +118,5 @@ func (a *AuthorizationServer) setDefaults() {
 	a.Discovery = DiscoveryOn
 	a.Timeout = 5 * time.Second
 	a.Client.TokenEndpointAuthMethod = AuthSecretBasic
+	a.PAT.setDefaults()
 }

@@ -15,7 +15,8 @@ func (v *validator) authorizationServer(path string, s *Site) {
 	issuer := v.issuer(path, as)
 	v.endpoints(path+".endpoints", as, issuer)
 	v.discovery(path, s)
-	v.client(path+".client", &as.Client)
+	v.client(path+".client", as)
+	v.pat(path, as)
 	v.tls(path+".tls", as)
 	const longest = time.Minute
 	if as.Timeout <= 0 || as.Timeout > longest {
@@ -97,20 +98,6 @@ func (v *validator) discovery(path string, s *Site) {
 	}
 	if len(missing) > 0 {
 		v.fault(path+".discovery", "is off, and endpoints lacks "+strings.Join(missing, ", "), "write them under endpoints, or the dialect of a product that has them where it always has, or discovery: on")
-	}
-}
-
-func (v *validator) client(path string, c *Client) {
-	switch {
-	case c.Register == nil && c.ID == "":
-		v.fault(path, "there is no client", `write register: {} to register one, or id and secret of one that exists`)
-	case c.Register != nil && (c.ID != "" || !c.Secret.IsZero() || !c.PrivateKey.IsZero()):
-		v.fault(path, "is registered, and given too", "keep either register or id with its credential")
-	case c.Register != nil:
-	case c.TokenEndpointAuthMethod == AuthPrivateKeyJWT && c.PrivateKey.IsZero():
-		v.fault(path+".private_key", "is missing, and the client authenticates with private_key_jwt", "write private_key: {file: PATH}")
-	case c.TokenEndpointAuthMethod != AuthPrivateKeyJWT && c.Secret.IsZero():
-		v.fault(path+".secret", "is missing", "write secret: {env: NAME} or {file: PATH}")
 	}
 }
 

@@ -170,6 +170,9 @@ type Introspection struct {
 	// TokenTypeHint is sent as token_type_hint when not empty. Keycloak needs
 	// "requesting_party_token" to answer with permissions.
 	TokenTypeHint string `json:"token_type_hint,omitempty"`
+	// ClientID is sent as client_id when not empty: a certificate does not say which
+	// client it is of (RFC 8705 section 2).
+	ClientID string `json:"client_id,omitempty"`
 	// Claims says where sub, iss, aud, client_id and exp come from.
 	Claims ClaimsSource `json:"claims,omitempty"`
 }

@@ -252,6 +252,8 @@ func (p *parser) authorizationServer(v gjson.Result, a *AuthorizationServer) {
 				switch name {
 				case "token_type_hint":
 					p.text(v, &a.Introspection.TokenTypeHint)
+				case "client_id":
+					p.text(v, &a.Introspection.ClientID)
 				case "claims":
 					p.text(v, (*string)(&a.Introspection.Claims))
 				default:

@@ -237,6 +237,9 @@ func (x *Exchange) verify(now time.Time) *Step {
 	if x.site.hint != "" {
 		form = appendForm(form, "token_type_hint", x.site.hint)
 	}
+	if x.site.clientID != "" {
+		form = appendForm(form, "client_id", x.site.clientID)
+	}
 	step := w.send(x, PurposeIntrospect, &x.site.introspect, form, now)
 	m.flights[x.call.token] = x.call
 	return step

@@ -62,6 +62,7 @@ type site struct {
 	limits     config.Limits
 	introspect endpoint
 	hint       string // token_type_hint
+	clientID   string // client_id of introspection
 	fromToken  bool   // claims are read from the token
 	permission endpoint
 
@@ -288,7 +289,7 @@ func (b *builder) authorizationServer(path place, s *site, a *config.Authorizati
 		b.fault(path.member("uri"), "the as_uri of the challenge is needed")
 	}
 	s.introspect = b.endpoint(path.member("introspection"), &a.Introspection.Endpoint, "application/x-www-form-urlencoded")
-	s.hint = a.Introspection.TokenTypeHint
+	s.hint, s.clientID = a.Introspection.TokenTypeHint, a.Introspection.ClientID
 	s.fromToken = choice(b, path.member("introspection.claims"), a.Introspection.Claims, config.ClaimsFromResponse, config.ClaimsFromToken) == config.ClaimsFromToken
 	if a.Permission != nil {
 		s.permission = b.endpoint(path.member("permission"), a.Permission, "application/json")
@@ -296,7 +297,7 @@ func (b *builder) authorizationServer(path place, s *site, a *config.Authorizati
 		b.fault(path.member("permission"), "the permission endpoint is needed, unless the site requires oauth_scopes")
 	}
 	in := &a.Introspection
-	s.key = strings.Join([]string{s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, string(in.Claims)}, "\x00")
+	s.key = strings.Join([]string{s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, s.clientID, string(in.Claims)}, "\x00")
 }
 
 func (b *builder) endpoint(path place, e *config.Endpoint, contentType string) endpoint {

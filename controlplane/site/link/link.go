@@ -6,9 +6,13 @@ package link
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
@@ -33,16 +37,20 @@ func Config(s *site.Site, transport http.RoundTripper) as.Config {
 			EndSession:           a.Endpoints.EndSession,
 			JWKS:                 a.Endpoints.JWKS,
 		},
-		DiscoveryURL: a.Endpoints.Discovery,
-		NoDiscovery:  a.Discovery == site.DiscoveryOff,
-		Transport:    transport,
-		Timeout:      a.Timeout,
+		DiscoveryURL:    a.Endpoints.Discovery,
+		NoDiscovery:     a.Discovery == site.DiscoveryOff,
+		CertificateAuth: a.Client.TokenEndpointAuthMethod.UsesTLS(),
+		Audience:        a.Client.AssertionAudience,
+		PATScopes:       a.PAT.Scopes,
+		Transport:       transport,
+		Timeout:         a.Timeout,
 	}
 }
 
 // Transport carries calls to an AS and trusts what the file says of its
-// certificate.
-func Transport(settings site.TLS) (*http.Transport, error) {
+// certificate. certificate gives the client's own when the AS asks for one; nil for
+// none.
+func Transport(settings site.TLS, certificate func() *tls.Certificate) (*http.Transport, error) {
 	const (
 		maxIdle          = 16 // above what sync has under way at a time
 		handshakeTimeout = 5 * time.Second
@@ -59,6 +67,14 @@ func Transport(settings site.TLS) (*http.Transport, error) {
 			ServerName:         settings.ServerName,
 			InsecureSkipVerify: settings.InsecureSkipVerify, //nolint:gosec // the file asks for it, by a name that says so, and was warned about
 		},
+	}
+	if certificate != nil {
+		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if c := certificate(); c != nil {
+				return c, nil
+			}
+			return &tls.Certificate{}, nil // no certificate
+		}
 	}
 	if len(settings.CA) > 0 {
 		pool := x509.NewCertPool()
@@ -89,14 +105,45 @@ func Facts(server *as.Server, ids map[string]string) site.Facts {
 	}
 }
 
-// ClientAuth is how a client authenticates that has a secret or a key in PEM.
-func ClientAuth(method as.AuthMethod, clientID string, clientSecret, key secret.Text) (as.ClientAuth, error) {
-	if method == as.AuthPrivateKeyJWT {
-		signing, err := as.ParsePrivateKey(key)
+// GivenClient is how the client authenticates that the file gives whole. Its
+// certificate is [GivenCertificate].
+func GivenClient(c *site.Client) (as.ClientAuth, error) {
+	if _, own := c.OwnKeys(); own {
+		return nil, ErrOwnKeys
+	}
+	return ClientAuth(c, as.AuthMethod(c.TokenEndpointAuthMethod), c.ID, c.Secret)
+}
+
+// ErrOwnKeys: the client's keys are in the store, not in the file.
+var ErrOwnKeys = errors.New("the client has keys that umagate makes, which are in the store: this works beside umagate serve only")
+
+// ClientAuth is how a client authenticates with a secret, with the private key of
+// the file, or with a certificate.
+func ClientAuth(c *site.Client, method as.AuthMethod, clientID string, clientSecret secret.Text) (as.ClientAuth, error) {
+	algorithm := jose.SignatureAlgorithm(c.TokenEndpointAuthSigningAlg)
+	switch {
+	case method.UsesTLS():
+		return as.NewTLSAuth(method, clientID), nil
+	case method == as.AuthPrivateKeyJWT:
+		key, err := as.ParseKey(c.PrivateKey, algorithm)
 		if err != nil {
 			return nil, err
 		}
-		return as.NewKeyAuth(method, clientID, signing, nil)
+		return key.Auth(clientID, nil)
+	case method == as.AuthSecretJWT && slices.Contains(as.SecretAlgorithms(), algorithm):
+		return as.NewKeyAuth(method, clientID, jose.SigningKey{Algorithm: algorithm, Key: []byte(clientSecret.Reveal())}, nil)
 	}
 	return as.NewSecretAuth(method, clientID, clientSecret, nil)
+}
+
+// GivenCertificate is the client's certificate where the file has one; nil else.
+func GivenCertificate(c *site.Client) (*tls.Certificate, error) {
+	if c.Certificate == "" {
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	pair, err := as.Certificate(c.Certificate, c.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.CertificateFile, err)
+	}
+	return &pair, nil
 }

@@ -1,0 +1,75 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// ErrNoOwnKeys: umagate makes no keys for the site's client.
+var ErrNoOwnKeys = errors.New("umagate makes no keys for this site's client: write client.token_endpoint_auth_method: private_key_jwt, without private_key")
+
+// KeyStatus is a key of the client, without its private part.
+type KeyStatus struct {
+	ID        string           `json:"kid"`
+	Purpose   store.KeyPurpose `json:"use"`
+	Algorithm string           `json:"alg"`
+	State     store.KeyState   `json:"state"`
+	CreatedAt time.Time        `json:"created_at"`
+	StateAt   time.Time        `json:"state_at"`
+	// NextAt is when it goes on to its next state; zero when that is not known.
+	NextAt time.Time `json:"next_at,omitzero"`
+	// Certificate is PEM; empty for a key that only signs.
+	Certificate string `json:"certificate,omitempty"`
+}
+
+// Keys lists the keys that umagate made for a site's client, the oldest first.
+func Keys(ctx context.Context, from store.Store, s *site.Site) ([]KeyStatus, error) {
+	settings, own := s.AuthorizationServer.Client.OwnKeys()
+	stored, err := from.ClientKeys(ctx, store.Key{Site: s.Name, Issuer: s.AuthorizationServer.Issuer})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]KeyStatus, 0, len(stored))
+	for _, k := range stored {
+		status := KeyStatus{
+			ID: k.ID, Purpose: k.Purpose, Algorithm: k.Algorithm, State: k.State, CreatedAt: k.CreatedAt, StateAt: k.StateAt, Certificate: k.Certificate,
+		}
+		switch {
+		case !own:
+		case k.State == store.KeyPublished:
+			status.NextAt = k.StateAt.Add(settings.PublishBefore)
+		case k.State == store.KeyRetiring:
+			status.NextAt = k.StateAt.Add(settings.Overlap)
+		case k.State == store.KeyActive && settings.RotateEvery > 0:
+			status.NextAt = k.CreatedAt.Add(settings.RotateEvery)
+		}
+		out = append(out, status)
+	}
+	return out, nil
+}
+
+// RotateKeys makes a new key for the client now, and does what can be done of its
+// way into use; a running control plane, or the next call, does the rest.
+func (m *Manual) RotateKeys(ctx context.Context) ([]KeyStatus, error) {
+	client := &m.worker.site.AuthorizationServer.Client
+	settings, own := client.OwnKeys()
+	if !own {
+		return nil, ErrNoOwnKeys
+	}
+	if err := m.register(ctx); err != nil {
+		return nil, err
+	}
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(m.worker.rotate(ctx, client, settings, true), unlock()); err != nil {
+		return nil, fmt.Errorf("%w: %w", errRotation, err)
+	}
+	return Keys(ctx, m.worker.store, m.worker.site)
+}

@@ -1,0 +1,245 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+var (
+	errDeregistered = errors.New("the site was deregistered, and is not registered anew by itself")
+	errDoubtful     = errors.New("what became of the registration before is not known, and the authorization server may have a client of it")
+	errLeftBehind   = errors.New("the authorization server may have registered a client that nobody can use: look for it there, by its client_name, and remove it")
+	errTooSoon      = errors.New("the client was registered a short while ago, and is not registered again before its time")
+)
+
+const (
+	// longestDoubt bounds the wait for the next registration.
+	longestDoubt = 24 * time.Hour
+	// closely is within what time registrations count as following each other.
+	closely = 24 * time.Hour
+	// growth is by how much such a wait grows each time.
+	growth = 4
+)
+
+// grown is first after one time, growth times that after two, and so on.
+func grown(first time.Duration, times int, longest time.Duration) time.Duration {
+	wait := first
+	for range times - 1 {
+		if wait *= growth; wait >= longest {
+			return longest
+		}
+	}
+	return min(wait, longest)
+}
+
+// registerNew registers a client, unless another process of this store has done
+// so meanwhile.
+func (w *worker) registerNew(ctx context.Context) (err error) {
+	unlock, err := w.store.TryLock(ctx, w.key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	stored, err := w.store.Client(ctx, w.key)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	case err == nil && stored.State == store.ClientRegistered && stored.ClientID != clientID(w.auth):
+		return w.useClient(ctx, stored)
+	}
+	if stored.State == store.ClientDeregistered {
+		stored = store.Client{}
+	}
+	return w.registerLocked(ctx, stored)
+}
+
+// registerLocked registers a client. The intent is stored first: RFC 7591 has no
+// way to find a client whose answer was lost, so what is left is to tell of it, and
+// not to try often. previous is the client before, zero when there was none: until
+// another one is there, nothing of it may be lost, for the AS may come to accept it
+// again.
+func (w *worker) registerLocked(ctx context.Context, previous store.Client) error {
+	if wait := time.Until(previous.RetryAt); wait > 0 && !w.manual {
+		return fmt.Errorf("%w: the next attempt is at %s", errDoubtful, previous.RetryAt.UTC().Format(time.RFC3339))
+	}
+	if err := w.ensureKey(ctx); err != nil {
+		return err
+	}
+	metadata, hash, err := w.clientMetadata()
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// From the intent to the record, a stop or a reload must not cut in: the answer
+	// would be lost. The timeout of a call bounds it.
+	ctx = context.WithoutCancel(ctx)
+	now := time.Now()
+	intent := previous
+	intent.State, intent.UpdatedAt, intent.Attempts = store.ClientRegistering, now, previous.Attempts+1
+	intent.RetryAt = now.Add(grown(w.pace.Retry, intent.Attempts, time.Hour))
+	if previous.ClientID == "" {
+		intent.Name = metadata.Name
+	}
+	if err := w.store.PutClient(ctx, w.key, intent); err != nil {
+		return err
+	}
+	registration, err := w.server.Register(ctx, metadata, w.site.AuthorizationServer.Client.Register.InitialAccessToken)
+	if err != nil {
+		return w.registrationFailed(ctx, err, previous, intent)
+	}
+	count := 1
+	if now.Sub(previous.RegisteredAt) < closely {
+		count = previous.Registrations + 1
+	}
+	err = w.keepRegistration(ctx, store.Client{Name: metadata.Name, Metadata: hash, RegisteredAt: now, Registrations: count}, registration)
+	if err != nil {
+		return err
+	}
+	if previous.ClientID != "" {
+		w.logger.Error("REGISTERED ANEW: policies and tokens of the client before are not those of the new one",
+			slog.String("client_id_before", previous.ClientID), slog.String("registration_before", previous.URI), slog.String("client_id", registration.ClientID))
+	}
+	w.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", metadata.Name))
+	return nil
+}
+
+// registrationFailed puts the record right after a registration that failed.
+func (w *worker) registrationFailed(ctx context.Context, err error, previous, intent store.Client) error {
+	if !as.Doubtful(err) {
+		// The AS has said no, or was not reached: nothing new of ours is there.
+		return errors.Join(err, w.putBack(ctx, previous))
+	}
+	if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status != 0 && failed.Kind != as.ErrUnavailable {
+		// It says yes, and gives nothing that can be used: it will do so again.
+		intent.RetryAt = time.Now().Add(grown(w.pace.Doubt, intent.Attempts, longestDoubt))
+		err = fmt.Errorf("%w; %w", err, errLeftBehind)
+		w.logger.Error("registration answered with something else than a registration",
+			slog.Any("error", err), slog.Int("attempts", intent.Attempts), slog.Time("next_attempt", intent.RetryAt))
+		return errors.Join(err, w.store.PutClient(ctx, w.key, intent))
+	}
+	return err
+}
+
+// putBack makes the record what it was before the intent.
+func (w *worker) putBack(ctx context.Context, previous store.Client) error {
+	if previous.ClientID == "" && previous.Attempts == 0 {
+		return w.store.DeleteClient(ctx, w.key)
+	}
+	if previous.State != store.ClientRegistering {
+		previous.State = store.ClientRegistered
+	}
+	return w.store.PutClient(ctx, w.key, previous)
+}
+
+// clientName is the client_name of a new registration.
+func (w *worker) clientName() string {
+	if r := w.site.AuthorizationServer.Client.Register; r != nil && r.ClientName != "" {
+		return r.ClientName
+	}
+	return "umagate " + w.site.Name
+}
+
+// keepRegistration stores what the AS answered, and then uses it. known is what
+// the answer does not say.
+func (w *worker) keepRegistration(ctx context.Context, known store.Client, r as.Registration) error {
+	known.State, known.UpdatedAt, known.Attempts, known.RetryAt = store.ClientRegistered, time.Now(), 0, time.Time{}
+	known.ClientID, known.Secret, known.SecretExpiresAt = r.ClientID, r.ClientSecret, r.SecretExpiresAt
+	known.AuthMethod, known.AccessToken, known.URI = string(r.AuthMethod), r.AccessToken, r.URI
+	if err := w.store.PutClient(ctx, w.key, known); err != nil {
+		return err
+	}
+	if err := w.activateFirst(ctx); err != nil {
+		return err
+	}
+	return w.useClient(ctx, known)
+}
+
+// clientRefused is called when the AS does not accept the client. One that
+// umagate registered, and that the AS says it does not have, is registered anew.
+func (w *worker) clientRefused(ctx context.Context, cause error) error {
+	if !w.ownedID {
+		return cause
+	}
+	stored, err := w.store.Client(ctx, w.key)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	if stored.ClientID != clientID(w.auth) {
+		return errors.Join(cause, w.useClient(ctx, stored))
+	}
+	if w.refusedSince.IsZero() {
+		w.refusedSince = time.Now()
+	}
+	if err := w.mayRegisterAgain(stored); err != nil {
+		return fmt.Errorf("%w; %w", cause, err)
+	}
+	since := w.refusedSince
+	err = w.readRegistration(ctx)
+	switch {
+	case err == nil:
+		w.refusedSince = since
+		return cause // with what was read, the next attempt may succeed
+	case errors.Is(err, as.ErrRegistrationRefused), errors.Is(err, as.ErrNotFound):
+	case errors.Is(err, errNoManagement):
+		// There is nobody to ask: a refusal that lasts is all there is to know.
+		if time.Since(w.refusedSince) < w.pace.Forgotten {
+			return cause
+		}
+	default:
+		return errors.Join(cause, err)
+	}
+	w.logger.Error("the authorization server has forgotten the client, with its policies and resources; registering anew",
+		slog.String("client_id", clientID(w.auth)), slog.String("registration", stored.URI))
+	w.enter(Registering)
+	return w.registerNew(ctx)
+}
+
+// mayRegisterAgain bounds how many clients an AS is given that keeps on refusing
+// them.
+func (w *worker) mayRegisterAgain(stored store.Client) error {
+	if w.manual {
+		return nil
+	}
+	count := max(1, stored.Registrations)
+	if since := time.Since(stored.RegisteredAt); since >= closely {
+		count = 1
+	}
+	next := stored.RegisteredAt.Add(grown(w.pace.Forgotten, count, longestDoubt))
+	if time.Now().Before(next) {
+		return fmt.Errorf("%w: at %s, for it is number %d", errTooSoon, next.UTC().Format(time.RFC3339), count+1)
+	}
+	return nil
+}
+
+// clientMetadata is what the client is registered with.
+func (w *worker) clientMetadata() (as.ClientMetadata, string, error) {
+	settings := w.site.AuthorizationServer.Client
+	dialect := w.server.Dialect()
+	m := as.ClientMetadata{
+		Name: w.clientName(), GrantTypes: dialect.GrantTypes, AuthMethod: as.AuthMethod(settings.TokenEndpointAuthMethod), Scope: dialect.RegisterScope,
+		SoftwareStatement: settings.Register.SoftwareStatement.Reveal(), SigningAlg: string(settings.TokenEndpointAuthSigningAlg),
+	}
+	if w.site.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode {
+		m.GrantTypes = append([]string{"authorization_code", "refresh_token"}, m.GrantTypes...)
+		m.RedirectURIs = []string{w.site.AuthorizationServer.PAT.RedirectURI}
+	}
+	if err := w.keyMetadata(&m); err != nil {
+		return m, "", err
+	}
+	if len(settings.Register.Metadata) > 0 {
+		if err := decodeObject(settings.Register.Metadata, &m.Extra); err != nil {
+			return m, "", fmt.Errorf("register.metadata: %w", err)
+		}
+	}
+	hash, err := m.Hash()
+	return m, hash, err
+}
