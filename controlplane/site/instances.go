@@ -47,7 +47,7 @@ const (
 
 // HasInstances reports that the resource's name has variables: each tuple of
 // their values has a registration of its own.
-func (r *Resource) HasInstances() bool { return strings.Contains(r.Name, "{") }
+func (r *Resource) HasInstances() bool { return !r.Whole && strings.Contains(r.Name, "{") }
 
 // HasInstances reports that a resource of the site has instances, so that its
 // Envoys have to reach the control plane.

@@ -19,6 +19,8 @@ func (v *validator) instances(path string, s *Site) {
 		at := config.Index(path+".resources", i)
 		name, err := route.ParseName(r.Name)
 		switch {
+		case r.Whole:
+			name = route.Name{}
 		case errors.Is(err, route.ErrNameApart):
 			v.fault(at+".name", "two instances could have one name", `write a "/" or ":" between the variables, such as album-{id}/photo-{n}`)
 		case err != nil:
