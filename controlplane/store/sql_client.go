@@ -115,7 +115,7 @@ func (s *SQL) RenewLogin(ctx context.Context, key Key, l Login) error {
 // Forget implements [Store].
 func (s *SQL) Forget(ctx context.Context, key Key) error {
 	_, err := s.transact(ctx, "everything", key, func(tx *sql.Tx) (sql.Result, error) {
-		for _, table := range []string{"discovery", "client", "pat", "client_key", "login", "resource"} {
+		for _, table := range []string{"discovery", "client", "pat", "client_key", "login", "resource", "instance"} {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE site = $1 AND issuer = $2`, key.Site, key.Issuer); err != nil {
 				return nil, err
 			}

@@ -339,6 +339,8 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		}
 	})
 
+	runInstances(t, open)
+
 	t.Run("one leads", func(t *testing.T) {
 		t.Parallel()
 		first, reopen := open(t)

@@ -1,0 +1,180 @@
+package storetest
+
+import (
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// runInstances tests what a store keeps of instances, if it keeps any.
+func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() store.Store)) {
+	t.Helper()
+	photos := store.Key{Site: "photos", Issuer: "https://as.example.com/realms/demo"}
+	moved := store.Key{Site: "photos", Issuer: "https://other.example.com"}
+	at := time.UnixMilli(1_790_000_000_123)
+	album := func(name string) store.Instance {
+		return store.Instance{
+			Name: "album-" + name, Template: "album-{id}", Values: []string{name}, Owner: "alice", State: store.InstancePending,
+			Spec: json.RawMessage(`{"scopes":["view"]}`), DueAt: at.Add(time.Minute), CreatedAt: at, UpdatedAt: at,
+		}
+	}
+	instancesOf := func(t *testing.T) (store.Instances, func() store.Store) {
+		t.Helper()
+		s, reopen := open(t)
+		instances, ok := s.(store.Instances)
+		require.True(t, ok)
+		return instances, reopen
+	}
+
+	t.Run("instances survive, in order and by state", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := instancesOf(t)
+		ctx := t.Context()
+		_, err := s.Instance(ctx, photos, "album-1")
+		require.ErrorIs(t, err, store.ErrNotFound)
+		for _, name := range []string{"2", "1", "B", "a/é"} {
+			_, added, err := s.AddInstance(ctx, photos, album(name))
+			require.NoError(t, err)
+			require.True(t, added)
+		}
+		other := album("1")
+		other.Owner = "bob"
+		have, added, err := s.AddInstance(ctx, photos, other)
+		require.NoError(t, err)
+		require.False(t, added)
+		require.Equal(t, album("1"), have, "the first stays")
+		_, added, err = s.AddInstance(ctx, moved, other)
+		require.NoError(t, err)
+		require.True(t, added, "another AS")
+
+		registered := album("1")
+		registered.State, registered.ID, registered.UpdatedAt = store.InstanceRegistered, "r-1", at.Add(time.Second)
+		done, err := s.PutInstance(ctx, photos, registered, store.InstancePending)
+		require.NoError(t, err)
+		require.True(t, done)
+		done, err = s.PutInstance(ctx, photos, registered, store.InstancePending)
+		require.NoError(t, err)
+		require.False(t, done, "it is not pending any more")
+
+		again, ok := reopen().(store.Instances)
+		require.True(t, ok)
+		got, err := again.Instance(ctx, photos, "album-1")
+		require.NoError(t, err)
+		require.Equal(t, registered, got)
+		page, err := again.Instances(ctx, photos, "", "", 2)
+		require.NoError(t, err)
+		require.Len(t, page, 2)
+		require.Equal(t, "album-1", page[0].Name)
+		page, err = again.Instances(ctx, photos, "album-{id}", page[1].Name, 10)
+		require.NoError(t, err)
+		require.Len(t, page, 2)
+		require.Equal(t, []string{"B"}, page[0].Values, "by bytes, as every store orders")
+		page, err = again.Instances(ctx, photos, "box-{id}", "", 10)
+		require.NoError(t, err)
+		require.Empty(t, page)
+		counts, err := again.CountInstances(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, []store.InstanceCount{{"album-{id}", store.InstancePending, 3}, {"album-{id}", store.InstanceRegistered, 1}}, counts)
+	})
+
+	t.Run("an instance is removed, whoever is at it", func(t *testing.T) {
+		t.Parallel()
+		s, _ := instancesOf(t)
+		ctx := t.Context()
+		_, err := s.RemoveInstance(ctx, photos, "album-1", at)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, _, err = s.AddInstance(ctx, photos, album("1"))
+		require.NoError(t, err)
+		removing, err := s.RemoveInstance(ctx, photos, "album-1", at)
+		require.NoError(t, err)
+		require.Equal(t, store.InstanceRemoving, removing.State)
+		require.Equal(t, at.Add(time.Minute), removing.DueAt, "who creates it has its time")
+		// The one who was creating it is done: the id is kept, for the one who removes.
+		created := album("1")
+		created.State, created.ID = store.InstanceRegistered, "r-1"
+		done, err := s.PutInstance(ctx, photos, created, store.InstancePending)
+		require.NoError(t, err)
+		require.False(t, done)
+		got, err := s.Instance(ctx, photos, "album-1")
+		require.NoError(t, err)
+		require.Equal(t, store.InstanceRemoving, got.State)
+		require.Equal(t, "r-1", got.ID)
+		require.NoError(t, s.DeleteInstance(ctx, photos, "album-1", store.InstanceRegistered))
+		_, err = s.Instance(ctx, photos, "album-1")
+		require.NoError(t, err, "it has another state")
+		require.NoError(t, s.DeleteInstance(ctx, photos, "album-1", store.InstanceRemoving))
+		_, err = s.Instance(ctx, photos, "album-1")
+		require.ErrorIs(t, err, store.ErrNotFound)
+
+		kept := album("2")
+		kept.State = store.InstanceRegistered
+		_, _, err = s.AddInstance(ctx, photos, kept)
+		require.NoError(t, err)
+		removing, err = s.RemoveInstance(ctx, photos, "album-2", at)
+		require.NoError(t, err)
+		require.Equal(t, at, removing.DueAt, "nobody is at it")
+	})
+
+	t.Run("one of many claims an instance", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := instancesOf(t)
+		ctx := t.Context()
+		for _, name := range []string{"1", "2", "3"} {
+			in := album(name)
+			in.DueAt = at
+			_, _, err := s.AddInstance(ctx, photos, in)
+			require.NoError(t, err)
+		}
+		due, err := s.DueInstances(ctx, photos, at.Add(-time.Millisecond), 10)
+		require.NoError(t, err)
+		require.Empty(t, due)
+		due, err = s.DueInstances(ctx, photos, at, 2)
+		require.NoError(t, err)
+		require.Len(t, due, 2)
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			claimer, ok := reopen().(store.Instances)
+			require.True(t, ok)
+			wg.Go(func() {
+				_, ok, err := claimer.ClaimInstance(ctx, photos, "album-1", at, at.Add(time.Minute))
+				if errs[i] = err; ok {
+					won.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		require.Equal(t, int32(1), won.Load())
+		_, ok, err := s.ClaimInstance(ctx, photos, "album-1", at.Add(time.Minute), at.Add(2*time.Minute))
+		require.NoError(t, err)
+		require.True(t, ok, "who claimed it has died")
+	})
+
+	t.Run("a shared secret is one", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := instancesOf(t)
+		ctx := t.Context()
+		first, err := s.SharedSecret(ctx, "x", secret.New("one"))
+		require.NoError(t, err)
+		require.Equal(t, "one", first.Reveal())
+		again, ok := reopen().(store.Instances)
+		require.True(t, ok)
+		second, err := again.SharedSecret(ctx, "x", secret.New("two"))
+		require.NoError(t, err)
+		require.Equal(t, "one", second.Reveal())
+		other, err := again.SharedSecret(ctx, "y", secret.New("two"))
+		require.NoError(t, err)
+		require.Equal(t, "two", other.Reveal())
+	})
+}
