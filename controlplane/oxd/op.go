@@ -255,6 +255,10 @@ func (p *provider) asks(scope []string) []string {
 	})
 }
 
-func (p *provider) supportsPairwise() bool { return slices.Contains(p.metadata.SubjectTypes, "pairwise") }
+func (p *provider) supportsPairwise() bool {
+	return slices.Contains(p.metadata.SubjectTypes, "pairwise")
+}
 
-func (p *provider) supportsPKCE() bool { return slices.Contains(p.metadata.CodeChallengeMethods, "S256") }
+func (p *provider) supportsPKCE() bool {
+	return slices.Contains(p.metadata.CodeChallengeMethods, "S256")
+}

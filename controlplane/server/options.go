@@ -25,6 +25,9 @@ type Options struct {
 	Version string
 	// Started is called once, with the addresses that are listened on; may be nil.
 	Started func(api, xds string)
+	// StartedOXD is called before it, with the addresses of the oxd API, empty where
+	// it is not served; may be nil.
+	StartedOXD func(http, socket string)
 	// Pace overrides waits; the zero value means the defaults.
 	Pace Pace
 }

@@ -82,12 +82,25 @@ func (r *reloader) reload(ctx context.Context) {
 }
 
 // errRestart: what listens and what stores cannot change while running.
-var errRestart = errors.New("listen, store and store_key take effect at the next start only: restart, or put them back")
+var errRestart = errors.New("listen, store, store_key and oxd (but for oxd.sites) take effect at the next start only: restart, or put them back")
 
 // unchangeable compares what needs a restart.
 func unchangeable(old, next *site.File) error {
 	if !reflect.DeepEqual(old.Listen, next.Listen) || old.Store.Reveal() != next.Store.Reveal() || !old.StoreKey.Equal(next.StoreKey) {
 		return fmt.Errorf("%w", errRestart)
 	}
+	if !reflect.DeepEqual(withoutSites(old.OXD), withoutSites(next.OXD)) {
+		return fmt.Errorf("%w", errRestart)
+	}
 	return nil
+}
+
+// withoutSites is what needs a restart to change.
+func withoutSites(o *site.OXD) *site.OXD {
+	if o == nil {
+		return nil
+	}
+	out := *o
+	out.Sites = nil
+	return &out
 }

@@ -118,6 +118,11 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	defer func() { _ = xdsListener.Close() }()
+	applications, err := s.openOXD(ctx, file, opened)
+	if err != nil {
+		return err
+	}
+	defer applications.close()
 
 	// What the store knows is published before anything is asked of an AS.
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -129,6 +134,9 @@ func Run(ctx context.Context, options Options) (err error) {
 	s.publisher.publish(ctx)
 	options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
 		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()))
+	if web, socket := applications.addresses(); applications != nil {
+		options.Logger.Info("serving applications of oxd", slog.String("http", web), slog.String("socket", socket))
+	}
 
 	var wg sync.WaitGroup
 	guard := func(f func(context.Context) error) {
@@ -147,6 +155,15 @@ func Run(ctx context.Context, options Options) (err error) {
 		guard(func(ctx context.Context) error { s.tls.run(ctx); return nil })
 	}
 	guard(func(ctx context.Context) error { return serveAPI(ctx, api, router) })
+	if applications != nil && applications.http != nil {
+		guard(applications.serveHTTP)
+	}
+	if applications != nil && applications.socket != nil {
+		guard(applications.serveSocket)
+	}
+	if options.StartedOXD != nil {
+		options.StartedOXD(applications.addresses())
+	}
 	if options.Started != nil {
 		options.Started(api.Addr().String(), xdsListener.Addr().String())
 	}

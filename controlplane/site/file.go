@@ -23,8 +23,10 @@ type File struct {
 	UnknownHosts config.Verdict `yaml:"unknown_hosts"`
 	// Bounds of what each Envoy worker remembers of tokens.
 	Cache Cache `yaml:"cache"`
-	// The resource servers.
-	Sites []Site `yaml:"sites" jsonschema:"required"`
+	// The API for applications that were written for oxd. Left out, it is not served.
+	OXD *OXD `yaml:"oxd"`
+	// The resource servers. May be left out when oxd is served.
+	Sites []Site `yaml:"sites"`
 	// Parts of the fleet of Envoys, each with sites of its own. Without any, every
 	// Envoy gets every site; with some, an Envoy that none of them matches gets nothing.
 	Groups []Group `yaml:"groups"`

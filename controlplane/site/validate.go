@@ -79,7 +79,10 @@ func (v *validator) validate() {
 	if f.UnknownHosts == config.VerdictAllow {
 		v.warn("unknown_hosts", "a request for a host that no site has passes without a token", "write unknown_hosts: deny, or name every host in a site")
 	}
-	if len(f.Sites) == 0 {
+	if f.OXD != nil {
+		v.oxd("oxd", f.OXD)
+	}
+	if len(f.Sites) == 0 && f.OXD == nil {
 		v.fault("sites", "there is no site", "write sites: with one entry for each resource server, see envoy/umagate.yaml")
 	}
 	for i := range f.Sites {

@@ -17,7 +17,7 @@ func (v *validator) authorizationServer(path string, s *Site) {
 	v.discovery(path, s)
 	v.client(path+".client", as)
 	v.pat(path, as)
-	v.tls(path+".tls", as)
+	v.tls(path+".tls", &as.TLS)
 	const longest = time.Minute
 	if as.Timeout <= 0 || as.Timeout > longest {
 		v.fault(path+".timeout", as.Timeout.String()+" is out of range", "write a duration up to 1m, such as 5s")
@@ -101,8 +101,7 @@ func (v *validator) discovery(path string, s *Site) {
 	}
 }
 
-func (v *validator) tls(path string, as *AuthorizationServer) {
-	t := &as.TLS
+func (v *validator) tls(path string, t *TLS) {
 	if t.InsecureSkipVerify {
 		v.warn(path+".insecure_skip_verify", "any certificate is taken: whoever is in between reads every credential", "write ca_file: with the certificate to trust")
 	}
