@@ -50,7 +50,7 @@ func OpenPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", name(config), err), db.Close())
 	}
-	s.locks = newSessionLocks(config)
+	s.postgres(config, key)
 	return s, nil
 }
 
@@ -62,11 +62,18 @@ func ReadPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) 
 		return nil, err
 	}
 	config.RuntimeParams["default_transaction_read_only"] = "on"
-	s := &SQL{db: connect(config), sealer: sealer, locks: newSessionLocks(config)}
+	s := &SQL{db: connect(config), sealer: sealer}
+	s.postgres(config, key)
 	if err := s.readable(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", name(config), err), s.Close())
 	}
 	return s, nil
+}
+
+// postgres sets what is PostgreSQL's own.
+func (s *SQL) postgres(config *pgx.ConnConfig, key secret.Text) {
+	s.locks, s.key = newSessionLocks(config), key
+	s.snapshot, s.overriding = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, " OVERRIDING SYSTEM VALUE"
 }
 
 func (s *SQL) readable(ctx context.Context) error {

@@ -45,7 +45,7 @@ func ReadSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	s := &SQL{db: db, sealer: sealer, locks: &fileLocks{db: db, path: path}}
+	s := &SQL{db: db, sealer: sealer, key: key, locks: &fileLocks{db: db, path: path}}
 	if err := s.checkReadable(ctx, goose.DialectSQLite3, "sqlite"); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
 	}

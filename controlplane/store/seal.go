@@ -51,22 +51,30 @@ func KeyFile(path string) (secret.Text, error) {
 	if _, err := rand.Read(raw); err != nil {
 		return secret.Text{}, fmt.Errorf("store: make a key: %w", err)
 	}
+	if err := writeKeyFile(path, secret.New(base64.StdEncoding.EncodeToString(raw))); err != nil {
+		return secret.Text{}, err
+	}
+	return readKey(path)
+}
+
+// writeKeyFile makes a key file where there is none.
+func writeKeyFile(path string, key secret.Text) error {
 	// The key appears whole or not at all, and never replaces another: a link
 	// fails where a name exists.
 	temp, err := os.CreateTemp(filepath.Dir(path), ".umagate-key-")
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("store: make the key file: %w", err)
+		return fmt.Errorf("store: make the key file: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }()
-	_, err = temp.WriteString(base64.StdEncoding.EncodeToString(raw) + "\n")
+	_, err = temp.WriteString(key.Reveal() + "\n")
 	err = errors.Join(err, temp.Chmod(0o600), temp.Sync(), temp.Close())
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("store: write the key file: %w", err)
+		return fmt.Errorf("store: write the key file: %w", err)
 	}
 	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return secret.Text{}, fmt.Errorf("store: make the key file: %w", err)
+		return fmt.Errorf("store: make the key file: %w", err)
 	}
-	return readKey(path)
+	return nil
 }
 
 func readKey(path string) (secret.Text, error) {

@@ -22,6 +22,12 @@ type SQL struct {
 	db     *sql.DB
 	sealer *Sealer
 	locks  locks
+	// key is what the sealer seals with; a backup can take it along.
+	key secret.Text
+	// snapshot makes a transaction see one moment; overriding lets an insert set a
+	// column that the database counts. Each is PostgreSQL's, and zero for SQLite.
+	snapshot   *sql.TxOptions
+	overriding string
 	// epoch is that of the lease this process held last, 0 for none.
 	epoch atomic.Int64
 }

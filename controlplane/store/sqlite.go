@@ -72,6 +72,6 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	s.locks = &fileLocks{db: db, path: path}
+	s.locks, s.key = &fileLocks{db: db, path: path}, key
 	return s, nil
 }

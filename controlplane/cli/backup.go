@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+func newBackup(env Environment) *cobra.Command {
+	var (
+		flags   fileFlags
+		form    output
+		withKey bool
+	)
+	cmd := &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Write all that the control plane keeps into a file",
+		Long: `Write all that the store has into FILE, as of one moment; "umagate serve" goes on
+meanwhile. The file does not depend on the database: what was kept in SQLite can be
+restored into PostgreSQL, and the other way round. It has a checksum, and is not
+written over a file that exists.
+
+Secrets in it are sealed, and the key is not there: keep the key (store_key, or the key
+file beside the SQLite file) in another place. Without it, no secret in the backup can
+be read by anybody, and every client has to be registered anew. --with-key puts the key
+into the backup: whoever has that file has every client's secret.
+
+Exit codes: 0 written, 1 failed, 64 wrong usage.`,
+		Example: `  umagate backup -c umagate.yaml umagate-2026-11-22.backup
+  umagate restore -c umagate.yaml umagate-2026-11-22.backup`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(ctx context.Context, args []string) error {
+			file, err := flags.load(env)
+			if err != nil {
+				return err
+			}
+			s, err := link.ReadStore(ctx, flags.path, file)
+			if err != nil {
+				return err
+			}
+			contents, err := writeBackup(ctx, s, args[0], store.BackupOptions{Version: env.Version, WithKey: withKey})
+			if err = errors.Join(err, s.Close()); err != nil {
+				return err
+			}
+			if withKey {
+				_, _ = fmt.Fprintf(env.Stderr, "warning: %s has the sealing key: keep it as you would keep every client's secret\n", args[0])
+			} else {
+				_, _ = fmt.Fprintln(env.Stderr, "The sealing key is not in it: keep store_key, or the key file beside the database, in another place.")
+			}
+			if form == outputJSON {
+				return printJSON(env.Stdout, contents)
+			}
+			_, _ = fmt.Fprintf(env.Stdout, "%s: %s of schema %d\n", args[0], count(contents.Total(), "row"), contents.Schema)
+			return nil
+		}),
+	}
+	flags.register(cmd)
+	outputFlag(cmd, &form, outputText, outputJSON)
+	cmd.Flags().BoolVar(&withKey, "with-key", false, "put the sealing key into the backup too")
+	return cmd
+}
+
+// writeBackup makes the file appear whole or not at all.
+func writeBackup(ctx context.Context, s *store.SQL, path string, options store.BackupOptions) (contents store.Contents, err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".umagate-backup-") // with mode 0600
+	if err != nil {
+		return contents, err
+	}
+	defer func() { err = errors.Join(err, os.Remove(temp.Name())) }()
+	contents, err = s.Backup(ctx, temp, options)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return contents, err
+	}
+	// A link, unlike a renaming, replaces nothing.
+	if err := os.Link(temp.Name(), path); err != nil {
+		return contents, fmt.Errorf("%w; give the backup another name", err)
+	}
+	return contents, nil
+}
+
+func newRestore(env Environment) *cobra.Command {
+	var (
+		flags fileFlags
+		form  output
+		force bool
+	)
+	cmd := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Put a backup into the store",
+		Long: `Put what "umagate backup" wrote into the store that umagate.yaml names, SQLite or
+PostgreSQL. No "umagate serve" may run meanwhile. The store has to be empty, unless
+--force: then what it has is kept in a copy, whose name is printed, and replaced.
+
+The sealing key has to be that of the backup. A backup that was written with --with-key
+brings it to a SQLite store; give it to PostgreSQL as store_key.
+
+A backup of a newer umagate is refused; one of an older is brought up to date.
+
+Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
+		Example: `  umagate restore -c umagate.yaml umagate-2026-11-22.backup
+  umagate restore -c umagate.yaml --force umagate-2026-11-22.backup`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(ctx context.Context, args []string) error {
+			file, err := flags.load(env)
+			if err != nil {
+				return err
+			}
+			var from io.ReadCloser
+			if from, err = os.Open(args[0]); err != nil { //nolint:gosec // the user names the file
+				return err
+			}
+			backup, err := store.ReadBackup(ctx, from)
+			if err = errors.Join(err, from.Close()); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			defer func() { _ = backup.Close() }() // it is in memory
+			dir := filepath.Dir(flags.path)
+			done, err := store.Restore(ctx, backup, store.RestoreOptions{
+				Location: secret.New(file.Store.Reveal()), Dir: dir, Key: file.StoreKey, Force: force, Copies: dir, Version: env.Version,
+			})
+			if err != nil {
+				return err
+			}
+			return reportRestored(env, form, done)
+		}),
+	}
+	flags.register(cmd)
+	outputFlag(cmd, &form, outputText, outputJSON)
+	cmd.Flags().BoolVar(&force, "force", false, "replace what the store has; a copy of it is kept")
+	return cmd
+}
+
+func reportRestored(env Environment, form output, done store.Restored) error {
+	if form == outputJSON {
+		return printJSON(env.Stdout, done)
+	}
+	_, _ = fmt.Fprintf(env.Stdout, "restored %s, as of %s\n", count(done.Contents.Total(), "row"), done.Contents.CreatedAt)
+	if done.Copy != "" {
+		_, _ = fmt.Fprintf(env.Stdout, "what was there before is in %s\n", done.Copy)
+	}
+	if done.KeyFile != "" {
+		_, _ = fmt.Fprintf(env.Stdout, "the sealing key of the backup is in %s\n", done.KeyFile)
+	}
+	return nil
+}
