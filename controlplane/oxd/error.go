@@ -40,6 +40,8 @@ const (
 	CodeInvalidPath            Code = "invalid_path_parameter"
 	CodeInvalidTicketParameter Code = "invalid_ticket_parameter"
 	CodeInvalidTicket          Code = "invalid_ticket"
+	CodeInvalidRPT             Code = "invalid_rpt_parameter"
+	CodeInvalidClaimToken      Code = "invalid_claim_token_or_claim_token_form"
 	CodeInvalidClaimsRedirect  Code = "invalid_claims_redirect_uri_parameter"
 	CodeNeedInfo               Code = "need_info"
 	CodeNoEndSession           Code = "no_end_session_endpoint_at_op"

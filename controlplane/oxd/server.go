@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -24,6 +25,12 @@ type Config struct {
 	DefaultOP string
 	// Defaults are taken for what register_site leaves out.
 	Defaults Defaults
+	// Records keeps what applications protect; nil for a server that does not.
+	Records Records
+	// Sites lets Envoy enforce it; nil where there is none.
+	Sites Sites
+	// Origin says how the AS of an op_host is reached; the defaults when nil.
+	Origin Origin
 	// Protect asks for a protection token on the socket, and checks it on both
 	// transports (protect_commands_with_access_token).
 	Protect bool
@@ -76,6 +83,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.LoginLifetime <= 0 {
 		cfg.LoginLifetime = DefaultLoginLifetime
 	}
+	if cfg.Origin == nil {
+		cfg.Origin = func(string) site.AuthorizationServer { return site.New().AuthorizationServer }
+	}
 	s := &Server{config: cfg, commands: byName()}
 	if err := s.ops.init(cfg); err != nil {
 		return nil, err
@@ -125,6 +135,12 @@ func (s *Server) run(ctx context.Context, command *Command, raw json.RawMessage,
 			return nil, malformed(err)
 		}
 		protection = sent.Token
+	}
+	// Some parameters are looked at before the oxd_id, as oxd did.
+	if early, ok := params.(interface{ checkFirst() error }); ok {
+		if err := early.checkFirst(); err != nil {
+			return nil, err
+		}
 	}
 	c := &Call{Command: command}
 	if err := s.admit(ctx, c, params, protection); err != nil {

@@ -9,7 +9,9 @@ import (
 
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/site"
+	sitelink "github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // SiteStore is where what applications protect is read from.
@@ -22,11 +24,11 @@ type SiteStore interface {
 // how it is reached, without a client.
 type Origin func(opHost string) site.AuthorizationServer
 
-// Sites makes the sites of everything that applications protect, in the order in
+// SitesOf makes the sites of everything that applications protect, in the order in
 // which they began to. The hosts are those that placements give; a site without
 // hosts is none of Envoy's. What cannot be enforced denies every path: its hosts
 // must not become nobody's.
-func Sites(ctx context.Context, kept SiteStore, origin Origin, placements []site.OXDSite, logger *slog.Logger) ([]site.Site, error) {
+func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []site.OXDSite, logger *slog.Logger) ([]site.Site, error) {
 	protections, err := kept.Protections(ctx)
 	if err != nil {
 		return nil, err
@@ -103,4 +105,13 @@ func redirectHost(rp *RP) string {
 		return ""
 	}
 	return u.Hostname()
+}
+
+// siteResources lists what the AS has to have.
+func siteResources(made *site.Site, adopt bool) []sync.Desired {
+	desired := sitelink.Desired(made)
+	for i := range desired {
+		desired[i].Adopt = adopt
+	}
+	return desired
 }

@@ -103,6 +103,9 @@ func (s *Server) removeSite(ctx context.Context, c *Call, _ removeParams) (remov
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
 	}
 	s.links.forget(rp.ID)
+	if err := s.forgetProtection(ctx, rp.ID); err != nil {
+		return removeResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protects could not be").because(err)
+	}
 	if err := s.deregister(ctx, rp); err != nil {
 		s.config.Logger.Warn("oxd: the client of a removed site is left at the OP", slog.String("client_id", rp.ClientID), slog.Any("error", err))
 	}

@@ -10,5 +10,5 @@
 // and, where ExpectAS is set, to that one alone.
 //
 // Files: challenge.go reads WWW-Authenticate, flow.go is the walk, grant.go the UMA
-// grant, party.go and loopback.go get the requesting party's token, wire.go sends.
+// grant, exchange.go one step of it for a caller that walks by itself (oxd), party.go and loopback.go get the requesting party's token, wire.go sends.
 package rpt

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -190,15 +189,7 @@ func (f *Flow) authenticate(audience string, header http.Header, form url.Values
 		form.Set("client_id", f.ClientID)
 		return nil
 	}
-	proof, err := f.Client.Prove(audience)
-	if err != nil {
-		return err
-	}
-	if !proof.Authorization.IsZero() {
-		header.Set("Authorization", proof.Authorization.Reveal())
-	}
-	maps.Copy(form, proof.Form)
-	return nil
+	return prove(audience, f.Client, header, form)
 }
 
 // gather sends the requesting party to the AS, and comes back with a new ticket

@@ -1,0 +1,193 @@
+package oxd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
+	sitelink "github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/sync"
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/decision"
+)
+
+type accessParams struct {
+	SiteParams
+
+	RPT        secret.Text `json:"rpt"`
+	Path       string      `json:"path"`
+	HTTPMethod string      `json:"http_method"`
+}
+
+// checkFirst is done before the oxd_id is looked at, as oxd did.
+func (p accessParams) checkFirst() error {
+	switch {
+	case strings.TrimSpace(p.HTTPMethod) == "":
+		return fail(CodeInvalidHTTPMethod, "http_method is missing")
+	case strings.TrimSpace(p.Path) == "":
+		return fail(CodeInvalidPath, "path is missing")
+	}
+	return nil
+}
+
+// The values of access.
+const (
+	accessGranted = "granted"
+	accessDenied  = "denied"
+)
+
+// accessResult has a ticket and a challenge where access is denied and the AS gave
+// a ticket; else neither member is there.
+type accessResult struct {
+	Access    string `json:"access"`
+	Challenge string `json:"www-authenticate_header,omitempty"`
+	Ticket    string `json:"ticket,omitempty"`
+}
+
+func notProtected() *Error {
+	return fail(CodeInvalidRequest, "Resource is not protected. Please protect your resource first with uma_rs_protect command.")
+}
+
+// anyHost is the host of a check: an oxd_id has none.
+const anyHost = "oxd.invalid"
+
+// checkAccess lets the filter's own core decide what Envoy would.
+func (s *Server) checkAccess(ctx context.Context, c *Call, p accessParams) (accessResult, error) {
+	l, err := s.umaLink(ctx, c.RP)
+	if err != nil {
+		return accessResult{}, err
+	}
+	kept, err := s.config.Records.Protection(ctx, c.RP.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return accessResult{}, notProtected()
+	}
+	if err != nil {
+		return accessResult{}, err
+	}
+	policy, err := s.policy(ctx, l, kept)
+	if err != nil {
+		return accessResult{}, err
+	}
+	d, err := protection.Parse(kept.Document)
+	if err != nil {
+		return accessResult{}, err
+	}
+	request := &decision.Request{Headers: []decision.Header{
+		{Name: ":authority", Value: anyHost},
+		{Name: ":method", Value: strings.ToUpper(strings.TrimSpace(p.HTTPMethod))},
+		{Name: ":path", Value: d.Target(p.Path)},
+	}}
+	if token := strings.TrimSpace(p.RPT.Reveal()); token != "" {
+		request.Headers = append(request.Headers, decision.Header{Name: "authorization", Value: "Bearer " + token})
+	}
+	made, ticket := s.decide(ctx, l, policy, request)
+	s.config.Logger.Info("access checked", slog.String("oxd_id", c.RP.ID), slog.String("resource", made.Resource), slog.String("reason", made.Reason.String()))
+	switch {
+	case made.Effect == decision.EffectAllow:
+		return accessResult{Access: accessGranted}, nil
+	case made.Reason == decision.ReasonUnmatched, made.Reason == decision.ReasonMethodNotCovered:
+		return accessResult{}, notProtected()
+	case ticket == "":
+		return accessResult{Access: accessDenied}, nil
+	}
+	return accessResult{Access: accessDenied, Ticket: ticket, Challenge: fmt.Sprintf(`UMA realm="rs",as_uri=%q,error="insufficient_scope",ticket=%q`, asURI(c.RP), ticket)}, nil
+}
+
+// asURI is the op_host as the RP wrote it, made whole.
+func asURI(rp *RP) string {
+	if strings.Contains(rp.OPHost, "://") {
+		return rp.OPHost
+	}
+	return rp.Issuer
+}
+
+// policy compiles what an RP protects, as the publisher does for Envoy.
+func (s *Server) policy(ctx context.Context, l *link, kept store.Protection) (*decision.Policy, error) {
+	made, err := siteOf(l.rp, kept, s.config.Origin)
+	if err != nil {
+		return nil, err
+	}
+	made.Hosts = []string{"*"}
+	ids, err := (&sync.Reconciler{Records: s.config.Records, Key: keyOf(l.rp)}).IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := site.Compile(&site.File{Sites: []site.Site{made}}, map[string]site.Facts{made.Name: sitelink.Facts(l.server, ids)})
+	if err != nil {
+		return nil, err
+	}
+	return decision.Compile(&compiled)
+}
+
+// decide takes a request to its end. Each check asks the AS anew: nothing is cached.
+func (s *Server) decide(ctx context.Context, l *link, policy *decision.Policy, request *decision.Request) (made decision.Decision, ticket string) {
+	worker := decision.NewWorker()
+	x, step := worker.Gate(policy).Start(request, s.now())
+	for step.Kind == decision.KindCall {
+		var response decision.Response
+		switch step.Call.Purpose { //nolint:exhaustive // an RP has no instances
+		case decision.PurposeIntrospect:
+			response = s.answerIntrospection(ctx, l, request)
+		case decision.PurposeTicket:
+			response, ticket = s.answerTicket(ctx, l, step.Call.Body)
+		}
+		outcomes := worker.Reply(step.Call.ID, response, s.now())
+		if len(outcomes) != 1 {
+			break // there is one request; the zero decision denies
+		}
+		step = outcomes[0].Step
+	}
+	made = x.Decision()
+	if made.Reason.Status() != http.StatusUnauthorized {
+		ticket = "" // what came was not a ticket
+	}
+	return made, ticket
+}
+
+func (s *Server) answerIntrospection(ctx context.Context, l *link, request *decision.Request) decision.Response {
+	token := strings.TrimPrefix(request.Headers[len(request.Headers)-1].Value, "Bearer ")
+	raw, err := l.server.Introspect(ctx, l.auth, l.pats, secret.New(token))
+	if err != nil {
+		return s.brokenAnswer(err, "token not introspected")
+	}
+	return decision.Response{Status: http.StatusOK, Body: raw}
+}
+
+func (s *Server) answerTicket(ctx context.Context, l *link, body []byte) (decision.Response, string) {
+	var wanted []config.Permission
+	if err := json.Unmarshal(body, &wanted); err != nil {
+		return s.brokenAnswer(err, "permission request not read"), ""
+	}
+	ticket, err := l.server.Protection(l.pats).Permission(ctx, wanted)
+	if patMayHaveEnded(err) {
+		if _, renewErr := l.pats.Renew(ctx); renewErr == nil {
+			ticket, err = l.server.Protection(l.pats).Permission(ctx, wanted)
+		}
+	}
+	if err != nil {
+		return s.brokenAnswer(err, "no permission ticket"), ""
+	}
+	answer, err := json.Marshal(map[string]string{"ticket": ticket})
+	if err != nil {
+		return decision.Response{}, ""
+	}
+	return decision.Response{Status: http.StatusCreated, Body: answer}, ticket
+}
+
+// brokenAnswer is an answer of the AS that package as did not take.
+func (s *Server) brokenAnswer(err error, what string) decision.Response {
+	s.config.Logger.Warn("the authorization server failed an application's check", slog.String("what", what), slog.Any("error", err), slog.String("remedy", as.Remedy(err)))
+	if e, ok := errors.AsType[*as.Error](err); ok {
+		return decision.Response{Status: e.Status, TooLarge: errors.Is(err, as.ErrTooLarge)}
+	}
+	return decision.Response{}
+}

@@ -1,0 +1,221 @@
+package oxd
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/rpt"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+type getRPTParams struct {
+	SiteParams
+
+	Ticket           secret.Text `json:"ticket"`
+	ClaimToken       secret.Text `json:"claim_token"`
+	ClaimTokenFormat string      `json:"claim_token_format"`
+	PCT              secret.Text `json:"pct"`
+	RPT              secret.Text `json:"rpt"`
+	Scope            Strings     `json:"scope"`
+	State            string      `json:"state"`
+}
+
+// getRPTResult has "upgraded" as the page spells it and "updated" as oxd-server did.
+type getRPTResult struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	PCT         string `json:"pct"`
+	Upgraded    bool   `json:"upgraded"`
+	Updated     bool   `json:"updated"`
+}
+
+// The kinds of memos of this file.
+const (
+	memoClaims = "uma_claims"
+	memoRPT    = "uma_rpt"
+)
+
+// getRPT exchanges a ticket for an RPT. What was given for the same ticket, and
+// for the same parameters, is given again: a ticket is good for one exchange.
+func (s *Server) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTResult, error) {
+	if err := p.check(); err != nil {
+		return getRPTResult{}, err
+	}
+	l, err := s.link(ctx, c.RP)
+	if err != nil {
+		return getRPTResult{}, err
+	}
+	id := p.id(c.RP)
+	if known, err := s.knownRPT(ctx, id); err == nil {
+		return known, nil
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return getRPTResult{}, err
+	}
+	if err := s.spendClaimsState(ctx, c.RP, p.State); err != nil {
+		return getRPTResult{}, err
+	}
+	answer, err := rpt.Exchange(ctx, l.client, l.server, l.auth, rpt.TicketRequest{
+		Ticket: p.Ticket.Reveal(), ClaimToken: p.ClaimToken, ClaimTokenFormat: p.ClaimTokenFormat, PCT: p.PCT, RPT: p.RPT, Scope: p.Scope.clean(),
+	})
+	if err != nil {
+		return getRPTResult{}, fail(CodeInternal, "the AS did not answer the exchange of the ticket as it must").because(err)
+	}
+	if answer.RPT.IsZero() {
+		return getRPTResult{}, grantFailure(answer)
+	}
+	out := getRPTResult{
+		AccessToken: answer.RPT.Reveal(), TokenType: answer.TokenType, PCT: answer.PCT.Reveal(),
+		Upgraded: answer.Upgraded, Updated: answer.Upgraded,
+	}
+	return out, s.keepRPT(ctx, c.RP, id, out, answer.Lifetime)
+}
+
+func (p getRPTParams) check() error {
+	switch {
+	case strings.TrimSpace(p.Ticket.Reveal()) == "":
+		return fail(CodeInvalidTicketParameter, "ticket is missing: the answer of the resource server has one")
+	case p.ClaimToken.IsZero() != (p.ClaimTokenFormat == ""):
+		return fail(CodeInvalidClaimToken, "claim_token and claim_token_format go together")
+	}
+	return nil
+}
+
+// id tells this exchange from every other one, and shows nothing of it.
+func (p getRPTParams) id(rp *RP) string {
+	h := sha256.New()
+	for _, part := range append([]string{
+		rp.ID, p.Ticket.Reveal(), p.ClaimToken.Reveal(), p.ClaimTokenFormat, p.PCT.Reveal(), p.RPT.Reveal(), p.State,
+	}, p.Scope.clean()...) {
+		fmt.Fprintf(h, "%d %s\n", len(part), part)
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+func (s *Server) knownRPT(ctx context.Context, id string) (out getRPTResult, err error) {
+	memo, err := s.config.Store.Memo(ctx, memoRPT, id, s.now())
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &out); err != nil {
+		return out, errors.New("oxd: the memo of an RPT is not JSON") // the cause may quote it
+	}
+	return out, nil
+}
+
+// keepRPT remembers what a ticket gave, as long as it is good. A lifetime that the
+// AS does not tell is not guessed.
+func (s *Server) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResult, lifetime time.Duration) error {
+	if lifetime <= 0 {
+		return nil
+	}
+	value, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("oxd: encode the memo: %w", err)
+	}
+	now := s.now()
+	return s.config.Store.PutMemo(ctx, store.Memo{
+		Kind: memoRPT, ID: id, OxdID: rp.ID, Value: secret.New(string(value)), ExpiresAt: now.Add(lifetime),
+	}, now)
+}
+
+// grantFailure gives the error of an exchange that the AS refused. Its object goes
+// to the client, who needs the new ticket in it.
+func grantFailure(a rpt.TicketAnswer) *Error {
+	switch a.Error {
+	case "need_info":
+		return &Error{
+			Code: CodeNeedInfo, Details: a.Object,
+			Description: "The authorization server needs additional information in order to determine whether the client is authorized to have these permissions.",
+		}
+	case "invalid_grant", "invalid_ticket", "expired_ticket":
+		return (&Error{Code: CodeInvalidTicket, Description: "Ticket is not valid (outdated or not present on Authorization Server)."}).
+			because(fmt.Errorf("the AS answered %d %s", a.Status, a.Error))
+	}
+	said, err := json.Marshal(map[string]string{"error": a.Error, "error_description": a.Description})
+	if err != nil || a.Status < http.StatusBadRequest {
+		return fail(CodeInternal, "the AS gave no RPT and no error")
+	}
+	return &Error{Code: CodeHTTPStatus(a.Status), Description: string(said), Details: a.Object}
+}
+
+type claimsURLParams struct {
+	SiteParams
+
+	Ticket            secret.Text       `json:"ticket"`
+	ClaimsRedirectURI Strings           `json:"claims_redirect_uri"`
+	State             string            `json:"state"`
+	CustomParameters  map[string]string `json:"custom_parameters"`
+}
+
+type claimsURLResult struct {
+	URL   string `json:"url"`
+	State string `json:"state"`
+}
+
+// claimsURL gives the address of UMA Grant section 3.3.2.
+func (s *Server) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (claimsURLResult, error) {
+	redirect := strings.Join(p.ClaimsRedirectURI.clean(), " ")
+	if strings.TrimSpace(p.Ticket.Reveal()) == "" {
+		return claimsURLResult{}, fail(CodeInvalidTicketParameter, "ticket is missing: the details of need_info have the newest")
+	}
+	if u, err := url.Parse(redirect); err != nil || !u.IsAbs() || u.Fragment != "" || strings.Contains(redirect, " ") {
+		return claimsURLResult{}, fail(CodeInvalidClaimsRedirect, "claims_redirect_uri must be one absolute address")
+	}
+	if known := c.RP.Metadata.ClaimsRedirectURIs; len(known) > 0 && !slices.Contains(known, redirect) {
+		return claimsURLResult{}, fail(CodeInvalidClaimsRedirect, "claims_redirect_uri is not one that the site registered")
+	}
+	l, err := s.link(ctx, c.RP)
+	if err != nil {
+		return claimsURLResult{}, err
+	}
+	endpoint, err := url.Parse(l.server.Metadata().ClaimsInteractionEndpoint)
+	if err != nil || !endpoint.IsAbs() {
+		return claimsURLResult{}, fail(CodeNoUMADiscovery, "op_host names no claims_interaction_endpoint (Keycloak has none)")
+	}
+	state := p.State
+	if state == "" {
+		state = rand.Text()
+	}
+	query := endpoint.Query()
+	for name, value := range p.CustomParameters {
+		query.Set(name, value)
+	}
+	query.Set("client_id", c.RP.ClientID)
+	query.Set("ticket", p.Ticket.Reveal())
+	query.Set("claims_redirect_uri", redirect)
+	query.Set("state", state)
+	endpoint.RawQuery = query.Encode()
+	now := s.now()
+	err = s.config.Store.PutMemo(ctx, store.Memo{
+		Kind: memoClaims, ID: claimsID(c.RP, state), OxdID: c.RP.ID, Value: secret.New("."), ExpiresAt: now.Add(s.config.LoginLifetime),
+	}, now)
+	return claimsURLResult{URL: endpoint.String(), State: state}, err
+}
+
+// spendClaimsState checks the state that a person came back with. It is good once.
+func (s *Server) spendClaimsState(ctx context.Context, rp *RP, state string) error {
+	if state == "" {
+		return nil
+	}
+	_, err := s.config.Store.TakeMemo(ctx, memoClaims, claimsID(rp, state), s.now())
+	if errors.Is(err, store.ErrNotFound) {
+		return fail(CodeBadRequest, "state is not known, or was used: uma_rp_get_claims_gathering_url gives one")
+	}
+	return err
+}
+
+func claimsID(rp *RP, state string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", len(rp.ID), rp.ID, state))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}

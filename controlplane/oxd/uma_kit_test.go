@@ -1,0 +1,144 @@
+package oxd_test
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/oxd"
+	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/e2e/devas"
+)
+
+// umaKit is a kit whose server protects.
+type umaKit struct {
+	*kit
+
+	pushed *atomic.Int64
+	claims map[string]string // by oxd_id
+}
+
+type countSites struct{ n *atomic.Int64 }
+
+func (c countSites) Changed(context.Context) error { c.n.Add(1); return nil }
+
+func newUMAKit(t *testing.T, options devas.Options) *umaKit {
+	t.Helper()
+	k := &umaKit{pushed: &atomic.Int64{}, claims: map[string]string{}}
+	k.kit = newKit(t, startOP(t, options), nil)
+	server, err := oxd.New(oxd.Config{
+		Store: k.store, Records: k.store, Sites: countSites{k.pushed},
+		OPs: []oxd.OP{{Host: k.op.Issuer()}}, DefaultOP: k.op.Issuer(), Defaults: oxd.Defaults{
+			Scope:      []string{"openid", "uma_protection"},
+			GrantTypes: []string{"authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:uma-ticket"},
+		},
+	})
+	require.NoError(t, err)
+	k.Server = server
+	return k
+}
+
+// clientID is the client of an RP.
+func (k *umaKit) clientID(t *testing.T, id string) string {
+	t.Helper()
+	rp, err := k.store.RP(t.Context(), id)
+	require.NoError(t, err)
+	return rp.ClientID
+}
+
+// permit lets alice have scopes of a resource.
+func (k *umaKit) permit(t *testing.T, resource string, scopes ...string) {
+	t.Helper()
+	_, err := k.op.Permit(devas.Policy{Resource: resource, Scopes: scopes, Subjects: []string{"alice"}})
+	require.NoError(t, err)
+}
+
+const idTokenFormat = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken"
+
+// claim is alice's ID token, as a client of the RP has it after her login.
+func (k *umaKit) claim(t *testing.T, id string) string {
+	t.Helper()
+	if k.claims[id] == "" {
+		k.claims[id], _ = k.tokens(t, id)["id_token"].(string)
+	}
+	return k.claims[id]
+}
+
+func (k *umaKit) protect(t *testing.T, id, resources string, more map[string]any) {
+	t.Helper()
+	params := map[string]any{"oxd_id": id, "resources": json.RawMessage(resources)}
+	maps.Copy(params, more)
+	require.Equal(t, map[string]any{"oxd_id": id}, k.ok(t, "uma_rs_protect", params))
+}
+
+// check gives the data of a check_access that succeeded.
+func (k *umaKit) check(t *testing.T, id, method, path, rpt string) map[string]any {
+	t.Helper()
+	return k.ok(t, "uma_rs_check_access", map[string]any{"oxd_id": id, "rpt": rpt, "path": path, "http_method": method})
+}
+
+// rpt gets an RPT for what a check without one names.
+func (k *umaKit) rpt(t *testing.T, id, method, path string) string {
+	t.Helper()
+	denied := k.check(t, id, method, path, "")
+	got := k.ok(t, "uma_rp_get_rpt", map[string]any{
+		"oxd_id": id, "ticket": denied["ticket"], "claim_token": k.claim(t, id), "claim_token_format": idTokenFormat,
+	})
+	rpt, _ := got["access_token"].(string)
+	require.NotEmpty(t, rpt)
+	return rpt
+}
+
+// atAS lists what the AS has, by name.
+func (k *umaKit) atAS(t *testing.T) map[string][]string {
+	t.Helper()
+	out := map[string][]string{}
+	for _, r := range k.op.Resources() {
+		out[r.Name] = r.Scopes
+	}
+	return out
+}
+
+func (k *umaKit) records(t *testing.T, id string) map[string]string {
+	t.Helper()
+	list, err := k.store.Resources(t.Context(), store.Key{Site: protection.SiteName(id), Issuer: k.op.Issuer()})
+	require.NoError(t, err)
+	out := map[string]string{}
+	for _, r := range list {
+		out[r.Name] = r.ID
+	}
+	return out
+}
+
+const photo = `[{"path":"/photo","conditions":[
+	{"httpMethods":["GET"],"scopes":["view"]},
+	{"httpMethods":["PUT","POST"],"scopes":["all","add"],"ticketScopes":["add"]}]},
+	{"path":"/albums/{id}/**","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`
+
+// rawQuery gives the query of an address.
+func rawQuery(t *testing.T, address string) url.Values {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	return u.Query()
+}
+
+// noRedirect asks for an address and gives the answer as it is.
+func noRedirect(t *testing.T, address string) *http.Response {
+	t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, strings.NewReader(""))
+	require.NoError(t, err)
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}

@@ -1,0 +1,278 @@
+package oxd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/sync"
+)
+
+// Records is where the resources of RPs are kept: a part of store.Store.
+type Records interface {
+	store.Protections
+	sync.Records
+
+	PutDiscovery(ctx context.Context, key store.Key, d store.Discovery) error
+	PutPAT(ctx context.Context, key store.Key, p store.PAT) error
+	TryLock(ctx context.Context, key store.Key) (unlock func() error, err error)
+}
+
+// Sites is told that what RPs protect has changed, so that Envoy enforces it. It
+// returns when every Envoy that is connected has been sent it.
+type Sites interface {
+	Changed(ctx context.Context) error
+}
+
+type protectParams struct {
+	SiteParams
+
+	Overwrite bool                `json:"overwrite"`
+	Resources protection.Document `json:"resources"`
+}
+
+type protectResult struct {
+	OxdID string `json:"oxd_id"`
+}
+
+// protect registers the resources at the AS and lets Envoy enforce them.
+func (s *Server) protect(ctx context.Context, c *Call, p protectParams) (protectResult, error) {
+	if err := p.Resources.Validate(); err != nil {
+		return protectResult{}, documentFailure(err)
+	}
+	if err := s.setProtection(ctx, c.RP, p.Resources, p.Overwrite, nil); err != nil {
+		return protectResult{}, err
+	}
+	return protectResult{OxdID: c.RP.ID}, nil
+}
+
+type modifyParams struct {
+	SiteParams
+
+	Path       string                 `json:"path"`
+	HTTPMethod string                 `json:"http_method"`
+	Scopes     Strings                `json:"scopes"`
+	Expression *protection.Expression `json:"scope_expression"`
+}
+
+func (p modifyParams) checkFirst() error {
+	return accessParams{Path: p.Path, HTTPMethod: p.HTTPMethod}.checkFirst()
+}
+
+// modify changes what one condition asks for.
+func (s *Server) modify(ctx context.Context, c *Call, p modifyParams) (protectResult, error) {
+	if !p.Scopes.given() && p.Expression == nil {
+		return protectResult{}, fail(CodeInvalidUMARequest, "neither scopes nor scope_expression is there")
+	}
+	change := func(d protection.Document) (protection.Document, error) {
+		condition, ok := d.Find(p.Path, p.HTTPMethod)
+		if !ok {
+			return nil, notProtected()
+		}
+		condition.Scopes, condition.TicketScopes, condition.Expression = p.Scopes.clean(), nil, p.Expression
+		if err := d.Validate(); err != nil {
+			return nil, documentFailure(err)
+		}
+		return d, nil
+	}
+	if err := s.setProtection(ctx, c.RP, nil, true, change); err != nil {
+		return protectResult{}, err
+	}
+	return protectResult{OxdID: c.RP.ID}, nil
+}
+
+// documentFailure gives the code of a document's fault.
+func documentFailure(err error) *Error {
+	code := CodeInvalidUMARequest
+	for _, row := range []struct {
+		kind error
+		code Code
+	}{
+		{protection.ErrMethodNotUnique, CodeMethodNotUnique},
+		{protection.ErrExpression, CodeInvalidScopeExpression},
+		{protection.ErrMethod, CodeInvalidHTTPMethod},
+		{protection.ErrPath, CodeInvalidPath},
+		{protection.ErrScopes, CodeInvalidScope},
+	} {
+		if errors.Is(err, row.kind) {
+			code = row.code
+		}
+	}
+	return &Error{Code: code, Description: err.Error()}
+}
+
+// setProtection makes d what the RP protects: stored first, then registered, then
+// pushed. A crash in between is made good by the site's worker, which brings what
+// is stored in step. With change, d is what it makes of what is stored.
+func (s *Server) setProtection(ctx context.Context, rp *RP, d protection.Document, overwrite bool, change func(protection.Document) (protection.Document, error)) (err error) {
+	l, err := s.umaLink(ctx, rp)
+	if err != nil {
+		return err
+	}
+	key := keyOf(rp)
+	unlock, err := s.lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	before, err := s.config.Records.Protection(ctx, rp.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	known := err == nil
+	switch {
+	case change != nil && !known:
+		return notProtected()
+	case change != nil:
+		stored, err := protection.Parse(before.Document)
+		if err != nil {
+			return err
+		}
+		if d, err = change(stored); err != nil {
+			return err
+		}
+	case before.Settled && !overwrite:
+		return fail(CodeUMAProtectionExists, "this oxd_id protects resources already: send overwrite with true to replace them")
+	}
+	document, err := d.Encode()
+	if err != nil {
+		return err
+	}
+	next := store.Protection{OxdID: rp.ID, Document: document, Settled: before.Settled, UpdatedAt: s.now()}
+	if err := s.config.Records.PutProtection(ctx, next); err != nil {
+		return err
+	}
+	if err := s.settle(ctx, l, key, next, overwrite); err != nil {
+		// What it must deny now, Envoy is told all the same.
+		return errors.Join(err, s.sitesChanged(ctx))
+	}
+	next.Settled = true
+	if err := s.config.Records.PutProtection(ctx, next); err != nil {
+		return err
+	}
+	s.config.Logger.Info("an application's resources are protected", slog.String("oxd_id", rp.ID), slog.String("resources", d.String()))
+	return s.sitesChanged(ctx)
+}
+
+// settle brings the AS's registrations in step. A PAT may have ended at the AS
+// before its time, which some tell as a bad request: then it is done once more,
+// with a new one. With adopt, resources of the same names that the client has
+// already are taken over.
+func (s *Server) settle(ctx context.Context, l *link, key store.Key, p store.Protection, adopt bool) error {
+	made, err := siteOf(l.rp, p, s.config.Origin)
+	if err != nil {
+		return err
+	}
+	desired := siteResources(&made, adopt)
+	for attempt := 0; ; attempt++ {
+		err := s.reconcile(ctx, l, key, desired)
+		if err == nil {
+			break
+		}
+		if attempt > 0 || !patMayHaveEnded(err) {
+			return protectFailure(err)
+		}
+		if _, renewErr := l.pats.Renew(ctx); renewErr != nil {
+			return opFailure(renewErr, "the AS gives no PAT")
+		}
+	}
+	// The site's worker begins with these: then it serves at once.
+	metadata, err := json.Marshal(l.server.Metadata())
+	if err == nil {
+		err = s.config.Records.PutDiscovery(ctx, key, store.Discovery{Metadata: metadata, FoundAt: s.now()})
+	}
+	if pat, ok := l.pats.Current(); ok && err == nil {
+		err = s.config.Records.PutPAT(ctx, key, store.PAT{Value: pat.Value, ClientID: l.rp.ClientID, IssuedAt: pat.IssuedAt, ExpiresAt: pat.ExpiresAt})
+	}
+	return err
+}
+
+func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []sync.Desired) error {
+	const attempts, base, longest = 2, 200 * time.Millisecond, 2 * time.Second
+	r := &sync.Reconciler{
+		AS: l.server.Protection(l.pats), Records: s.config.Records, Key: key, Now: s.config.Now,
+		Retry: sync.Retry{Attempts: attempts, Base: base, Max: longest},
+	}
+	plan, err := r.Plan(ctx, desired)
+	if err != nil {
+		return err
+	}
+	_, err = r.Apply(ctx, plan)
+	return err
+}
+
+func patMayHaveEnded(err error) bool {
+	e, ok := errors.AsType[*as.Error](err)
+	return ok && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized)
+}
+
+func protectFailure(err error) *Error {
+	if errors.Is(err, sync.ErrConflict) || errors.Is(err, sync.ErrAmbiguous) {
+		return fail(CodeUMAProtectionExists, "the client has resources of these names at the AS that were not registered here: send overwrite with true to take them over").because(err)
+	}
+	return opFailure(err, "the AS does not register the resources")
+}
+
+// umaLink is link, for an AS that has what a resource server needs.
+func (s *Server) umaLink(ctx context.Context, rp *RP) (*link, error) {
+	if s.config.Records == nil {
+		return nil, fail(CodeUnsupportedOperation, "this server keeps no resources")
+	}
+	l, err := s.link(ctx, rp)
+	if err != nil {
+		return nil, err
+	}
+	if m := l.server.Metadata(); m.ResourceRegistrationEndpoint == "" || m.PermissionEndpoint == "" || m.IntrospectionEndpoint == "" {
+		return nil, fail(CodeNoUMADiscovery, "op_host names no UMA endpoints (/.well-known/uma2-configuration)")
+	}
+	return l, nil
+}
+
+// lockPoll is how often a lock that another holds is asked for again.
+const lockPoll = 50 * time.Millisecond
+
+// lock waits until nobody else changes the registrations of key.
+func (s *Server) lock(ctx context.Context, key store.Key) (unlock func() error, err error) {
+	ticker := time.NewTicker(lockPoll)
+	defer ticker.Stop()
+	for {
+		unlock, err := s.config.Records.TryLock(ctx, key)
+		if !errors.Is(err, store.ErrLocked) {
+			return unlock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Server) sitesChanged(ctx context.Context) error {
+	if s.config.Sites == nil {
+		return nil
+	}
+	return s.config.Sites.Changed(ctx)
+}
+
+// forgetProtection ends what a removed RP protects. Its resources stay at the AS,
+// as with oxd.
+func (s *Server) forgetProtection(ctx context.Context, id string) error {
+	if s.config.Records == nil {
+		return nil
+	}
+	if err := s.config.Records.DeleteProtection(ctx, id); err != nil {
+		return err
+	}
+	return s.sitesChanged(ctx)
+}
+
+func keyOf(rp *RP) store.Key {
+	return store.Key{Site: protection.SiteName(rp.ID), Issuer: rp.Issuer}
+}
