@@ -31,9 +31,9 @@ type Options struct {
 	Logger  *slog.Logger
 	// Authenticator finds out who calls; nobody is known when nil.
 	Authenticator Authenticator
-	// OpenProbes lets anybody call the operations of role Probe; else only who
+	// OpenProbes, when it says so, lets anybody call the operations of role Probe; else only who
 	// calls from loopback, and readers.
-	OpenProbes bool
+	OpenProbes func() bool
 	// Recorder keeps what was changed; nothing is kept when nil.
 	Recorder audit.Recorder
 	// Explain makes a problem of an error that is none; nil, or an answer of nil,
@@ -264,7 +264,7 @@ func (r *Router) admit(req *http.Request, o *operation) (*http.Request, *Problem
 	}
 	req = withCaller(req, caller)
 	switch {
-	case o.Role == Probe && (r.options.OpenProbes || fromLoopback(req)), caller.may(o.Role):
+	case o.Role == Probe && (fromLoopback(req) || r.options.OpenProbes != nil && r.options.OpenProbes()), caller.may(o.Role):
 		return req, nil
 	case caller.Role == Open:
 		return req, NewProblem(CodeUnauthorized, "this operation needs a token or certificate of role %s", neededRole(o.Role)).

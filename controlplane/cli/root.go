@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/user"
+	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/audit"
 )
 
 // The exit codes.
@@ -38,7 +43,7 @@ type Environment struct {
 func Run(ctx context.Context, env Environment, args []string) int {
 	root := newRoot(env) //nolint:contextcheck // commands get the context from ExecuteContext
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(audit.WithActor(ctx, actor()))
 	if err == nil {
 		return ExitOK
 	}
@@ -52,6 +57,15 @@ func Run(ctx context.Context, env Environment, args []string) int {
 		_, _ = fmt.Fprintf(env.Stderr, "umagate: %v\n", exit.err)
 	}
 	return exit.code
+}
+
+// actor is who changes something by a command, for the audit log.
+func actor() audit.Actor {
+	a := audit.Actor{Kind: audit.KindCommand, Name: "uid " + strconv.Itoa(os.Getuid())}
+	if u, err := user.Current(); err == nil {
+		a.Name = u.Username
+	}
+	return a
 }
 
 func newRoot(env Environment) *cobra.Command {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 )
@@ -46,6 +47,8 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
 			_, _ = fmt.Fprintf(env.Stderr, "umagate: serving %s; stop with Ctrl-C, see umagate status\n", count(len(file.Sites), "site"))
+			// What it does of its own accord is nobody's.
+			ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindServe})
 			return server.Run(ctx, server.Options{
 				Path:      flags.path,
 				Load:      func(path string) (*site.File, error) { return site.LoadIn(path, flags.environment(env)) },

@@ -2,13 +2,10 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,20 +13,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/server"
-	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
-)
-
-const (
-	statusTimeout = 10 * time.Second
-	maxStatus     = 64 << 20
 )
 
 func newStatus(env Environment) *cobra.Command {
 	var (
-		flags   fileFlags
-		form    output
-		address string
+		flags controlFlags
+		form  output
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -43,15 +33,13 @@ usage.`,
   umagate status --server http://127.0.0.1:8090 --output json | jq .problems`,
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
-			if address == "" {
-				var err error
-				if address, err = apiAddress(env, flags); err != nil {
-					return err
-				}
-			}
-			got, err := fetchStatus(ctx, env, address)
+			control, err := flags.client(env)
 			if err != nil {
 				return err
+			}
+			var got server.Status
+			if err := control.Do(ctx, http.MethodGet, "/v1/status", nil, &got); err != nil {
+				return called(err)
 			}
 			if form == outputJSON {
 				err = printJSON(env.Stdout, got)
@@ -66,53 +54,7 @@ usage.`,
 	}
 	flags.register(cmd)
 	outputFlag(cmd, &form, outputText, outputJSON)
-	cmd.Flags().StringVar(&address, "server", "", "the control plane's `URL` instead of the file's listen.api")
 	return cmd
-}
-
-// apiAddress is where the file says that the control plane answers. Secrets need
-// not be at hand for that.
-func apiAddress(env Environment, flags fileFlags) (string, error) {
-	sources := flags.environment(env)
-	sources.SkipSecrets = true
-	file, err := site.LoadIn(flags.path, sources)
-	if err != nil {
-		return "", fmt.Errorf("%w; name the file with -c FILE or the control plane with --server URL", err)
-	}
-	host, port, err := net.SplitHostPort(file.Listen.API)
-	if err != nil {
-		return "", fmt.Errorf("listen.api: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-func fetchStatus(ctx context.Context, env Environment, address string) (server.Status, error) {
-	var out server.Status
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	target, err := url.JoinPath(address, "v1/status")
-	if err != nil {
-		return out, fmt.Errorf("--server: %w", err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return out, fmt.Errorf("--server: %w", err)
-	}
-	resp, err := (&http.Client{Transport: env.Transport}).Do(req)
-	if err != nil {
-		return out, fmt.Errorf("%w; is umagate serve running?", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return out, fmt.Errorf("%s answers %s; is it umagate's listen.api?", target, resp.Status)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxStatus)).Decode(&out); err != nil {
-		return out, fmt.Errorf("%s does not answer as umagate serve does: %w", target, err)
-	}
-	return out, nil
 }
 
 // printStatus writes the tables. now is what durations count from.

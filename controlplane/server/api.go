@@ -62,19 +62,16 @@ func (s *serving) statusOperations() []api.Operation {
 
 // router joins the operations.
 func (s *serving) router() (*api.Router, error) {
-	return api.New(api.Options{Version: s.options.Version, Logger: s.options.Logger, Authenticator: local{}, Explain: explain}, s.operations()...)
+	return api.New(api.Options{
+		Version: s.options.Version, Logger: s.options.Logger, Authenticator: &s.callers, OpenProbes: s.openProbes,
+		Recorder: s.recorder, Explain: explain,
+	}, s.operations()...)
 }
 
-// local lets this machine do everything.
-type local struct{}
-
-// Authenticate implements [api.Authenticator].
-func (local) Authenticate(r *http.Request) (api.Caller, error) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return api.Caller{}, api.ErrNoCredential
-	}
-	return api.Caller{Name: "local", Role: api.Write}, nil
+// openProbes says whether anybody may ask how things stand.
+func (s *serving) openProbes() bool {
+	file, _ := s.current()
+	return file.API.OpenProbes
 }
 
 // explain says what an error means to a caller of the API; nil for what is a fault

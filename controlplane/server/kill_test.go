@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -115,13 +115,12 @@ func (c *child) serving() server.Status {
 		if err != nil {
 			return false
 		}
-		resp, err := http.Get("http://" + string(address) + "/v1/status") //nolint:noctx // a test's own
+		control, err := client.Local(string(address), filepath.Join(filepath.Dir(c.path), "umagate.db.token"))
 		if err != nil {
 			return false
 		}
-		defer func() { _ = resp.Body.Close() }()
 		s = server.Status{}
-		return json.NewDecoder(resp.Body).Decode(&s) == nil && s.OK
+		return control.Do(c.t.Context(), http.MethodGet, "/v1/status", nil, &s) == nil && s.OK
 	}, 3*within, within/200)
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -111,6 +112,7 @@ func (s *serving) takeOver(ctx context.Context) error {
 		w.start(ctx)
 	}
 	s.options.Logger.Info("this replica leads")
+	s.recorder.Record(ctx, audit.Event{Action: audit.LeadershipTaken})
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (m *Manual) Plan(ctx context.Context) (resourcesync.Plan, error) {
 
 func (m *Manual) reconciler(ctx context.Context) *resourcesync.Reconciler {
 	r := &resourcesync.Reconciler{
-		AS: nothing{}, Records: m.options.Store, Key: m.worker.key, Concurrency: m.options.Concurrency, Retry: m.options.Retry,
+		Audit: recorder(m.options.Store, m.options.Logger), AS: nothing{}, Records: m.options.Store, Key: m.worker.key, Concurrency: m.options.Concurrency, Retry: m.options.Retry,
 		Progress: m.options.Progress,
 	}
 	if m.worker.auth != nil && (m.worker.needsProtection() || len(m.desired) > 0) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -47,6 +48,7 @@ func (m *Manual) FinishLogin(ctx context.Context, login *as.Login, answer url.Va
 	if err != nil {
 		return person, err
 	}
+	w.record(ctx, audit.Login, name, map[string]string{"client_id": w.auth.ClientID(), "scope": got.Scope})
 	return person, w.store.PutPAT(ctx, w.key, store.PAT{
 		Value: got.Value, ClientID: w.auth.ClientID(), IssuedAt: got.IssuedAt, ExpiresAt: got.ExpiresAt,
 	})

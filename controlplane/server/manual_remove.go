@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
 	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
@@ -93,6 +95,11 @@ func (m *Manual) Remove(ctx context.Context, force bool) (left []string, err err
 			left = append(left, "client "+stored.ClientID+": "+err.Error())
 		}
 	}
+	detail := map[string]string{}
+	if len(left) > 0 {
+		detail["left"] = shortened(strings.Join(left, "; "))
+	}
+	w.record(ctx, audit.ClientRemove, stored.ClientID, detail)
 	return left, w.store.Forget(ctx, w.key)
 }
 

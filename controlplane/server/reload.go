@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
 	"sync"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/site"
 )
 
@@ -22,7 +24,11 @@ type reloader struct {
 	request <-chan os.Signal
 	every   time.Duration
 	logger  *slog.Logger
+	// recorder keeps what was taken over.
+	recorder audit.Recorder
 
+	// Of the goroutine of run: the file that was taken over last, and its sum.
+	file *site.File
 	seen [sha256.Size]byte
 
 	mu  sync.Mutex
@@ -45,10 +51,10 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.request:
-			r.seen = sum(r.path)
+			r.seen = sum(r.path, r.file)
 			r.reload(ctx)
 		case <-ticker.C:
-			if now := sum(r.path); now != r.seen {
+			if now := sum(r.path, r.file); now != r.seen {
 				r.seen = now
 				r.reload(ctx)
 			}
@@ -56,13 +62,22 @@ func (r *reloader) run(ctx context.Context) {
 	}
 }
 
-// sum is zero for a file that cannot be read.
-func sum(path string) [sha256.Size]byte {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return [sha256.Size]byte{}
+// sum is of the file and of those that its secrets come from. One that cannot be
+// read counts as empty: a mount that is replaced is not there for a moment.
+func sum(path string, file *site.File) [sha256.Size]byte {
+	h := sha256.New()
+	for i, name := range append([]string{path}, file.Sources...) {
+		if i > 0 && !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		data, err := os.ReadFile(name) //nolint:gosec // the operator names the file
+		if err != nil {
+			data = nil
+		}
+		part := sha256.Sum256(data)
+		_, _ = h.Write(part[:]) // never fails
 	}
-	return sha256.Sum256(data)
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // reload takes the file over, or keeps the one in force.
@@ -75,10 +90,26 @@ func (r *reloader) reload(ctx context.Context) {
 	defer r.mu.Unlock()
 	r.err = err
 	if err != nil {
+		r.recorder.Record(ctx, audit.Event{
+			Action: audit.ConfigRefused, Target: r.path, Outcome: audit.Failed,
+			Detail: map[string]string{"sha256": sumText(r.seen), "error": shortened(err.Error())},
+		})
 		r.logger.Error("configuration file not taken over; the one before stays in force", slog.String("path", r.path), slog.Any("error", err))
 		return
 	}
+	r.tell(ctx, r.file, file)
+	r.file = file
 	r.logger.Info("configuration file taken over", slog.String("path", r.path), slog.Int("sites", len(file.Sites)))
+}
+
+// tell records that a file is in force; before is nil for the first.
+func (r *reloader) tell(ctx context.Context, before, file *site.File) {
+	detail := difference(before, file)
+	if before != nil && len(detail) == 1 {
+		return // a comment, or nothing
+	}
+	detail["sha256"] = sumText(r.seen)
+	r.recorder.Record(ctx, audit.Event{Action: audit.ConfigReload, Target: r.path, Detail: detail})
 }
 
 // errRestart: what listens and what stores cannot change while running.

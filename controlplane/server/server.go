@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
@@ -33,6 +34,8 @@ type serving struct {
 	reloader  *reloader
 	tls       *certificateWatch // nil where xDS is plain text
 	metrics   *metrics
+	recorder  audit.Recorder
+	callers   callers
 	started   time.Time
 
 	// transition is held while workers begin or end; read, under it, is the number
@@ -87,21 +90,21 @@ func Run(ctx context.Context, options Options) (err error) {
 	}()
 
 	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
+	s.recorder = recorder(opened, options.Logger)
 	if s.xds, err = xds.New(options.Logger, nil); err != nil {
 		return err
 	}
 	s.publisher = newPublisher(s.xds, options.Logger, s.current)
 	s.reloader = &reloader{
 		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
-		seen: sum(options.Path),
+		seen: sum(options.Path, file), file: file, recorder: s.recorder,
 	}
 	s.metrics.registry.MustRegister(newStatusCollector(s.status, s.xds.Refusals))
 
-	router, err := s.router()
-	if err != nil {
+	if err := s.makeLocalToken(ctx, file); err != nil {
 		return err
 	}
-	api, err := listen(ctx, "listen.api", file.Listen.API, file.Listen.InsecurePlaintext)
+	api, err := s.listenAPI(ctx, file)
 	if err != nil {
 		return err
 	}
@@ -131,6 +134,12 @@ func Run(ctx context.Context, options Options) (err error) {
 		s.stopWorkers(nil)
 		return err
 	}
+	router, err := s.router()
+	if err != nil {
+		s.stopWorkers(nil)
+		return err
+	}
+	s.reloader.tell(ctx, nil, file)
 	s.publisher.publish(ctx)
 	options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
 		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()))
@@ -154,6 +163,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	if s.tls != nil {
 		guard(func(ctx context.Context) error { s.tls.run(ctx); return nil })
 	}
+	guard(func(ctx context.Context) error { s.endAudit(ctx); return nil })
 	guard(func(ctx context.Context) error { return serveAPI(ctx, api, router) })
 	if applications != nil && applications.http != nil {
 		guard(applications.serveHTTP)
@@ -249,6 +259,7 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 	s.base = base
 	s.mu.Lock()
 	s.file, s.workers = file, next
+	s.callers.take(file)
 	s.mu.Unlock()
 	if s.leads() {
 		for _, w := range fresh {

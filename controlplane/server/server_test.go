@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -115,12 +116,25 @@ func (p *plane) get(path string) (int, string) {
 	p.t.Helper()
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.api+path, nil)
 	require.NoError(p.t, err)
+	p.authorize(req)
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(p.t, err)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(p.t, err)
 	return resp.StatusCode, string(body)
+}
+
+// authorize calls with the token that serve made beside the store.
+func (p *plane) authorize(req *http.Request) {
+	p.t.Helper()
+	path := filepath.Join(p.dir, "umagate.db.token")
+	if _, err := os.Stat(path); err != nil {
+		path = p.path() + ".token" // with PostgreSQL there is no other place
+	}
+	token, err := api.ReadLocalToken(path)
+	require.NoError(p.t, err)
+	req.Header.Set("Authorization", "Bearer "+token.Reveal())
 }
 
 func (p *plane) status() server.Status {
@@ -433,6 +447,7 @@ func TestAPIAnswersToLoopbackNamesOnly(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.api+"/v1/status", nil)
 		require.NoError(t, err)
 		req.Host = host
+		p.authorize(req)
 		resp, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())

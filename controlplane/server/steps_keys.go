@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -233,6 +234,7 @@ func (w *worker) useNext(ctx context.Context, client *site.Client, settings site
 	if err := w.readKeys(ctx); err != nil {
 		return err
 	}
+	w.record(ctx, audit.KeyRotate, next.ID, map[string]string{"algorithm": next.Algorithm})
 	w.logger.Info("client key replaced", slog.String("kid", next.ID), slog.String("algorithm", next.Algorithm))
 	return w.useKey(ctx)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -136,6 +137,7 @@ func (w *worker) followFile(ctx context.Context) error {
 	switch {
 	case err == nil:
 		w.resolve(aboutMetadata)
+		w.record(ctx, audit.ClientUpdate, clientID(w.auth), nil)
 		w.logger.Info("client registration updated", slog.String("client_id", clientID(w.auth)))
 	case errors.Is(err, store.ErrLocked):
 		w.updateAt = time.Now().Add(w.pace.Retry)
@@ -173,6 +175,7 @@ func (w *worker) followExpiry(ctx context.Context, stored store.Client) error {
 	}
 	if err == nil && (w.expires.IsZero() || w.expires.After(before)) {
 		w.resolve(aboutSecret)
+		w.record(ctx, audit.ClientRotate, clientID(w.auth), nil)
 		w.logger.Info("client secret renewed", slog.Time("expires_at", w.expires))
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -108,6 +109,7 @@ func (w *worker) registerLocked(ctx context.Context, previous store.Client) erro
 		w.logger.Error("REGISTERED ANEW: policies and tokens of the client before are not those of the new one",
 			slog.String("client_id_before", previous.ClientID), slog.String("registration_before", previous.URI), slog.String("client_id", registration.ClientID))
 	}
+	w.record(ctx, audit.ClientRegister, registration.ClientID, map[string]string{"client_name": metadata.Name, "before": previous.ClientID})
 	w.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", metadata.Name))
 	return nil
 }

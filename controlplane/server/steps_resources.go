@@ -167,7 +167,7 @@ func (w *worker) syncResources(ctx context.Context) error {
 	}
 	shown := time.Now()
 	r := &resourcesync.Reconciler{
-		AS: w.server.Protection(w.source(ctx)), Records: w.store, Key: w.key, Retry: w.pace.retry(),
+		Audit: recorder(w.store, w.logger), AS: w.server.Protection(w.source(ctx)), Records: w.store, Key: w.key, Retry: w.pace.retry(),
 		Progress: func(done, total int) {
 			// Thousands of resources take a while: those that are ready need not wait.
 			if time.Since(shown) > progressEvery {

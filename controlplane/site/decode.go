@@ -29,6 +29,12 @@ func Parse(name string, data []byte, env Environment) (*File, error) {
 		return nil, err
 	}
 	f := &File{positions: d.positions}
+	if read := env.ReadFile; read != nil {
+		d.env.ReadFile = func(path string) ([]byte, error) {
+			f.Sources = append(f.Sources, path)
+			return read(path)
+		}
+	}
 	f.setDefaults()
 	if root != nil {
 		d.value(root, reflect.ValueOf(f).Elem(), "")

@@ -135,6 +135,8 @@ func enumOf(t reflect.Type) []string {
 		return signingAlgs()
 	case reflect.TypeFor[PATGrant]():
 		return []string{string(PATClientCredentials), string(PATAuthorizationCode)}
+	case reflect.TypeFor[APIRole]():
+		return []string{string(APIRead), string(APIWrite)}
 	case reflect.TypeFor[Credential]():
 		return []string{string(CredentialClient), string(CredentialPAT)}
 	}

@@ -1,6 +1,8 @@
 package site
 
 import (
+	"time"
+
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -9,6 +11,8 @@ import (
 type File struct {
 	// Where the control plane listens. Loopback by default.
 	Listen Listen `yaml:"listen"`
+	// Who may call the control plane's own API.
+	API API `yaml:"api"`
 	// Where the control plane keeps its state: "sqlite:PATH" (default
 	// sqlite:umagate.db) or "postgres://USER:PASSWORD@HOST/DATABASE".
 	Store StoreURL `yaml:"store"`
@@ -34,6 +38,9 @@ type File struct {
 	// Warnings are not faults: what is allowed but deserves a second look.
 	Warnings []Fault `yaml:"-"`
 
+	// Sources are the files that secrets were read from, as the document names them.
+	Sources []string `yaml:"-"`
+
 	positions positions
 }
 
@@ -48,6 +55,8 @@ type Listen struct {
 	Instances string `yaml:"instances"`
 	// TLS of the xDS server; each Envoy needs a client certificate then.
 	XDSTLS *XDSTLS `yaml:"xds_tls"`
+	// TLS of the API.
+	APITLS *APITLS `yaml:"api_tls"`
 	// Listen beyond loopback although both speak plain text: whoever reaches the
 	// xDS port reads the PATs and client secrets.
 	InsecurePlaintext bool `yaml:"insecure_plaintext"`
@@ -113,6 +122,7 @@ func (f *File) Site(name string) (*Site, bool) {
 func (f *File) setDefaults() {
 	f.Listen = Listen{API: "127.0.0.1:8090", XDS: "127.0.0.1:18000", Instances: "127.0.0.1:18001"}
 	f.Store = NewStoreURL("sqlite:umagate.db")
+	f.API.AuditRetention = 90 * 24 * time.Hour
 	f.Plugin = Plugin{Wasm: "umagate.wasm", VMID: "umagate"}
 	f.Envoy = Envoy{
 		Listener:    "0.0.0.0:10000",

@@ -52,7 +52,6 @@ func (v *validator) at(path, problem, remedy string) Fault {
 
 func (v *validator) validate() {
 	f := v.file
-	v.listen("listen.api", f.Listen.API)
 	v.listen("listen.instances", f.Listen.Instances)
 	if f.Listen.XDSTLS != nil {
 		v.hostPort("listen.xds", f.Listen.XDS)
@@ -60,6 +59,7 @@ func (v *validator) validate() {
 		v.listen("listen.xds", f.Listen.XDS)
 	}
 	v.xdsTLS()
+	v.api()
 	v.store()
 	v.plugin()
 	v.hostPort("envoy.listener", f.Envoy.Listener)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -61,6 +63,9 @@ func (r *Reconciler) Apply(ctx context.Context, plan Plan) (Result, error) {
 			}
 			c := plan[i]
 			err := r.change(ctx, c)
+			if err == nil {
+				r.tell(ctx, c)
+			}
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			r.count(&a, c, err, len(plan))
@@ -108,6 +113,35 @@ func (r *Reconciler) change(ctx context.Context, c Change) error {
 	default:
 		return fmt.Errorf("sync: unknown kind %q", c.Kind)
 	}
+}
+
+// tell records what was done.
+func (r *Reconciler) tell(ctx context.Context, c Change) {
+	if r.Audit == nil {
+		return
+	}
+	var action audit.Action
+	switch c.Kind {
+	case Create, Recreate:
+		action = audit.ResourceCreate
+	case Adopt:
+		action = audit.ResourceAdopt
+	case Update, Repair:
+		action = audit.ResourceUpdate
+	case Delete:
+		action = audit.ResourceDelete
+	case Conflict:
+		return // nothing was done
+	}
+	detail := map[string]string{"kind": string(c.Kind), "issuer": r.Key.Issuer}
+	if len(c.Fields) > 0 {
+		var fields []string
+		for _, f := range c.Fields {
+			fields = append(fields, f.Name)
+		}
+		detail["fields"] = strings.Join(fields, ", ")
+	}
+	r.Audit.Record(ctx, audit.Event{Action: action, Site: r.Key.Site, Target: c.Name, Detail: detail})
 }
 
 // create announces, creates and records.

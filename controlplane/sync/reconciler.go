@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -47,6 +48,8 @@ type Reconciler struct {
 	// Progress is called after each change that was carried out, one call at a
 	// time; may be nil.
 	Progress func(done, total int)
+	// Audit keeps what was changed; may be nil.
+	Audit audit.Recorder
 
 	// pause is shared by all calls: an AS that limits the rate limits all of them.
 	pause pause

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/e2e/devas"
@@ -227,17 +227,14 @@ func (w *world) waitUntilServing(ctx context.Context) error {
 // status asks the control plane, as "umagate status" does.
 func (w *world) status(ctx context.Context) (server.Status, error) {
 	var status server.Status
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.plane+"/v1/status", http.NoBody)
+	control, err := client.Local(w.plane, filepath.Join(w.folder, "umagate.db.token"))
 	if err != nil {
 		return status, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
+	if err := control.Do(ctx, http.MethodGet, "/v1/status", nil, &status); err != nil {
 		return status, fmt.Errorf("the control plane's status: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
-	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&status)
-	return status, err
+	return status, nil
 }
 
 func serving(s server.Status) bool {

@@ -2,7 +2,6 @@ package suite_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	apiclient "github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/e2e/devas"
@@ -115,16 +115,11 @@ func (p *plane) end(signal syscall.Signal) {
 
 func (p *plane) status() (server.Status, bool) {
 	var s server.Status
-	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.api+"/v1/status", http.NoBody)
+	control, err := apiclient.Local(p.api, filepath.Join(p.folder, "umagate.db.token"))
 	if err != nil {
 		return s, false
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return s, false
-	}
-	defer response.Body.Close()
-	return s, json.NewDecoder(response.Body).Decode(&s) == nil
+	return s, control.Do(p.t.Context(), http.MethodGet, "/v1/status", nil, &s) == nil
 }
 
 // until waits for a status.
