@@ -86,6 +86,8 @@ type Dialect struct {
 	// DropOnUpdate are members that say the same as one that is sent, and win over
 	// it: they are not carried along.
 	DropOnUpdate []string
+	// Owner is how a resource is given to a person.
+	Owner OwnerDialect
 	// Undiscovered says that the AS's metadata never names its UMA endpoints.
 	Undiscovered bool
 	// endpoints gives the endpoints as the AS has them when nobody changed them,

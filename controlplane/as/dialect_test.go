@@ -155,6 +155,8 @@ func (s *script) resources(api *as.Protection) as.Resource {
 	require.NoError(t, err)
 	require.Equal(t, have.ExpiresAt.IsZero(), s.expect.dialect != as.DialectGluu, "only Gluu forgets resources by itself")
 	have.ExpiresAt = time.Time{}
+	require.Equal(t, have.Owner != "", s.expect.dialect == as.DialectKeycloak, "only Keycloak tells owners")
+	album.Owner = have.Owner
 	require.Equal(t, album, have)
 	if s.expect.duplicate != nil {
 		s.step("duplicate", func() { _, err = api.Create(ctx, given) })

@@ -56,6 +56,20 @@ func keycloakDialect() Dialect {
 	d.Description = false
 	d.MergeOnUpdate = true
 	d.DropOnUpdate = []string{"scopes"} // another name of resource_scopes
+	// 26.0 takes the owner that a resource server names, 26.7 ignores it; the
+	// administration API takes it in both, from a service account with the role
+	// manage-authorization of realm-management.
+	d.Owner = OwnerDialect{
+		Member: "owner", With: map[string]any{"ownerManagedAccess": true}, adminPath: "/authz/resource-server/resource",
+		admin: func(m Metadata) string {
+			before, _, ok := strings.Cut(m.ResourceRegistrationEndpoint, "/authz/protection/")
+			i := strings.LastIndex(before, "/realms/")
+			if !ok || i < 0 {
+				return ""
+			}
+			return before[:i] + "/admin" + before[i:] + "/clients"
+		},
+	}
 	d.endpoints = func(m Metadata) Endpoints {
 		realm := strings.TrimSuffix(m.Issuer, "/")
 		oidc := realm + "/protocol/openid-connect"

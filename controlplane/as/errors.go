@@ -152,6 +152,7 @@ func Remedy(err error) string {
 		{ErrRegistrationRefused, "Give authorization_server.client.register.initial_access_token (a fresh one: each has a use count), let the AS trust this host, or give authorization_server.client.id and secret."},
 		{ErrClientRefused, "Check id and secret of authorization_server.client; a client that umagate registered itself is registered anew by umagate serve."},
 		{ErrPATRefused, "Let the client have the right to protect resources: scope uma_protection, at Keycloak the client role uma_protection."},
+		{ErrOwner, "At Keycloak, give the client's service account the role manage-authorization of the client realm-management, and the client Full scope allowed (or that role in its scope)."},
 		{ErrConflict, "Rename the resource, delete the one at the AS, or adopt it with adopt: true."},
 		{ErrRateLimited, "None needed: it is tried again when the AS allows."},
 		{ErrUnavailable, "None needed if the AS is down: it is tried again. Otherwise check address, DNS and TLS trust from this host."},

@@ -24,6 +24,7 @@ type wireResource struct {
 	// Keycloak's deep list has no resource_scopes.
 	PlainScopes *[]wireScope `json:"scopes"`
 	Expires     int64        `json:"exp"`
+	Owner       wireOwner    `json:"owner"`
 }
 
 type wireScope string
@@ -69,6 +70,9 @@ func (w wireResource) describes() bool {
 
 func (w wireResource) resource(d Dialect) Resource {
 	out := Resource{ID: w.id(), Name: w.Name, Type: w.Type, IconURI: w.IconURI, Description: w.Description}
+	if d.Owner.Member != "" {
+		out.Owner = string(w.Owner)
+	}
 	if scopes := w.scopes(); scopes != nil {
 		for _, s := range *scopes {
 			out.Scopes = append(out.Scopes, string(s))

@@ -25,6 +25,9 @@ type Resource struct {
 	// ExpiresAt is when the AS will forget the resource by itself; zero where it
 	// does not. It is asked for by the dialect, not by the caller.
 	ExpiresAt time.Time
+	// Owner is the subject of the person it belongs to, where the AS tells and can be
+	// told ([OwnerDialect]). In [Protection.Create] empty is the resource server.
+	Owner string
 }
 
 // members is what this package sets in a resource; nil stands for absent.
@@ -79,8 +82,12 @@ func (p *Protection) resourceURL(id string) string {
 }
 
 // Create registers a resource and gives it with its id. ErrConflict: one of that
-// name exists.
+// name exists. ErrOwner: it cannot be registered for r.Owner. An AS whose dialect
+// knows no owners registers it for who the PAT belongs to.
 func (p *Protection) Create(ctx context.Context, r Resource) (Resource, error) {
+	if r.Owner != "" && p.server.dialect.Owner.Member != "" {
+		return p.createFor(ctx, r)
+	}
 	in := call{
 		op: "register resource " + strconv.Quote(r.Name), method: http.MethodPost,
 		url: p.server.metadata.ResourceRegistrationEndpoint, json: r.body(p.server.dialect, p.server.caller.now(), nil),
