@@ -4,14 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/store"
@@ -131,14 +130,5 @@ func rawQuery(t *testing.T, address string) url.Values {
 	return u.Query()
 }
 
-// noRedirect asks for an address and gives the answer as it is.
-func noRedirect(t *testing.T, address string) *http.Response {
-	t.Helper()
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, strings.NewReader(""))
-	require.NoError(t, err)
-	resp, err := client.Do(req)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
-}
+// opClient asks the AS as the control plane does.
+func (k *umaKit) opClient() (*as.Client, error) { return as.New(as.Config{Issuer: k.op.Issuer()}) }
