@@ -97,7 +97,7 @@ func schemaOf(t reflect.Type) (*openapi3.SchemaRef, error) {
 				}, Nullable: true}
 			case t == reflect.TypeFor[json.RawMessage]():
 				*schema = openapi3.Schema{}
-			case t.Kind() == reflect.Pointer:
+			case t.Kind() == reflect.Pointer, t.Kind() == reflect.Interface:
 				schema.Nullable = true
 			}
 			return nil
