@@ -28,9 +28,15 @@ type syncFlags struct {
 	concurrency int
 }
 
-func (f *syncFlags) register(cmd *cobra.Command) {
+// registerSites adds the flags that say which sites are meant.
+func (f *syncFlags) registerSites(cmd *cobra.Command) {
 	f.fileFlags.register(cmd)
 	cmd.Flags().StringArrayVar(&f.sites, "site", nil, "only the site `NAME`; may be given several times")
+	f.concurrency = sync.DefaultConcurrency
+}
+
+func (f *syncFlags) register(cmd *cobra.Command) {
+	f.registerSites(cmd)
 	cmd.Flags().StringArrayVar(&f.adopt, "adopt", nil, adoptUsage+"; may be given several times")
 	cmd.Flags().IntVar(&f.concurrency, "concurrency", sync.DefaultConcurrency, "how many calls to one authorization server are under way at a time")
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -135,16 +136,16 @@ func (b Browser) Token(ctx context.Context, server *as.Server, observe func(Step
 		return PartyToken{}, fmt.Errorf("%w: authorization_endpoint", as.ErrMissingEndpoint)
 	}
 	state, verifier := randomText(), oauth2.GenerateVerifier()
-	back, err := listenLoopback(ctx, b.Loopback)
+	back, err := loopback.Listen(ctx, b.Loopback)
 	if err != nil {
 		return PartyToken{}, err
 	}
-	defer back.close() //nolint:contextcheck // it ends after the caller's context
-	config := b.config(server, back.address)
+	defer back.Close() //nolint:contextcheck // it ends after the caller's context
+	config := b.config(server, back.Address())
 	if err := b.Show(ctx, config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))); err != nil {
 		return PartyToken{}, err
 	}
-	query, err := back.wait(ctx, state)
+	query, err := back.Wait(ctx, state)
 	if err != nil {
 		return PartyToken{}, err
 	}
@@ -153,7 +154,7 @@ func (b Browser) Token(ctx context.Context, server *as.Server, observe func(Step
 	}
 	got, err := config.Exchange(b.context(ctx), query.Get("code"), oauth2.VerifierOption(verifier))
 	return report(server, observe, "get the requesting party's token, by authorization code",
-		map[string]string{"grant_type": "authorization_code", "client_id": b.ClientID, "redirect_uri": back.address}, got, err)
+		map[string]string{"grant_type": "authorization_code", "client_id": b.ClientID, "redirect_uri": back.Address()}, got, err)
 }
 
 func report(server *as.Server, observe func(Step), title string, sent map[string]string, got *oauth2.Token, err error) (PartyToken, error) {

@@ -35,6 +35,9 @@ type ManualOptions struct {
 	Logger *slog.Logger
 	// Transport carries the calls to the AS instead of one made from the file.
 	Transport http.RoundTripper
+	// Removing says that the site is to be removed: one whose removal was cut off is
+	// taken up again.
+	Removing bool
 	// Adopt names resources to take over as if they had adopt: true.
 	Adopt []string
 	// Concurrency and Retry are those of the reconciler.
@@ -61,7 +64,7 @@ func OpenManual(ctx context.Context, options ManualOptions) (*Manual, error) {
 	s := options.Site
 	m := &Manual{options: options, desired: link.Desired(s), worker: &worker{
 		site: s, key: store.Key{Site: s.Name, Issuer: s.AuthorizationServer.Issuer}, store: options.Store,
-		logger: options.Logger, pace: Pace{}.withDefaults(), changed: func() {}, phase: Discovering, manual: true,
+		logger: options.Logger, pace: Pace{}.withDefaults(), changed: func() {}, phase: Discovering, manual: true, removing: options.Removing,
 	}}
 	if err := m.worker.connect(options.Transport, func(next http.RoundTripper) http.RoundTripper { return next }); err != nil {
 		return nil, err

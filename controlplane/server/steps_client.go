@@ -92,16 +92,27 @@ func (w *worker) setClient(ctx context.Context) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err == nil && !w.manual && (stored.State == store.ClientDeregistering || stored.State == store.ClientDeregistered) {
+	switch {
+	case stored.State == store.ClientDeregistering && !w.removing:
+		w.dropClient()
+		return errDeregistering
+	case stored.State == store.ClientDeregistered && !w.manual:
 		w.dropClient()
 		return errDeregistered
 	}
 	if w.site.AuthorizationServer.Client.Register == nil {
 		if w.auth == nil {
 			w.enter(Registering)
+			if stored.State == store.ClientDeregistered {
+				if err := w.store.DeleteClient(ctx, w.key); err != nil {
+					return err
+				}
+			}
 			if err := w.useGiven(ctx); err != nil {
 				return err
 			}
+		} else if err := w.followKeys(ctx); err != nil {
+			return err
 		}
 		return w.checkEnvoyCredential()
 	}
@@ -112,7 +123,9 @@ func (w *worker) setClient(ctx context.Context) error {
 	case stored.State != store.ClientRegistering && stored.ClientID != clientID(w.auth):
 		err = w.useClient(ctx, stored) // another process has registered it
 	default:
-		err = w.followExpiry(ctx, stored)
+		if err = w.followKeys(ctx); err == nil {
+			err = w.followExpiry(ctx, stored)
+		}
 	}
 	if err != nil {
 		return err
@@ -157,7 +170,7 @@ func (w *worker) restoreClient(ctx context.Context) error {
 	}
 	given := &w.site.AuthorizationServer.Client
 	switch {
-	case stored.State == store.ClientDeregistering && !w.manual, stored.State == store.ClientDeregistered:
+	case stored.State == store.ClientDeregistering && !w.removing, stored.State == store.ClientDeregistered:
 		w.dropClient()
 		return nil
 	case given.Register == nil:
@@ -190,6 +203,10 @@ func (w *worker) useClient(ctx context.Context, c store.Client) error {
 		if creds.Certificate, err = envoyCertificate(certificate); err != nil {
 			return err
 		}
+	}
+	w.usedKey = ""
+	if used := w.keys.inUse(); used != nil {
+		w.usedKey = used.ID
 	}
 	w.certificate.Store(certificate)
 	w.closeIdle() // connections made with another certificate

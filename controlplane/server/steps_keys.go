@@ -43,6 +43,34 @@ func (w *worker) readKeys(ctx context.Context) error {
 	return nil
 }
 
+// followKeys takes over keys that another process has made or replaced.
+func (w *worker) followKeys(ctx context.Context) error {
+	if _, own := w.site.AuthorizationServer.Client.OwnKeys(); !own || w.auth == nil {
+		return nil
+	}
+	stored, err := w.store.ClientKeys(ctx, w.key)
+	if err != nil {
+		return err
+	}
+	same := func(a store.ClientKey, b *ownKey) bool { return a.ID == b.ID && a.State == b.State }
+	if slices.EqualFunc(stored, w.keys, same) {
+		return nil
+	}
+	w.keysAt = time.Time{}
+	if err := w.readKeys(ctx); err != nil {
+		return err
+	}
+	if used := w.keys.inUse(); used != nil && used.ID != w.usedKey && w.usesOwnKey() {
+		return w.useKey(ctx)
+	}
+	return nil
+}
+
+// usesOwnKey says that the client in use authenticates with a key of umagate's.
+func (w *worker) usesOwnKey() bool {
+	return w.method == as.AuthPrivateKeyJWT || w.method == as.AuthSelfSignedTLS
+}
+
 // ensureKey makes the client's first key, where it has to have one. It is stored
 // before anybody is told of it: a process that is killed goes on with it.
 func (w *worker) ensureKey(ctx context.Context) error {
@@ -141,7 +169,7 @@ func (w *worker) activateFirst(ctx context.Context) error {
 func (w *worker) keepKeys(ctx context.Context) error {
 	client := &w.site.AuthorizationServer.Client
 	settings, own := client.OwnKeys()
-	if !own || time.Now().Before(w.keysAt) {
+	if !own || !w.usesOwnKey() || time.Now().Before(w.keysAt) {
 		return nil
 	}
 	err := w.locked(ctx, func(ctx context.Context) error { return w.rotate(ctx, client, settings, false) })

@@ -85,6 +85,9 @@ func (w *worker) updateRegistration(ctx context.Context) error {
 	if stored.URI == "" || stored.AccessToken.IsZero() {
 		return errNoManagement
 	}
+	if err := w.ensureKey(ctx); err != nil {
+		return err
+	}
 	metadata, hash, err := w.clientMetadata()
 	if err != nil {
 		return err

@@ -14,10 +14,11 @@ import (
 )
 
 var (
-	errDeregistered = errors.New("the site was deregistered, and is not registered anew by itself")
-	errDoubtful     = errors.New("what became of the registration before is not known, and the authorization server may have a client of it")
-	errLeftBehind   = errors.New("the authorization server may have registered a client that nobody can use: look for it there, by its client_name, and remove it")
-	errTooSoon      = errors.New("the client was registered a short while ago, and is not registered again before its time")
+	errDeregistering = errors.New("the site is being deregistered, or that was cut off")
+	errDeregistered  = errors.New("the site was deregistered, and is not registered anew by itself")
+	errDoubtful      = errors.New("what became of the registration before is not known, and the authorization server may have a client of it")
+	errLeftBehind    = errors.New("the authorization server may have registered a client that nobody can use: look for it there, by its client_name, and remove it")
+	errTooSoon       = errors.New("the client was registered a short while ago, and is not registered again before its time")
 )
 
 const (
@@ -52,7 +53,9 @@ func (w *worker) registerNew(ctx context.Context) (err error) {
 	switch {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
-	case err == nil && stored.State == store.ClientRegistered && stored.ClientID != clientID(w.auth):
+	case stored.State == store.ClientDeregistering:
+		return errDeregistering
+	case err == nil && stored.State != store.ClientRegistering && stored.ClientID != clientID(w.auth) && stored.ClientID != "":
 		return w.useClient(ctx, stored)
 	}
 	if stored.State == store.ClientDeregistered {

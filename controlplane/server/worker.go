@@ -48,6 +48,8 @@ type worker struct {
 	changed func()
 	// manual: a command is at it, on somebody's request.
 	manual bool
+	// removing: that command removes the site.
+	removing bool
 	// closeIdle closes connections to the AS that nothing uses.
 	closeIdle func()
 	// certificate is the client's own; nil for none. Transports read it.
@@ -62,6 +64,7 @@ type worker struct {
 	keysAt       time.Time       // when the client's keys are next looked at
 	secretDue    time.Time       // when something is to be done about the client secret's end
 	refusedSince time.Time       // since when the AS refuses the client
+	usedKey      string          // the key that auth uses, where it is umagate's
 	dropped      map[string]bool // keys that are being taken back
 
 	mu      sync.Mutex
@@ -104,7 +107,7 @@ func (w *worker) run(ctx context.Context) {
 		if err != nil {
 			failures++
 			wait = w.pace.retry().Backoff(failures, as.RetryAfter(err))
-			if errors.Is(err, errLogin) || errors.Is(err, errDeregistered) {
+			if errors.Is(err, errLogin) || errors.Is(err, errDeregistered) || errors.Is(err, errDeregistering) {
 				wait = min(wait, w.pace.Probe) // the store is asked only
 			}
 			w.fail(err, failures, wait)
@@ -257,6 +260,7 @@ func remedy(err error) string {
 		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
 		{store.ErrReplaced, "Nothing is to be done: another replica leads."},
 		{errLogin, "Let the owner of the resources log in: umagate login --site NAME. Until then Envoys keep the PAT they have."},
+		{errDeregistering, "Wait for the umagate deregister that is at it, or finish one that was cut off: umagate deregister --site NAME."},
 		{errDeregistered, "Take the site out of umagate.yaml, or register it again with umagate apply."},
 		{errLeftBehind, "Look for unused clients at the authorization server, and find out what stands between. umagate apply tries again at once."},
 		{errDoubtful, "Look whether the authorization server has an unused client of this name. umagate apply tries again at once."},

@@ -220,7 +220,7 @@ func (s *SQL) DeleteResource(ctx context.Context, key Key, name string) error {
 func (s *SQL) Keys(ctx context.Context) ([]Key, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := s.db.QueryContext(ctx, `SELECT site, issuer FROM client UNION SELECT site, issuer FROM resource ORDER BY site, issuer`)
+	rows, err := s.db.QueryContext(ctx, `SELECT site, issuer FROM client WHERE state <> 'deregistered' UNION SELECT site, issuer FROM resource ORDER BY site, issuer`)
 	if err != nil {
 		return nil, reading("keys", Key{}, err)
 	}

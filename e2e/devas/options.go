@@ -38,6 +38,10 @@ type Options struct {
 	// InitialAccessTokens open registration where Registration asks for one.
 	InitialAccessTokens []InitialAccessToken
 
+	// RenewSecrets gives a client whose secret expires another one with each update
+	// of its registration (RFC 7592 section 2.2).
+	RenewSecrets bool
+
 	Lifetimes Lifetimes
 	Dialect   Dialect
 

@@ -179,6 +179,9 @@ func (s *Server) updateClient(w http.ResponseWriter, r *http.Request, client *Cl
 	if !next.needsSecret() {
 		next.secretExpires = time.Time{}
 	}
+	if s.options.RenewSecrets && !next.secretExpires.IsZero() {
+		next.Secret = ""
+	}
 	s.giveSecret(&next)
 	s.state.mu.Lock()
 	s.state.clients[next.ID] = &next

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+func newKeys(env Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "The keys that umagate made for the clients of sites",
+		Example: `  umagate keys list -c umagate.yaml
+  umagate keys rotate --site photos`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newKeysList(env), newKeysRotate(env))
+	return cmd
+}
+
+// siteKeys is one site's part of what "keys --output json" prints.
+type siteKeys struct {
+	Site   string             `json:"site"`
+	Issuer string             `json:"issuer"`
+	Keys   []server.KeyStatus `json:"keys"`
+}
+
+func newKeysList(env Environment) *cobra.Command {
+	var (
+		flags syncFlags
+		form  output
+	)
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the keys, without their private part",
+		Long: `List the keys that umagate made for each site's client, for private_key_jwt or
+self_signed_tls_client_auth, the oldest first:
+
+  new        made, and not known to the authorization server yet
+  published  the authorization server knows it or can, and it is used soon
+  active     in use
+  retiring   replaced, and still published for a while
+
+Exit codes: 0 listed, 1 failed, 64 wrong usage.`,
+		Example: `  umagate keys list -c umagate.yaml
+  umagate keys list --site photos --output json | jq '.[].keys[].kid'`,
+		Args: cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			file, sites, err := flags.loadChosen(env)
+			if err != nil {
+				return err
+			}
+			lists, err := flags.listKeys(ctx, file, sites)
+			if err != nil {
+				return err
+			}
+			return printKeys(env.Stdout, form, lists, time.Now())
+		}),
+	}
+	flags.registerSites(cmd)
+	outputFlag(cmd, &form, outputText, outputJSON)
+	return cmd
+}
+
+func (f *syncFlags) loadChosen(env Environment) (*site.File, []*site.Site, error) {
+	file, err := f.load(env)
+	if err != nil {
+		return nil, nil, err
+	}
+	sites, err := f.chosen(file)
+	return file, sites, err
+}
+
+func (f *syncFlags) listKeys(ctx context.Context, file *site.File, sites []*site.Site) (lists []siteKeys, err error) {
+	var from store.Store = store.Frozen{}
+	opened, err := link.ReadStore(ctx, f.path, file)
+	switch {
+	case err == nil:
+		defer func() { err = errors.Join(err, opened.Close()) }()
+		from = opened
+	case !errors.Is(err, store.ErrNoDatabase):
+		return nil, err
+	}
+	lists = []siteKeys{}
+	for _, s := range sites {
+		keys, err := server.Keys(ctx, from, s)
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, siteKeys{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Keys: keys})
+	}
+	return lists, nil
+}
+
+func newKeysRotate(env Environment) *cobra.Command {
+	var (
+		flags syncFlags
+		form  output
+	)
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace the key in use now",
+		Long: `Make a new key for the client of each site that has keys of umagate's own, and let the
+authorization server know it. Where the keys are sent to the authorization server, the new
+one is in use when this ends; with a jwks_uri, "umagate serve" begins to use it after
+keys.publish_before. The key before stays published for keys.overlap.
+
+It is safe beside a running "umagate serve" on the same store, which goes on with the new
+key. It can be stopped at any point.
+
+Exit codes: 0 done, 1 failed, 64 wrong usage.`,
+		Example: `  umagate keys rotate -c umagate.yaml --site photos`,
+		Args:    cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			file, sites, err := flags.loadChosen(env)
+			if err != nil {
+				return err
+			}
+			lists, err := flags.rotateKeys(ctx, env, file, sites)
+			if err != nil {
+				return withRemedy(err)
+			}
+			return printKeys(env.Stdout, form, lists, time.Now())
+		}),
+	}
+	flags.registerSites(cmd)
+	outputFlag(cmd, &form, outputText, outputJSON)
+	return cmd
+}
+
+func (f *syncFlags) rotateKeys(ctx context.Context, env Environment, file *site.File, sites []*site.Site) (lists []siteKeys, err error) {
+	opened, err := link.OpenStore(ctx, f.path, file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	for _, s := range sites {
+		if _, own := s.AuthorizationServer.Client.OwnKeys(); !own {
+			if len(f.sites) > 0 || len(sites) == 1 {
+				return nil, fmt.Errorf("site %s: %w", s.Name, server.ErrNoOwnKeys)
+			}
+			continue
+		}
+		m, err := openManual(ctx, env, server.ManualOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
+		if err != nil {
+			return nil, fmt.Errorf("site %s: %w", s.Name, err)
+		}
+		keys, err := m.RotateKeys(ctx)
+		m.Close()
+		if err != nil {
+			return nil, fmt.Errorf("site %s: %w", s.Name, err)
+		}
+		lists = append(lists, siteKeys{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Keys: keys})
+	}
+	return lists, nil
+}
+
+func printKeys(to io.Writer, form output, lists []siteKeys, now time.Time) error {
+	if form == outputJSON {
+		return printJSON(to, lists)
+	}
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "SITE\tKID\tUSE\tALGORITHM\tSTATE\tSINCE\tNEXT") // Flush tells of errors
+	for _, l := range lists {
+		for _, k := range l.Keys {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Site, k.ID, k.Purpose, k.Algorithm, k.State, since(k.StateAt, now), until(k.NextAt, now))
+		}
+	}
+	return w.Flush()
+}

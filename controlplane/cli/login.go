@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/umagate/umagate/controlplane/loopback"
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
+)
+
+// loginTimeout is how long a person may take.
+const loginTimeout = 10 * time.Minute
+
+func newLogin(env Environment) *cobra.Command {
+	var (
+		flags   fileFlags
+		name    string
+		form    output
+		browser bool
+		timeout time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "login",
+		Short: "Let the owner of a site's resources log in, so that the PAT is theirs",
+		Long: `Print a link to the authorization server's login page, and wait on a loopback address
+for the answer. The refresh token that comes of it is kept in the store, sealed;
+"umagate serve" gets PATs with it from then on, and a running one goes on with it within
+seconds. It is for sites with authorization_server.pat.grant: authorization_code, whose
+resources belong to a person.
+
+Run it on the machine where the browser is, or bring the address that is printed to it,
+for example with ssh -L and a port in pat.redirect_uri.
+
+The client is registered first where there is none. A login ends when the authorization
+server says so, or when another client takes the place of this one: "umagate status" tells,
+Envoys keep the PAT they have, and "umagate login" begins the next.
+
+Exit codes: 0 logged in, 1 failed or not finished in time, 64 wrong usage.`,
+		Example: `  umagate login -c umagate.yaml --site photos
+  umagate login --site photos --browser
+  umagate login --site photos --output json`,
+		Args: cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			file, err := flags.load(env)
+			if err != nil {
+				return err
+			}
+			s, err := oneSite(file, flags.path, name)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nobody logged in within %s", timeout))
+			defer cancel()
+			done, err := flags.login(ctx, env, file, s, browser)
+			if err != nil {
+				return err
+			}
+			if form == outputJSON {
+				return printJSON(env.Stdout, done)
+			}
+			who := done.Name
+			if who == "" {
+				who = "somebody who is not told"
+			}
+			_, err = fmt.Fprintf(env.Stdout, "Site %s: logged in as %s. umagate serve uses it from now on.\n", s.Name, who)
+			return err
+		}),
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&name, "site", "", "the site `NAME`; needed when the file has several")
+	cmd.Flags().BoolVar(&browser, "browser", false, "open the link in a browser, too")
+	cmd.Flags().DurationVar(&timeout, "timeout", loginTimeout, "how long to wait for the answer")
+	outputFlag(cmd, &form, outputText, outputJSON)
+	return cmd
+}
+
+// oneSite is the site of that name, or the only one.
+func oneSite(file *site.File, path, name string) (*site.Site, error) {
+	if name == "" {
+		if len(file.Sites) == 1 {
+			return &file.Sites[0], nil
+		}
+		return nil, fmt.Errorf("--site: %s has %d sites; say which one", path, len(file.Sites))
+	}
+	s, ok := file.Site(name)
+	if !ok {
+		return nil, fmt.Errorf("--site %s: %s has no such site", name, path)
+	}
+	return s, nil
+}
+
+// loggedIn is what "login --output json" prints.
+type loggedIn struct {
+	Site    string `json:"site"`
+	Issuer  string `json:"issuer"`
+	Subject string `json:"sub,omitempty"`
+	Name    string `json:"name,omitempty"`
+}
+
+func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File, s *site.Site, browser bool) (out loggedIn, err error) {
+	opened, err := link.OpenStore(ctx, f.path, file)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	m, err := openManual(ctx, env, server.ManualOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
+	if err != nil {
+		return out, withRemedy(err)
+	}
+	defer m.Close()
+	back, err := loopback.ListenFor(ctx, m.RedirectURI())
+	if err != nil {
+		return out, err
+	}
+	defer back.Close() //nolint:contextcheck // it ends after the caller's context
+	login, err := m.Login(ctx, back.Address())
+	if err != nil {
+		return out, withRemedy(err)
+	}
+	if _, err := fmt.Fprintf(env.Stderr, "Log in here, as the owner of the resources of site %s:\n\n  %s\n\nwaiting for the answer at %s …\n", s.Name, login.Address(), back.Address()); err != nil {
+		return out, err
+	}
+	if browser && env.OpenBrowser != nil {
+		if err := env.OpenBrowser(ctx, login.Address()); err != nil {
+			_, _ = fmt.Fprintf(env.Stderr, "no browser opened (%v): open the link yourself\n", err)
+		}
+	}
+	answer, err := back.Wait(ctx, login.State())
+	if err != nil {
+		return out, errors.Join(err, context.Cause(ctx))
+	}
+	person, err := m.FinishLogin(ctx, login, answer)
+	if err != nil {
+		return out, withRemedy(err)
+	}
+	out = loggedIn{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Subject: person.Subject, Name: person.Name}
+	if out.Name == "" {
+		out.Name = person.Subject
+	}
+	return out, nil
+}
+
+// withRemedy adds what an operator can do.
+func withRemedy(err error) error {
+	if remedy := server.Remedy(err); remedy != "" {
+		return fmt.Errorf("%w\n  = %s", err, remedy)
+	}
+	return err
+}

@@ -1,0 +1,43 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/umagate/umagate/controlplane/api"
+)
+
+// keyOperations publish what an AS needs to know of a site's client.
+func (s *serving) keyOperations() []api.Operation {
+	return []api.Operation{{
+		ID: "getClientKeys", Method: http.MethodGet, Path: "/v1/sites/{site}/jwks.json", Tag: "keys", Role: api.Open,
+		Summary:     "The public keys of a site's client, for its authorization server",
+		Description: "The JWK Set (RFC 7517 section 5) of the keys that umagate makes for the client: what jwks_uri is to be at the authorization server.",
+		Codes:       []api.Code{api.CodeNotFound}, Handler: api.Handle(s.clientKeys),
+	}}
+}
+
+type clientKeysInput struct {
+	Site string `path:"site"`
+}
+
+// ClientKeySet is a JWK Set.
+type ClientKeySet struct {
+	Keys []map[string]any `json:"keys"`
+}
+
+func (s *serving) clientKeys(_ context.Context, in clientKeysInput) (ClientKeySet, error) {
+	_, workers := s.current()
+	for _, w := range workers {
+		if w.site.Name != in.Site {
+			continue
+		}
+		if document, ok := w.publicKeys(); ok {
+			var out ClientKeySet
+			err := json.Unmarshal(document, &out)
+			return out, err
+		}
+	}
+	return ClientKeySet{}, api.NotFound("site with keys of umagate's", in.Site)
+}

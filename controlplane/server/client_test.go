@@ -1,0 +1,329 @@
+package server_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/e2e/devas"
+)
+
+// client is config with another client, and introspection by PAT, which every
+// method can do.
+func (p *plane) client(issuer, client string, resources ...string) string {
+	return strings.Replace(p.config(issuer, resources...), "client: {register: {}}",
+		"client: {"+client+"}\n    introspection: {credential: pat}", 1)
+}
+
+// manual opens what a command opens, beside the running control plane.
+func (p *plane) manual(change func(*server.ManualOptions)) *server.Manual {
+	p.t.Helper()
+	file, err := site.Load(p.path())
+	require.NoError(p.t, err)
+	options := server.ManualOptions{Site: &file.Sites[0], Store: p.store(), Logger: slog.New(slog.NewTextHandler(p.log, nil))}
+	if change != nil {
+		change(&options)
+	}
+	m, err := server.OpenManual(p.t.Context(), options)
+	require.NoError(p.t, err)
+	p.t.Cleanup(m.Close)
+	return m
+}
+
+// store opens the control plane's own, as another process would.
+func (p *plane) store() store.Store {
+	p.t.Helper()
+	s, err := store.OpenSQLite(p.t.Context(), filepath.Join(p.dir, "umagate.db"), secret.Text{})
+	require.NoError(p.t, err)
+	p.t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func (p *plane) key(as *devas.Server) store.Key {
+	return store.Key{Site: "photos", Issuer: as.Issuer()}
+}
+
+// answered counts the calls of a method at the registration endpoint that
+// were answered with that status.
+func answered(as *devas.Server, method string, status int) int {
+	n := 0
+	for _, c := range as.Calls(devas.EndpointRegistration) {
+		if c.Method == method && c.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEveryAuthenticationMethod(t *testing.T) {
+	t.Parallel()
+	methods := []string{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"}
+	clients := map[string]string{}
+	for _, m := range methods {
+		clients[m] = "register: {}, token_endpoint_auth_method: " + m
+	}
+	for _, alg := range []string{"RS256", "PS384", "ES256", "ES384", "ES512", "EdDSA"} {
+		clients["private_key_jwt "+alg] = "register: {}, token_endpoint_auth_method: private_key_jwt, token_endpoint_auth_signing_alg: " + alg
+	}
+	clients["client_secret_jwt HS256"] = "register: {}, token_endpoint_auth_method: client_secret_jwt, token_endpoint_auth_signing_alg: HS256"
+	for name, client := range clients {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			as := startAS(t, devas.Options{})
+			p := newPlane(t)
+			p.write(p.client(as.Issuer(), client, "albums"))
+			p.start()
+			s := p.until("all is well", allWell)
+			method, _, _ := strings.Cut(name, " ")
+			require.Equal(t, method, s.Sites[0].AuthMethod)
+			require.Equal(t, []string{"albums"}, names(as))
+			require.Equal(t, 1, as.Count(devas.EndpointRegistration))
+			for _, c := range as.Calls(devas.EndpointToken) {
+				require.Equal(t, http.StatusOK, c.Status)
+			}
+			p.requireNoSecrets(as)
+
+			// A restart uses the same client and the same key.
+			p.stop()
+			as.ExpirePATs()
+			p.start()
+			again := p.until("all is well again", allWell)
+			require.Equal(t, s.Sites[0].ClientID, again.Sites[0].ClientID)
+			require.Equal(t, s.Sites[0].KeyID, again.Sites[0].KeyID)
+			require.Equal(t, 1, as.Count(devas.EndpointRegistration))
+		})
+	}
+}
+
+func TestKeysRotateWithOverlap(t *testing.T) {
+	t.Parallel()
+	for _, overlap := range []string{"1h", "0s"} {
+		t.Run("overlap "+overlap, func(t *testing.T) {
+			t.Parallel()
+			as := startAS(t, devas.Options{})
+			p := newPlane(t)
+			p.pace.Discover = 20 * time.Millisecond
+			p.write(p.client(as.Issuer(), "register: {}, token_endpoint_auth_method: private_key_jwt, keys: {overlap: "+overlap+"}", "albums"))
+			p.start()
+			first := p.until("all is well", allWell)
+			keys, err := p.manual(nil).RotateKeys(t.Context())
+			require.NoError(t, err)
+			if overlap == "1h" {
+				require.Len(t, keys, 2)
+				require.Equal(t, store.KeyRetiring, keys[0].State)
+				require.Equal(t, first.Sites[0].KeyID, keys[0].ID)
+			}
+			last := keys[len(keys)-1]
+			require.Equal(t, store.KeyActive, last.State)
+			p.until("the running control plane uses the new one", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == last.ID })
+			tokens := as.Count(devas.EndpointToken)
+			as.ExpirePATs()
+			p.until("a PAT with the new key", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+			if overlap == "0s" {
+				require.Eventually(t, func() bool {
+					left, err := p.store().ClientKeys(t.Context(), p.key(as))
+					return err == nil && len(left) == 1
+				}, within, within/100)
+			}
+			for _, c := range as.Calls(devas.EndpointToken) {
+				require.Equal(t, http.StatusOK, c.Status, "no assertion was refused")
+			}
+			require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
+			require.Zero(t, answered(as, http.MethodPut, http.StatusUnauthorized), "each registration access token was stored")
+			p.requireNoSecrets(as)
+		})
+	}
+}
+
+func TestKeysByJWKSURI(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		target := &url.URL{Scheme: "http", Host: p.api}
+		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(target) }}).ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	p.pace.Discover = 20 * time.Millisecond
+	p.write(p.client(as.Issuer(), fmt.Sprintf(
+		"register: {}, token_endpoint_auth_method: private_key_jwt, keys: {jwks_uri: %q, publish_before: 300ms}", front.URL+"/v1/sites/photos/jwks.json"), "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	require.Equal(t, front.URL+"/v1/sites/photos/jwks.json", p.registered(as)["jwks_uri"])
+	require.NotContains(t, p.registered(as), "jwks")
+
+	keys, err := p.manual(nil).RotateKeys(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.KeyActive, keys[0].State)
+	require.Equal(t, store.KeyPublished, keys[1].State, "published before it is used")
+	require.Eventually(t, func() bool { _, body := p.get("/v1/sites/photos/jwks.json"); return strings.Count(body, `"kid"`) == 2 }, within, within/100)
+	_, body := p.get("/v1/sites/photos/jwks.json")
+	require.NotContains(t, body, `"d"`)
+	s := p.until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })
+	require.NotEqual(t, first.Sites[0].KeyID, s.Sites[0].KeyID)
+	as.ExpirePATs()
+	tokens := as.Count(devas.EndpointToken)
+	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+	require.Zero(t, answered(as, http.MethodPut, http.StatusOK), "nothing had to be told to the AS")
+	code, _ := p.get("/v1/sites/nobody/jwks.json")
+	require.Equal(t, http.StatusNotFound, code)
+}
+
+// registered is the last registration that the AS was sent.
+func (p *plane) registered(as *devas.Server) map[string]any {
+	p.t.Helper()
+	var last map[string]any
+	for _, c := range as.Calls(devas.EndpointRegistration) {
+		if c.Method == http.MethodPost || c.Method == http.MethodPut {
+			last = nil
+			require.NoError(p.t, json.Unmarshal([]byte(c.Body), &last))
+		}
+	}
+	return last
+}
+
+func TestChangedMetadataIsPut(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	p.write(p.client(as.Issuer(), "register: {client_name: Photos, metadata: {client_uri: https://photos.example.com}}", "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	require.Equal(t, "https://photos.example.com", p.registered(as)["client_uri"])
+	for i, name := range []string{"Photos of all", "Photos"} {
+		p.write(p.client(as.Issuer(), "register: {client_name: "+name+", metadata: {client_uri: https://photos.example.com}}", "albums"))
+		p.until("it is put", func(s server.Status) bool { return s.OK && answered(as, http.MethodPut, http.StatusOK) == i+1 })
+		require.Equal(t, name, p.registered(as)["client_name"])
+	}
+	p.stop()
+	p.start()
+	again := p.until("all is well", allWell)
+	require.Equal(t, first.Sites[0].ClientID, again.Sites[0].ClientID)
+	require.Equal(t, 2, answered(as, http.MethodPut, http.StatusOK), "once each")
+	require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
+
+	// Another method of authentication is an update, too.
+	p.write(p.client(as.Issuer(), "register: {}, token_endpoint_auth_method: private_key_jwt", "albums"))
+	s := p.until("with a key", func(s server.Status) bool { return s.OK && s.Sites[0].AuthMethod == "private_key_jwt" })
+	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
+	as.ExpirePATs()
+	tokens := as.Count(devas.EndpointToken)
+	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+}
+
+func TestRefusedUpdateStopsNothing(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultStatus, Status: 400}))
+	p.write(strings.Replace(p.config(as.Issuer(), "albums", "people"), "register: {}", "register: {client_name: other}", 1))
+	s := p.until("it is told", func(s server.Status) bool {
+		return len(s.Sites[0].Attention) == 1 && s.Sites[0].Resources.Registered == 2
+	})
+	require.False(t, s.OK)
+	require.Equal(t, server.Serving, s.Sites[0].Phase)
+	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
+	as.ClearFaults(devas.EndpointAny)
+	p.until("tried again", allWell)
+}
+
+// TestLyingRegistration bounds what an AS is left with that answers a registration
+// with something else.
+func TestLyingRegistration(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultWrongTypes}))
+	p := newPlane(t)
+	p.pace.Doubt = time.Hour
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	s := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })
+	require.Contains(t, s.Sites[0].Failure.Message, "the next attempt is at")
+	require.Contains(t, s.Sites[0].Failure.Remedy, "unused client")
+	require.Equal(t, 1, as.Count(devas.EndpointRegistration))
+	require.Contains(t, p.log.String(), "may have registered a client that nobody can use")
+	p.stop()
+	p.start()
+	p.until("after a restart, too", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })
+	require.Equal(t, 1, as.Count(devas.EndpointRegistration), "the bound is in the store")
+
+	// A person who has looked may try at once.
+	as.ClearFaults(devas.EndpointAny)
+	_, _, err := p.manual(nil).Apply(t.Context(), nil)
+	require.NoError(t, err)
+	p.until("the running control plane goes on", allWell)
+	require.Equal(t, 2, as.Count(devas.EndpointRegistration))
+}
+
+// TestForgetfulAS bounds how many clients an AS is given that forgets each.
+func TestForgetfulAS(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	p.pace.Forgotten = 500 * time.Millisecond
+	p.write(p.config(as.Issuer(), "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	as.ForgetClients()
+	second := p.until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != first.Sites[0].ClientID })
+	require.Contains(t, p.log.String(), "REGISTERED ANEW")
+	require.Contains(t, p.log.String(), "client_id_before="+first.Sites[0].ClientID)
+	as.ForgetClients()
+	s := p.until("not at once again", func(s server.Status) bool {
+		return s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Message, "not registered again before its time")
+	})
+	require.Equal(t, second.Sites[0].ClientID, s.Sites[0].ClientID)
+}
+
+func TestSecretThatExpires(t *testing.T) {
+	t.Parallel()
+	t.Run("is renewed by an update", func(t *testing.T) {
+		t.Parallel()
+		as := startAS(t, devas.Options{RenewSecrets: true, Lifetimes: devas.Lifetimes{ClientSecret: 3 * time.Second}})
+		p := newPlane(t)
+		p.write(p.config(as.Issuer(), "albums"))
+		p.start()
+		first := p.until("all is well", allWell)
+		s := p.until("renewed", func(s server.Status) bool {
+			return s.OK && s.Sites[0].SecretExpiresAt.After(first.Sites[0].SecretExpiresAt)
+		})
+		require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID, "its policies are still there")
+		require.NotEqual(t, first.Pushed["sds"], s.Pushed["sds"], "Envoys have the new one")
+		require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
+		as.ExpirePATs()
+		tokens := as.Count(devas.EndpointToken)
+		p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+		p.requireNoSecrets(as)
+	})
+	t.Run("is registered anew as the last resort", func(t *testing.T) {
+		t.Parallel()
+		as := startAS(t, devas.Options{Lifetimes: devas.Lifetimes{ClientSecret: 2 * time.Second}})
+		p := newPlane(t)
+		p.pace.Forgotten = 200 * time.Millisecond
+		p.write(p.config(as.Issuer(), "albums"))
+		p.start()
+		first := p.until("all is well", allWell)
+		p.until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != first.Sites[0].ClientID })
+		require.Contains(t, p.log.String(), "as the last resort")
+		require.Contains(t, p.log.String(), "client_id_before="+first.Sites[0].ClientID)
+		require.Positive(t, answered(as, http.MethodPut, http.StatusOK), "an update was tried first")
+		require.Equal(t, []string{"albums"}, names(as)[:1])
+	})
+}
