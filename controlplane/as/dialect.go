@@ -77,6 +77,8 @@ type Dialect struct {
 	Names NameSearch
 	// Description says that a resource may have a description.
 	Description bool
+	// URIs says that a resource may have addresses, in its member "uris".
+	URIs bool
 	// Lifetime is asked for a resource, in its member "exp", where the AS forgets
 	// resources by itself; 0 where it does not.
 	Lifetime time.Duration

@@ -54,6 +54,7 @@ func keycloakDialect() Dialect {
 	d.DeepList = true
 	d.Names = SearchExactName
 	d.Description = false
+	d.URIs = true
 	d.MergeOnUpdate = true
 	d.DropOnUpdate = []string{"scopes"} // another name of resource_scopes
 	// 26.0 takes the owner that a resource server names, 26.7 ignores it; the

@@ -23,6 +23,7 @@ type wireResource struct {
 	ScopesSingular  *[]wireScope `json:"resource_scope"`
 	// Keycloak's deep list has no resource_scopes.
 	PlainScopes *[]wireScope `json:"scopes"`
+	URIs        []string     `json:"uris"`
 	Expires     int64        `json:"exp"`
 	Owner       wireOwner    `json:"owner"`
 }
@@ -79,6 +80,9 @@ func (w wireResource) resource(d Dialect) Resource {
 		}
 	}
 	slices.Sort(out.Scopes)
+	if d.URIs && len(w.URIs) > 0 {
+		out.URIs = slices.Sorted(slices.Values(w.URIs))
+	}
 	if d.Lifetime > 0 && w.Expires > 0 {
 		out.ExpiresAt = time.Unix(w.Expires, 0)
 	}

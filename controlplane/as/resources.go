@@ -20,6 +20,9 @@ type Resource struct {
 	Type        string
 	IconURI     string
 	Description string
+	// URIs are addresses of the resource, where the AS has such a member; nil says
+	// nothing of them.
+	URIs []string
 	// Scopes are the resource_scopes, sorted when they come from the AS.
 	Scopes []string
 	// ExpiresAt is when the AS will forget the resource by itself; zero where it
@@ -49,6 +52,9 @@ func (r Resource) members(d Dialect, now time.Time) map[string]any {
 	if d.Description {
 		set("description", r.Description)
 	}
+	if d.URIs && r.URIs != nil {
+		out["uris"] = r.URIs
+	}
 	if d.Lifetime > 0 {
 		out["exp"] = min(now.Add(d.Lifetime).Unix(), math.MaxInt32)
 	}
@@ -70,6 +76,17 @@ func (r Resource) body(d Dialect, now time.Time, kept map[string]any) map[string
 		out[name] = value
 	}
 	return out
+}
+
+// Keeps gives of r what this AS can keep.
+func (p *Protection) Keeps(r Resource) Resource {
+	if !p.server.dialect.Description {
+		r.Description = ""
+	}
+	if !p.server.dialect.URIs {
+		r.URIs = nil
+	}
+	return r
 }
 
 func (p *Protection) resourceURL(id string) string {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +16,6 @@ import (
 	"github.com/umagate/umagate/controlplane/sync"
 )
 
-var errNotAsked = errors.New("there is no terminal to ask on: look at the plan with umagate plan, and carry it out with umagate apply --yes")
-
 // manualRetry outlasts a short outage, and an AS that limits the rate.
 func manualRetry() sync.Retry {
 	const attempts = 8
@@ -29,7 +26,7 @@ func newApply(env Environment) *cobra.Command {
 	var (
 		flags syncFlags
 		form  output
-		yes   bool
+		how   consent
 	)
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -45,6 +42,11 @@ authorization server that limits the rate is waited for.
 It is safe beside a running "umagate serve" on the same store: one of both is at it at a
 time, and if things have changed since the plan was shown, nothing is done.
 
+Deleting a resource takes the policies on it away for good, and a umagate.yaml that was
+cut short declares less than was meant. So where more would be deleted at a site than its
+sync.max_deletions (3), the number has to be typed; with --yes it has to be given, as
+--deletions N, or nothing is done. "umagate serve" deletes none then, and its status says so.
+
 What conflicts come to: a name that is taken is left alone, unless it is to be adopted; a
 resource that the authorization server has lost is registered anew, with a new id; a
 scope that is taken away is taken away, after a warning that policies may name it.
@@ -53,7 +55,8 @@ Exit codes: 0 everything is in step, 1 something failed, was in conflict or was 
 confirmed, 64 wrong usage.`,
 		Example: `  umagate apply -c umagate.yaml
   umagate apply --yes --output json          # in a pipeline
-  umagate apply --site photos --adopt albums`,
+  umagate apply --site photos --adopt albums
+  umagate apply --yes --deletions 40         # after a look at umagate plan`,
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
 			file, err := flags.load(env)
@@ -69,13 +72,20 @@ confirmed, 64 wrong usage.`,
 					return err
 				}
 			}
-			return flags.apply(ctx, env, file, p, form, yes)
+			return flags.apply(ctx, env, file, p, form, how)
 		}),
 	}
 	flags.register(cmd)
 	outputFlag(cmd, &form, outputText, outputJSON)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "carry the plan out without asking")
+	cmd.Flags().BoolVarP(&how.yes, "yes", "y", false, "carry the plan out without asking")
+	cmd.Flags().IntVar(&how.deletions, "deletions", 0, "delete up to `N` resources at a site without asking for the number; its sync.max_deletions is the least")
 	return cmd
+}
+
+// consent is what the operator agreed to on the command line.
+type consent struct {
+	yes       bool
+	deletions int
 }
 
 // applied is what was done for one site.
@@ -87,17 +97,26 @@ type applied struct {
 	Remedy string   `json:"remedy,omitempty"`
 }
 
-func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File, p fullPlan, form output, yes bool) error {
-	if p.Summary.steps() > 0 && !yes {
-		if err := confirm(ctx, env); err != nil {
+func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File, p fullPlan, form output, how consent) error {
+	sites, err := f.chosen(file)
+	if err != nil {
+		return err
+	}
+	if p.Summary.steps() > 0 {
+		many := tooMany(sites, p, how.deletions)
+		if how.yes {
+			err = many
+		} else {
+			err = confirm(ctx, env, many != nil, p)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	results := []applied{}
 	failures := false
 	if p.Summary.steps() > 0 {
-		var err error
-		if results, err = f.carryOut(ctx, env, file, p, yes); err != nil {
+		if results, err = f.carryOut(ctx, env, file, p, how); err != nil {
 			return err
 		}
 	}
@@ -107,7 +126,6 @@ func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File,
 	for _, r := range results {
 		failures = failures || len(r.Errors) > 0
 	}
-	var err error
 	if form == outputJSON {
 		err = printJSON(env.Stdout, map[string]any{"plan": p, "applied": results})
 	} else {
@@ -120,7 +138,7 @@ func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File,
 }
 
 // carryOut does what is planned, site by site. Failures are in the results.
-func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.File, p fullPlan, yes bool) (results []applied, err error) {
+func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.File, p fullPlan, how consent) (results []applied, err error) {
 	opened, err := link.OpenStore(ctx, f.path, file)
 	if err != nil {
 		return nil, err
@@ -146,8 +164,10 @@ func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.Fi
 			_, _ = fmt.Fprintf(env.Stderr, "site %s: another umagate is bringing its resources in step; waiting\n", s.Name)
 		}
 		limit := &shown.plan
-		if yes {
+		options.Deletions = shown.plan.Count(sync.Delete) // confirmed
+		if how.yes {
 			limit = nil // whatever is to be done now
+			options.Deletions = deletions(s, how.deletions)
 		}
 		results = append(results, applySite(ctx, env, options, limit))
 		bar.end()
@@ -204,73 +224,4 @@ func printApplied(to io.Writer, paint paint, results []applied) error {
 		}
 	}
 	return w.err
-}
-
-// confirm asks on the terminal. An error means no.
-func confirm(ctx context.Context, env Environment) error {
-	if !isTerminal(env.Stdin) {
-		return errNotAsked
-	}
-	if _, err := fmt.Fprint(env.Stderr, "Do this? [y/N] "); err != nil {
-		return err
-	}
-	return readYes(ctx, env)
-}
-
-// readYes waits for a line. Ctrl-C ends the wait; the reading goroutine then ends
-// with the process, because a read of a terminal cannot be cancelled.
-func readYes(ctx context.Context, env Environment) error {
-	type typed struct {
-		line string
-		err  error
-	}
-	answer := make(chan typed, 1)
-	go func() {
-		line, err := bufio.NewReader(env.Stdin).ReadString('\n')
-		answer <- typed{line, err}
-	}()
-	select {
-	case <-ctx.Done():
-		_, _ = fmt.Fprintln(env.Stderr)
-		return ctx.Err()
-	case t := <-answer:
-		switch strings.ToLower(strings.TrimSpace(t.line)) {
-		case "y", "yes":
-			return nil
-		}
-		return errors.New("not confirmed; nothing was done")
-	}
-}
-
-// bar shows progress on a terminal, and nothing elsewhere.
-type bar struct {
-	to    io.Writer
-	name  string
-	shown time.Time
-}
-
-const barEvery = 100 * time.Millisecond
-
-func newBar(env Environment, name string) *bar {
-	if !isTerminalWriter(env.Stderr) {
-		return &bar{}
-	}
-	return &bar{to: env.Stderr, name: name}
-}
-
-// show is called one call at a time.
-func (b *bar) show(done, total int) {
-	if b.to == nil || done < total && time.Since(b.shown) < barEvery {
-		return
-	}
-	b.shown = time.Now()
-	const width = 30
-	full := width * done / total
-	_, _ = fmt.Fprintf(b.to, "\r%s [%s%s] %d/%d", b.name, strings.Repeat("=", full), strings.Repeat(" ", width-full), done, total)
-}
-
-func (b *bar) end() {
-	if b.to != nil && !b.shown.IsZero() {
-		_, _ = fmt.Fprintln(b.to)
-	}
 }

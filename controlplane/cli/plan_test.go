@@ -300,8 +300,8 @@ func TestApplyThousands(t *testing.T) {
 		resources = append(resources, fmt.Sprintf("album-%04d: [view, edit]", i))
 	}
 	b.declare("", resources...)
-	require.NoError(t, b.as.SetFault(devas.Fault{Endpoint: devas.EndpointResources, Kind: devas.FaultRateLimit, Skip: 2100, Count: 2, RetryAfter: time.Second}))
-	require.NoError(t, b.as.SetFault(devas.Fault{Endpoint: devas.EndpointResources, Kind: devas.FaultDown, Skip: 4900}))
+	require.NoError(t, b.as.SetFault(devas.Fault{Endpoint: devas.EndpointResources, Kind: devas.FaultRateLimit, Skip: 100, Count: 2, RetryAfter: time.Second}))
+	require.NoError(t, b.as.SetFault(devas.Fault{Endpoint: devas.EndpointResources, Kind: devas.FaultDown, Skip: 900}))
 
 	// The AS goes away in the middle.
 	start := time.Now()
@@ -326,4 +326,75 @@ func TestApplyThousands(t *testing.T) {
 	start = time.Now()
 	require.Equal(t, map[string]int{"unchanged": many}, b.summary(cli.ExitOK))
 	t.Logf("plan in %s", time.Since(start))
+}
+
+// TestApplyAsksForTheNumber: many deletions are not done by a habit of typing y,
+// nor by a pipeline that was not told.
+func TestApplyAsksForTheNumber(t *testing.T) {
+	t.Parallel()
+	prepared := func(t *testing.T) *syncBench {
+		b := newSyncBench(t, devas.Dialect{})
+		b.declare("", "a: [view]", "b: [view]", "c: [view]", "d: [view]", "e: [view]")
+		code, out, stderr := b.run("apply", "--yes")
+		require.Equal(t, cli.ExitOK, code, out+stderr)
+		b.declare("", "a: [view]")
+		return b
+	}
+	tests := []struct {
+		name  string
+		args  []string
+		typed string // on a terminal, when not empty
+		code  int
+		told  string
+		left  int
+	}{
+		{"a pipeline", []string{"--yes"}, "", cli.ExitFailed, "site photos: 4 resources would be deleted, and 3 may be (sync.max_deletions)", 5},
+		{"a pipeline that was told too little", []string{"--yes", "--deletions", "2"}, "", cli.ExitFailed, "add --deletions 4", 5},
+		{"a pipeline that was told", []string{"--yes", "--deletions", "4"}, "", cli.ExitOK, "", 1},
+		{"a habit", nil, "y\n", cli.ExitFailed, "Type 4 to do it", 5},
+		{"another number", nil, "5\n", cli.ExitFailed, "not confirmed", 5},
+		{"the number", nil, "4\n", cli.ExitOK, "This deletes 4 resources, and with them the policies on them.", 1},
+		{"given on the command line", []string{"--deletions", "4"}, "y\n", cli.ExitOK, "Do this? [y/N]", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := prepared(t)
+			args := append([]string{"apply", "-c", b.path()}, tt.args...)
+			var code int
+			var shown string
+			if tt.typed == "" {
+				var out, stderr string
+				code, out, stderr = run(t, nil, args...)
+				shown = out + stderr
+			} else {
+				code, shown = runOnTerminal(t, tt.typed, args...)
+			}
+			require.Equal(t, tt.code, code, shown)
+			require.Contains(t, shown, tt.told)
+			require.Len(t, b.as.Resources(), tt.left)
+		})
+	}
+}
+
+// TestProgress: on a terminal a bar shows how far plan and apply are, and there is
+// none in a pipe.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	b := newSyncBench(t, devas.Dialect{})
+	var resources []string
+	for i := range 30 {
+		resources = append(resources, fmt.Sprintf("r%02d: [view]", i))
+	}
+	b.declare("", resources...)
+	_, out, stderr := b.run("plan")
+	require.NotContains(t, out+stderr, "30/30")
+	code, shown := runOnTerminal(t, "", "plan", "-c", b.path())
+	require.Equal(t, cli.ExitChanges, code, shown)
+	require.Contains(t, shown, "\rphotos: comparing [==============================] 30/30")
+	code, shown = runOnTerminal(t, "y\n", "apply", "-c", b.path())
+	require.Equal(t, cli.ExitOK, code, shown)
+	require.Contains(t, shown, "\rphotos [==============================] 30/30")
+	_, out, stderr = b.run("apply", "--yes")
+	require.NotContains(t, out+stderr, "30/30")
 }

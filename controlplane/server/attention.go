@@ -15,6 +15,7 @@ const (
 	aboutMetadata topic = "client metadata"
 	aboutSecret   topic = "client secret"
 	aboutKeys     topic = "client keys"
+	aboutDeletion topic = "deletions"
 )
 
 // attention is one thing to look at.

@@ -45,8 +45,10 @@ type ManualOptions struct {
 	Retry       resourcesync.Retry
 	// Waiting is called once when another process holds the lock; may be nil.
 	Waiting func()
-	// Progress is [resourcesync.Reconciler.Progress]; may be nil.
-	Progress func(done, total int)
+	// Progress and Compared are those of [resourcesync.Reconciler]; may be nil.
+	Progress, Compared func(done, total int)
+	// Deletions is how many resources Apply may delete.
+	Deletions int
 }
 
 // Manual brings one site in step when it is asked to, with the steps that [Run]
@@ -108,8 +110,8 @@ func (m *Manual) Plan(ctx context.Context) (resourcesync.Plan, error) {
 
 func (m *Manual) reconciler(ctx context.Context) *resourcesync.Reconciler {
 	r := &resourcesync.Reconciler{
-		Audit: recorder(m.options.Store, m.options.Logger), AS: nothing{}, Records: m.options.Store, Key: m.worker.key, Concurrency: m.options.Concurrency, Retry: m.options.Retry,
-		Progress: m.options.Progress,
+		Audit: recorder(m.options.Store, m.options.Logger), AS: nothing{m.worker.server}, Records: m.options.Store, Key: m.worker.key, Concurrency: m.options.Concurrency, Retry: m.options.Retry,
+		Progress: m.options.Progress, Compared: m.options.Compared,
 	}
 	if m.worker.auth != nil && (m.worker.needsProtection() || len(m.desired) > 0) {
 		r.AS = m.worker.server.Protection(m.worker.source(ctx))
@@ -121,7 +123,8 @@ func (w *worker) needsProtection() bool { return needsPAT(w.site, w.server) }
 
 // Apply registers the client where there is none, plans again, and carries the
 // plan out, while no other process does. With shown not nil, it does nothing that
-// is not in it: ErrPlanChanged. The plan it gives is the one that was carried out.
+// is not in it: ErrPlanChanged; with more deletions than the options have, nothing
+// either: sync.ErrManyDeletions. The plan it gives is the one that was carried out.
 func (m *Manual) Apply(ctx context.Context, shown *resourcesync.Plan) (done resourcesync.Result, plan resourcesync.Plan, err error) {
 	if err := m.register(ctx); err != nil {
 		return done, nil, err
@@ -137,6 +140,9 @@ func (m *Manual) Apply(ctx context.Context, shown *resourcesync.Plan) (done reso
 	}
 	if shown != nil && !plan.Within(*shown) {
 		return done, plan, ErrPlanChanged
+	}
+	if _, withheld := plan.Bounded(m.options.Deletions); withheld > 0 {
+		return done, plan, fmt.Errorf("%d, and %d may be: %w", withheld, m.options.Deletions, resourcesync.ErrManyDeletions)
 	}
 	done, err = r.Apply(ctx, plan)
 	return done, plan, err
@@ -188,7 +194,7 @@ func (m *Manual) lock(ctx context.Context) (func() error, error) {
 func Remedy(err error) string { return remedy(err) }
 
 // nothing is the AS as a client sees it that is not registered yet.
-type nothing struct{}
+type nothing struct{ server *as.Server }
 
 var errNotRegistered = errors.New("the client is not registered")
 
@@ -206,3 +212,6 @@ func (nothing) Delete(context.Context, string) error                      { retu
 func (nothing) List(context.Context) ([]string, error)                    { return nil, nil }
 func (nothing) FindByName(context.Context, string) ([]as.Resource, error) { return nil, nil }
 func (nothing) FindsByName() bool                                         { return true }
+func (nothing) Survey(context.Context) (as.Survey, error)                 { return as.Survey{Described: true}, nil }
+
+func (n nothing) Keeps(r as.Resource) as.Resource { return n.server.Protection(nil).Keeps(r) }

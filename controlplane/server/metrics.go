@@ -52,7 +52,7 @@ func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *s
 		leader:    desc("leader", "1 when this replica registers, renews and synchronises."),
 		published: desc("published_timestamp_seconds", "When the configuration was last published."),
 		phase:     desc("site_phase", "1 for the phase that a site is in.", "site", "phase"),
-		resources: desc("site_resources", "Resources of a site, declared and registered.", "site", "state"),
+		resources: desc("site_resources", "Resources of a site: declared, registered, and no longer declared but too many to be deleted unasked.", "site", "state"),
 		patExpiry: desc("site_pat_expiry_timestamp_seconds", "When a site's PAT expires.", "site"),
 		failing:   desc("site_failed_attempts", "Attempts of a site's current step that failed, 0 when all is well.", "site"),
 		envoys:    desc("envoys_connected", "Envoys connected by xDS.", "group"),
@@ -93,6 +93,7 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(c.resources, float64(site.Resources.Declared), site.Name, "declared")
 		gauge(c.resources, float64(site.Resources.Registered), site.Name, "registered")
+		gauge(c.resources, float64(site.Resources.Withheld), site.Name, "deletion_withheld")
 		if !site.PATExpiresAt.IsZero() {
 			gauge(c.patExpiry, float64(site.PATExpiresAt.Unix()), site.Name)
 		}

@@ -36,7 +36,8 @@ type Options struct {
 type Pace struct {
 	// Retry is the first wait after a failure (1 s), RetryMax the longest (1 min).
 	Retry, RetryMax time.Duration
-	// Sync is how often resources are compared with the AS (5 min).
+	// Sync is how often resources are compared with the AS, in place of what the
+	// site's sync.interval says.
 	Sync time.Duration
 	// Probe is how often the PAT is tried at the AS (15 s).
 	Probe time.Duration
@@ -64,7 +65,6 @@ func (p Pace) withDefaults() Pace {
 	}
 	set(&p.Retry, time.Second)
 	set(&p.RetryMax, time.Minute)
-	set(&p.Sync, 5*time.Minute)
 	set(&p.Probe, 15*time.Second)
 	set(&p.Discover, time.Hour)
 	set(&p.Watch, 2*time.Second)

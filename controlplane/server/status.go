@@ -83,9 +83,11 @@ type AttentionStatus struct {
 
 // ResourceStatus counts the resources that the site's AS has to have.
 type ResourceStatus struct {
-	Declared   int       `json:"declared"`
-	Registered int       `json:"registered"`
-	SyncedAt   time.Time `json:"synced_at,omitzero"`
+	Declared   int `json:"declared"`
+	Registered int `json:"registered"`
+	// Withheld are no longer declared, and more than are deleted unasked.
+	Withheld int       `json:"deletions_withheld,omitempty"`
+	SyncedAt time.Time `json:"synced_at,omitzero"`
 }
 
 // FailureStatus is what keeps a site from serving as declared.
@@ -103,7 +105,7 @@ func (w *worker) status() SiteStatus {
 	out := SiteStatus{
 		Name: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer, Phase: w.phase,
 		ClientID: clientID(w.auth), Registered: w.ownedID, PATExpiresAt: w.pat.ExpiresAt, PATRenewsAt: w.renewAt,
-		Resources: ResourceStatus{SyncedAt: w.synced}, SecretExpiresAt: w.expires,
+		Resources: ResourceStatus{SyncedAt: w.synced, Withheld: w.withheld}, SecretExpiresAt: w.expires,
 	}
 	if w.auth != nil {
 		out.AuthMethod = string(w.auth.Method())

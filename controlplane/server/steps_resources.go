@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
-	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
 
 // renewPAT gets a PAT when there is none or the one there is will expire soon,
@@ -147,79 +145,4 @@ func (w *worker) restorePAT(ctx context.Context) error {
 	w.pat = as.Token{Value: stored.Value, IssuedAt: stored.IssuedAt, ExpiresAt: stored.ExpiresAt}
 	w.renewAt = renewalTime(w.pat)
 	return nil
-}
-
-// progressEvery is how often a long synchronisation shows what it has done.
-const progressEvery = time.Second
-
-// syncResources brings the AS's registrations in step when it is due.
-func (w *worker) syncResources(ctx context.Context) error {
-	if time.Now().Before(w.syncAt) {
-		return nil
-	}
-	desired := link.Desired(w.site)
-	if w.pats == nil && len(desired) == 0 {
-		w.syncAt = time.Now().Add(w.pace.Sync)
-		return nil
-	}
-	if w.phase != Serving {
-		w.enter(Syncing)
-	}
-	shown := time.Now()
-	r := &resourcesync.Reconciler{
-		Audit: recorder(w.store, w.logger), AS: w.server.Protection(w.source(ctx)), Records: w.store, Key: w.key, Retry: w.pace.retry(),
-		Progress: func(done, total int) {
-			// Thousands of resources take a while: those that are ready need not wait.
-			if time.Since(shown) > progressEvery {
-				shown = time.Now()
-				w.logger.Info("resources being brought in step", slog.Int("done", done), slog.Int("total", total))
-				if err := w.readIDs(ctx); err != nil {
-					w.logger.Warn("resource ids not read", slog.Any("error", err))
-				}
-			}
-		},
-	}
-	err := w.bringInStep(ctx, r, desired)
-	if errors.Is(err, store.ErrLocked) {
-		// "umagate apply" is at it. The PAT must go on being renewed, so don't wait.
-		w.syncAt = time.Now().Add(min(w.pace.Sync, progressEvery))
-		return w.readIDs(ctx)
-	}
-	if err != nil {
-		return w.protectionFailed(ctx, err)
-	}
-	w.mu.Lock()
-	w.synced = time.Now()
-	w.mu.Unlock()
-	w.syncAt = time.Now().Add(w.pace.Sync)
-	return nil
-}
-
-// bringInStep plans and applies while no other process does.
-func (w *worker) bringInStep(ctx context.Context, r *resourcesync.Reconciler, desired []resourcesync.Desired) (err error) {
-	unlock, err := w.store.TryLock(ctx, w.key)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	plan, err := r.Plan(ctx, desired)
-	if err != nil {
-		return err
-	}
-	for _, c := range plan {
-		w.logger.Info("resource differs", slog.String("kind", string(c.Kind)), slog.String("resource", c.Name), slog.Any("fields", c.Fields),
-			slog.Any("warnings", c.Warnings))
-	}
-	if len(plan) > 0 {
-		w.enter(Syncing)
-	}
-	_, err = r.Apply(ctx, plan)
-	return errors.Join(err, w.readIDs(context.WithoutCancel(ctx)))
-}
-
-func (w *worker) protectionFailed(ctx context.Context, err error) error {
-	if errors.Is(err, as.ErrClientRefused) {
-		return w.clientRefused(ctx, err)
-	}
-	return err
 }

@@ -66,6 +66,7 @@ type worker struct {
 	refusedSince time.Time       // since when the AS refuses the client
 	usedKey      string          // the key that auth uses, where it is umagate's
 	dropped      map[string]bool // keys that are being taken back
+	driftFrom    int             // whose turn it is to be read, see syncResources
 
 	mu      sync.Mutex
 	server  *as.Server
@@ -84,6 +85,8 @@ type worker struct {
 	synced  time.Time
 
 	attentions []attention
+	// withheld is how many deletions are waiting for somebody to ask for them.
+	withheld int
 }
 
 // failure is what keeps a worker from its next phase.
@@ -256,6 +259,8 @@ func remedy(err error) string {
 		text string
 	}{
 		{resourcesync.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or take it over with adopt: true or umagate apply --adopt NAME."},
+		{resourcesync.ErrGone, "None needed: umagate serve registers it anew, and so does another umagate apply."},
+		{resourcesync.ErrManyDeletions, "Look at umagate plan; if they are meant, run umagate apply on a terminal, or umagate apply --yes --deletions N."},
 		{resourcesync.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},
 		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
 		{store.ErrReplaced, "Nothing is to be done: another replica leads."},

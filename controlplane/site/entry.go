@@ -45,6 +45,8 @@ type Site struct {
 	// How Envoys learn of the instances of resources that have one registration for
 	// each value in their paths ("name: album-{id}").
 	Instances Instances `yaml:"instances"`
+	// How the AS's resource registrations are kept equal to those below.
+	Sync Sync `yaml:"sync"`
 	// What is protected.
 	Resources []Resource `yaml:"resources" jsonschema:"required"`
 }
@@ -113,6 +115,11 @@ type Resource struct {
 	// With variables in the name: remove (default) ends the registration when a
 	// DELETE of the instance's path succeeded; keep leaves it.
 	OnDelete OnDelete `yaml:"on_delete"`
+	// Words about it that the AS may show to a resource owner. Keycloak has none.
+	Description string `yaml:"description"`
+	// Addresses shown at an AS that keeps some with a resource (Keycloak). Nothing
+	// is judged by them.
+	URIs []string `yaml:"uris"`
 	// The scopes registered at the AS. Default: those its conditions name.
 	Scopes []string `yaml:"scopes"`
 	// What is protected, and by which scopes.
@@ -221,5 +228,6 @@ func (s *Site) setDefaults() {
 		AuthorizationHeader: config.HeaderKeep,
 	}
 	s.Instances = Instances{TTL: 60 * time.Second, NegativeTTL: 2 * time.Second, Stale: 24 * time.Hour}
+	s.Sync = Sync{Interval: 5 * time.Minute, MaxDeletions: 3, Concurrency: 4}
 	s.AuthorizationServer.setDefaults()
 }

@@ -30,6 +30,7 @@ func (v *validator) site(path string, s *Site) {
 	if n := s.Limits.CallsInFlight; n < 0 || n > mostCalls {
 		v.fault(path+".limits.calls_in_flight", fmt.Sprintf("%d is out of range", n), "write a number from 1 to 100000")
 	}
+	v.sync(path+".sync", s.Sync)
 	v.authorizationServer(path+".authorization_server", s)
 	if len(s.Resources) == 0 {
 		v.fault(path+".resources", "nothing is protected", `write at least one resource with conditions; paths: ["/**"] is every path`)

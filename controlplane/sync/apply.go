@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -153,11 +154,7 @@ func (r *Reconciler) create(ctx context.Context, c Change) error {
 	if err := r.Records.PutResource(ctx, r.Key, record); err != nil {
 		return err
 	}
-	var created as.Resource
-	err = r.again(ctx, func(ctx context.Context) (err error) {
-		created, err = r.AS.Create(ctx, c.desired.resource(""))
-		return err
-	}, refusedUnheard)
+	created, err := r.createAtAS(ctx, c)
 	if errors.Is(err, as.ErrConflict) && !c.announced {
 		// Somebody took the name since it was looked up. (If the creation had been
 		// announced before, the one that took it may have been an earlier try of
@@ -172,6 +169,24 @@ func (r *Reconciler) create(ctx context.Context, c Change) error {
 	return r.Records.PutResource(context.WithoutCancel(ctx), r.Key, record)
 }
 
+// createAtAS asks the AS to create it, again where the AS did not act on the call:
+// 429, or 503 (which limiters answer too) with no resource of that name there. Any
+// other failure, a gateway's among them, may hide a success that comes later: that
+// is left to the next plan.
+func (r *Reconciler) createAtAS(ctx context.Context, c Change) (created as.Resource, err error) {
+	none := false // the AS failed, and has no resource of that name
+	err = r.again(ctx, func(ctx context.Context) (err error) {
+		created, err = r.AS.Create(ctx, c.desired.resource(""))
+		none = false
+		if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status == http.StatusServiceUnavailable && r.AS.FindsByName() {
+			found, findErr := r.AS.FindByName(ctx, c.Name)
+			none = findErr == nil && len(found) == 0
+		}
+		return err
+	}, func(e *as.Error) bool { return refusedUnheard(e) || none })
+	return created, err
+}
+
 // update changes what differs; of one that is adopted as it is, only the record
 // is new.
 func (r *Reconciler) update(ctx context.Context, c Change) error {
@@ -179,6 +194,9 @@ func (r *Reconciler) update(ctx context.Context, c Change) error {
 		err := r.attempt(ctx, func(ctx context.Context) error {
 			return r.AS.Update(ctx, c.desired.resource(c.ID))
 		})
+		if errors.Is(err, as.ErrNotFound) {
+			return errors.Join(ErrGone, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -205,9 +223,12 @@ func (r *Reconciler) record(c Change, state store.ResourceState, id string) (sto
 	if err != nil {
 		return store.Resource{}, err
 	}
-	now := r.Now
-	if now == nil {
-		now = time.Now
+	return store.Resource{Name: c.Name, State: state, ID: id, Spec: spec, UpdatedAt: r.now()}, nil
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
 	}
-	return store.Resource{Name: c.Name, State: state, ID: id, Spec: spec, UpdatedAt: now()}, nil
+	return r.Now()
 }

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,25 +10,31 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// compare gives the change that a declared resource needs, or nil.
-func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resource, names *nameIndex) (*Change, error) {
+// compare gives the change that a declared resource needs, or nil. due says
+// whether one that is listed and looks unchanged is to be read.
+func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resource, look *view, due bool) (*Change, error) {
 	lost := ""
 	if record.State == store.ResourceRegistered {
-		var have as.Resource
-		err := r.attempt(ctx, func(ctx context.Context) (err error) {
-			have, err = r.AS.Read(ctx, record.ID)
-			return err
-		})
+		was := before(record)
+		if !due {
+			spec, err := d.spec()
+			if err != nil {
+				return nil, err
+			}
+			due = !bytes.Equal(spec, record.Spec)
+		}
+		have, looked, err := look.inspect(ctx, record.ID, due)
 		switch {
+		case err == nil && !looked:
+			return nil, nil //nolint:nilnil // nothing to change
 		case err == nil:
-			have.ID = record.ID
-			return change(d, have, before(record)), nil
+			return r.differs(d, have, was), nil
 		case !errors.Is(err, as.ErrNotFound):
 			return nil, err
 		}
 		lost = record.ID
 	}
-	found, err := names.find(ctx, d.Name)
+	found, err := look.find(ctx, d.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +43,7 @@ func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resour
 		return &Change{Kind: Conflict, Name: d.Name, Err: fmt.Errorf("%d of them: %w", len(found), ErrAmbiguous), desired: d}, nil
 	case len(found) == 1 && (d.Adopt || record.State == store.ResourcePending):
 		c := &Change{Kind: Adopt, Name: d.Name, ID: found[0].ID, desired: d}
-		if fields := change(d, found[0], nil); fields != nil {
+		if fields := r.differs(d, found[0], nil); fields != nil {
 			c.Fields, c.Warnings = fields.Fields, fields.Warnings
 		}
 		return c, nil
@@ -44,20 +51,20 @@ func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resour
 		return &Change{Kind: Conflict, Name: d.Name, ID: found[0].ID, Err: ErrConflict, desired: d}, nil
 	case lost != "":
 		return &Change{
-			Kind: Recreate, Name: d.Name, ID: lost, Fields: fields(d), desired: d,
+			Kind: Recreate, Name: d.Name, ID: lost, Fields: r.fields(d), desired: d,
 			Warnings: []string{fmt.Sprintf("the AS has no resource %q any more, and with it went the policies on it: write them anew for the new id", lost)},
 		}, nil
 	default:
-		return &Change{Kind: Create, Name: d.Name, Fields: fields(d), desired: d, announced: record.State == store.ResourcePending}, nil
+		return &Change{Kind: Create, Name: d.Name, Fields: r.fields(d), desired: d, announced: record.State == store.ResourcePending}, nil
 	}
 }
 
 // obsolete gives the change that removes a record that nobody declares any more.
-func (r *Reconciler) obsolete(ctx context.Context, record store.Resource, names *nameIndex) (*Change, error) {
+func (r *Reconciler) obsolete(ctx context.Context, record store.Resource, look *view) (*Change, error) {
 	if record.State != store.ResourcePending {
 		return &Change{Kind: Delete, Name: record.Name, ID: record.ID}, nil
 	}
-	found, err := names.find(ctx, record.Name)
+	found, err := look.find(ctx, record.Name)
 	switch {
 	case err != nil:
 		return nil, err

@@ -11,18 +11,23 @@ import (
 
 // Desired is one declared resource. Its JSON form is what a record's Spec holds.
 type Desired struct {
-	Name    string   `json:"name"`
-	Type    string   `json:"type,omitempty"`
-	IconURI string   `json:"icon_uri,omitempty"`
-	Scopes  []string `json:"scopes"`
+	Name    string `json:"name"`
+	Type    string `json:"type,omitempty"`
+	IconURI string `json:"icon_uri,omitempty"`
+	// Description and URIs count at an AS that has them only. Nil URIs leave those
+	// at the AS alone.
+	Description string   `json:"description,omitempty"`
+	URIs        []string `json:"uris,omitempty"`
+	Scopes      []string `json:"scopes"`
 	// Adopt lets one that is at the AS under this name, and that umagate did not
 	// register, be taken over.
 	Adopt bool `json:"-"`
 }
 
-// normal has the scopes sorted and each once, so that equal ones encode alike.
+// normal has the lists sorted and each entry once, so that equal ones encode alike.
 func (d Desired) normal() Desired {
 	d.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
+	d.URIs = slices.Compact(slices.Sorted(slices.Values(d.URIs)))
 	if d.Scopes == nil {
 		d.Scopes = []string{}
 	}
@@ -38,7 +43,10 @@ func (d Desired) spec() (json.RawMessage, error) {
 }
 
 func (d Desired) resource(id string) as.Resource {
-	return as.Resource{ID: id, Name: d.Name, Type: d.Type, IconURI: d.IconURI, Scopes: d.normal().Scopes}
+	d = d.normal()
+	return as.Resource{
+		ID: id, Name: d.Name, Type: d.Type, IconURI: d.IconURI, Description: d.Description, URIs: d.URIs, Scopes: d.Scopes,
+	}
 }
 
 // before gives what a record says was registered last, or nil.

@@ -6,13 +6,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
 var (
 	// ErrConflict: the AS has a resource of that name that umagate did not create.
 	ErrConflict = errors.New("the AS has a resource of that name that umagate did not register: rename the declared one, delete the other, or take it over with adopt: true")
+	// ErrGone: the AS has lost the resource since the plan was made.
+	ErrGone = errors.New("the authorization server has lost the resource since the plan was made: the next run registers it anew")
+	// ErrManyDeletions: more resources would be deleted than may be without asking.
+	ErrManyDeletions = errors.New("more resources would be deleted than may be without being asked, so none is")
 	// ErrAmbiguous: the AS has several resources of that name, and nothing tells
 	// which one is meant.
 	ErrAmbiguous = errors.New("the AS has several resources of that name: delete those that are not needed, or write the id: of the right one into umagate.yaml")
@@ -91,6 +94,17 @@ func (p Plan) Count(kind Kind) int {
 	return n
 }
 
+// Bounded gives the plan without its deletions if there are more than most, and
+// how many were left out: a file that was cut short must not take the policies of
+// all that is missing with it.
+func (p Plan) Bounded(most int) (bounded Plan, withheld int) {
+	n := p.Count(Delete)
+	if n <= most {
+		return p, 0
+	}
+	return slices.DeleteFunc(slices.Clone(p), func(c Change) bool { return c.Kind == Delete }), n
+}
+
 // Within reports whether every step of p that can be carried out is one of
 // other, with the same effect.
 func (p Plan) Within(other Plan) bool {
@@ -109,75 +123,6 @@ func (c Change) effect() string {
 		fmt.Fprintf(&b, " %s", f)
 	}
 	return b.String()
-}
-
-// fields lists what a new resource has.
-func fields(d Desired) []Field {
-	var out []Field
-	for _, f := range []Field{{Name: "type", To: d.Type}, {Name: "icon_uri", To: d.IconURI}} {
-		if f.To != "" {
-			out = append(out, f)
-		}
-	}
-	return append(out, Field{Name: "scopes", To: d.normal().Scopes})
-}
-
-// difference lists what differs, empty when nothing does. was is what was
-// registered last, nil when that is not known.
-func difference(want Desired, have as.Resource, was *Desired) []Field {
-	if was == nil {
-		// No member of it equals a declared one, so nothing passes for drift.
-		was = &Desired{Name: "\x00", Type: "\x00", IconURI: "\x00", Scopes: []string{"\x00"}}
-	}
-	var out []Field
-	add := func(name, from, to, was string) {
-		if from != to {
-			out = append(out, Field{Name: name, From: from, To: to, Drift: to == was})
-		}
-	}
-	add("name", have.Name, want.Name, was.Name)
-	add("type", have.Type, want.Type, was.Type)
-	add("icon_uri", have.IconURI, want.IconURI, was.IconURI)
-	has := slices.Compact(slices.Sorted(slices.Values(have.Scopes)))
-	if has == nil {
-		has = []string{}
-	}
-	if wants := want.normal().Scopes; !slices.Equal(has, wants) {
-		out = append(out, Field{Name: "scopes", From: has, To: wants, Drift: slices.Equal(wants, was.normal().Scopes)})
-	}
-	return out
-}
-
-// change makes the step that brings a registration to what is declared, or nil.
-func change(d Desired, have as.Resource, was *Desired) *Change {
-	found := difference(d, have, was)
-	if len(found) == 0 {
-		return nil
-	}
-	c := &Change{Kind: Repair, Name: d.Name, ID: have.ID, Fields: found, desired: d}
-	for _, f := range found {
-		if !f.Drift {
-			c.Kind = Update
-		}
-	}
-	c.Warnings = scopeWarnings(d, have)
-	return c
-}
-
-// scopeWarnings tells of scopes that are taken away: no AS says beforehand
-// whether policies name them, and some drop them from the policies silently.
-func scopeWarnings(d Desired, have as.Resource) []string {
-	var gone []string
-	for _, s := range have.Scopes {
-		if !slices.Contains(d.Scopes, s) {
-			gone = append(gone, s)
-		}
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	slices.Sort(gone)
-	return []string{fmt.Sprintf("policies at the AS that name %q lose it: to keep them, list it in the resource's scopes until they are changed", gone)}
 }
 
 // registered lists the records that have an id, by name.

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,8 +22,10 @@ type AS interface {
 	Update(ctx context.Context, r as.Resource) error
 	Delete(ctx context.Context, id string) error
 	List(ctx context.Context) ([]string, error)
+	Survey(ctx context.Context) (as.Survey, error)
 	FindByName(ctx context.Context, name string) ([]as.Resource, error)
 	FindsByName() bool
+	Keeps(r as.Resource) as.Resource
 }
 
 // Records is what a reconciler keeps; [store.Store] is one.
@@ -46,8 +49,13 @@ type Reconciler struct {
 	// tries once.
 	Retry Retry
 	// Progress is called after each change that was carried out, one call at a
-	// time; may be nil.
-	Progress func(done, total int)
+	// time; may be nil. Compared is the same for a plan's resources.
+	Progress, Compared func(done, total int)
+	// Reads bounds how many registrations a plan reads to look for drift where the
+	// AS's list does not describe them, beginning with the declared resource number
+	// From; 0 is all. One whose declaration changed is read in any case. Next is
+	// where the following plan begins, so that each has its turn.
+	Reads, From, Next int
 	// Audit keeps what was changed; may be nil.
 	Audit audit.Recorder
 
@@ -74,16 +82,22 @@ func (r *Reconciler) Plan(ctx context.Context, desired []Desired) (Plan, error) 
 	for _, record := range records {
 		known[record.Name] = record
 	}
-	names := &nameIndex{as: r.AS, attempt: r.attempt, limit: r.limit()}
+	look := &view{as: r.AS, attempt: r.attempt, limit: r.limit()}
+	if err := look.prepare(ctx, desired, known); err != nil {
+		return nil, err
+	}
 	changes := make([]*Change, len(desired)+len(records))
 	wanted := make(map[string]bool, len(desired))
+	compared := r.counter(len(desired))
 
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(r.limit())
 	for i, d := range desired {
 		wanted[d.Name] = true
+		due := r.due(i, len(desired))
 		group.Go(func() (err error) {
-			changes[i], err = r.compare(groupCtx, d, known[d.Name], names)
+			changes[i], err = r.compare(groupCtx, d, known[d.Name], look, due)
+			compared()
 			return err
 		})
 	}
@@ -92,12 +106,15 @@ func (r *Reconciler) Plan(ctx context.Context, desired []Desired) (Plan, error) 
 			continue
 		}
 		group.Go(func() (err error) {
-			changes[len(desired)+i], err = r.obsolete(groupCtx, record, names)
+			changes[len(desired)+i], err = r.obsolete(groupCtx, record, look)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
+	}
+	if r.Reads > 0 && len(desired) > 0 {
+		r.Next = (r.From + r.Reads) % len(desired)
 	}
 	var plan Plan
 	for _, c := range changes {
@@ -106,6 +123,26 @@ func (r *Reconciler) Plan(ctx context.Context, desired []Desired) (Plan, error) 
 		}
 	}
 	return plan, nil
+}
+
+// due says that it is the turn of declared resource i of n to be read.
+func (r *Reconciler) due(i, n int) bool {
+	return r.Reads == 0 || (i-r.From%n+n)%n < r.Reads
+}
+
+// counter gives what tells Compared of one more.
+func (r *Reconciler) counter(total int) func() {
+	if r.Compared == nil {
+		return func() {}
+	}
+	var mu sync.Mutex
+	done := 0
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		r.Compared(done, total)
+	}
 }
 
 func (r *Reconciler) limit() int {

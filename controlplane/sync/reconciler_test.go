@@ -27,6 +27,7 @@ type world struct {
 	records     map[string]store.Resource
 	next        int
 	byName      bool
+	described   bool // a survey has descriptions
 	uniqueNames bool
 	fail        map[string][]error // by operation: what its next calls fail with
 
@@ -128,6 +129,23 @@ func (w *world) FindByName(_ context.Context, name string) (found []as.Resource,
 }
 
 func (w *world) FindsByName() bool { return w.byName }
+
+func (w *world) Keeps(r as.Resource) as.Resource { return r }
+
+func (w *world) Survey(context.Context) (found as.Survey, err error) {
+	err = w.step("survey", func() error {
+		found.Described = w.described
+		for _, id := range slices.Sorted(maps.Keys(w.resources)) {
+			r := as.Resource{ID: id}
+			if w.described {
+				r = w.resources[id]
+			}
+			found.Resources = append(found.Resources, r)
+		}
+		return nil
+	})
+	return found, err
+}
 
 func (w *world) Resources(context.Context, store.Key) (out []store.Resource, err error) {
 	err = w.step("records", func() error {

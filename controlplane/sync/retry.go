@@ -28,7 +28,11 @@ func (r Retry) Backoff(n int, atLeast time.Duration) time.Duration {
 		wait = r.Max
 	}
 	wait -= rand.N(wait/2 + 1) //nolint:gosec // jitter, not a secret
-	return max(wait, atLeast)
+	if atLeast <= 0 {
+		return wait
+	}
+	// Never sooner than the AS asks, and not all at the same moment.
+	return max(wait, atLeast+rand.N(min(atLeast/10, time.Second)+1)) //nolint:gosec // jitter
 }
 
 // attempt calls f, again where the failure may pass. f is idempotent.
@@ -51,7 +55,7 @@ func (r *Reconciler) again(ctx context.Context, f func(ctx context.Context) erro
 			return err
 		}
 		d := r.Retry.Backoff(n, failed.RetryAfter)
-		if errors.Is(failed, as.ErrRateLimited) && failed.RetryAfter > 0 {
+		if failed.RetryAfter > 0 { // 429, or 503: it holds for all calls
 			r.pause.until(time.Now().Add(failed.RetryAfter))
 		}
 		if sleepErr := r.sleep(ctx, d); sleepErr != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -54,6 +55,7 @@ func (d Document) Site(in Settings) site.Site {
 	s := site.New()
 	s.Name, s.Hosts, s.Realm, s.Upstream = in.Name, in.Hosts, realm, in.Upstream
 	s.Case = config.CaseInsensitive
+	s.Sync.MaxDeletions = math.MaxInt // the application asked for what it protects now
 	if in.Unmatched != "" {
 		s.Unmatched = in.Unmatched
 	}

@@ -19,7 +19,7 @@ func Desired(s *site.Site) []sync.Desired {
 		if r.ID != "" || r.HasInstances() || !r.NeedsPermission() {
 			continue
 		}
-		out = append(out, sync.Desired{Name: r.Name, Type: r.Type, IconURI: r.IconURI, Scopes: r.RegisteredScopes(), Adopt: r.Adopt})
+		out = append(out, sync.Desired{Name: r.Name, Type: r.Type, IconURI: r.IconURI, Description: r.Description, URIs: r.URIs, Scopes: r.RegisteredScopes(), Adopt: r.Adopt})
 	}
 	return out
 }

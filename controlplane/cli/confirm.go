@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/sync"
+)
+
+var (
+	errNotAsked     = errors.New("there is no terminal to ask on: look at the plan with umagate plan, and carry it out with umagate apply --yes")
+	errNotConfirmed = errors.New("not confirmed; nothing was done")
+)
+
+// deletions is how many resources may be deleted at a site without the number
+// being typed.
+func deletions(s *site.Site, flag int) int { return max(s.Sync.MaxDeletions, flag) }
+
+// tooMany names the first site of the plan where more resources would be deleted
+// than may be.
+func tooMany(sites []*site.Site, p fullPlan, flag int) error {
+	for i, s := range sites {
+		if n := p.Sites[i].plan.Count(sync.Delete); n > deletions(s, flag) {
+			return fmt.Errorf("site %s: %s would be deleted, and %d may be (sync.max_deletions): %w. If they are meant, add --deletions %d",
+				s.Name, count(n, "resource"), deletions(s, flag), sync.ErrManyDeletions, n)
+		}
+	}
+	return nil
+}
+
+// confirm asks on the terminal, for the number itself where many resources are to
+// be deleted. An error means no.
+func confirm(ctx context.Context, env Environment, many bool, p fullPlan) error {
+	if !isTerminal(env.Stdin) {
+		return errNotAsked
+	}
+	question, accepted := "Do this? [y/N] ", []string{"y", "yes"}
+	if many {
+		n := p.Summary.Delete
+		question = fmt.Sprintf("This deletes %s, and with them the policies on them. Type %d to do it: ", count(n, "resource"), n)
+		accepted = []string{strconv.Itoa(n)}
+	}
+	if _, err := fmt.Fprint(env.Stderr, question); err != nil {
+		return err
+	}
+	return readAnswer(ctx, env, accepted)
+}
+
+// readAnswer waits for a line. Ctrl-C ends the wait; the reading goroutine then
+// ends with the process, because a read of a terminal cannot be cancelled.
+func readAnswer(ctx context.Context, env Environment, accepted []string) error {
+	type typed struct {
+		line string
+		err  error
+	}
+	answer := make(chan typed, 1)
+	go func() {
+		line, err := bufio.NewReader(env.Stdin).ReadString('\n')
+		answer <- typed{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		_, _ = fmt.Fprintln(env.Stderr)
+		return ctx.Err()
+	case t := <-answer:
+		for _, a := range accepted {
+			if strings.EqualFold(strings.TrimSpace(t.line), a) {
+				return nil
+			}
+		}
+		return errNotConfirmed
+	}
+}

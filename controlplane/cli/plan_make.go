@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/sync"
+)
+
+// sitePlan is what would be done for one site.
+type sitePlan struct {
+	Site   string `json:"site"`
+	Issuer string `json:"issuer"`
+	// RegisterClient is the client_name that would be registered; empty for none.
+	RegisterClient string       `json:"register_client,omitempty"`
+	Changes        []planChange `json:"changes"`
+	Unchanged      int          `json:"unchanged"`
+	// Error and Remedy: why nothing can be said of the site.
+	Error  string `json:"error,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+
+	plan sync.Plan
+}
+
+type planChange struct {
+	sync.Change
+
+	Problem string `json:"problem,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// fullPlan is what "plan --output json" prints.
+type fullPlan struct {
+	Sites []sitePlan `json:"sites"`
+	// Left names sites that are not in the file any more and have resources at
+	// their AS.
+	Left    []leftSite `json:"left_alone"`
+	Summary tally      `json:"summary"`
+}
+
+type leftSite struct {
+	Site      string `json:"site"`
+	Issuer    string `json:"issuer"`
+	Resources int    `json:"resources"`
+}
+
+// tally counts steps.
+type tally struct {
+	Create    int `json:"create"`
+	Adopt     int `json:"adopt"`
+	Update    int `json:"update"`
+	Repair    int `json:"repair"`
+	Recreate  int `json:"recreate"`
+	Delete    int `json:"delete"`
+	Conflict  int `json:"conflict"`
+	Unchanged int `json:"unchanged"`
+	Clients   int `json:"clients"`
+	Errors    int `json:"errors"`
+}
+
+// steps is how many can be carried out.
+func (t tally) steps() int {
+	return t.Create + t.Adopt + t.Update + t.Repair + t.Recreate + t.Delete + t.Clients
+}
+
+// plan makes the plan of every chosen site. One that fails does not keep the
+// others from being shown.
+func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File) (full fullPlan, err error) {
+	full = fullPlan{Sites: []sitePlan{}, Left: []leftSite{}}
+	sites, err := f.chosen(file)
+	if err != nil {
+		return full, err
+	}
+	adopt, err := f.adoptions(sites)
+	if err != nil {
+		return full, err
+	}
+	rehearsal, err := f.rehearsal(ctx, file)
+	if err != nil {
+		return full, err
+	}
+	defer func() { err = errors.Join(err, rehearsal.Close()) }()
+	for _, s := range sites {
+		options := f.options(env, s, rehearsal, adopt[s.Name])
+		bar := newBar(env, s.Name+": comparing")
+		options.Compared = bar.show
+		one := planSite(ctx, env, options)
+		bar.end()
+		full.Sites = append(full.Sites, one)
+		full.Summary.add(one)
+	}
+	if len(f.sites) == 0 {
+		full.Left, err = leftAlone(ctx, rehearsal, file)
+	}
+	return full, err
+}
+
+// rehearsal is the store, for reading only.
+func (f *syncFlags) rehearsal(ctx context.Context, file *site.File) (store.Frozen, error) {
+	opened, err := link.ReadStore(ctx, f.path, file)
+	switch {
+	case errors.Is(err, store.ErrNoDatabase):
+		return store.Frozen{}, nil
+	case err != nil:
+		return store.Frozen{}, err
+	}
+	return store.Frozen{From: opened}, nil
+}
+
+func (f *syncFlags) options(env Environment, s *site.Site, from store.Store, adopt []string) server.ManualOptions {
+	concurrency := f.concurrency
+	if concurrency == 0 {
+		concurrency = s.Sync.Concurrency
+	}
+	return server.ManualOptions{
+		Site: s, Store: from, Logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Adopt: adopt, Concurrency: concurrency, Retry: manualRetry(),
+	}
+}
+
+func planSite(ctx context.Context, env Environment, options server.ManualOptions) sitePlan {
+	out := sitePlan{Site: options.Site.Name, Issuer: options.Site.AuthorizationServer.Issuer, Changes: []planChange{}}
+	fail := func(err error) sitePlan {
+		out.Error, out.Remedy = err.Error(), server.Remedy(err)
+		return out
+	}
+	m, err := openManual(ctx, env, options)
+	if err != nil {
+		return fail(err)
+	}
+	defer m.Close()
+	out.RegisterClient = m.Registers()
+	if out.plan, err = m.Plan(ctx); err != nil {
+		return fail(err)
+	}
+	declared := m.Declared()
+	for _, c := range out.plan {
+		change := planChange{Change: c}
+		if c.Err != nil {
+			change.Problem, change.Remedy = c.Err.Error(), server.Remedy(c.Err)
+		}
+		if c.Kind != sync.Delete {
+			declared--
+		}
+		out.Changes = append(out.Changes, change)
+	}
+	out.Unchanged = max(declared, 0)
+	return out
+}
+
+func openManual(ctx context.Context, env Environment, options server.ManualOptions) (*server.Manual, error) {
+	options.Transport = env.Transport
+	return server.OpenManual(ctx, options)
+}
+
+func (t *tally) add(s sitePlan) {
+	t.Create += s.plan.Count(sync.Create)
+	t.Adopt += s.plan.Count(sync.Adopt)
+	t.Update += s.plan.Count(sync.Update)
+	t.Repair += s.plan.Count(sync.Repair)
+	t.Recreate += s.plan.Count(sync.Recreate)
+	t.Delete += s.plan.Count(sync.Delete)
+	t.Conflict += s.plan.Count(sync.Conflict)
+	t.Unchanged += s.Unchanged
+	if s.RegisterClient != "" && s.Error == "" {
+		t.Clients++
+	}
+	if s.Error != "" {
+		t.Errors++
+	}
+}
+
+// leftAlone lists the sites that the store knows and the file does not: an edit
+// that takes a site out never deletes anything.
+func leftAlone(ctx context.Context, from store.Store, file *site.File) ([]leftSite, error) {
+	out := []leftSite{}
+	keys, err := from.Keys(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, key := range keys {
+		if s, ok := file.Site(key.Site); ok && s.AuthorizationServer.Issuer == key.Issuer {
+			continue
+		}
+		records, err := from.Resources(ctx, key)
+		if err != nil {
+			return out, err
+		}
+		if len(records) > 0 {
+			out = append(out, leftSite{Site: key.Site, Issuer: key.Issuer, Resources: len(records)})
+		}
+	}
+	return out, nil
+}

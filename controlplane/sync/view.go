@@ -1,0 +1,149 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// surveyAbove is how many single questions are asked before the whole list is
+// read instead.
+const surveyAbove = 64
+
+// view is what one plan sees of the AS: each resource by itself while there are
+// few, and the list once there are many, so that 10,000 resources are not 10,000
+// questions every time.
+type view struct {
+	as      AS
+	attempt func(ctx context.Context, f func(ctx context.Context) error) error
+	limit   int
+
+	// listed is what the list had, by id; nil when it was not read. described says
+	// that it had the descriptions.
+	listed    map[string]as.Resource
+	described bool
+
+	mu    sync.Mutex
+	built bool
+	named map[string][]as.Resource
+}
+
+// prepare reads the list if what is to be found out is more than that.
+func (v *view) prepare(ctx context.Context, desired []Desired, known map[string]store.Resource) error {
+	questions := 0
+	for _, d := range desired {
+		if known[d.Name].State == store.ResourceRegistered || v.as.FindsByName() {
+			questions++
+		}
+	}
+	if questions <= surveyAbove {
+		return nil
+	}
+	return v.survey(ctx)
+}
+
+func (v *view) survey(ctx context.Context) error {
+	var found as.Survey
+	err := v.attempt(ctx, func(ctx context.Context) (err error) {
+		found, err = v.as.Survey(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	v.listed, v.described = make(map[string]as.Resource, len(found.Resources)), found.Described
+	for _, r := range found.Resources {
+		v.listed[r.ID] = r
+	}
+	return nil
+}
+
+// inspect gives a registration as it is at the AS. looked is false for one that
+// is listed and was not to be read this time. ErrNotFound is the AS's word on
+// that id, never the list's silence: a list may be short of one.
+func (v *view) inspect(ctx context.Context, id string, due bool) (have as.Resource, looked bool, err error) {
+	if r, ok := v.listed[id]; ok && (v.described || !due) {
+		return r, v.described, nil
+	}
+	err = v.attempt(ctx, func(ctx context.Context) (err error) {
+		have, err = v.as.Read(ctx, id)
+		return err
+	})
+	have.ID = id
+	return have, true, err
+}
+
+// find gives the resources of that name. An AS that can be asked for a name is
+// asked, unless the list told; of another, every resource is read, once for all
+// names.
+func (v *view) find(ctx context.Context, name string) ([]as.Resource, error) {
+	if v.as.FindsByName() && !v.described {
+		var found []as.Resource
+		err := v.attempt(ctx, func(ctx context.Context) (err error) {
+			found, err = v.as.FindByName(ctx, name)
+			return err
+		})
+		return found, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.built {
+		if err := v.index(ctx); err != nil {
+			return nil, err
+		}
+		v.built = true
+	}
+	return v.named[name], nil
+}
+
+// index is called with v locked.
+func (v *view) index(ctx context.Context) error {
+	if v.listed == nil {
+		if err := v.survey(ctx); err != nil {
+			return err
+		}
+	}
+	resources := make([]as.Resource, 0, len(v.listed))
+	for _, r := range v.listed {
+		resources = append(resources, r)
+	}
+	if !v.described {
+		if err := v.readEach(ctx, resources); err != nil {
+			return err
+		}
+	}
+	v.named = make(map[string][]as.Resource, len(resources))
+	for _, r := range resources {
+		if r.Name != "" {
+			v.named[r.Name] = append(v.named[r.Name], r)
+		}
+	}
+	return nil
+}
+
+// readEach completes resources of which only the id is known.
+func (v *view) readEach(ctx context.Context, resources []as.Resource) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(v.limit)
+	for i := range resources {
+		group.Go(func() error {
+			var have as.Resource
+			err := v.attempt(ctx, func(ctx context.Context) (err error) {
+				have, err = v.as.Read(ctx, resources[i].ID)
+				return err
+			})
+			if errors.Is(err, as.ErrNotFound) {
+				return nil // removed since the list was made
+			}
+			have.ID = resources[i].ID
+			resources[i] = have
+			return err
+		})
+	}
+	return group.Wait()
+}
