@@ -333,6 +333,7 @@ func TestApplyThousands(t *testing.T) {
 func TestApplyAsksForTheNumber(t *testing.T) {
 	t.Parallel()
 	prepared := func(t *testing.T) *syncBench {
+		t.Helper()
 		b := newSyncBench(t, devas.Dialect{})
 		b.declare("", "a: [view]", "b: [view]", "c: [view]", "d: [view]", "e: [view]")
 		code, out, stderr := b.run("apply", "--yes")
