@@ -104,10 +104,13 @@ func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File,
 	}
 	if p.Summary.steps() > 0 {
 		many := tooMany(sites, p, how.deletions)
-		if how.yes {
+		switch {
+		case how.yes:
 			err = many
-		} else {
-			err = confirm(ctx, env, many != nil, p)
+		case many != nil:
+			err = confirmNumber(ctx, env, p.Summary.Delete)
+		default:
+			err = confirm(ctx, env)
 		}
 		if err != nil {
 			return err

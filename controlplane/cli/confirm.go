@@ -33,17 +33,20 @@ func tooMany(sites []*site.Site, p fullPlan, flag int) error {
 	return nil
 }
 
-// confirm asks on the terminal, for the number itself where many resources are to
-// be deleted. An error means no.
-func confirm(ctx context.Context, env Environment, many bool, p fullPlan) error {
+// confirm asks on the terminal. An error means no.
+func confirm(ctx context.Context, env Environment) error {
+	return ask(ctx, env, "Do this? [y/N] ", "y", "yes")
+}
+
+// confirmNumber asks for the number of deletions itself.
+func confirmNumber(ctx context.Context, env Environment, n int) error {
+	question := fmt.Sprintf("This deletes %s, and with them the policies on them. Type %d to do it: ", count(n, "resource"), n)
+	return ask(ctx, env, question, strconv.Itoa(n))
+}
+
+func ask(ctx context.Context, env Environment, question string, accepted ...string) error {
 	if !isTerminal(env.Stdin) {
 		return errNotAsked
-	}
-	question, accepted := "Do this? [y/N] ", []string{"y", "yes"}
-	if many {
-		n := p.Summary.Delete
-		question = fmt.Sprintf("This deletes %s, and with them the policies on them. Type %d to do it: ", count(n, "resource"), n)
-		accepted = []string{strconv.Itoa(n)}
 	}
 	if _, err := fmt.Fprint(env.Stderr, question); err != nil {
 		return err
