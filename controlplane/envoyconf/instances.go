@@ -2,6 +2,7 @@ package envoyconf
 
 import (
 	"fmt"
+	"slices"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	genericv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/injected_credentials/generic/v3"
@@ -9,17 +10,14 @@ import (
 
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // instancesCluster is where the filter asks for instances: the control plane, with
 // a credential of its own, so that nobody else can ask or tell there. It is nil
 // where no site has instances.
 func instancesCluster(in Input) (*clusterv3.Cluster, error) {
-	wanted := false
-	for i := range in.Config.Sites {
-		wanted = wanted || in.Config.Sites[i].Instances != nil
-	}
-	if !wanted {
+	if !in.AsksForInstances() {
 		return nil, nil
 	}
 	raw := in.Instances
@@ -42,7 +40,18 @@ func instancesCluster(in Input) (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.File.Listen.XDSTLS != nil {
+		if err := mutual(cluster, at.host, in.File.Envoy.XDSTLS); err != nil {
+			return nil, err
+		}
+	}
 	return cluster, setProtocol(cluster, filter)
+}
+
+// AsksForInstances says whether a filter with this configuration asks the control
+// plane for instances.
+func (in Input) AsksForInstances() bool {
+	return slices.ContainsFunc(in.Config.Sites, func(s config.Site) bool { return s.Instances != nil })
 }
 
 // InstancesSecret is the SDS resource of what Envoy shows where it asks for

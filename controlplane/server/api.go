@@ -100,8 +100,13 @@ func text(w http.ResponseWriter, status int, s string) {
 
 // serveAPI answers until ctx ends, and returns when the last answer is given.
 func serveAPI(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	return serveHTTP(ctx, listener, api.LoopbackNames(listener.Addr(), handler))
+}
+
+// serveHTTP answers until ctx ends, and returns when the last answer is given.
+func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
-		Handler: api.LoopbackNames(listener.Addr(), handler), MaxHeaderBytes: maxHeader,
+		Handler: handler, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	served := make(chan error, 1)

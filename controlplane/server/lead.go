@@ -148,6 +148,7 @@ func (s *serving) leads() bool {
 // not run.
 func (w *worker) begin(phase Phase) {
 	w.pats = nil // stop has waited for it
+	w.share(nil)
 	w.discoverAt, w.syncAt, w.probeAt = time.Time{}, time.Time{}, time.Time{}
 	w.updateAt, w.keysAt, w.refusedSince = time.Time{}, time.Time{}, time.Time{}
 	w.mu.Lock()

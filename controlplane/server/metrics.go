@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,6 +15,8 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	calls    *prometheus.HistogramVec
+	// instances counts what filters asked and told of instances.
+	instances *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -24,8 +27,17 @@ func newMetrics() *metrics {
 			Help: "Calls of the control plane to the authorization server that were answered.",
 		}, []string{"site", "code", "method"}),
 	}
-	m.registry.MustRegister(m.calls, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.instances = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "umagate_instance_requests_total",
+		Help: "What the filters of Envoys asked (lookup) and told (register, remove) of instances, by the status of the answer.",
+	}, []string{"call", "code"})
+	m.registry.MustRegister(m.calls, m.instances, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// observeInstances counts an answer to a filter.
+func (m *metrics) observeInstances(call string, status int) {
+	m.instances.WithLabelValues(call, strconv.Itoa(status)).Inc()
 }
 
 // observe measures the calls of a site.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/plugin/decision"
@@ -22,7 +23,9 @@ type publisher struct {
 	logger *slog.Logger
 	// gather gives the file in force and its workers.
 	gather func() (*site.File, []*worker)
-	notify chan struct{}
+	// instances gives what Envoys need to ask for instances.
+	instances func() (address string, credential secret.Text)
+	notify    chan struct{}
 
 	// pushing is held while a publication is under way.
 	pushing sync.Mutex
@@ -104,6 +107,8 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 	file, workers := p.gather()
 	file = published(file)
 	in := envoyconf.Input{File: file, Facts: map[string]site.Facts{}}
+	address, credential := p.instances()
+	in.Instances = address
 	credentials := map[string]envoyconf.Credentials{}
 	for _, w := range workers {
 		if _, ok := file.Site(w.site.Name); !ok {
@@ -116,7 +121,7 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		return "", nil, err
 	}
 	if len(file.Groups) == 0 {
-		resources, err := resourcesOf(whole, credentials)
+		resources, err := resourcesOf(whole, credentials, credential)
 		if err != nil {
 			return "", nil, err
 		}
@@ -134,7 +139,7 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		for _, name := range mine(g, file) {
 			own[name] = credentials[name]
 		}
-		resources, err := resourcesOf(part, own)
+		resources, err := resourcesOf(part, own, credential)
 		if err != nil {
 			return "", nil, fmt.Errorf("group %s: %w", g.Name, err)
 		}
@@ -171,7 +176,7 @@ func compile(in envoyconf.Input) (envoyconf.Input, error) {
 	return in, nil
 }
 
-func resourcesOf(in envoyconf.Input, credentials map[string]envoyconf.Credentials) (xds.Resources, error) {
+func resourcesOf(in envoyconf.Input, credentials map[string]envoyconf.Credentials, instances secret.Text) (xds.Resources, error) {
 	filter, err := envoyconf.Filter(in)
 	if err != nil {
 		return xds.Resources{}, err
@@ -180,7 +185,11 @@ func resourcesOf(in envoyconf.Input, credentials map[string]envoyconf.Credential
 	if err != nil {
 		return xds.Resources{}, err
 	}
-	return xds.Resources{Filter: filter, Clusters: clusters, Secrets: envoyconf.Secrets(credentials)}, nil
+	secrets := envoyconf.Secrets(credentials)
+	if in.AsksForInstances() {
+		secrets = append(secrets, envoyconf.InstancesSecret(instances))
+	}
+	return xds.Resources{Filter: filter, Clusters: clusters, Secrets: secrets}, nil
 }
 
 // publication is what the publisher tells for status.

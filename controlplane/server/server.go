@@ -36,6 +36,8 @@ type serving struct {
 	metrics   *metrics
 	recorder  audit.Recorder
 	callers   callers
+	kept      *store.SQL
+	instances *instanceServer
 	started   time.Time
 
 	// transition is held while workers begin or end; read, under it, is the number
@@ -91,10 +93,13 @@ func Run(ctx context.Context, options Options) (err error) {
 
 	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
 	s.recorder = recorder(opened, options.Logger)
+	s.kept, s.instances = opened, newInstanceServer()
+	defer s.instances.close()
 	if s.xds, err = xds.New(options.Logger, nil); err != nil {
 		return err
 	}
 	s.publisher = newPublisher(s.xds, options.Logger, s.current)
+	s.publisher.instances = s.instances.access
 	s.reloader = &reloader{
 		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
 		seen: sum(options.Path, file), file: file, recorder: s.recorder,
@@ -165,6 +170,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	guard(func(ctx context.Context) error { s.endAudit(ctx); return nil })
 	guard(func(ctx context.Context) error { return serveAPI(ctx, api, router) })
+	guard(func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) })
 	if applications != nil && applications.http != nil {
 		guard(applications.serveHTTP)
 	}
@@ -247,6 +253,9 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 	if _, err := s.store.Changes(ctx); err != nil {
 		return err
 	}
+	if err := s.instances.open(ctx, file, s.kept, s.tls); err != nil {
+		return err
+	}
 	s.stopWorkers(func(w *runningWorker) bool { return kept[w.site.Name] == nil })
 	for _, w := range fresh {
 		if !s.leads() {
@@ -285,6 +294,10 @@ func (s *serving) newWorker(settings *site.Site) (*runningWorker, error) {
 	if err := w.connect(s.options.Transport, observe); err != nil {
 		return nil, err
 	}
+	var err error
+	if w.keeper, err = s.newKeeper(w); err != nil {
+		return nil, err
+	}
 	return &runningWorker{worker: w}, nil
 }
 
@@ -309,7 +322,12 @@ func (w *runningWorker) start(ctx context.Context) {
 	w.done = make(chan struct{})
 	go func() {
 		defer close(w.done)
+		var wg sync.WaitGroup
+		if w.keeper != nil {
+			wg.Go(func() { w.keeper.Run(ctx) })
+		}
 		w.run(ctx)
+		wg.Wait()
 	}()
 }
 

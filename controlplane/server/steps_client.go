@@ -149,6 +149,7 @@ func (w *worker) dropClient() {
 	if w.pats != nil {
 		w.pats.Wait()
 		w.pats = nil
+		w.share(nil)
 	}
 	w.mu.Lock()
 	had := w.auth != nil || !w.pat.Value.IsZero()
@@ -221,6 +222,7 @@ func (w *worker) useClient(ctx context.Context, c store.Client) error {
 	if w.pats != nil {
 		w.pats.Wait()
 		w.pats = nil
+		w.share(nil)
 	}
 	w.refusedSince, w.secretDue = time.Time{}, w.expiryDue(c)
 	w.syncAt = time.Time{}

@@ -106,6 +106,7 @@ func (w *worker) source(lifetime context.Context) *as.PATSource {
 	}
 	changed := func(t as.Token) { w.patChanged(lifetime, auth.ClientID(), t) }
 	w.pats = as.NewPATSource(w.pat, fetch, changed, nil)
+	w.share(w.pats)
 	return w.pats
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
@@ -55,6 +56,9 @@ type worker struct {
 	// certificate is the client's own; nil for none. Transports read it.
 	certificate atomic.Pointer[tls.Certificate]
 
+	// keeper looks after instances; nil for a site without.
+	keeper *instance.Keeper
+
 	// Of the goroutine of run.
 	pats         *as.PATSource
 	discoverAt   time.Time
@@ -80,6 +84,7 @@ type worker struct {
 	pat     as.Token
 	renewAt time.Time
 	ids     map[string]string
+	shared  *as.PATSource // pats, for those who are not on that goroutine
 	phase   Phase
 	failure *failure
 	synced  time.Time

@@ -51,7 +51,8 @@ type Listen struct {
 	// The xDS server that Envoys connect to, HOST:PORT. Default 127.0.0.1:18000.
 	XDS string `yaml:"xds"`
 	// Where Envoys ask for instances of resources ("name: album-{id}"), HOST:PORT.
-	// Listened on only where there are such. Default 127.0.0.1:18001.
+	// Listened on only where there are such, with xds_tls if there is one. Default
+	// 127.0.0.1:18001.
 	Instances string `yaml:"instances"`
 	// TLS of the xDS server; each Envoy needs a client certificate then.
 	XDSTLS *XDSTLS `yaml:"xds_tls"`

@@ -52,11 +52,12 @@ func (v *validator) at(path, problem, remedy string) Fault {
 
 func (v *validator) validate() {
 	f := v.file
-	v.listen("listen.instances", f.Listen.Instances)
 	if f.Listen.XDSTLS != nil {
 		v.hostPort("listen.xds", f.Listen.XDS)
+		v.hostPort("listen.instances", f.Listen.Instances)
 	} else {
 		v.listen("listen.xds", f.Listen.XDS)
+		v.listen("listen.instances", f.Listen.Instances)
 	}
 	v.xdsTLS()
 	v.api()

@@ -69,6 +69,19 @@ func (c *Certificates) ServerOption() grpc.ServerOption {
 	}))
 }
 
+// HTTP makes a server of HTTP/1.1 demand the same certificates. Load has succeeded
+// before.
+func (c *Certificates) HTTP() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			current := c.current.Load().Clone()
+			current.NextProtos = []string{"http/1.1"}
+			return current, nil
+		},
+	}
+}
+
 // trusts reports whether a connection would still be let in.
 func (c *Certificates) trusts(state *tls.ConnectionState) bool {
 	if state == nil || len(state.PeerCertificates) == 0 {

@@ -27,6 +27,7 @@ const maxEntries = 10_000
 // albums is the store. It is safe for concurrent use. What is returned is a copy.
 type albums struct {
 	mu   sync.RWMutex
+	last int // id that was given out
 	byID map[string]Album
 }
 
@@ -58,6 +59,22 @@ func (a *albums) get(id string) (Album, bool) {
 	defer a.mu.RUnlock()
 	album, ok := a.byID[id]
 	return album.clone(), ok
+}
+
+// add gives the album an id. It is false when there is no room.
+func (a *albums) add(album Album) (Album, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.byID) >= maxEntries {
+		return Album{}, false
+	}
+	for taken := true; taken; _, taken = a.byID[album.ID] {
+		a.last++
+		album.ID = strconv.Itoa(a.last)
+	}
+	album.Photos = []Photo{}
+	a.byID[album.ID] = album
+	return album, true
 }
 
 // put creates or replaces an album and keeps its photos. The first value tells

@@ -33,6 +33,7 @@ func New() *API {
 	a.mux.HandleFunc("GET /albums", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, a.albums.list())
 	})
+	a.mux.HandleFunc("POST /albums", a.postAlbum)
 	a.mux.HandleFunc("GET /albums/{id}", a.getAlbum)
 	a.mux.HandleFunc("PUT /albums/{id}", a.putAlbum)
 	a.mux.HandleFunc("DELETE /albums/{id}", a.deleteAlbum)
@@ -81,6 +82,25 @@ func (a *API) getAlbum(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, album)
+}
+
+// postAlbum makes an album under an id that nobody has had.
+func (a *API) postAlbum(w http.ResponseWriter, r *http.Request) {
+	var body struct{ Owner, Title string }
+	if !readJSON(w, r, &body) {
+		return
+	}
+	if body.Owner == "" || body.Title == "" {
+		refuse(w, http.StatusBadRequest, "owner and title are needed")
+		return
+	}
+	album, ok := a.albums.add(Album{Owner: body.Owner, Title: body.Title})
+	if !ok {
+		refuse(w, http.StatusInsufficientStorage, "too many albums")
+		return
+	}
+	w.Header().Set("Location", "/albums/"+album.ID)
+	writeJSON(w, http.StatusCreated, album)
 }
 
 func (a *API) putAlbum(w http.ResponseWriter, r *http.Request) {

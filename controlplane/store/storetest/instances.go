@@ -81,7 +81,7 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 		require.Empty(t, page)
 		counts, err := again.CountInstances(ctx, photos)
 		require.NoError(t, err)
-		require.Equal(t, []store.InstanceCount{{"album-{id}", store.InstancePending, 3}, {"album-{id}", store.InstanceRegistered, 1}}, counts)
+		require.Equal(t, []store.InstanceCount{{Template: "album-{id}", State: store.InstancePending, Count: 3}, {Template: "album-{id}", State: store.InstanceRegistered, Count: 1}}, counts)
 	})
 
 	t.Run("an instance is removed, whoever is at it", func(t *testing.T) {

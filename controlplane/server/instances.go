@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// instancesSecret names the shared secret of Envoys that ask for instances.
+const instancesSecret = "instances" //nolint:gosec // the name of a secret
+
+// instanceServer answers the filters of Envoys about instances, at an address of
+// its own: the API's is for people. It listens once a site has instances.
+type instanceServer struct {
+	opened chan net.Listener // room for one
+
+	mu         sync.Mutex
+	address    string // as it is listened on; empty while it is not
+	wildcard   bool   // the port is the system's choice, so that only address tells it
+	credential secret.Text
+}
+
+func newInstanceServer() *instanceServer { return &instanceServer{opened: make(chan net.Listener, 1)} }
+
+// open listens if the file needs it and nobody does yet. One call at a time.
+func (i *instanceServer) open(ctx context.Context, file *site.File, kept store.Instances, encrypt *certificateWatch) error {
+	if !file.HasInstances() || i.listens() {
+		return nil
+	}
+	credential, err := kept.SharedSecret(ctx, instancesSecret, secret.New(rand.Text()+rand.Text()))
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, "listen.instances", file.Listen.Instances, file.Listen.InsecurePlaintext || encrypt != nil)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(file.Listen.Instances)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	i.mu.Lock()
+	i.address, i.wildcard, i.credential = listener.Addr().String(), port == "0", credential
+	i.mu.Unlock()
+	if encrypt != nil {
+		listener = tls.NewListener(listener, encrypt.certificates.HTTP())
+	}
+	i.opened <- listener
+	return nil
+}
+
+func (i *instanceServer) listens() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.address != ""
+}
+
+// access is what Envoys are told: the address, where the file does not say it, and
+// the credential.
+func (i *instanceServer) access() (address string, credential secret.Text) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.wildcard {
+		address = i.address
+	}
+	return address, i.credential
+}
+
+// run answers until ctx ends.
+func (i *instanceServer) run(ctx context.Context, handler http.Handler) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case listener := <-i.opened:
+		return serveHTTP(ctx, listener, handler)
+	}
+}
+
+// close ends what was opened and is not served.
+func (i *instanceServer) close() {
+	select {
+	case listener := <-i.opened:
+		_ = listener.Close()
+	default:
+	}
+}
+
+// instanceHandler answers by the keepers of the sites in force.
+func (s *serving) instanceHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, credential := s.instances.access()
+		handler := instance.Handler{
+			Credential: credential, Keeper: s.keeper, Logger: s.options.Logger, Observe: s.metrics.observeInstances,
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// keeper gives the keeper of a site with instances; nil for none.
+func (s *serving) keeper(name string) *instance.Keeper {
+	_, workers := s.current()
+	for _, w := range workers {
+		if w.site.Name == name {
+			return w.keeper
+		}
+	}
+	return nil
+}
+
+// newKeeper makes the keeper of a site, nil for one without instances.
+func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
+	if !w.site.HasInstances() {
+		return nil, nil //nolint:nilnil // most sites have none
+	}
+	return instance.New(instance.Options{
+		Site: w.site, Key: w.key, Store: s.kept, AS: w.protection, Leads: s.leads, Logger: w.logger,
+		Pace: instance.Pace{Poll: w.pace.Follow, Retry: w.pace.Retry, RetryMax: w.pace.RetryMax},
+	})
+}
+
+// errNotReady: the site has not come far enough to ask its AS for anything.
+var errNotReady = errors.New("the site has no PAT yet: umagate status tells why")
+
+// protection gives the AS to whoever is not on the goroutine of the worker's run.
+func (w *worker) protection() (instance.AS, error) {
+	w.mu.Lock()
+	server, source, pat := w.server, w.shared, w.pat
+	w.mu.Unlock()
+	if server == nil || pat.Value.IsZero() {
+		return nil, errNotReady
+	}
+	if source == nil {
+		// This replica does not renew it.
+		source = as.NewPATSource(pat, func(context.Context) (as.Token, error) { return as.Token{}, errNotReady }, nil, nil)
+	}
+	return server.Protection(source), nil
+}
+
+// share lets others use the PAT that the worker renews.
+func (w *worker) share(source *as.PATSource) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shared = source
+}
