@@ -22,6 +22,7 @@ const maxRounds = 20
 func (d *Draft) Finish() error {
 	d.splitTemplates()
 	d.closeLax()
+	d.nameOnce()
 	for range maxRounds {
 		d.prune()
 		if len(d.Resources) == 0 {
@@ -68,6 +69,28 @@ func (d *Draft) splitTemplates() {
 				return err != nil
 			})
 		}
+	}
+}
+
+// nameOnce takes braces out of names: in umagate.yaml they would make one
+// registration for each value, and the source has one for all.
+func (d *Draft) nameOnce() {
+	taken := make(map[string]bool, len(d.Resources))
+	for _, r := range d.Resources {
+		taken[r.Name] = true
+	}
+	for i := range d.Resources {
+		r := &d.Resources[i]
+		if !strings.ContainsAny(r.Name, "{}") {
+			continue
+		}
+		name := strings.NewReplacer("{", "<", "}", ">").Replace(r.Name)
+		for taken[name] {
+			name += "'"
+		}
+		taken[name] = true
+		d.note(r.Name, "is named %q now, since braces in a name make one registration for each value: what the authorization server has under the old name is not taken over", name)
+		r.Name = name
 	}
 }
 
