@@ -84,7 +84,7 @@ func (d *Draft) nameOnce() {
 		if !strings.ContainsAny(r.Name, "{}") {
 			continue
 		}
-		name := strings.NewReplacer("{", "<", "}", ">").Replace(r.Name)
+		name := strings.NewReplacer("{", "(", "}", ")").Replace(r.Name)
 		for taken[name] {
 			name += "'"
 		}
