@@ -143,6 +143,9 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 	}
 	if c.config.PATScopes != nil {
 		dialect.PATScopes = c.config.PATScopes
+		if dialect.RegisterScope != "" {
+			dialect.RegisterScope = strings.Join(dialect.PATScopes, " ")
+		}
 	}
 	return &Server{metadata: m, dialect: dialect, audience: audience(c.config.Audience, dialect, m), caller: c.caller}, nil
 }

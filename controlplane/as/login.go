@@ -33,20 +33,20 @@ type Login struct {
 	verifier string
 }
 
-// NewLogin begins one. redirect is the address that the answer comes to. Scopes
-// are those of the PAT, and those that bring a lasting refresh token where the AS
-// has them.
+// NewLogin begins one. redirect is the address that the answer comes to.
 func (s *Server) NewLogin(auth ClientAuth, redirect string) (*Login, error) {
 	if s.metadata.AuthorizationEndpoint == "" {
 		return nil, &Error{Op: "log in", Kind: ErrMissingEndpoint, Description: "authorization_endpoint"}
 	}
 	return &Login{
-		server: s, auth: auth, redirect: redirect, scopes: s.loginScopes(),
+		server: s, auth: auth, redirect: redirect, scopes: s.LoginScopes(),
 		state: rand.Text(), nonce: rand.Text(), verifier: oauth2.GenerateVerifier(),
 	}, nil
 }
 
-func (s *Server) loginScopes() []string {
+// LoginScopes are asked for with a login: those of the PAT, and those that bring a
+// lasting refresh token where the AS has them.
+func (s *Server) LoginScopes() []string {
 	scopes := slices.Clone(s.dialect.PATScopes)
 	for _, extra := range []string{scopeOpenID, scopeOffline} {
 		if (len(s.metadata.Scopes) == 0 || slices.Contains(s.metadata.Scopes, extra)) && !slices.Contains(scopes, extra) {
@@ -151,6 +151,9 @@ func (l *Login) person(ctx context.Context, token secret.Text) (Person, error) {
 	out := Person{Subject: printable(verified.Subject), Name: printable(claims.Username)}
 	if out.Name == "" {
 		out.Name = printable(claims.Name)
+	}
+	if out.Name == "" {
+		out.Name = out.Subject
 	}
 	return out, nil
 }

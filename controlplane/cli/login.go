@@ -140,11 +140,7 @@ func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File,
 	if err != nil {
 		return out, withRemedy(err)
 	}
-	out = loggedIn{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Subject: person.Subject, Name: person.Name}
-	if out.Name == "" {
-		out.Name = person.Subject
-	}
-	return out, nil
+	return loggedIn{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Subject: person.Subject, Name: person.Name}, nil
 }
 
 // withRemedy adds what an operator can do.

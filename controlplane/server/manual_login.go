@@ -39,9 +39,6 @@ func (m *Manual) FinishLogin(ctx context.Context, login *as.Login, answer url.Va
 	w := m.worker
 	now := time.Now()
 	name := person.Name
-	if name == "" {
-		name = person.Subject
-	}
 	err = w.store.PutLogin(ctx, w.key, store.Login{
 		ClientID: w.auth.ClientID(), Subject: name, Scope: got.Scope, RefreshToken: got.RefreshToken, ObtainedAt: now, UpdatedAt: now,
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
@@ -236,6 +237,9 @@ func (w *worker) clientMetadata() (as.ClientMetadata, string, error) {
 	if w.site.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode {
 		m.GrantTypes = append([]string{"authorization_code", "refresh_token"}, m.GrantTypes...)
 		m.RedirectURIs = []string{w.site.AuthorizationServer.PAT.RedirectURI}
+		if m.Scope != "" {
+			m.Scope = strings.Join(w.server.LoginScopes(), " ")
+		}
 	}
 	if err := w.keyMetadata(&m); err != nil {
 		return m, "", err
