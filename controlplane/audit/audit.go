@@ -32,6 +32,7 @@ const (
 	ResourceDelete     Action = "resource.delete"
 	ResourceAdopt      Action = "resource.adopt"
 	RevocationCreate   Action = "revocation.create"
+	RevocationDelete   Action = "revocation.delete"
 	SiteSync           Action = "site.sync"
 	StoreBackup        Action = "store.backup"
 	StoreRestore       Action = "store.restore"

@@ -26,7 +26,7 @@ const (
 
 // operations is the whole API. Another package's are appended here.
 func (s *serving) operations() []api.Operation {
-	return slices.Concat(s.probeOperations(), s.statusOperations(), s.keyOperations())
+	return slices.Concat(s.probeOperations(), s.statusOperations(), s.keyOperations(), s.book.Operations())
 }
 
 // probeOperations are what a supervisor and Prometheus ask.

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
 )
 
@@ -25,6 +27,10 @@ type publisher struct {
 	gather func() (*site.File, []*worker)
 	// instances gives what Envoys need to ask for instances.
 	instances func() (address string, credential secret.Text)
+	// book has what is revoked.
+	book *revoke.Book
+	// compilers are by group, under pushing.
+	compilers map[string]*decision.Compiler
 	notify    chan struct{}
 
 	// pushing is held while a publication is under way.
@@ -39,8 +45,8 @@ type publisher struct {
 	failed       error
 }
 
-func newPublisher(server *xds.Server, logger *slog.Logger, gather func() (*site.File, []*worker)) *publisher {
-	return &publisher{xds: server, logger: logger, gather: gather, notify: make(chan struct{}, 1)}
+func newPublisher(server *xds.Server, logger *slog.Logger, gather func() (*site.File, []*worker), book *revoke.Book) *publisher {
+	return &publisher{xds: server, logger: logger, gather: gather, book: book, compilers: map[string]*decision.Compiler{}, notify: make(chan struct{}, 1)}
 }
 
 // changed asks for a publication; many requests become one.
@@ -116,7 +122,8 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		}
 		in.Facts[w.site.Name], credentials[w.site.Name] = w.view()
 	}
-	whole, err := compile(in)
+	revoked, generation := p.book.Compiled()
+	whole, err := p.compile("", in, revoked)
 	if err != nil {
 		return "", nil, err
 	}
@@ -125,13 +132,16 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		if err != nil {
 			return "", nil, err
 		}
-		_, err = p.xds.Push(ctx, resources)
+		versions, err := p.xds.Push(ctx, resources)
+		if err == nil {
+			p.book.Put(generation, versions[xds.ECDS])
+		}
 		return whole.Config.Revision, []publishedGroup{{xds.Default, whole.Config.Revision, names(file.Sites)}}, err
 	}
 	groups := make([]xds.Group, 0, len(file.Groups))
 	for _, g := range file.Groups {
 		in.File = published(file.Of(g))
-		part, err := compile(in)
+		part, err := p.compile(g.Name, in, revoked)
 		if err != nil {
 			return "", nil, fmt.Errorf("group %s: %w", g.Name, err)
 		}
@@ -146,7 +156,12 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		groups = append(groups, xds.Group{Name: g.Name, Resources: resources, Has: func(peer xds.Peer) bool { return g.Match.Fits(site.Node(peer)) }})
 		given = append(given, publishedGroup{g.Name, part.Config.Revision, mine(g, file)})
 	}
-	_, err = p.xds.PushGroups(ctx, groups)
+	versions, err := p.xds.PushGroups(ctx, groups)
+	if err == nil {
+		for _, v := range versions {
+			p.book.Put(generation, v[xds.ECDS])
+		}
+	}
 	return whole.Config.Revision, given, err
 }
 
@@ -163,14 +178,26 @@ func names(sites []site.Site) []string {
 	return out
 }
 
-// compile makes the filter's configuration, and has the filter's own core judge it.
-func compile(in envoyconf.Input) (envoyconf.Input, error) {
+// compile makes the filter's configuration, and has the filter's own core judge it,
+// which looks only at what is another than last time.
+func (p *publisher) compile(group string, in envoyconf.Input, revoked []config.Revocations) (envoyconf.Input, error) {
 	var err error
 	// A site whose AS was never reached is published too: it denies.
 	if in.Config, err = site.Compile(in.File, in.Facts); err != nil && !errors.Is(err, site.ErrIncomplete) {
 		return in, fmt.Errorf("compile: %w", err)
 	}
-	if _, err := decision.Compile(&in.Config); err != nil {
+	in.Config.Revocations = slices.DeleteFunc(slices.Clone(revoked), func(r config.Revocations) bool {
+		_, ok := in.File.Site(r.Site)
+		return r.Site != "" && !ok
+	})
+	document, err := config.Encode(&in.Config)
+	if err != nil {
+		return in, fmt.Errorf("encode filter configuration: %w", err)
+	}
+	if p.compilers[group] == nil {
+		p.compilers[group] = &decision.Compiler{}
+	}
+	if _, err := p.compilers[group].Compile(document); err != nil {
 		return in, fmt.Errorf("the filter would refuse it: %w", err)
 	}
 	return in, nil

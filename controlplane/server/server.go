@@ -15,6 +15,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
@@ -31,6 +32,7 @@ type serving struct {
 	store     store.Store
 	xds       *xds.Server
 	publisher *publisher
+	book      *revoke.Book
 	reloader  *reloader
 	tls       *certificateWatch // nil where xDS is plain text
 	metrics   *metrics
@@ -98,7 +100,8 @@ func Run(ctx context.Context, options Options) (err error) {
 	if s.xds, err = xds.New(options.Logger, nil); err != nil {
 		return err
 	}
-	s.publisher = newPublisher(s.xds, options.Logger, s.current)
+	s.book = s.newBook(opened)
+	s.publisher = newPublisher(s.xds, options.Logger, s.current, s.book)
 	s.publisher.instances = s.instances.access
 	s.reloader = &reloader{
 		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
@@ -145,6 +148,10 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	s.reloader.tell(ctx, nil, file)
+	if err := s.book.Load(ctx); err != nil {
+		s.stopWorkers(nil)
+		return err
+	}
 	s.publisher.publish(ctx)
 	options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
 		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()))
@@ -163,6 +170,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	running = true
 	guard(func(ctx context.Context) error { s.lead(ctx, lease); return nil })
 	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
+	guard(func(ctx context.Context) error { s.book.Run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
 	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener, xdsOptions...) })
 	if s.tls != nil {

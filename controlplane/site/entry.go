@@ -40,6 +40,8 @@ type Site struct {
 	Require config.Require `yaml:"require"`
 	// What every token of this site must be.
 	Token Token `yaml:"token"`
+	// How tokens of this site are refused before they expire.
+	Revocation Revocation `yaml:"revocation"`
 	// What protects the AS from this site's clients.
 	Limits Limits `yaml:"limits"`
 	// How Envoys learn of the instances of resources that have one registration for
@@ -80,6 +82,20 @@ type Validation string
 
 // ValidateIntrospection asks the AS (RFC 7662).
 const ValidateIntrospection Validation = "introspection"
+
+// Revocation is how tokens of a site are refused before they expire.
+type Revocation struct {
+	// How long a revocation stays in force when its tokens do not say when they end:
+	// the longest life of this AS's access tokens. Default 24h.
+	Keep time.Duration `yaml:"keep"`
+	// client_ids whose logout tokens (OpenID Connect Back-Channel Logout) and, with
+	// Keycloak, admin messages are taken, beside the site's own client: those of the
+	// applications that ask for the tokens.
+	ClientIDs []string `yaml:"client_ids"`
+	// How often Keycloak is asked for the realm's not-before. Default 30s; 0s for
+	// never.
+	NotBeforeEvery time.Duration `yaml:"not_before_every"`
+}
 
 // Limits protect the AS from the clients of a site. Each is per Envoy worker.
 // Zero means the filter's default.
@@ -229,5 +245,6 @@ func (s *Site) setDefaults() {
 	}
 	s.Instances = Instances{TTL: 60 * time.Second, NegativeTTL: 2 * time.Second, Stale: 24 * time.Hour}
 	s.Sync = Sync{Interval: 5 * time.Minute, MaxDeletions: 3, Concurrency: 4}
+	s.Revocation = Revocation{Keep: 24 * time.Hour, NotBeforeEvery: 30 * time.Second}
 	s.AuthorizationServer.setDefaults()
 }

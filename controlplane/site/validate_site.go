@@ -24,6 +24,7 @@ func (v *validator) site(path string, s *Site) {
 	}
 	v.siteWarnings(path, s)
 	v.token(path+".token", s)
+	v.revocation(path+".revocation", &s.Revocation)
 	v.positive(path+".limits.tickets_per_second", s.Limits.TicketsPerSecond)
 	v.positive(path+".limits.ticket_burst", s.Limits.TicketBurst)
 	const mostCalls = 100_000
@@ -40,6 +41,22 @@ func (v *validator) site(path string, s *Site) {
 	}
 	v.instances(path, s)
 	v.twins(path, s)
+}
+
+func (v *validator) revocation(path string, r *Revocation) {
+	const least, most = time.Minute, 400 * 24 * time.Hour
+	if r.Keep < least || r.Keep > most {
+		v.fault(path+".keep", r.Keep.String()+" is out of range", "write the longest life of an access token, from 1m to 9600h, such as 24h")
+	}
+	const often, seldom = time.Second, time.Hour
+	if every := r.NotBeforeEvery; every != 0 && (every < often || every > seldom) {
+		v.fault(path+".not_before_every", every.String()+" is out of range", "write a duration from 1s to 1h, or 0s for never")
+	}
+	for i, id := range r.ClientIDs {
+		if id == "" {
+			v.fault(config.Index(path+".client_ids", i), "is empty", "write a client_id of the authorization server, or take the line away")
+		}
+	}
 }
 
 func (v *validator) siteWarnings(path string, s *Site) {
@@ -72,7 +89,7 @@ func (v *validator) token(path string, s *Site) {
 		}
 	}
 	if t.MaxTTL > time.Hour {
-		v.warn(path+".max_ttl", "a revoked token is believed for up to "+t.MaxTTL.String(), "write a shorter max_ttl")
+		v.warn(path+".max_ttl", "a token that only the authorization server knows to be revoked is believed for up to "+t.MaxTTL.String(), "write a shorter max_ttl")
 	}
 	if s.Require != config.RequireOAuthScopes {
 		return

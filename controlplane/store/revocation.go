@@ -39,6 +39,8 @@ type Revocations interface {
 	DeleteRevocation(ctx context.Context, id string) error
 	// TakeMessage tells that a message of that id was not taken before, and takes it.
 	TakeMessage(ctx context.Context, id string, expires, now time.Time) (first bool, err error)
+	// ForgetMessage lets a message be taken again.
+	ForgetMessage(ctx context.Context, id string) error
 }
 
 var _ Revocations = (*SQL)(nil)
@@ -112,6 +114,12 @@ func (s *SQL) TakeMessage(ctx context.Context, id string, expires, now time.Time
 	changed, err := s.writeAny(ctx, false, `INSERT INTO revocation_message (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`,
 		id, toMillis(expires))
 	return changed > 0, revocationError("write", err)
+}
+
+// ForgetMessage implements [Revocations].
+func (s *SQL) ForgetMessage(ctx context.Context, id string) error {
+	_, err := s.writeAny(ctx, false, `DELETE FROM revocation_message WHERE id = $1`, id)
+	return revocationError("write", err)
 }
 
 // change does several statements as one change that other replicas see, whoever

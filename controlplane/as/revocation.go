@@ -1,0 +1,35 @@
+package as
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+// Revoke revokes an access token (RFC 7009). An AS may let a client revoke only
+// what it was issued itself, as Keycloak does: the error then says so. That a
+// token is not known is no error (section 2.2).
+func (s *Server) Revoke(ctx context.Context, auth ClientAuth, token secret.Text) error {
+	const op = "revoke a token"
+	address := s.metadata.RevocationEndpoint
+	if address == "" {
+		return &Error{Op: op, Kind: ErrMissingEndpoint, Description: "revocation_endpoint"}
+	}
+	proof, err := auth.Prove(address)
+	if err != nil {
+		return &Error{Op: op, Kind: ErrClientRefused, Cause: err}
+	}
+	_, err = s.caller.do(ctx, call{
+		op: op, method: http.MethodPost, url: address, proof: &proof,
+		form:  url.Values{"token": {token.Reveal()}, "token_type_hint": {"access_token"}},
+		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused},
+	})
+	return err
+}
+
+// HTTPClient is what this package calls the AS with: it trusts what the
+// configuration says, bounds answers, and follows no redirect. It is shared; do
+// not change it.
+func (s *Server) HTTPClient() *http.Client { return s.caller.client }

@@ -1,0 +1,416 @@
+package revoke
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/uma"
+)
+
+// pruneAfter is how long what has expired may stay in Envoys' configuration, where
+// it has no effect: its end alone is no reason for a push.
+const pruneAfter = time.Minute
+
+// standardKeep is for sites that say nothing.
+const standardKeep = 24 * time.Hour
+
+// Most bounds how many revocations are in force: each is 63 bytes in the
+// configuration of every Envoy.
+const Most = 50_000
+
+// Kind is what names the tokens.
+type Kind string
+
+// The kinds.
+const (
+	Token   Kind = "token"
+	Subject Kind = "subject"
+	Client  Kind = "client"
+	Session Kind = "session"
+	// Issued is every token issued before a time.
+	Issued Kind = "issued_before"
+)
+
+// Source is who revoked.
+type Source string
+
+// The sources.
+const (
+	FromAPI      Source = "api"
+	FromLogout   Source = "backchannel_logout"
+	FromKeycloak Source = "keycloak"
+)
+
+// Spec is what is to be revoked.
+type Spec struct {
+	// Site is empty for every site.
+	Site string
+	Kind Kind
+	// Token is for that kind, Value for the others.
+	Token secret.Text
+	Value string
+	// IssuedBefore, to the second: only tokens issued before. Zero is now for a
+	// subject and a client, so that who logs in again gets in.
+	IssuedBefore time.Time
+	Source       Source
+}
+
+// Options is what [New] needs.
+type Options struct {
+	Store store.Revocations
+	// Changes gives a number that grows when another replica writes.
+	Changes  func(ctx context.Context) (int64, error)
+	Sites    Sites
+	Recorder audit.Recorder
+	Logger   *slog.Logger
+	// Changed is called when there is something new to publish.
+	Changed func()
+	// Leads says whether this replica asks an AS for its not-before.
+	Leads func() bool
+	// Acknowledged gives, for each connected Envoy, the filter configuration it has.
+	Acknowledged func() []string
+	// Every is how often the store is looked at for what other replicas wrote (1 s).
+	Every time.Duration
+	// Now is time.Now when nil.
+	Now func() time.Time
+}
+
+// Book is what is revoked. It is safe for concurrent use.
+type Book struct {
+	options Options
+	keys    keyring
+
+	mu   sync.Mutex
+	list []store.Revocation
+	// generation counts what was read; since tells, for each revocation, the first
+	// generation that had it as it is.
+	generation int64
+	since      map[string]int64
+	published  []published
+	read       int64
+	notBefore  map[string]time.Time // when it was last asked for, by site
+}
+
+// published is a configuration that was pushed, and the generation in it.
+type published struct {
+	version    string
+	generation int64
+}
+
+// New makes a book. It does no I/O.
+func New(o Options) *Book {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Every <= 0 {
+		o.Every = time.Second
+	}
+	if o.Recorder == nil {
+		o.Recorder = audit.Discard{}
+	}
+	return &Book{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBefore: map[string]time.Time{}, read: -1}
+}
+
+// Load reads the store. It must be called before the first [Book.Compiled].
+func (b *Book) Load(ctx context.Context) error {
+	number, err := b.options.Changes(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := b.options.Store.Revocations(ctx, b.options.Now())
+	if err != nil {
+		return err
+	}
+	if b.take(list, number) {
+		b.options.Changed()
+	}
+	return nil
+}
+
+// take makes list what is in force, and tells whether it is another.
+func (b *Book) take(list []store.Revocation, number int64) (changed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if number < b.read {
+		return false // what was read later has been taken already
+	}
+	b.read = number
+	if slices.EqualFunc(list, b.list, same) {
+		return false
+	}
+	before := make(map[string]store.Revocation, len(b.list))
+	for _, r := range b.list {
+		before[r.ID] = r
+	}
+	b.generation++
+	since := make(map[string]int64, len(list))
+	for _, r := range list {
+		since[r.ID] = b.generation
+		if old, ok := before[r.ID]; ok && same(old, r) {
+			since[r.ID] = b.since[r.ID]
+		}
+	}
+	b.list, b.since = list, since
+	return true
+}
+
+func same(a, b store.Revocation) bool {
+	return a.ID == b.ID && a.IssuedBefore.Equal(b.IssuedBefore) && a.ExpiresAt.Equal(b.ExpiresAt)
+}
+
+// Revoke puts a revocation into the store and has it published. It is in force at
+// an Envoy when that has acknowledged the configuration.
+func (b *Book) Revoke(ctx context.Context, spec Spec) (store.Revocation, error) {
+	r, err := b.revocation(spec)
+	if err != nil {
+		return r, err
+	}
+	r, err = b.add(ctx, r)
+	b.record(ctx, audit.RevocationCreate, r, err)
+	return r, err
+}
+
+func (b *Book) record(ctx context.Context, action audit.Action, r store.Revocation, err error) {
+	e := audit.Event{Action: action, Site: r.Site, Target: r.ID, Detail: map[string]string{"kind": r.Kind, "source": r.Source}}
+	if r.Value != "" {
+		e.Detail["value"] = r.Value
+	}
+	if err != nil {
+		e.Outcome, e.Detail["error"] = audit.Failed, err.Error()
+	}
+	b.options.Recorder.Record(ctx, e)
+}
+
+func (b *Book) add(ctx context.Context, r store.Revocation) (store.Revocation, error) {
+	if err := b.options.Store.AddRevocation(ctx, r, b.options.Now(), Most); err != nil {
+		return r, err
+	}
+	if err := b.Load(ctx); err != nil {
+		return r, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, stored := range b.list {
+		if stored.ID == r.ID {
+			return stored, nil
+		}
+	}
+	return r, nil
+}
+
+// revocation is what a spec means now.
+func (b *Book) revocation(spec Spec) (store.Revocation, error) {
+	value := spec.Value
+	if spec.Kind == Token {
+		value = spec.Token.Reveal()
+	}
+	if (value == "") != (spec.Kind == Issued) || spec.Kind == Issued && spec.IssuedBefore.IsZero() {
+		return store.Revocation{}, ErrSpec
+	}
+	keep, leeway := time.Duration(0), time.Duration(0)
+	found := false
+	for _, s := range b.options.Sites() {
+		if spec.Site == "" || spec.Site == s.Name {
+			keep, leeway, found = max(keep, s.Keep), max(leeway, s.Leeway), true
+		}
+	}
+	if !found {
+		return store.Revocation{}, ErrNoSite
+	}
+	keep = cmp.Or(keep, standardKeep)
+	now := b.options.Now()
+	r := store.Revocation{
+		Site: spec.Site, Kind: string(spec.Kind), Value: spec.Value, Source: string(spec.Source), Digest: sha256.Sum256([]byte(value)),
+		IssuedBefore: spec.IssuedBefore.Truncate(time.Second), CreatedAt: now, ExpiresAt: now.Add(keep),
+	}
+	switch spec.Kind {
+	case Token:
+		r.IssuedBefore = time.Time{}
+		if own, err := uma.ParseJWT(value); err == nil && own.Expires != 0 {
+			// A time that has passed is not believed: who can say what the AS reads.
+			if end := time.Unix(own.Expires, 0).Add(leeway); end.After(now) {
+				r.ExpiresAt = end
+			}
+		}
+	case Subject, Client:
+		if spec.IssuedBefore.IsZero() {
+			// A token of this very second may have been issued before, and the AS's clock
+			// may be ahead.
+			r.IssuedBefore = now.Add(leeway).Truncate(time.Second).Add(time.Second)
+		}
+	case Session, Issued:
+	}
+	// What was issued last before then has to end as well.
+	if end := r.IssuedBefore.Add(keep); end.After(r.ExpiresAt) {
+		r.ExpiresAt = end
+	}
+	r.ExpiresAt = ceil(r.ExpiresAt)
+	r.ID = identify(r)
+	return r, nil
+}
+
+func ceil(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}
+
+// identify names a revocation so that the same one, made again, is the same.
+func identify(r store.Revocation) string {
+	sum := sha256.Sum256([]byte(r.Site + "\x00" + r.Kind + "\x00" + string(r.Digest[:])))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// Withdraw takes a revocation back.
+func (b *Book) Withdraw(ctx context.Context, id string) error {
+	found, _ := b.find(id) // one that another replica has just made is not known yet
+	found.ID = id
+	err := b.options.Store.DeleteRevocation(ctx, id)
+	b.record(ctx, audit.RevocationDelete, found, err)
+	if err != nil {
+		return err
+	}
+	return b.Load(ctx)
+}
+
+// Compiled is what is revoked, for the filter's configuration, and what to tell
+// [Book.Put] when that has been pushed.
+func (b *Book) Compiled() ([]config.Revocations, int64) {
+	b.mu.Lock()
+	list, generation := b.list, b.generation
+	b.mu.Unlock()
+	type digests struct{ tokens, sessions, subjects, clients []config.Digest }
+	bySite := map[string]*digests{}
+	lists := map[string]*config.Revocations{}
+	for _, r := range list {
+		if lists[r.Site] == nil {
+			lists[r.Site], bySite[r.Site] = &config.Revocations{Site: r.Site}, &digests{}
+		}
+		d := config.Digest{Sum: r.Digest, Ends: r.ExpiresAt.Unix()}
+		if !r.IssuedBefore.IsZero() {
+			d.IssuedBefore = r.IssuedBefore.Unix()
+		}
+		of, to := bySite[r.Site], lists[r.Site]
+		switch Kind(r.Kind) {
+		case Token:
+			of.tokens = append(of.tokens, d)
+		case Session:
+			of.sessions = append(of.sessions, d)
+		case Subject:
+			of.subjects = append(of.subjects, d)
+		case Client:
+			of.clients = append(of.clients, d)
+		case Issued:
+			to.IssuedBefore, to.IssuedBeforeEnds = d.IssuedBefore, d.Ends
+		}
+	}
+	out := make([]config.Revocations, 0, len(lists))
+	for name, to := range lists {
+		of := bySite[name]
+		to.Tokens, to.Sessions = config.NewDigests(of.tokens), config.NewDigests(of.sessions)
+		to.Subjects, to.ClientIDs = config.NewDigests(of.subjects), config.NewDigests(of.clients)
+		out = append(out, *to)
+	}
+	slices.SortFunc(out, func(a, b config.Revocations) int { return cmp.Compare(a.Site, b.Site) })
+	if len(out) == 0 {
+		return nil, generation
+	}
+	return out, generation
+}
+
+// Put tells that a configuration with a generation of [Book.Compiled] was pushed
+// under a version.
+func (b *Book) Put(generation int64, version string) {
+	const remembered = 256 // pushes, to all groups, that an Envoy may be behind and still be told of
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.published = append(b.published, published{version, generation})
+	if len(b.published) > remembered {
+		b.published = slices.Clone(b.published[len(b.published)-remembered:])
+	}
+}
+
+// inForce counts the connected Envoys, and those that refuse what r names.
+func (b *Book) inForce(r store.Revocation) (refusing, connected int) {
+	versions := b.options.Acknowledged()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	since, ok := b.since[r.ID]
+	for _, version := range versions {
+		for _, p := range slices.Backward(b.published) {
+			if p.version == version {
+				if ok && p.generation >= since {
+					refusing++
+				}
+				break
+			}
+		}
+	}
+	return refusing, len(versions)
+}
+
+// current lists what is in force, by id.
+func (b *Book) current() []store.Revocation {
+	now := b.options.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(b.list), func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
+}
+
+func (b *Book) find(id string) (store.Revocation, bool) {
+	list := b.current()
+	i, ok := slices.BinarySearchFunc(list, id, func(r store.Revocation, id string) int { return strings.Compare(r.ID, id) })
+	if !ok {
+		return store.Revocation{}, false
+	}
+	return list[i], true
+}
+
+// Run takes over what other replicas wrote, lets go of what has expired, and reads
+// what Keycloak says of its not-before, until ctx ends.
+func (b *Book) Run(ctx context.Context) {
+	ticker := time.NewTicker(b.options.Every)
+	defer ticker.Stop()
+	troubled := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := errors.Join(b.follow(ctx), b.readNotBefore(ctx))
+		if err != nil && !troubled && ctx.Err() == nil {
+			b.options.Logger.Warn("revocations are not brought up to date; those known stay in force", slog.Any("error", err))
+		}
+		troubled = err != nil
+	}
+}
+
+// follow reads the store if anything was written or has expired.
+func (b *Book) follow(ctx context.Context) error {
+	number, err := b.options.Changes(ctx)
+	if err != nil {
+		return err
+	}
+	now := b.options.Now().Add(-pruneAfter)
+	b.mu.Lock()
+	behind := number != b.read || slices.ContainsFunc(b.list, func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
+	b.mu.Unlock()
+	if !behind {
+		return nil
+	}
+	return b.Load(ctx)
+}

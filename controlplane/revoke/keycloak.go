@@ -1,0 +1,152 @@
+package revoke
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/audit"
+)
+
+// The actions of Keycloak's messages to a client's admin URL.
+const (
+	pushNotBefore = "PUSH_NOT_BEFORE"
+	logoutAll     = "LOGOUT"
+)
+
+// adminAction is a message of Keycloak's to a client's admin URL, signed with the
+// realm's key. It names neither issuer nor audience; resource is the client_id.
+type adminAction struct {
+	ID         string `json:"id"`
+	Expiration int64  `json:"expiration"`
+	Resource   string `json:"resource"`
+	Action     string `json:"action"`
+	NotBefore  int64  `json:"notBefore"`
+	// KeycloakSessionIDs are the sessions that a logout is for; all when there are none.
+	KeycloakSessionIDs []string `json:"keycloakSessionIds"`
+}
+
+// AdminAction takes a message of Keycloak's: PUSH_NOT_BEFORE (k_push_not_before)
+// or LOGOUT (k_logout). What is not before the site's own client is not before the
+// site; what is not before another client is not before the tokens it was issued.
+func (b *Book) AdminAction(ctx context.Context, siteName, action, message string) error {
+	site, err := b.options.Sites.named(siteName)
+	if err != nil {
+		return err
+	}
+	var got adminAction
+	if err := b.keys.verified(ctx, site, message, &got); err != nil {
+		return err
+	}
+	now := b.options.Now()
+	expires := time.Unix(got.Expiration, 0)
+	switch {
+	case got.Action != action:
+		return fmt.Errorf("%w: its action is %q, not %s", ErrMessage, got.Action, action)
+	case !expires.After(now.Add(-clockSkew)) || expires.After(now.Add(maxAge)):
+		return fmt.Errorf("%w: it does not expire soon, or has expired", ErrMessage)
+	case !slices.Contains(site.ClientIDs, got.Resource):
+		return fmt.Errorf("%w: it is for client %q; write it into revocation.client_ids if it is right", ErrMessage, got.Resource)
+	case got.NotBefore < 0 || got.NotBefore > now.Add(clockSkew).Unix():
+		return fmt.Errorf("%w: its notBefore is not a time that was", ErrMessage)
+	}
+	return b.once(ctx, site, got.ID, func() error {
+		for _, spec := range got.specs(site) {
+			if _, err := b.Revoke(ctx, spec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// specs is what a message revokes. A notBefore of 0 is none.
+func (a adminAction) specs(site Site) []Spec {
+	var out []Spec
+	for _, session := range a.KeycloakSessionIDs {
+		out = append(out, Spec{Site: site.Name, Kind: Session, Value: session, Source: FromKeycloak})
+	}
+	switch {
+	case len(out) > 0 || a.NotBefore == 0:
+	case a.Resource == site.OwnClientID:
+		out = append(out, Spec{Site: site.Name, Kind: Issued, IssuedBefore: time.Unix(a.NotBefore, 0), Source: FromKeycloak})
+	default:
+		out = append(out, Spec{Site: site.Name, Kind: Client, Value: a.Resource, IssuedBefore: time.Unix(a.NotBefore, 0), Source: FromKeycloak})
+	}
+	return out
+}
+
+// readNotBefore reads the not-before of each realm, where it is due. Only the
+// leader does; the others find it in the store.
+func (b *Book) readNotBefore(ctx context.Context) error {
+	if b.options.Leads == nil || !b.options.Leads() {
+		return nil
+	}
+	var errs []error
+	for _, site := range b.options.Sites() {
+		if site.NotBeforeURL == "" || site.Client == nil || site.NotBeforeEvery <= 0 || !b.due(site) {
+			continue
+		}
+		if err := b.readRealm(ctx, site); err != nil {
+			errs = append(errs, fmt.Errorf("site %s: read the realm's not-before: %w", site.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Book) due(site Site) bool {
+	now := b.options.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if last, ok := b.notBefore[site.Name]; ok && now.Sub(last) < site.NotBeforeEvery {
+		return false
+	}
+	b.notBefore[site.Name] = now
+	return true
+}
+
+// readRealm reads the public document of a realm.
+func (b *Book) readRealm(ctx context.Context, site Site) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, site.NotBeforeURL, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := site.Client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()            //nolint:errcheck // only read from
+	body, err := io.ReadAll(resp.Body) // the client bounds it
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", resp.Status)
+	}
+	var realm struct {
+		NotBefore *int64 `json:"tokens-not-before"`
+	}
+	if err := json.Unmarshal(body, &realm); err != nil || realm.NotBefore == nil {
+		return errors.New("it does not answer with tokens-not-before; write revocation.not_before_every: 0s if this Keycloak does not tell")
+	}
+	now := b.options.Now()
+	at := time.Unix(*realm.NotBefore, 0)
+	if *realm.NotBefore <= 0 || at.Add(site.Keep).Before(now) {
+		return nil // whatever was issued before has ended
+	}
+	spec := Spec{Site: site.Name, Kind: Issued, IssuedBefore: at, Source: FromKeycloak}
+	wanted, err := b.revocation(spec)
+	if err != nil {
+		return err
+	}
+	if known, ok := b.find(wanted.ID); ok && !known.IssuedBefore.Before(wanted.IssuedBefore) {
+		return nil
+	}
+	_, err = b.Revoke(audit.WithActor(ctx, audit.Actor{Kind: audit.KindAS, Name: site.Issuer}), spec)
+	return err
+}

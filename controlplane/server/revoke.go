@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/revoke"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/xds"
+)
+
+// newBook makes the book of what is revoked.
+func (s *serving) newBook(opened *store.SQL) *revoke.Book {
+	return revoke.New(revoke.Options{
+		Store: opened, Changes: opened.Changes, Sites: s.revocationSites, Logger: s.options.Logger, Recorder: s.recorder,
+		Changed: func() { s.publisher.changed() }, Leads: s.leads, Every: s.options.Pace.Follow,
+		Acknowledged: func() []string {
+			var versions []string
+			for _, e := range s.xds.Envoys() {
+				if e.Connected {
+					versions = append(versions, e.Types[xds.ECDS].Acknowledged)
+				}
+			}
+			return versions
+		},
+	})
+}
+
+// revocationSites is what revocation needs to know of the sites in force.
+func (s *serving) revocationSites() []revoke.Site {
+	_, workers := s.current()
+	out := make([]revoke.Site, 0, len(workers))
+	for _, w := range workers {
+		out = append(out, w.revocation())
+	}
+	return out
+}
+
+func (w *worker) revocation() revoke.Site {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	settings := w.site.Revocation
+	out := revoke.Site{
+		Name: w.site.Name, Keep: settings.Keep, Leeway: w.site.Token.Leeway, NotBeforeEvery: settings.NotBeforeEvery,
+		OwnClientID: clientID(w.auth), ClientIDs: append([]string{}, settings.ClientIDs...),
+	}
+	if out.OwnClientID != "" {
+		out.ClientIDs = append(out.ClientIDs, out.OwnClientID)
+	}
+	if w.server == nil {
+		return out
+	}
+	server, auth, metadata := w.server, w.auth, w.server.Metadata()
+	out.Issuer, out.JWKS, out.Client = metadata.Issuer, metadata.JWKSURI, server.HTTPClient()
+	if server.Dialect().Name == as.DialectKeycloak {
+		out.NotBeforeURL = metadata.Issuer // the realm's own address
+	}
+	if auth != nil && metadata.RevocationEndpoint != "" {
+		out.RevokeAtAS = func(ctx context.Context, token secret.Text) error { return server.Revoke(ctx, auth, token) }
+	}
+	return out
+}
