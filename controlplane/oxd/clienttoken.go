@@ -48,7 +48,12 @@ func (s *Server) clientToken(ctx context.Context, _ *Call, p clientTokenParams) 
 		return clientTokenResult{}, err
 	}
 	grant := url.Values{"grant_type": {grantClientCredentials}}
-	asked := op.asks(with([]string{scopeOpenID}, p.Scope.clean()...))
+	wanted := p.Scope.clean()
+	if setup != nil && len(wanted) == 0 {
+		// Older clients name none, and need the one that commands are let pass with.
+		wanted = intersect([]string{scopeOxd, scopeUMAProtection}, op.metadata.Scopes)
+	}
+	asked := op.asks(with([]string{scopeOpenID}, wanted...))
 	grant.Set("scope", strings.Join(asked, " "))
 	got, err := op.requestTokens(ctx, auth, grant)
 	if err != nil {
