@@ -2,6 +2,7 @@ package envoyconf
 
 import (
 	"fmt"
+	"slices"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -21,6 +22,7 @@ const xdsCluster = "umagate/xds"
 // and their credentials from the control plane. Until it has them, every
 // request is answered 500: nothing passes an Envoy that was never configured.
 func Dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
+	file = withPlacements(file)
 	wasm := "type.googleapis.com/" + string((&wasmfilterv3.Wasm{}).ProtoReflect().Descriptor().FullName())
 	front, err := listener(file, &hcmv3.HttpFilter{
 		Name: FilterName,
@@ -139,4 +141,22 @@ func overADS() *corev3.ConfigSource {
 		ResourceApiVersion:    corev3.ApiVersion_V3,
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 	}
+}
+
+// withPlacements adds what applications of oxd may protect later: their hosts are
+// known, and where they go.
+func withPlacements(file *site.File) *site.File {
+	if file.OXD == nil {
+		return file
+	}
+	out := *file
+	out.Sites = slices.Clone(file.Sites)
+	for i := range file.OXD.Sites {
+		if p := &file.OXD.Sites[i]; p.Upstream != "" {
+			placed := site.New()
+			placed.Name, placed.Hosts, placed.Upstream = fmt.Sprint("oxd-hosts-", i), p.Hosts, p.Upstream
+			out.Sites = append(out.Sites, placed)
+		}
+	}
+	return &out
 }

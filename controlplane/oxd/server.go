@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
@@ -29,6 +30,8 @@ type Config struct {
 	Records Records
 	// Sites lets Envoy enforce it; nil where there is none.
 	Sites Sites
+	// Audit keeps what applications have changed; may be nil.
+	Audit audit.Recorder
 	// Origin says how the AS of an op_host is reached; the defaults when nil.
 	Origin Origin
 	// Protect asks for a protection token on the socket, and checks it on both

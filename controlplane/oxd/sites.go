@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 
 	"github.com/umagate/umagate/controlplane/oxd/protection"
@@ -20,6 +19,16 @@ type SiteStore interface {
 	store.Protections
 }
 
+// What [SitesOf] tells.
+var (
+	// ErrNotEnforceable: what is stored is not what this version takes.
+	ErrNotEnforceable = errors.New("what the application protects cannot be enforced, and everything is denied on its hosts")
+	// ErrHostsTaken: an entry of oxd.sites is for more than one application.
+	ErrHostsTaken = errors.New("another application was first to have these hosts: name the one that is meant by its oxd_id in oxd.sites")
+	// ErrNoHosts: no entry of oxd.sites is for the application.
+	ErrNoHosts = errors.New("no entry of oxd.sites gives the application hosts: uma_rs_check_access answers, and Envoy does not enforce")
+)
+
 // Origin gives what umagate.yaml says of the authorization server of an op_host:
 // how it is reached, without a client.
 type Origin func(opHost string) site.AuthorizationServer
@@ -28,7 +37,12 @@ type Origin func(opHost string) site.AuthorizationServer
 // which they began to. The hosts are those that placements give; a site without
 // hosts is none of Envoy's. What cannot be enforced denies every path: its hosts
 // must not become nobody's.
-func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []site.OXDSite, logger *slog.Logger) ([]site.Site, error) {
+//
+// tell is told what an operator should know of an application; it may be nil.
+func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []site.OXDSite, tell func(oxdID string, what error)) ([]site.Site, error) {
+	if tell == nil {
+		tell = func(string, error) {}
+	}
 	protections, err := kept.Protections(ctx)
 	if err != nil {
 		return nil, err
@@ -49,7 +63,7 @@ func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []si
 		}
 		s, err := siteOf(rp, p, origin)
 		if err != nil {
-			logger.Error("what an application protects cannot be enforced; everything is denied on its hosts", slog.String("oxd_id", rp.ID), slog.Any("error", err))
+			tell(rp.ID, fmt.Errorf("%w: %w", ErrNotEnforceable, err))
 			s.Resources = []site.Resource{}
 		}
 		s.Hosts = nil
@@ -59,8 +73,7 @@ func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []si
 				continue
 			}
 			if given[i] {
-				logger.Warn("another application has these hosts; this one is answered by uma_rs_check_access only",
-					slog.String("oxd_id", rp.ID), slog.Any("hosts", at.Hosts))
+				tell(rp.ID, fmt.Errorf("%w: %q", ErrHostsTaken, at.Hosts))
 				continue
 			}
 			given[i] = true
@@ -69,6 +82,9 @@ func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []si
 			if err == nil && at.Unmatched != "" {
 				s.Unmatched = at.Unmatched
 			}
+		}
+		if len(s.Hosts) == 0 {
+			tell(rp.ID, ErrNoHosts)
 		}
 		out = append(out, s)
 	}

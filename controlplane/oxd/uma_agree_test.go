@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -32,7 +31,7 @@ func (k *umaKit) filter(t *testing.T, id string) filter {
 	t.Helper()
 	ctx := t.Context()
 	origin := func(string) site.AuthorizationServer { return site.New().AuthorizationServer }
-	sites, err := oxd.SitesOf(ctx, k.store, origin, []site.OXDSite{{OxdID: id, Hosts: []string{"photos.test"}}}, slog.New(slog.DiscardHandler))
+	sites, err := oxd.SitesOf(ctx, k.store, origin, []site.OXDSite{{OxdID: id, Hosts: []string{"photos.test"}}}, nil)
 	require.NoError(t, err)
 	var file site.File
 	for _, s := range sites {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/sync"
@@ -165,6 +166,7 @@ func (s *Server) setProtection(ctx context.Context, rp *RP, d protection.Documen
 // with a new one. With adopt, resources of the same names that the client has
 // already are taken over.
 func (s *Server) settle(ctx context.Context, l *link, key store.Key, p store.Protection, adopt bool) error {
+	ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindOxd, Name: l.rp.ID})
 	made, err := siteOf(l.rp, p, s.config.Origin)
 	if err != nil {
 		return err
@@ -196,7 +198,7 @@ func (s *Server) settle(ctx context.Context, l *link, key store.Key, p store.Pro
 func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []sync.Desired) error {
 	const attempts, base, longest = 2, 200 * time.Millisecond, 2 * time.Second
 	r := &sync.Reconciler{
-		AS: l.server.Protection(l.pats), Records: s.config.Records, Key: key, Now: s.config.Now,
+		AS: l.server.Protection(l.pats), Records: s.config.Records, Key: key, Now: s.config.Now, Audit: s.config.Audit,
 		Retry: sync.Retry{Attempts: attempts, Base: base, Max: longest},
 	}
 	plan, err := r.Plan(ctx, desired)

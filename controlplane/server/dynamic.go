@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -14,6 +15,36 @@ import (
 // Dynamic gives the sites that stand in no file: what applications protect by the
 // protocol of oxd. The same state gives the same sites.
 type Dynamic func(ctx context.Context, file *site.File) ([]site.Site, error)
+
+// applications gives the sites of what applications protect. What is wrong with one
+// is told once.
+func (s *serving) applications(kept oxd.SiteStore) Dynamic {
+	told := map[string]bool{} // under transition
+	return func(ctx context.Context, file *site.File) ([]site.Site, error) {
+		if file.OXD == nil {
+			return nil, nil
+		}
+		return oxd.SitesOf(ctx, kept, originOf(file.OXD), file.OXD.Sites, func(oxdID string, what error) {
+			if key := oxdID + " " + what.Error(); !told[key] {
+				told[key] = true
+				s.options.Logger.Warn("an application's resources", slog.String("oxd_id", oxdID), slog.Any("error", what))
+			}
+		})
+	}
+}
+
+// originOf says how the AS of an op_host is reached.
+func originOf(settings *site.OXD) oxd.Origin {
+	return func(opHost string) site.AuthorizationServer {
+		if opHost == "" {
+			opHost = settings.DefaultHost()
+		}
+		if p, ok := settings.Provider(opHost); ok {
+			return p.AuthorizationServer()
+		}
+		return site.New().AuthorizationServer
+	}
+}
 
 // merge joins the file with the sites that applications made. A site of the file
 // comes first, and keeps its name.
@@ -136,9 +167,7 @@ func published(file *site.File) *site.File {
 	out := *file
 	out.Sites = slices.DeleteFunc(slices.Clone(file.Sites), func(s site.Site) bool { return len(s.Hosts) == 0 })
 	if len(out.Sites) == 0 {
-		nobody := site.New()
-		nobody.Name, nobody.Hosts, nobody.Resources = "oxd-none", []string{"*"}, []site.Resource{}
-		out.Sites = []site.Site{nobody}
+		out.Sites = []site.Site{site.Closed("oxd-none", []string{"*"})}
 	}
 	return &out
 }

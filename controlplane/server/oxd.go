@@ -20,6 +20,8 @@ type oxdAPI struct {
 	server       *oxd.Server
 	http, socket net.Listener
 	limits       oxd.SocketLimits
+	// changes are requests to take over what applications protect.
+	changes changes
 }
 
 // openOXD listens for applications of oxd; nil when the file has no oxd.
@@ -32,7 +34,10 @@ func (s *serving) openOXD(ctx context.Context, file *site.File, kept *store.SQL)
 	if err != nil {
 		return nil, err
 	}
-	api := &oxdAPI{limits: oxd.SocketLimits{Connections: settings.SocketConnections, Idle: settings.SocketIdle}}
+	s.dynamic = s.applications(kept)
+	requests := make(changes)
+	config.Sites = requests
+	api := &oxdAPI{changes: requests, limits: oxd.SocketLimits{Connections: settings.SocketConnections, Idle: settings.SocketIdle}}
 	if api.server, err = oxd.New(config); err != nil {
 		return nil, err
 	}
@@ -70,7 +75,7 @@ func (s *serving) beside(path string) string {
 func (s *serving) oxdConfig(settings *site.OXD, kept *store.SQL) (oxd.Config, error) {
 	d := settings.Defaults
 	config := oxd.Config{
-		Store: kept, DefaultOP: settings.DefaultHost(), Protect: settings.ProtectCommands, LoginLifetime: settings.LoginLifetime,
+		Store: kept, Records: kept, Audit: s.recorder, Origin: originOf(settings), DefaultOP: settings.DefaultHost(), Protect: settings.ProtectCommands, LoginLifetime: settings.LoginLifetime,
 		Logger: s.options.Logger.With(slog.String("api", "oxd")),
 		Defaults: oxd.Defaults{
 			Scope: d.Scope, ACRValues: d.ACRValues, GrantTypes: d.GrantTypes, ResponseTypes: d.ResponseTypes,

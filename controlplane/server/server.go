@@ -179,6 +179,9 @@ func Run(ctx context.Context, options Options) (err error) {
 	guard(func(ctx context.Context) error { s.endAudit(ctx); return nil })
 	guard(func(ctx context.Context) error { return serveAPI(ctx, api, router) })
 	guard(func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) })
+	if applications != nil {
+		guard(func(ctx context.Context) error { s.serveChanges(ctx, applications.changes); return nil })
+	}
 	if applications != nil && applications.http != nil {
 		guard(applications.serveHTTP)
 	}

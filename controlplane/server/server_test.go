@@ -58,8 +58,8 @@ type plane struct {
 	log  *log
 	pace server.Pace
 
-	api, xds string
-	stop     func()
+	api, xds, oxd string
+	stop          func()
 }
 
 func newPlane(t *testing.T) *plane {
@@ -93,7 +93,8 @@ func (p *plane) start() {
 		done <- server.Run(ctx, server.Options{
 			Path: p.path(), Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Pace: p.pace, Version: "test",
-			Started: func(api, xds string) { p.api, p.xds = api, xds; close(started) },
+			StartedOXD: func(http, _ string) { p.oxd = http },
+			Started:    func(api, xds string) { p.api, p.xds = api, xds; close(started) },
 		})
 	}()
 	select {

@@ -120,3 +120,13 @@ func (o *OXD) DefaultHost() string {
 	}
 	return o.DefaultOPHost
 }
+
+// Provider is the one that an op_host names.
+func (o *OXD) Provider(opHost string) (*OXDProvider, bool) {
+	for i := range o.OPHosts {
+		if oxdHostKey(o.OPHosts[i].URL) == oxdHostKey(opHost) {
+			return &o.OPHosts[i], true
+		}
+	}
+	return nil, false
+}

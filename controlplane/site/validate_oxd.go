@@ -104,6 +104,9 @@ func (v *validator) oxdProviders(path string, o *OXD) {
 
 // oxdHostKey brings two spellings of an address together.
 func oxdHostKey(raw string) string {
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw // some clients leave it out
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return raw
