@@ -195,7 +195,7 @@ func TestOXDApplicationIsEnforced(t *testing.T) {
 	s := p.status()
 	require.Len(t, s.Sites, 1)
 	require.Equal(t, "oxd-"+app.oxdID, s.Sites[0].Name)
-	require.Len(t, s.Sites[0].Resources, 2)
+	require.Equal(t, 2, s.Sites[0].Resources.Registered)
 	as.ClearFaults("")
 
 	// Removed: nobody has the host again.
