@@ -136,8 +136,12 @@ keycloak: ## Install a Keycloak for the tests (by Maven)
 oxd-clients: ## Fetch the published clients of oxd for the tests (by pip and npm)
 	$(GO) run ./e2e/oxd/cmd/oxdclients
 
+.PHONY: schemathesis
+schemathesis: ## Install the Schemathesis that tests the API (Python, by pip)
+	$(GO) run ./e2e/schemathesis/cmd/localschemathesis
+
 .PHONY: help
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "; print "Usage: make TARGET"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z0-9_-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+		/^[a-z0-9_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -157,7 +157,8 @@ func (o *operation) codes() []Code {
 	case Read, Write, Probe:
 		set[CodeUnauthorized], set[CodeForbidden] = true, true
 	}
-	if strings.Contains(o.Path, "{") {
+	paged := slices.ContainsFunc(o.input.parameters, func(p parameter) bool { return p.name == "cursor" })
+	if strings.Contains(o.Path, "{") || paged {
 		set[CodeNotFound] = true
 	}
 	if o.input.body != nil {

@@ -31,10 +31,13 @@ func (p Paging) After() (string, error) {
 	}
 	after, err := base64.RawURLEncoding.Strict().DecodeString(p.Cursor)
 	if err != nil || len(after) == 0 {
-		return "", Invalid(inQuery, "cursor", "is none that was given here")
+		return "", NoPage(p.Cursor)
 	}
 	return string(after), nil
 }
+
+// NoPage says that a cursor is none that was given out.
+func NoPage(cursor string) *Problem { return NotFound("page", cursor) }
 
 // Size is how many items to answer at most.
 func (p Paging) Size() int {
@@ -64,7 +67,7 @@ func Paginate[T any](p Paging, sorted []T, key func(T) string) (Page[T], error) 
 	}
 	rest := sorted[from:]
 	if len(rest) <= p.Size() {
-		return Page[T]{Items: slices.Concat([]T{}, rest)}, nil
+		return Page[T]{Items: append(make([]T, 0, len(rest)), rest...)}, nil
 	}
 	items := rest[:p.Size()]
 	return Page[T]{Items: items, NextCursor: NextAfter(key(items[len(items)-1]))}, nil

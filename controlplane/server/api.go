@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/store"
@@ -26,30 +24,7 @@ const (
 
 // operations is the whole API. Another package's are appended here.
 func (s *serving) operations() []api.Operation {
-	return slices.Concat(s.probeOperations(), s.statusOperations(), s.keyOperations(), s.book.Operations())
-}
-
-// probeOperations are what a supervisor and Prometheus ask.
-func (s *serving) probeOperations() []api.Operation {
-	return []api.Operation{{
-		ID: "getHealth", Method: http.MethodGet, Path: "/healthz", Tag: "probes", Role: api.Probe,
-		Summary: "Whether the process is alive",
-		Handler: api.Raw("text/plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })),
-	}, {
-		ID: "getReadiness", Method: http.MethodGet, Path: "/readyz", Tag: "probes", Role: api.Probe,
-		Summary: "Whether Envoys get a configuration here", Codes: []api.Code{api.CodeUnavailable},
-		Handler: api.Raw("text/plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			if err := s.ready(); err != nil {
-				text(w, http.StatusServiceUnavailable, err.Error())
-				return
-			}
-			text(w, http.StatusOK, "ready")
-		})),
-	}, {
-		ID: "getMetrics", Method: http.MethodGet, Path: "/metrics", Tag: "probes", Role: api.Probe,
-		Summary: "Metrics for Prometheus",
-		Handler: api.Raw("text/plain", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})),
-	}}
+	return slices.Concat(s.probeOperations(), s.statusOperations(), s.siteOperations(), s.envoyOperations(), s.auditOperations(), s.keyOperations(), s.book.Operations())
 }
 
 func (s *serving) statusOperations() []api.Operation {
@@ -90,12 +65,6 @@ func explain(err error) *api.Problem {
 	default:
 		return nil
 	}
-}
-
-func text(w http.ResponseWriter, status int, s string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(s + "\n")) // a client that is gone is no concern
 }
 
 // serveAPI answers until ctx ends, and returns when the last answer is given.

@@ -32,6 +32,8 @@ type publisher struct {
 	// compilers are by group, under pushing.
 	compilers map[string]*decision.Compiler
 	notify    chan struct{}
+	// pings ask run whether it is alive.
+	pings chan struct{}
 
 	// pushing is held while a publication is under way.
 	pushing sync.Mutex
@@ -46,7 +48,7 @@ type publisher struct {
 }
 
 func newPublisher(server *xds.Server, logger *slog.Logger, gather func() (*site.File, []*worker), book *revoke.Book) *publisher {
-	return &publisher{xds: server, logger: logger, gather: gather, book: book, compilers: map[string]*decision.Compiler{}, notify: make(chan struct{}, 1)}
+	return &publisher{xds: server, logger: logger, gather: gather, book: book, compilers: map[string]*decision.Compiler{}, notify: make(chan struct{}, 1), pings: make(chan struct{})}
 }
 
 // changed asks for a publication; many requests become one.
@@ -68,7 +70,18 @@ func (p *publisher) run(ctx context.Context) {
 			return
 		case <-p.notify:
 			p.publish(ctx)
+		case <-p.pings:
 		}
+	}
+}
+
+// ping waits until run answers.
+func (p *publisher) ping(ctx context.Context) error {
+	select {
+	case p.pings <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -40,7 +40,10 @@ type serving struct {
 	callers   callers
 	kept      *store.SQL
 	instances *instanceServer
-	started   time.Time
+	// plans holds as many as are under way.
+	plans   chan struct{}
+	stopped <-chan struct{} // closed when Run is told to stop
+	started time.Time
 
 	// transition is held while workers begin or end; read, under it, is the number
 	// of changes in the store that have been taken over.
@@ -94,9 +97,9 @@ func Run(ctx context.Context, options Options) (err error) {
 	}()
 
 	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
-	s.recorder = recorder(opened, options.Logger)
 	s.kept, s.instances = opened, newInstanceServer()
 	defer s.instances.close()
+	s.recorder, s.plans, s.stopped = recorder(opened, options.Logger), make(chan struct{}, plansAtOnce), ctx.Done()
 	if s.xds, err = xds.New(options.Logger, nil); err != nil {
 		return err
 	}

@@ -83,6 +83,14 @@ func (p *plane) write(content string) {
 	require.NoError(p.t, os.Rename(temp, p.path()))
 }
 
+// beside makes a file beside umagate.yaml appear at once.
+func (p *plane) beside(name, content string) {
+	p.t.Helper()
+	path := filepath.Join(p.dir, name)
+	require.NoError(p.t, os.WriteFile(path+".new", []byte(content), 0o600))
+	require.NoError(p.t, os.Rename(path+".new", path))
+}
+
 // run runs it on context.Background but for the test's own end.
 func (p *plane) start() {
 	p.t.Helper()

@@ -1,8 +1,9 @@
 package server
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -239,10 +240,13 @@ func envoyProblems(envoys []xds.Envoy, away []xds.TurnedAway) []string {
 	return out
 }
 
-// ready: everything known has been published, so an Envoy that connects gets it.
-func (s *serving) ready() error {
-	if published := s.publisher.state(); published.revision == "" {
-		return errors.Join(errors.New("nothing is published yet"), published.err)
+// siteStatuses lists the sites by name.
+func (s *serving) siteStatuses() []SiteStatus {
+	_, workers := s.current()
+	out := make([]SiteStatus, 0, len(workers))
+	for _, w := range workers {
+		out = append(out, w.status())
 	}
-	return nil
+	slices.SortFunc(out, func(a, b SiteStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return out
 }

@@ -45,6 +45,8 @@ type worker struct {
 	client *as.Client
 	logger *slog.Logger
 	pace   Pace
+	// wake ends the wait for what is due next.
+	wake chan struct{}
 	// changed is told that there is something new to publish.
 	changed func()
 	// manual: a command is at it, on somebody's request.
@@ -129,8 +131,19 @@ func (w *worker) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
+		case <-w.wake:
+			timer.Stop()
+			w.syncAt, failures = time.Time{}, 0
 		case <-timer.C:
 		}
+	}
+}
+
+// syncNow has the resources compared with the AS at once, by who calls the API.
+func (w *worker) syncNow() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is asked for already
 	}
 }
 

@@ -1,0 +1,242 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/api"
+	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/store"
+	resourcesync "github.com/umagate/umagate/controlplane/sync"
+	"github.com/umagate/umagate/controlplane/xds"
+)
+
+const (
+	// planTimeout bounds a plan: the answer has to be written within writeTimeout.
+	planTimeout = 20 * time.Second
+	// plansAtOnce bounds the plans under way: each asks much of an AS.
+	plansAtOnce = 2
+)
+
+// sitePath names a site in a path.
+type sitePath struct {
+	Site string `path:"site" jsonschema:"minLength=1,maxLength=63" doc:"the site's name"`
+}
+
+// SitePlan is the answer of GET /v1/sites/{site}/plan.
+type SitePlan struct {
+	Site string `json:"site"`
+	// RegisterClient is the client_name that would be registered first.
+	RegisterClient string `json:"register_client,omitempty"`
+	// InStep: there is nothing to be done.
+	InStep  bool            `json:"in_step"`
+	Changes []PlannedChange `json:"changes"`
+}
+
+// PlannedChange is one change of a [SitePlan].
+type PlannedChange struct {
+	resourcesync.Change
+
+	// Conflict says why it cannot be done.
+	Conflict string `json:"conflict,omitempty"`
+}
+
+// SyncRequested is the answer of POST /v1/sites/{site}/sync: what comes of it is in
+// the site's resources.synced_at, and its failure.
+type SyncRequested struct {
+	Site        string    `json:"site"`
+	RequestedAt time.Time `json:"requested_at"`
+}
+
+func (s *serving) siteOperations() []api.Operation {
+	return []api.Operation{{
+		ID: "listSites", Method: http.MethodGet, Path: "/v1/sites", Tag: "sites", Role: api.Read, ETag: true,
+		Summary: "Every site: its state, authorization server, client, PAT's end and resources, by name",
+		Handler: api.Handle(func(_ context.Context, in struct{ api.Paging }) (api.Page[SiteStatus], error) {
+			return api.Paginate(in.Paging, s.siteStatuses(), func(s SiteStatus) string { return s.Name })
+		}),
+	}, {
+		ID: "getSite", Method: http.MethodGet, Path: "/v1/sites/{site}", Tag: "sites", Role: api.Read, ETag: true,
+		Summary: "One site",
+		Handler: api.Handle(func(_ context.Context, in sitePath) (SiteStatus, error) {
+			w, err := s.worker(in.Site)
+			if err != nil {
+				return SiteStatus{}, err
+			}
+			return w.status(), nil
+		}),
+	}, {
+		ID: "planSite", Method: http.MethodGet, Path: "/v1/sites/{site}/plan", Tag: "sites", Role: api.Read,
+		Summary:     "What would change at the authorization server",
+		Description: "Asks the authorization server for what is registered there, and changes nothing. At most two are under way at once.",
+		Codes:       []api.Code{api.CodeAuthorizationServer, api.CodeTooManyRequests, api.CodeUnavailable, api.CodeConflict},
+		Handler:     api.Handle(s.plan),
+	}, {
+		ID: "syncSite", Method: http.MethodPost, Path: "/v1/sites/{site}/sync", Tag: "sites", Role: api.Write, Status: http.StatusAccepted,
+		Summary:     "Bring the site's resources in step now",
+		Description: "Does not wait for it: the site's resources.synced_at, and its failure, tell what came of it.",
+		Action:      audit.SiteSync, Codes: []api.Code{api.CodeNotLeader},
+		Handler: api.Handle(func(_ context.Context, in sitePath) (SyncRequested, error) {
+			w, err := s.worker(in.Site)
+			switch {
+			case err != nil:
+				return SyncRequested{}, err
+			case !s.leads():
+				return SyncRequested{}, store.ErrNotLeader
+			}
+			w.syncNow()
+			return SyncRequested{Site: in.Site, RequestedAt: time.Now()}, nil
+		}),
+	}}
+}
+
+func (s *serving) envoyOperations() []api.Operation {
+	return []api.Operation{{
+		ID: "listEnvoys", Method: http.MethodGet, Path: "/v1/envoys", Tag: "envoys", Role: api.Read, ETag: true,
+		Summary: "Every Envoy that has connected: what it was sent, accepted and refused, by node id",
+		Handler: api.Handle(func(_ context.Context, in struct{ api.Paging }) (api.Page[xds.Envoy], error) {
+			return api.Paginate(in.Paging, s.xds.Envoys(), func(e xds.Envoy) string { return e.NodeID })
+		}),
+	}, {
+		ID: "getEnvoy", Method: http.MethodGet, Path: "/v1/envoys/{node_id}", Tag: "envoys", Role: api.Read, ETag: true,
+		Summary: "One Envoy",
+		Handler: api.Handle(func(_ context.Context, in struct {
+			NodeID string `path:"node_id" jsonschema:"minLength=1,maxLength=1024" doc:"the node.id that it tells"`
+		}) (xds.Envoy, error) {
+			for _, e := range s.xds.Envoys() {
+				if e.NodeID == in.NodeID {
+					return e, nil
+				}
+			}
+			return xds.Envoy{}, api.NotFound("Envoy", in.NodeID)
+		}),
+	}}
+}
+
+// AuditEvent is one change, as GET /v1/audit tells it.
+type AuditEvent struct {
+	ID      int64             `json:"id"`
+	At      time.Time         `json:"at"`
+	Actor   audit.Actor       `json:"actor"`
+	Action  audit.Action      `json:"action"`
+	Site    string            `json:"site,omitempty"`
+	Target  string            `json:"target,omitempty"`
+	Outcome audit.Outcome     `json:"outcome"`
+	Detail  map[string]string `json:"detail,omitempty"`
+	// RequestID joins it with the log, and with the call that caused it.
+	RequestID string `json:"request_id,omitempty"`
+}
+
+type auditInput struct {
+	Site   string    `query:"site" jsonschema:"maxLength=63" doc:"only of this site"`
+	Actor  string    `query:"actor" jsonschema:"maxLength=255" doc:"only by who has this name"`
+	Action string    `query:"action" jsonschema:"maxLength=63" doc:"only this action, such as resource.create"`
+	Since  time.Time `query:"since" doc:"only at or after this time"`
+	Until  time.Time `query:"until" doc:"only before this time"`
+	api.Paging
+}
+
+func (s *serving) auditOperations() []api.Operation {
+	return []api.Operation{{
+		ID: "listAudit", Method: http.MethodGet, Path: "/v1/audit", Tag: "audit", Role: api.Read,
+		Summary:     "Who changed what and when, the newest first",
+		Description: "Events are kept for api.audit_retention. They are added, and end; nothing changes them.",
+		Codes:       []api.Code{api.CodeUnavailable},
+		Handler:     api.Handle(s.listAudit),
+	}}
+}
+
+func (s *serving) listAudit(ctx context.Context, in auditInput) (api.Page[AuditEvent], error) {
+	page := api.Page[AuditEvent]{Items: []AuditEvent{}}
+	filter := store.AuditFilter{
+		Site: in.Site, Actor: in.Actor, Action: audit.Action(in.Action), Since: in.Since, Until: in.Until, Limit: in.Size() + 1,
+	}
+	after, err := in.After()
+	if err != nil {
+		return page, err
+	}
+	if after != "" {
+		if filter.Before, err = strconv.ParseInt(after, 10, 64); err != nil || filter.Before < 1 {
+			return page, api.NoPage(in.Cursor)
+		}
+	}
+	events, err := s.store.Audit(ctx, filter)
+	if err != nil {
+		return page, api.Unavailable(time.Second, "the store cannot be read now").Because(err)
+	}
+	if len(events) > in.Size() {
+		events = events[:in.Size()]
+		page.NextCursor = api.NextAfter(strconv.FormatInt(events[len(events)-1].ID, 10))
+	}
+	for _, e := range events {
+		page.Items = append(page.Items, AuditEvent{
+			ID: e.ID, At: e.At, Actor: e.Actor, Action: e.Action, Site: e.Site, Target: e.Target, Outcome: e.Outcome, Detail: e.Detail,
+			RequestID: e.RequestID,
+		})
+	}
+	return page, nil
+}
+
+// worker gives the worker of a site.
+func (s *serving) worker(name string) (*worker, error) {
+	_, workers := s.current()
+	for _, w := range workers {
+		if w.site.Name == name {
+			return w, nil
+		}
+	}
+	return nil, api.NotFound("site", name)
+}
+
+// plan compares one site with its AS, as "umagate plan" does, and leaves no trace.
+func (s *serving) plan(ctx context.Context, in sitePath) (SitePlan, error) {
+	w, err := s.worker(in.Site)
+	if err != nil {
+		return SitePlan{}, err
+	}
+	select {
+	case s.plans <- struct{}{}:
+		defer func() { <-s.plans }()
+	default:
+		busy := api.NewProblem(api.CodeTooManyRequests, "%d plans are under way", plansAtOnce)
+		busy.RetryAfter = time.Second
+		return SitePlan{}, busy
+	}
+	ctx, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	m, err := OpenManual(ctx, ManualOptions{
+		Site: w.site, Store: store.Frozen{From: s.store}, Logger: slog.New(slog.DiscardHandler), Transport: s.options.Transport,
+	})
+	if err != nil {
+		return SitePlan{}, planFailed(err)
+	}
+	defer m.Close()
+	changes, err := m.Plan(ctx)
+	if err != nil {
+		return SitePlan{}, planFailed(err)
+	}
+	out := SitePlan{Site: in.Site, RegisterClient: m.Registers(), Changes: []PlannedChange{}}
+	for _, c := range changes {
+		planned := PlannedChange{Change: c}
+		if c.Err != nil {
+			planned.Conflict = c.Err.Error()
+		}
+		out.Changes = append(out.Changes, planned)
+	}
+	out.InStep = len(out.Changes) == 0 && out.RegisterClient == ""
+	return out, nil
+}
+
+// planFailed explains what explain does not.
+func planFailed(err error) error {
+	for _, known := range []error{errLogin, errDeregistered, errNoEnvoyCredential} {
+		if errors.Is(err, known) {
+			return api.Conflict("%s", err).WithRemedy(remedy(err)).Because(err)
+		}
+	}
+	return err
+}
