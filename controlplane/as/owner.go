@@ -119,6 +119,13 @@ func (p *Protection) createByAdmin(ctx context.Context, r Resource) (Resource, e
 	}
 	// A client that registered itself has its client_id for an id.
 	got, err := post(clientID)
+	if failed, ok := errors.AsType[*Error](err); ok && failed.Status == http.StatusForbidden {
+		// The role may have been given after this PAT.
+		if next, renewErr := p.pats.Refused(ctx, token.Value); renewErr == nil {
+			token, in.bearer = next, next.Value
+			got, err = post(clientID)
+		}
+	}
 	if errors.Is(err, ErrNotFound) {
 		var found []struct {
 			ID string `json:"id"`

@@ -1,6 +1,7 @@
 package as_test
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"testing"
@@ -63,7 +64,7 @@ func TestOwner(t *testing.T) {
 				Value:    secret.New("e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"azp":"rs"}`)) + ".x"),
 				IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 			}
-			created, err := server.Protection(as.NewPATSource(pat, nil, nil, nil)).Create(t.Context(), as.Resource{Name: "album-1", Scopes: []string{"view"}, Owner: "alice"})
+			created, err := server.Protection(as.NewPATSource(pat, func(context.Context) (as.Token, error) { return as.Token{}, as.ErrClientRefused }, nil, nil)).Create(t.Context(), as.Resource{Name: "album-1", Scopes: []string{"view"}, Owner: "alice"})
 			require.ErrorIs(t, err, tt.err)
 			require.Equal(t, tt.id, created.ID)
 			if err != nil {

@@ -1,10 +1,12 @@
 package keycloak
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 )
 
 // Grant says that persons have scopes on every resource of a resource server
@@ -50,4 +52,51 @@ func (s *Server) ImportPolicies(ctx context.Context, clientID string, grants ...
 
 func policy(name, kind string, config map[string]string) map[string]any {
 	return map[string]any{"name": name, "type": kind, "logic": "POSITIVE", "decisionStrategy": "UNANIMOUS", "config": config}
+}
+
+// ManageAuthorization lets a client's service account give resources to persons by
+// the administration API.
+func (s *Server) ManageAuthorization(ctx context.Context, clientID string) error {
+	id, err := s.client(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	var whole map[string]any
+	if err := s.Admin(ctx, http.MethodGet, "/clients/"+id, nil, &whole); err != nil {
+		return err
+	}
+	whole["fullScopeAllowed"] = true
+	if err := s.Admin(ctx, http.MethodPut, "/clients/"+id, whole, nil); err != nil {
+		return err
+	}
+	var account struct {
+		ID string `json:"id"`
+	}
+	if err := s.Admin(ctx, http.MethodGet, "/clients/"+id+"/service-account-user", nil, &account); err != nil {
+		return err
+	}
+	management, err := s.client(ctx, "realm-management")
+	if err != nil {
+		return err
+	}
+	var role map[string]any
+	if err := s.Admin(ctx, http.MethodGet, "/clients/"+management+"/roles/manage-authorization", nil, &role); err != nil {
+		return err
+	}
+	return s.Admin(ctx, http.MethodPost, "/users/"+account.ID+"/role-mappings/clients/"+management, []any{role}, nil)
+}
+
+// Share lets a person have scopes on a resource, as its owner does in the account
+// console. token is the owner's.
+func (s *Server) Share(ctx context.Context, token, resourceID, person string, scopes ...string) error {
+	document, err := json.Marshal([]map[string]any{{"username": person, "scopes": scopes}})
+	if err != nil {
+		return fmt.Errorf("writing the request to Keycloak: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, s.Issuer()+"/account/resources/"+url.PathEscape(resourceID)+"/permissions", bytes.NewReader(document))
+	if err != nil {
+		return fmt.Errorf("sharing a resource at Keycloak: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return send(request, token, nil)
 }

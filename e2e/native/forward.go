@@ -40,7 +40,17 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if d.step.Allow.Path != "" {
 		target = d.step.Allow.Path
 	}
-	g.forward(rw, r, authority, target, &d.step.Allow)
+	var answered struct {
+		status    int
+		locations []string
+	}
+	g.forward(rw, r, authority, target, &d.step.Allow, func(response *http.Response) error {
+		answered.status, answered.locations = response.StatusCode, response.Header.Values("Location")
+		return nil
+	})
+	if answered.status != 0 {
+		w.ended(p, answered.status, answered.locations)
+	}
 }
 
 // aim is the host and the target of a request, byte for byte; an absolute form
@@ -99,7 +109,7 @@ func answer(rw http.ResponseWriter, d *decision.Deny) {
 }
 
 // forward sends the request on, its target byte for byte or not at all.
-func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, target string, allow *decision.Allow) {
+func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, target string, allow *decision.Allow, answered func(*http.Response) error) {
 	to, err := rawURL(g.upstream, target)
 	if r.Method == http.MethodConnect {
 		err = errRawTarget // no tunnels here
@@ -125,7 +135,8 @@ func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, ta
 				pr.Out.Header.Add(h.Name, h.Value)
 			}
 		},
-		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, _ error) { rw.WriteHeader(http.StatusServiceUnavailable) },
+		ModifyResponse: answered,
+		ErrorHandler:   func(rw http.ResponseWriter, _ *http.Request, _ error) { rw.WriteHeader(http.StatusServiceUnavailable) },
 	}
 	proxy.ServeHTTP(rw, r)
 }

@@ -74,6 +74,30 @@ func (w *worker) sweep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.apply(w.core.Sweep(time.Now()))
+	w.send(w.core.Due(time.Now()))
+}
+
+// ended tells the core what the API answered to a request.
+func (w *worker) ended(p *pending, status int, locations []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !p.exchange.Watched() {
+		return
+	}
+	location := ""
+	if len(locations) == 1 {
+		location = locations[0]
+	}
+	w.send(w.core.Ended(p.exchange, status, location, time.Now()))
+}
+
+// send sends calls that no request waits for. The caller holds the lock.
+func (w *worker) send(calls []*decision.Call) {
+	for _, c := range calls {
+		if !w.gateway.send(w, c) {
+			w.apply(w.core.Refused(c.ID, time.Now()))
+		}
+	}
 }
 
 func (w *worker) update(p *decision.Policy) {

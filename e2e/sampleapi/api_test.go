@@ -58,6 +58,8 @@ func TestAlbums(t *testing.T) {
 		{"no album to add to", "POST", "/albums/99/photos", `{"title":"x"}`, 404, "", ""},
 		{"not JSON", "PUT", "/albums/1", `<`, 400, "", "JSON"},
 		{"an album needs an owner", "PUT", "/albums/1", `{"title":"x"}`, 400, "", "owner"},
+		{"create", "POST", "/albums", `{"owner":"bob","title":"Boats"}`, 201, "/albums/4", `"title":"Boats"`},
+		{"create nobody's", "POST", "/albums", `{"title":"Boats"}`, 400, "", "owner"},
 		{"rename", "PUT", "/albums/1", `{"owner":"alice","title":"Lofoten"}`, 200, "", `"Gulls"`},
 		{"create", "PUT", "/albums/a b", `{"owner":"bob","title":"New"}`, 201, "/albums/a%20b", `"photos":[]`},
 		{"delete", "DELETE", "/albums/1", "", 204, "", ""},

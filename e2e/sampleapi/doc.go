@@ -3,6 +3,7 @@
 // nothing in it changes for umagate: that is the point.
 //
 //	GET    /albums               every album
+//	POST   /albums               create: {"owner","title"} → 201 and Location
 //	GET    /albums/{id}          one album
 //	PUT    /albums/{id}          create or replace: {"owner","title"}
 //	DELETE /albums/{id}

@@ -60,7 +60,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Unlock()
 	switch {
-	case strings.HasPrefix(r.RequestURI, "/albums/") || r.RequestURI == "/healthz":
+	case strings.HasPrefix(r.RequestURI, "/albums/") || r.RequestURI == "/albums" && r.Method == http.MethodPost || r.RequestURI == "/healthz":
 		a.albums.ServeHTTP(w, r)
 	case r.Header.Get("Upgrade") == "websocket":
 		upgrade(w)
