@@ -48,7 +48,12 @@ func (f *controlFlags) client(env Environment) (*client.Client, error) {
 	// Secrets of the file need not be at hand; with --server the file need not be.
 	sources := f.environment(env)
 	sources.SkipSecrets = true
-	file, err := site.LoadIn(f.path, sources)
+	file, err := site.LoadAnyway(f.path, sources)
+	if faults := site.Faults(err); len(faults) > 0 && address == "" {
+		// What runs may run by the file before, and is asked where that file says.
+		printFaults(env.Stderr, source(f.path), faults, "error")
+		err = nil
+	}
 	if err != nil && address == "" {
 		return nil, fmt.Errorf("%w; name the file with -c FILE or the control plane with --server URL", err)
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/xds"
@@ -20,6 +22,7 @@ func newStatus(env Environment) *cobra.Command {
 	var (
 		flags controlFlags
 		form  output
+		watch time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -27,9 +30,13 @@ func newStatus(env Environment) *cobra.Command {
 		Long: `Ask a running "umagate serve" how things stand: for each site its phase, client, PAT
 and resources; for each Envoy the versions that it was sent, accepted or refused.
 
+Where umagate.yaml has faults, they are printed, and what runs by the file before is
+shown all the same.
+
 Exit codes: 0 all is as it should be, 1 something is not or nothing answers, 64 wrong
-usage.`,
+usage. With --watch, 0 when it is stopped.`,
 		Example: `  umagate status -c umagate.yaml
+  umagate status -c umagate.yaml --watch
   umagate status --server http://127.0.0.1:8090 --output json | jq .problems`,
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
@@ -37,16 +44,21 @@ usage.`,
 			if err != nil {
 				return err
 			}
-			var got server.Status
-			if err := control.Do(ctx, http.MethodGet, "/v1/status", nil, &got); err != nil {
-				return called(err)
+			show := func(ctx context.Context) (ok bool, err error) {
+				var got server.Status
+				if err := control.Do(ctx, http.MethodGet, "/v1/status", nil, &got); err != nil {
+					return false, called(err)
+				}
+				if form == outputJSON {
+					return got.OK, printJSON(env.Stdout, got)
+				}
+				return got.OK, printStatus(env.Stdout, got, time.Now())
 			}
-			if form == outputJSON {
-				err = printJSON(env.Stdout, got)
-			} else {
-				err = printStatus(env.Stdout, got, time.Now())
+			if watch > 0 {
+				return watchStatus(ctx, env, watch, form == outputText, show)
 			}
-			if err == nil && !got.OK {
+			ok, err := show(ctx)
+			if err == nil && !ok {
 				err = &exitError{code: ExitFailed}
 			}
 			return err
@@ -54,13 +66,39 @@ usage.`,
 	}
 	flags.register(cmd)
 	outputFlag(cmd, &form, outputText, outputJSON)
+	cmd.Flags().DurationVar(&watch, "watch", 0, "show it anew after each `INTERVAL`, 2s when none is given, until Ctrl-C")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
+}
+
+// clearScreen puts what follows into the place of what stood there.
+const clearScreen = "\x1b[H\x1b[2J"
+
+// watchStatus shows the status until ctx ends. A control plane that does not answer
+// may come back: that is shown too.
+func watchStatus(ctx context.Context, env Environment, every time.Duration, text bool, show func(context.Context) (bool, error)) error {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		if f, ok := env.Stdout.(*os.File); text && ok && term.IsTerminal(int(f.Fd())) {
+			_, _ = fmt.Fprint(env.Stdout, clearScreen)
+		}
+		if _, err := show(ctx); err != nil && ctx.Err() == nil {
+			_, _ = fmt.Fprintf(env.Stderr, "umagate: %v\n", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
 }
 
 // printStatus writes the tables. now is what durations count from.
 func printStatus(to io.Writer, s server.Status, now time.Time) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // Flush tells of errors
+	_, _ = fmt.Fprintln(to, leadership(s, now))
 	line("SITE", "PHASE", "DIALECT", "CLIENT", "PAT EXPIRES", "RESOURCES")
 	for _, site := range s.Sites {
 		line(site.Name, string(site.Phase), dash(site.Dialect), dash(site.ClientID), until(site.PATExpiresAt, now),
@@ -80,13 +118,20 @@ func printStatus(to io.Writer, s server.Status, now time.Time) error {
 	if len(s.Envoys) == 0 {
 		_, _ = fmt.Fprintln(to, "No Envoy has connected. Print a bootstrap for one with: umagate render bootstrap")
 	} else {
-		line("ENVOY", "VERSION", "CONNECTED", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)")
+		if len(s.Groups) > 1 || len(s.Groups) == 1 && s.Groups[0].Name != xds.Default {
+			line("GROUP", "SITES", "CONNECTED", "UP TO DATE", "REFUSING")
+			for _, g := range s.Groups {
+				line(g.Name, strings.Join(g.Sites, ","), fmt.Sprint(g.Connected), fmt.Sprint(g.Current), fmt.Sprint(g.Refusing))
+			}
+			line()
+		}
+		line("ENVOY", "GROUP", "VERSION", "CONNECTED", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)")
 		for _, e := range s.Envoys {
 			connected := "gone " + since(e.DisconnectedAt, now)
 			if e.Connected {
 				connected = since(e.ConnectedSince, now)
 			}
-			line(e.NodeID, dash(e.Version), connected, typeState(e.Types[xds.ECDS]), typeState(e.Types[xds.CDS]), typeState(e.Types[xds.SDS]))
+			line(e.NodeID, dash(e.Group), dash(e.Version), connected, typeState(e.Types[xds.ECDS]), typeState(e.Types[xds.CDS]), typeState(e.Types[xds.SDS]))
 		}
 		err = errors.Join(err, w.Flush())
 	}
@@ -97,12 +142,28 @@ func printStatus(to io.Writer, s server.Status, now time.Time) error {
 			}
 		}
 	}
+	for _, t := range s.TurnedAway {
+		_, _ = fmt.Fprintf(to, "\nenvoy %s at %s is turned away: no group has it\n  cluster %q, certificate %q, tried %s, last %s ago\n  = Look at the match of groups in umagate.yaml.\n",
+			t.NodeID, t.Address, t.Cluster, t.Certificate, count(t.Attempts, "time"), since(t.Last, now))
+	}
 	for _, message := range []string{s.ReloadError, s.PublishError} {
 		if message != "" {
 			_, _ = fmt.Fprintf(to, "\nnot taken over, what was before stays in force:\n  %s\n", message)
 		}
 	}
 	return err
+}
+
+// leadership tells which replica answers, and which leads.
+func leadership(s server.Status, now time.Time) string {
+	switch {
+	case s.Leader:
+		return fmt.Sprintf("replica %s leads, for %s\n", dash(s.Replica), since(s.LeaderSince, now))
+	case s.LeaderName == "":
+		return fmt.Sprintf("replica %s follows; who leads is not known\n", dash(s.Replica))
+	default:
+		return fmt.Sprintf("replica %s follows %s\n", dash(s.Replica), s.LeaderName)
+	}
 }
 
 // printRefusal tells what an Envoy would not take, what that means for requests,

@@ -149,6 +149,7 @@ func (s *serving) hold(ctx context.Context, lease store.Lease) (lost bool) {
 			return false
 		case <-lease.Lost():
 			return true
+		case <-s.wake: // mostly of its own writes
 		case <-due:
 			var err error
 			if seen, err = s.notice(ctx, seen); err != nil && !errors.Is(err, context.Canceled) {

@@ -33,6 +33,13 @@ func (s *serving) lead(ctx context.Context, lease store.Lease) {
 			timer.Stop()
 			return
 		case <-timer.C:
+		case <-s.wake:
+			// What is written in a burst is read once.
+			timer.Reset(s.options.Pace.Follow / burst)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
 		}
 		var err error
 		if lease, err = s.follow(ctx); err != nil && ctx.Err() == nil && !troubled {
@@ -73,6 +80,11 @@ func (s *serving) refresh(ctx context.Context) error {
 	if err := s.restore(ctx, Following); err != nil {
 		return err
 	}
+	leader, err := s.store.Leader(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	s.setLeader(leader)
 	s.read = number
 	return nil
 }
@@ -101,10 +113,17 @@ func (s *serving) takeOver(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.tellLeader(ctx); err != nil {
+		return err
+	}
 	if err := s.restore(ctx, Discovering); err != nil {
 		return err
 	}
 	s.setLeading(true)
+	if _, _, err := s.guard(ctx, s.base); err != nil {
+		s.setLeading(false)
+		return err
+	}
 	s.mu.Lock()
 	workers := s.workers
 	s.mu.Unlock()
@@ -128,6 +147,30 @@ func (s *serving) resign() {
 	}
 	s.read = unread
 }
+
+// nudge has the store looked at soon.
+func (s *serving) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tellLeader has the other replicas know who leads.
+func (s *serving) tellLeader(ctx context.Context) error {
+	l := store.Leader{Name: s.options.Name, Since: time.Now()}
+	s.setLeader(l)
+	return s.store.PutLeader(ctx, l)
+}
+
+func (s *serving) setLeader(l store.Leader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leader = l
+}
+
+// burst is the part of Follow in which what is written is read together.
+const burst = 20
 
 // unread is no number of changes that a store gives.
 const unread = -1

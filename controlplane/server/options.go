@@ -21,6 +21,9 @@ type Options struct {
 	Transport http.RoundTripper
 	// Reload asks for the file to be read anew, whatever the signal; may be nil.
 	Reload <-chan os.Signal
+	// Name tells this replica from others, for status; the host's name and the
+	// process's number when empty.
+	Name string
 	// Version is the release, for status.
 	Version string
 	// Started is called once, with the addresses that are listened on; may be nil.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,9 +28,11 @@ type reloader struct {
 	// recorder keeps what was taken over.
 	recorder audit.Recorder
 
-	// Of the goroutine of run: the file that was taken over last, and its sum.
-	file *site.File
-	seen [sha256.Size]byte
+	// Of the goroutine of run: the file that was taken over last; the files that the
+	// one read last names, taken over or not; and the sum of all that.
+	file    *site.File
+	sources []string
+	seen    [sha256.Size]byte
 
 	mu  sync.Mutex
 	err error
@@ -51,11 +54,9 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.request:
-			r.seen = sum(r.path, r.file)
 			r.reload(ctx)
 		case <-ticker.C:
-			if now := sum(r.path, r.file); now != r.seen {
-				r.seen = now
+			if sum(r.path, r.sources) != r.seen {
 				r.reload(ctx)
 			}
 		}
@@ -64,9 +65,9 @@ func (r *reloader) run(ctx context.Context) {
 
 // sum is of the file and of those that its secrets come from. One that cannot be
 // read counts as empty: a mount that is replaced is not there for a moment.
-func sum(path string, file *site.File) [sha256.Size]byte {
+func sum(path string, sources []string) [sha256.Size]byte {
 	h := sha256.New()
-	for i, name := range append([]string{path}, file.Sources...) {
+	for i, name := range append([]string{path}, sources...) {
 		if i > 0 && !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
@@ -82,7 +83,13 @@ func sum(path string, file *site.File) [sha256.Size]byte {
 
 // reload takes the file over, or keeps the one in force.
 func (r *reloader) reload(ctx context.Context) {
+	// What changes while it is read is read again.
+	r.seen = sum(r.path, r.sources)
 	file, err := r.load(r.path)
+	if sources := site.Sources(file, err); !slices.Equal(sources, r.sources) {
+		r.sources = sources
+		r.seen = sum(r.path, r.sources)
+	}
 	if err == nil {
 		err = r.apply(ctx, file)
 	}

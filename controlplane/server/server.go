@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"reflect"
 	"sync"
 	"time"
@@ -28,6 +29,9 @@ var ErrPlaintext = errors.New("the address is not loopback, and what is served t
 
 // serving is a running control plane.
 type serving struct {
+	// wake tells lead that the store may have something new.
+	wake chan struct{}
+
 	options   Options
 	store     store.Store
 	xds       *xds.Server
@@ -55,10 +59,12 @@ type serving struct {
 	dynamic Dynamic
 	base    *site.File
 
-	mu      sync.Mutex
-	leading bool
-	file    *site.File
-	workers []*runningWorker
+	mu        sync.Mutex
+	leading   bool
+	leader    store.Leader // who leads, as the store has it
+	withdrawn []withdrawn
+	file      *site.File
+	workers   []*runningWorker
 }
 
 // runningWorker is a worker with what stops it.
@@ -75,6 +81,9 @@ func Run(ctx context.Context, options Options) (err error) {
 	options.Pace = options.Pace.withDefaults()
 	if options.Load == nil {
 		options.Load = site.Load
+	}
+	if options.Name == "" {
+		options.Name = replicaName()
 	}
 	file, err := options.Load(options.Path)
 	if err != nil {
@@ -96,7 +105,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		}
 	}()
 
-	s := &serving{options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
+	s := &serving{wake: make(chan struct{}, 1), options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
 	s.kept, s.instances = opened, newInstanceServer()
 	defer s.instances.close()
 	s.recorder, s.plans, s.stopped = recorder(opened, options.Logger), make(chan struct{}, plansAtOnce), ctx.Done()
@@ -108,7 +117,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	s.publisher.instances = s.instances.access
 	s.reloader = &reloader{
 		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
-		seen: sum(options.Path, file), file: file, recorder: s.recorder,
+		seen: sum(options.Path, file.Sources), file: file, sources: file.Sources, recorder: s.recorder,
 	}
 	s.metrics.registry.MustRegister(newStatusCollector(s.status, s.xds.Refusals))
 
@@ -137,6 +146,12 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	defer applications.close()
+
+	if lease != nil {
+		if err := s.tellLeader(ctx); err != nil {
+			return err
+		}
+	}
 
 	// What the store knows is published before anything is asked of an AS.
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -172,6 +187,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	running = true
 	guard(func(ctx context.Context) error { s.lead(ctx, lease); return nil })
+	guard(func(ctx context.Context) error { opened.Watch(ctx, s.nudge); return nil })
 	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.book.Run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
@@ -204,6 +220,15 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	options.Logger.Info("stopped")
 	return nil
+}
+
+// replicaName tells this process from others of the same store.
+func replicaName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "umagate"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 // current gives the file in force and its workers.
@@ -264,7 +289,8 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 		}
 		next, fresh = append(next, w), append(fresh, w)
 	}
-	if _, err := s.store.Changes(ctx); err != nil {
+	guarded, gone, err := s.guard(ctx, file)
+	if err != nil {
 		return err
 	}
 	if err := s.instances.open(ctx, file, s.kept, s.tls); err != nil {
@@ -281,7 +307,7 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 	}
 	s.base = base
 	s.mu.Lock()
-	s.file, s.workers = file, next
+	s.file, s.workers, s.withdrawn = guarded, next, gone
 	s.callers.take(file)
 	s.mu.Unlock()
 	if s.leads() {

@@ -21,6 +21,11 @@ type Status struct {
 	StartedAt time.Time `json:"started_at"`
 	// Leader: this replica is the one that registers, renews and synchronises.
 	Leader bool `json:"leader"`
+	// Replica is the name of the one that answers, LeaderName that of the one that
+	// leads, or led last, as the store has it.
+	Replica     string    `json:"replica"`
+	LeaderName  string    `json:"leader_name,omitempty"`
+	LeaderSince time.Time `json:"leader_since,omitzero"`
 	// Revision is that of all sites together, as last published. Pushed are the xDS
 	// versions of the one group there is; empty where the file declares groups.
 	Revision    string              `json:"revision,omitempty"`
@@ -159,6 +164,12 @@ func (s *serving) status() Status {
 		out.ReloadError = err.Error()
 		problem("%s was not taken over: %v", s.options.Path, err)
 	}
+	s.mu.Lock()
+	out.Replica, out.LeaderName, out.LeaderSince = s.options.Name, s.leader.Name, s.leader.Since
+	for _, w := range s.withdrawn {
+		problem("%s", w)
+	}
+	s.mu.Unlock()
 	_, workers := s.current()
 	for _, w := range workers {
 		site := w.status()

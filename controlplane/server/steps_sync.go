@@ -100,9 +100,12 @@ func (w *worker) bringInStep(ctx context.Context, r *resourcesync.Reconciler, de
 	}
 	plan = w.withhold(plan)
 	for _, c := range plan {
-		w.logger.Info("resource differs", slog.String("kind", string(c.Kind)), slog.String("resource", c.Name), slog.Any("fields", c.Fields),
-			slog.Any("warnings", c.Warnings))
+		if len(c.Warnings) > 0 {
+			w.logger.Warn("a change that the owner of policies may not expect", slog.String("kind", string(c.Kind)), slog.String("resource", c.Name),
+				slog.Any("warnings", c.Warnings))
+		}
 	}
+	r.Changed = w.tellChange
 	if len(plan) > 0 {
 		w.enter(Syncing)
 	}
@@ -125,6 +128,16 @@ func (w *worker) withhold(plan resourcesync.Plan) resourcesync.Plan {
 	w.attend(aboutDeletion, fmt.Errorf("%d resources are no longer declared and stay at the authorization server, sync.max_deletions is %d: %w",
 		n, w.site.Sync.MaxDeletions, resourcesync.ErrManyDeletions))
 	return plan
+}
+
+// tellChange logs what was done at the AS, each change once.
+func (w *worker) tellChange(c resourcesync.Change) {
+	done := map[resourcesync.Kind]string{
+		resourcesync.Create: "created", resourcesync.Recreate: "created anew", resourcesync.Adopt: "adopted", resourcesync.Update: "updated",
+		resourcesync.Repair: "repaired", resourcesync.Delete: "deleted",
+	}[c.Kind]
+	w.logger.Info("resource changed at the authorization server", slog.String("change", done), slog.String("resource", c.Name), slog.String("resource_id", c.ID),
+		slog.Any("fields", c.Fields))
 }
 
 func (w *worker) protectionFailed(ctx context.Context, err error) error {

@@ -23,19 +23,28 @@ const maxNodes = 500_000
 // Parse reads a document strictly. The name is what faults call the file. The
 // error joins a [Fault] for everything that is wrong.
 func Parse(name string, data []byte, env Environment) (*File, error) {
-	d := &decoder{file: name, env: env, positions: positions{}, left: maxNodes}
-	root, err := d.load(data)
+	f, err := parse(name, data, env)
 	if err != nil {
 		return nil, err
 	}
+	return f, nil
+}
+
+// parse gives what it could read also with an error.
+func parse(name string, data []byte, env Environment) (*File, error) {
+	d := &decoder{file: name, env: env, positions: positions{}, left: maxNodes}
 	f := &File{positions: d.positions}
+	f.setDefaults()
+	root, err := d.load(data)
+	if err != nil {
+		return f, err
+	}
 	if read := env.ReadFile; read != nil {
 		d.env.ReadFile = func(path string) ([]byte, error) {
 			f.Sources = append(f.Sources, path)
 			return read(path)
 		}
 	}
-	f.setDefaults()
 	if root != nil {
 		d.value(root, reflect.ValueOf(f).Elem(), "")
 	}
@@ -55,9 +64,32 @@ func Parse(name string, data []byte, env Environment) (*File, error) {
 		for i, fault := range faults {
 			errs[i] = fault
 		}
-		return nil, errors.Join(errs...)
+		return f, withSources{error: errors.Join(errs...), sources: f.Sources}
 	}
 	return f, nil
+}
+
+// withSources is a file's faults, and the files that it names: when one of those
+// changes, there may be none.
+type withSources struct { //nolint:errname // it is what it adds
+	error
+
+	sources []string
+}
+
+// Unwrap gives the faults.
+func (w withSources) Unwrap() error { return w.error }
+
+// Sources lists the files that umagate.yaml names for secrets and certificates, as
+// they are written there, from what Load or Parse gave.
+func Sources(f *File, err error) []string {
+	if w, ok := errors.AsType[withSources](err); ok {
+		return w.sources
+	}
+	if f != nil {
+		return f.Sources
+	}
+	return nil
 }
 
 type decoder struct {

@@ -40,6 +40,16 @@ func Load(path string) (*File, error) {
 	return LoadIn(path, OSEnvironment(filepath.Dir(path)))
 }
 
+// LoadAnyway is [LoadIn] that gives what could be read of a file with faults, beside
+// the error; nil where there is no file.
+func LoadAnyway(path string, env Environment) (*File, error) {
+	data, err := readBounded(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return parse(path, data, env)
+}
+
 // LoadIn is [Load] in an environment of the caller's.
 func LoadIn(path string, env Environment) (*File, error) {
 	data, err := readBounded(path)

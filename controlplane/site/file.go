@@ -25,6 +25,9 @@ type File struct {
 	Envoy Envoy `yaml:"envoy"`
 	// What becomes of a request whose host no site has: deny (default) or allow.
 	UnknownHosts config.Verdict `yaml:"unknown_hosts"`
+	// Hosts of sites that were taken out on purpose. Without, a host that a site has
+	// guarded stays denied where unknown_hosts is allow.
+	ReleasedHosts []string `yaml:"released_hosts"`
 	// Bounds of what each Envoy worker remembers of tokens.
 	Cache Cache `yaml:"cache"`
 	// The API for applications that were written for oxd. Left out, it is not served.

@@ -108,6 +108,7 @@ func (v *validator) tls(path string, t *TLS) {
 	if t.CAFile == "" || v.env.ReadFile == nil {
 		return
 	}
+	v.file.Sources = append(v.file.Sources, t.CAFile)
 	pem, err := v.env.ReadFile(t.CAFile)
 	if err != nil {
 		if !v.env.SkipSecrets {

@@ -115,6 +115,34 @@ func (f Frozen) Changes(ctx context.Context) (int64, error) {
 	return f.From.Changes(ctx)
 }
 
+// Watch waits for ctx.
+func (Frozen) Watch(ctx context.Context, _ func()) { <-ctx.Done() }
+
+// Leader implements [Store].
+func (f Frozen) Leader(ctx context.Context) (Leader, error) {
+	if f.From == nil {
+		return Leader{}, ErrNotFound
+	}
+	return f.From.Leader(ctx)
+}
+
+// PutLeader does nothing.
+func (Frozen) PutLeader(context.Context, Leader) error { return nil }
+
+// GuardedHosts implements [Store].
+func (f Frozen) GuardedHosts(ctx context.Context) (map[string]string, error) {
+	if f.From == nil {
+		return map[string]string{}, nil
+	}
+	return f.From.GuardedHosts(ctx)
+}
+
+// PutGuardedHost does nothing.
+func (Frozen) PutGuardedHost(context.Context, string, string) error { return nil }
+
+// DeleteGuardedHost does nothing.
+func (Frozen) DeleteGuardedHost(context.Context, string) error { return nil }
+
 // Lead gives ErrNotLeader: a rehearsal never does.
 func (Frozen) Lead(context.Context) (Lease, error) { return nil, ErrNotLeader }
 

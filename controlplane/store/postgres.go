@@ -72,7 +72,7 @@ func ReadPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) 
 
 // postgres sets what is PostgreSQL's own.
 func (s *SQL) postgres(config *pgx.ConnConfig, key secret.Text) {
-	s.locks, s.key = newSessionLocks(config), key
+	s.locks, s.session, s.key = newSessionLocks(config), config, key
 	s.snapshot, s.overriding = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, " OVERRIDING SYSTEM VALUE"
 }
 

@@ -54,6 +54,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("secrets are sealed", func(t *testing.T) { sealed(t, postgrestest.Database(t, server)) })
 	t.Run("refusals", func(t *testing.T) { refusals(t, server) })
 	t.Run("reading only", func(t *testing.T) { readingOnly(t, server) })
+	t.Run("writes are told", func(t *testing.T) { watched(t, postgrestest.Database(t, server)) })
 	t.Run("the leader's session is ended", func(t *testing.T) { sessionEnded(t, postgrestest.Database(t, server)) })
 	t.Run("the leader goes silent", func(t *testing.T) { silentLeader(t, server) })
 }
@@ -74,6 +75,39 @@ func startTogether(t *testing.T, url string) {
 	for _, err := range errs {
 		require.NoError(t, err)
 	}
+}
+
+// watched: one replica hears of what another writes, also after its session was
+// ended.
+func watched(t *testing.T, url string) {
+	t.Helper()
+	one, two := openPostgres(t, url), openPostgres(t, url)
+	ctx, cancel := context.WithCancel(t.Context())
+	heard, done := make(chan struct{}, 100), make(chan struct{})
+	go func() {
+		defer close(done)
+		one.Watch(ctx, func() { heard <- struct{}{} })
+	}()
+	hears := func(what string) {
+		t.Helper()
+		select {
+		case <-heard:
+		case <-time.After(takeover):
+			require.Fail(t, "not told of "+what)
+		}
+	}
+	hears("the beginning")
+	k := store.Key{Site: "photos", Issuer: "https://as"}
+	require.NoError(t, two.PutDiscovery(ctx, k, store.Discovery{Metadata: []byte(`{}`)}))
+	hears("a write")
+	_, err := database(t, url).ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'`)
+	require.NoError(t, err)
+	hears("the session that follows")
+	require.NoError(t, two.DeleteResource(ctx, k, "none"))
+	hears("a write")
+	require.Empty(t, heard)
+	cancel()
+	<-done
 }
 
 func sealed(t *testing.T, url string) {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -24,8 +26,10 @@ type SQL struct {
 	locks  locks
 	// key is what the sealer seals with; a backup can take it along.
 	key secret.Text
-	// snapshot makes a transaction see one moment; overriding lets an insert set a
+	// session is how a session of its own begins; snapshot makes a transaction see one
+	// moment; overriding lets an insert set a
 	// column that the database counts. Each is PostgreSQL's, and zero for SQLite.
+	session    *pgx.ConnConfig
 	snapshot   *sql.TxOptions
 	overriding string
 	// epoch is that of the lease this process held last, 0 for none.

@@ -230,6 +230,18 @@ type Store interface {
 	// Changes gives a number that every write makes larger, whichever process
 	// made it. It tells readers when to read anew.
 	Changes(ctx context.Context) (int64, error)
+	// Watch calls changed soon after a write of any process, until ctx ends, where the
+	// database tells. It is no promise: Changes is asked now and then all the same.
+	Watch(ctx context.Context, changed func())
+	// Leader is who leads, or led last; PutLeader is called by who leads.
+	Leader(ctx context.Context) (Leader, error)
+	PutLeader(ctx context.Context, l Leader) error
+
+	// GuardedHosts maps each host that a site has guarded to the site.
+	GuardedHosts(ctx context.Context) (map[string]string, error)
+	PutGuardedHost(ctx context.Context, host, site string) error
+	DeleteGuardedHost(ctx context.Context, host string) error
+
 	// Lead tries, once, to make this process the one that registers, renews and
 	// synchronises. ErrNotLeader says to try again later, ErrInUse not to. Once
 	// another has led, the writes of this store give ErrReplaced, until it leads

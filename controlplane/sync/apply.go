@@ -66,6 +66,9 @@ func (r *Reconciler) Apply(ctx context.Context, plan Plan) (Result, error) {
 			err := r.change(ctx, c)
 			if err == nil {
 				r.tell(ctx, c)
+				if r.Changed != nil {
+					r.Changed(c)
+				}
 			}
 			a.mu.Lock()
 			defer a.mu.Unlock()

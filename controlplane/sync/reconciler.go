@@ -56,6 +56,9 @@ type Reconciler struct {
 	// From; 0 is all. One whose declaration changed is read in any case. Next is
 	// where the following plan begins, so that each has its turn.
 	Reads, From, Next int
+	// Changed is called with each change that was carried out, by the goroutine that
+	// did it; may be nil.
+	Changed func(Change)
 	// Audit keeps what was changed; may be nil.
 	Audit audit.Recorder
 

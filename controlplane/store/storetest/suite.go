@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 	moved := store.Key{Site: "photos", Issuer: "https://other.example.com"}
 	at := time.UnixMilli(1_790_000_000_123)
 
+	t.Run("what replicas tell each other", func(t *testing.T) { fleet(t, open) })
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
 		s, _ := open(t)
