@@ -50,7 +50,9 @@ func TestDeregisterBesideServe(t *testing.T) {
 			p.until("for good", func(s server.Status) bool { return s.Sites[0].Failure.Attempts > attempts+5 })
 			p.stop()
 			p.start()
-			p.until("after a restart, too", func(s server.Status) bool { return s.Sites[0].Phase == server.Deregistered && s.Sites[0].Failure != nil })
+			p.until("after a restart, too", func(s server.Status) bool {
+				return s.Sites[0].Phase == server.Deregistered && s.Sites[0].Failure != nil
+			})
 			require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
 			_, err = p.manual(removing).PlanRemoval(t.Context())
 			require.ErrorIs(t, err, server.ErrNothingRegistered)
