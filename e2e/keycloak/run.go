@@ -34,8 +34,10 @@ type Server struct {
 	// LogFile has everything Keycloak writes.
 	LogFile string
 
-	home    string
-	port    int
+	home       string
+	port       int
+	securePort int      // of https; 0 for none
+	arguments  []string // beyond those of every server
 	process *os.Process
 	done    chan struct{} // closed when the process has ended
 	err     error         // why, valid once done is closed
@@ -45,11 +47,15 @@ type Server struct {
 // Start runs Keycloak on a free port of loopback with a fresh copy of the
 // realm, and returns when it answers.
 func Start(ctx context.Context, installation Installation) (*Server, error) {
+	return start(ctx, installation, 0, nil)
+}
+
+func start(ctx context.Context, installation Installation, securePort int, arguments []string) (*Server, error) {
 	home, err := os.MkdirTemp("", "umagate-keycloak-")
 	if err != nil {
 		return nil, fmt.Errorf("making Keycloak's folder: %w", err)
 	}
-	server := &Server{Installation: installation, home: home}
+	server := &Server{Installation: installation, home: home, securePort: securePort, arguments: arguments}
 	err = os.CopyFS(filepath.Join(home, "data"), os.DirFS(installation.seed))
 	if err != nil {
 		err = fmt.Errorf("copying the seed: %w", err)
@@ -83,7 +89,7 @@ func (s *Server) run(ctx context.Context, arguments ...string) error {
 		"--cache=local", // a cluster's cache would open ports to the outside
 		"--http-enabled=true", "--hostname-strict=false",
 		"--http-host=127.0.0.1", "--http-port=" + strconv.Itoa(s.port),
-	}, arguments...)); err != nil {
+	}, append(s.arguments, arguments...)...)); err != nil {
 		return err
 	}
 	if err := s.waitUntilReady(ctx); err != nil {

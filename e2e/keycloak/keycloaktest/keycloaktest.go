@@ -44,6 +44,19 @@ func Installation(t testing.TB) keycloak.Installation {
 func Start(t testing.TB) *keycloak.Server {
 	t.Helper()
 	server, err := keycloak.Start(t.Context(), Installation(t))
+	return watched(t, server, err)
+}
+
+// StartTLS is [Start] of a server that speaks https, too, and asks clients for
+// certificates.
+func StartTLS(t testing.TB, files keycloak.TLS) *keycloak.Server {
+	t.Helper()
+	server, err := keycloak.StartTLS(t.Context(), Installation(t), files)
+	return watched(t, server, err)
+}
+
+func watched(t testing.TB, server *keycloak.Server, err error) *keycloak.Server {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
