@@ -19,11 +19,12 @@ func newImport(env Environment) *cobra.Command {
 		Short: "Begin a umagate.yaml with what an API has already",
 		Example: `  umagate import openapi openapi.yaml --out umagate.yaml
   umagate import keycloak-enforcer keycloak.json
-  umagate import gluu uma_rs_protect.json`,
+  umagate import gluu uma_rs_protect.json
+  umagate import oxd /opt/oxd-server`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportGluu(env))
+	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportGluu(env), newImportOXD(env))
 	return cmd
 }
 

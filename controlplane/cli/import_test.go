@@ -48,3 +48,26 @@ func TestImport(t *testing.T) {
 	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, stderr, "cannot be imported")
 }
+
+// TestImportOXD: print, put into a configuration, and bring the RPs over.
+func TestImportOXD(t *testing.T) {
+	t.Parallel()
+	const source = "../oxd/legacy/testdata/v3"
+	path := filepath.Join(t.TempDir(), "umagate.yaml")
+	code, out, stderr := run(t, nil, "import", "oxd", source, "--out", path)
+	require.Equal(t, cli.ExitOK, code, stderr)
+	require.Empty(t, out)
+	require.Contains(t, stderr, "umagate: 2 RPs found")
+	require.Contains(t, stderr, "trust_all_certs")
+	code, out, stderr = run(t, nil, "validate", "-c", path)
+	require.Equal(t, cli.ExitOK, code, out+stderr)
+	for _, want := range []string{"2 RPs brought over with 3 resources, 0 there already", "0 RPs brought over with 0 resources, 2 there already"} {
+		code, out, stderr = run(t, nil, "import", "oxd", source, "--into", path)
+		require.Equal(t, cli.ExitOK, code, stderr)
+		require.Empty(t, out)
+		require.Contains(t, stderr, want)
+	}
+	code, _, stderr = run(t, nil, "import", "oxd", t.TempDir())
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, stderr, "oxd-conf.json")
+}
