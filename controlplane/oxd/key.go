@@ -129,8 +129,11 @@ func (s *Server) authFor(clientID string, clientSecret, key secret.Text, a authe
 	case as.AuthSecretJWT:
 		signing := jose.SigningKey{Algorithm: a.alg, Key: []byte(clientSecret.Reveal())}
 		auth, err := as.NewKeyAuth(a.method, clientID, signing, s.config.Now)
+		if err == nil {
+			_, err = auth.Prove("https://op.example.com") // the key's length is judged when it signs
+		}
 		if err != nil {
-			return nil, fail(CodeInvalidAlgorithm, "the client secret is too short for %s", a.alg).because(err)
+			return nil, fail(CodeInvalidAlgorithm, "the client secret is too short for %s (RFC 7518 section 3.2)", a.alg).because(err)
 		}
 		return auth, nil
 	case as.AuthPrivateKeyJWT:

@@ -32,6 +32,9 @@ type liar struct {
 	token http.HandlerFunc
 	info  http.HandlerFunc
 	form  url.Values // what the token endpoint was asked
+	// registered is the body of the last registration or update; deleted counts.
+	registered map[string]any
+	deleted    int
 }
 
 func newKey(t *testing.T, id string) jose.JSONWebKey {
@@ -73,6 +76,23 @@ func newLiar(t *testing.T, more map[string]any) *liar {
 		answer := l.token
 		l.mu.Unlock()
 		answer(w, r)
+	})
+	register := func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		l.mu.Lock()
+		l.registered = body
+		l.mu.Unlock()
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte(`{"client_id":"c-1","client_secret":"0123456789abcdef0123456789abcdef","registration_access_token":"rat","registration_client_uri":"` + l.URL + `/register/c-1"}`))
+	}
+	mux.HandleFunc("POST /register", register)
+	mux.HandleFunc("PUT /register/c-1", register)
+	mux.HandleFunc("DELETE /register/c-1", func(w http.ResponseWriter, _ *http.Request) {
+		l.mu.Lock()
+		l.deleted++
+		l.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()

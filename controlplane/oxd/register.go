@@ -111,6 +111,10 @@ func (s *Server) enrol(ctx context.Context, rp *RP, existing existingParams) err
 	}
 	rp.take(got)
 	rp.IssuedAt = s.now()
+	if _, err := s.clientAuth(rp); err != nil {
+		// The OP's secret does not do for the algorithm: a client of no use.
+		return errors.Join(err, op.server.DeleteRegistration(ctx, got))
+	}
 	return s.saveRP(ctx, rp)
 }
 
