@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -49,6 +50,8 @@ type Options struct {
 	AS func() (AS, error)
 	// Leads says whether this process may change anything at the AS.
 	Leads func() bool
+	// Record keeps what was done at the AS in the audit log; may be nil.
+	Record func(ctx context.Context, action audit.Action, name string, detail map[string]string)
 	// Logger is told what fails; never a secret.
 	Logger *slog.Logger
 	// Pace overrides waits; the zero value means the defaults.
@@ -107,6 +110,9 @@ func New(options Options) (*Keeper, error) {
 		return nil, err
 	}
 	options.Pace = options.Pace.withDefaults()
+	if options.Record == nil {
+		options.Record = func(context.Context, audit.Action, string, map[string]string) {}
+	}
 	if options.Now == nil {
 		options.Now = time.Now
 	}

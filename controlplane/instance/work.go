@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -104,6 +105,7 @@ func (k *Keeper) work(ctx context.Context, in store.Instance) (store.Instance, e
 	case !ok: // it is to be removed since
 		return in, fmt.Errorf("%s: %w", in.Name, ErrRemoving)
 	case before == store.InstancePending:
+		k.options.Record(ctx, audit.ResourceCreate, in.Name, map[string]string{"owner": in.Owner, "resource_id": done.ID})
 		k.options.Logger.Info("instance registered", slog.String("resource", in.Name), slog.String("owner", in.Owner))
 	}
 	return done, nil
@@ -194,6 +196,7 @@ func (k *Keeper) remove(ctx context.Context, server AS, in store.Instance) (stor
 		return k.failed(ctx, in, err)
 	}
 	k.finder.forget(in.Name)
+	k.options.Record(ctx, audit.ResourceDelete, in.Name, map[string]string{"owner": in.Owner, "resource_id": in.ID})
 	k.options.Logger.Info("instance removed", slog.String("resource", in.Name), slog.String("owner", in.Owner))
 	return in, k.options.Store.DeleteInstance(ctx, k.options.Key, in.Name, store.InstanceRemoving)
 }

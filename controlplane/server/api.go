@@ -24,7 +24,7 @@ const (
 
 // operations is the whole API. Another package's are appended here.
 func (s *serving) operations() []api.Operation {
-	return slices.Concat(s.probeOperations(), s.statusOperations(), s.siteOperations(), s.envoyOperations(), s.auditOperations(), s.keyOperations(), s.book.Operations())
+	return slices.Concat(s.probeOperations(), s.statusOperations(), s.siteOperations(), s.instanceOperations(), s.envoyOperations(), s.auditOperations(), s.keyOperations(), s.book.Operations())
 }
 
 func (s *serving) statusOperations() []api.Operation {

@@ -123,7 +123,7 @@ func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
 		return nil, nil //nolint:nilnil // most sites have none
 	}
 	return instance.New(instance.Options{
-		Site: w.site, Key: w.key, Store: s.kept, AS: w.protection, Leads: s.leads, Logger: w.logger,
+		Site: w.site, Key: w.key, Store: s.kept, AS: w.protection, Leads: s.leads, Record: w.record, Logger: w.logger,
 		Pace: instance.Pace{Poll: w.pace.Follow, Retry: w.pace.Retry, RetryMax: w.pace.RetryMax},
 	})
 }

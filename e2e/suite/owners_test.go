@@ -31,8 +31,8 @@ type ownersAS struct {
 	*authServer
 	// ready lets alice make albums, once the client is registered.
 	ready func(t *testing.T, clientID string)
-	// share lets bob view an album, by alice's own decision.
-	share func(t *testing.T, name, id string)
+	// share gives bob scopes on an album, by alice's own decision.
+	share func(t *testing.T, name, id string, scopes ...string)
 	// names lists the resources of the client.
 	names func(t *testing.T) []string
 }
@@ -59,9 +59,9 @@ func ownersDevAS(t *testing.T, o owner) *ownersAS {
 		t.Helper()
 		permit(t, devas.Policy{Resource: "albums", Scopes: []string{"create"}, Subjects: []string{"alice"}})
 	}
-	a.share = func(t *testing.T, name, _ string) {
+	a.share = func(t *testing.T, name, _ string, scopes ...string) {
 		t.Helper()
-		permit(t, devas.Policy{Resource: name, Scopes: []string{"view"}, Subjects: []string{"bob"}})
+		permit(t, devas.Policy{Resource: name, Scopes: scopes, Subjects: []string{"bob"}})
 		// The specification's owner is the PAT's, so alice needs to be let in, too.
 		permit(t, devas.Policy{Resource: name, Scopes: []string{"view", "edit"}, Subjects: []string{"alice"}})
 	}
@@ -94,11 +94,12 @@ func ownersKeycloak(t *testing.T, o owner) *ownersAS {
 		require.NoError(t, kc.ManageAuthorization(t.Context(), id))
 		require.NoError(t, kc.ImportPolicies(t.Context(), id, keycloak.Grant{Persons: []string{"alice"}, Scopes: []string{"create"}}))
 	}
-	a.share = func(t *testing.T, _, id string) {
+	a.share = func(t *testing.T, _, id string, scopes ...string) {
 		t.Helper()
 		token, err := kc.Token(t.Context(), "alice")
 		require.NoError(t, err)
-		require.NoError(t, kc.Share(t.Context(), token, id, "bob", "view"))
+		// Keycloak lets an owner use a scope of her own once somebody has it from her.
+		require.NoError(t, kc.Share(t.Context(), token, id, "bob", scopes...))
 	}
 	a.names = func(t *testing.T) []string {
 		t.Helper()
@@ -284,7 +285,7 @@ func (w *ownersWorld) story(t *testing.T) {
 	_, err = w.rptFor(t, "bob", "GET", path)
 	require.ErrorIs(t, err, errDenied, "alice has not let bob in")
 	require.Contains(t, w.as.names(t), name)
-	w.as.share(t, name, w.registered(t, name))
+	w.as.share(t, name, w.registered(t, name), "view")
 	views, err := w.rptFor(t, "bob", "GET", path)
 	require.NoError(t, err)
 	require.Equal(t, 200, w.ask(t, "GET", path, views, "").status)
@@ -313,7 +314,7 @@ func (w *ownersWorld) story(t *testing.T) {
 	require.Equal(t, 200, w.ask(t, "GET", path, views, "").status)
 
 	// Alice deletes it.
-	w.as.share(t, otherName, w.registered(t, otherName))
+	w.as.share(t, otherName, w.registered(t, otherName), "view", "edit")
 	edits, err := w.rptFor(t, "alice", "DELETE", other)
 	require.NoError(t, err)
 	require.Equal(t, 204, w.ask(t, "DELETE", other, edits, "").status)
