@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -198,7 +199,7 @@ func (c *Client) oidcDocument(ctx context.Context) (Metadata, string, error) {
 	in := call{op: op, method: http.MethodGet, url: address}
 	if err != nil {
 		switch {
-		case seen.header == nil:
+		case seen.err != nil && !errors.Is(seen.err, ErrTooLarge):
 			return Metadata{}, address, &Error{Op: op, Method: in.method, URL: address, Kind: ErrUnavailable, Cause: seen.err}
 		case seen.status != http.StatusOK:
 			return Metadata{}, address, c.caller.failure(in, answer{status: seen.status, header: seen.header})
@@ -241,7 +242,7 @@ func (c *Client) document(ctx context.Context, address string) (Metadata, error)
 	return m, nil
 }
 
-// observer remembers the one answer that go-oidc gets.
+// observer remembers the one answer that a library gets, whose errors do not tell.
 type observer struct {
 	next   http.RoundTripper
 	status int
@@ -256,5 +257,20 @@ func (o *observer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	o.status, o.header = resp.StatusCode, resp.Header
+	resp.Body = &observedBody{ReadCloser: resp.Body, by: o}
 	return resp, nil
+}
+
+// observedBody remembers why an answer broke off.
+type observedBody struct {
+	io.ReadCloser
+	by *observer
+}
+
+func (b *observedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.by.err = err
+	}
+	return n, err
 }

@@ -122,9 +122,9 @@ func (s *Server) tokenError(in call, seen *observer, err error) error {
 	}
 	e := &Error{Op: in.op, Method: in.method, URL: printableURL(in.url)}
 	switch {
-	case errors.Is(err, ErrTooLarge):
+	case errors.Is(err, ErrTooLarge), errors.Is(seen.err, ErrTooLarge):
 		e.Kind = ErrTooLarge
-	case seen.header == nil:
+	case seen.header == nil, seen.err != nil:
 		e.Kind, e.Cause = ErrUnavailable, in.scrubError(transportCause(err))
 	default:
 		// The library's words may quote the answer.
