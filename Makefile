@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 GO      ?= go
 PACKAGES ?= ./...
 ARGS    ?=
+# Arguments of the second half of `make bench`, for example FLEETARGS='-envoys 5000'.
+FLEETARGS ?=
 # How long each fuzz target runs under `make fuzz`.
 FUZZTIME ?= 20s
 # Arguments of `make test` and `make e2e`, for example TESTFLAGS='-run TestFind -v'.
@@ -57,8 +59,9 @@ race: wasm ## Test with the race detector
 	UMAGATE_WITHOUT_REAL=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: bench
-bench: wasm ## Compare the CPU of one request in Envoy: no filter, umagate, jwt_authn, ext_authz
+bench: wasm ## Compare the CPU of one request in Envoy (no filter, umagate, jwt_authn, ext_authz); push to 1000 Envoys
 	$(GO) run ./e2e/bench $(ARGS)
+	$(GO) run ./e2e/bench/fleet $(FLEETARGS)
 	@printf '\nThe core alone, native, in lines that benchstat reads:\n'
 	$(GO) test -run '^$$' -bench . -benchmem ./plugin/decision
 

@@ -159,10 +159,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 		ping       = 30 * time.Second
 		pingWait   = 10 * time.Second
 		minPing    = 5 * time.Second
+		readBuffer = 4 << 10
 	)
 	accepted := &connections{Listener: listener, open: map[string]*connection{}}
 	options = append([]grpc.ServerOption{
 		grpc.MaxConcurrentStreams(maxStreams),
+		// An Envoy says little and is told something now and then: buffers of the usual
+		// size would be most of what its stream takes.
+		grpc.SharedWriteBuffer(true), grpc.ReadBufferSize(readBuffer),
 		grpc.StreamInterceptor(accepted.tie),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: ping, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
