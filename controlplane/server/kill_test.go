@@ -50,7 +50,8 @@ type killer struct {
 
 	mu     sync.Mutex
 	count  int
-	at     int // 0: never
+	at     int    // 0: never
+	method string // the registration endpoint's next request of it
 	kill   func()
 	killed string // the request
 }
@@ -59,9 +60,9 @@ type killer struct {
 func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	k.count++
-	dies := k.count == k.at
+	dies := k.count == k.at || k.method == r.Method && strings.Contains(r.URL.Path, "/register")
 	if dies {
-		k.killed = r.Method + " " + r.URL.Path
+		k.killed, k.method = r.Method+" "+r.URL.Path, ""
 	}
 	k.mu.Unlock()
 	if !dies {
@@ -73,6 +74,13 @@ func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	k.kill()
 	panic(http.ErrAbortHandler)
+}
+
+// arm kills at the next request of that method at the registration endpoint.
+func (k *killer) arm(method string, kill func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.method, k.kill = method, kill
 }
 
 // child is a control plane in a process of its own.
@@ -109,6 +117,12 @@ func (c *child) end() {
 // serving waits until all is well.
 func (c *child) serving() server.Status {
 	c.t.Helper()
+	return c.until(func(s server.Status) bool { return s.OK })
+}
+
+// until waits for the status to satisfy ok, and gives it.
+func (c *child) until(ok func(server.Status) bool) server.Status {
+	c.t.Helper()
 	var s server.Status
 	require.Eventually(c.t, func() bool {
 		address, err := os.ReadFile(c.path + ".api")
@@ -120,7 +134,7 @@ func (c *child) serving() server.Status {
 			return false
 		}
 		s = server.Status{}
-		return control.Do(c.t.Context(), http.MethodGet, "/v1/status", nil, &s) == nil && s.OK
+		return control.Do(c.t.Context(), http.MethodGet, "/v1/status", nil, &s) == nil && len(s.Sites) == 1 && ok(s)
 	}, 3*within, within/200)
 	return s
 }

@@ -255,7 +255,7 @@ func (w *worker) authOf(method as.AuthMethod, c store.Client) (as.ClientAuth, *t
 
 // checkEnvoyCredential refuses what could never work.
 func (w *worker) checkEnvoyCredential() error {
-	if w.server != nil && w.creds.Introspection.IsZero() && w.creds.Certificate.IsZero() && introspectionCredential(w.site, w.server) != "pat" {
+	if !w.manual && w.server != nil && w.creds.Introspection.IsZero() && w.creds.Certificate.IsZero() && introspectionCredential(w.site, w.server) != "pat" {
 		return fmt.Errorf("%w (%s)", errNoEnvoyCredential, w.method)
 	}
 	return nil

@@ -290,7 +290,7 @@ func remedy(err error) string {
 		{errExpiry, "Renew the secret at the authorization server, or register with another method: umagate deregister, and then umagate serve."},
 		{errNoManagement, "Change the client at the authorization server, or begin anew: umagate deregister --force, and then umagate apply."},
 		{errNoKey, "Restore the store's backup, or begin anew: umagate deregister --force, and then umagate apply."},
-		{errNoEnvoyCredential, "Write authorization_server.introspection.credential: pat, or client.token_endpoint_auth_method: client_secret_basic."},
+		{errNoEnvoyCredential, "Write client.token_endpoint_auth_method: tls_client_auth or client_secret_basic; or, where the authorization server takes the PAT there (Keycloak does not), introspection.credential: pat."},
 		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},
 	} {
 		if errors.Is(err, r.kind) {

@@ -38,10 +38,10 @@ type Server struct {
 	port       int
 	securePort int      // of https; 0 for none
 	arguments  []string // beyond those of every server
-	process *os.Process
-	done    chan struct{} // closed when the process has ended
-	err     error         // why, valid once done is closed
-	stop    sync.Once
+	process    *os.Process
+	done       chan struct{} // closed when the process has ended
+	err        error         // why, valid once done is closed
+	stop       sync.Once
 }
 
 // Start runs Keycloak on a free port of loopback with a fresh copy of the

@@ -1,0 +1,131 @@
+package server_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/e2e/devas"
+)
+
+// TestKilledWithKeys kills -9 the control plane at each call of a registration with
+// a key of its own, and while the registration is updated and the key replaced; and
+// lets another finish.
+func TestKilledWithKeys(t *testing.T) {
+	t.Parallel()
+	const client = "register: {client_name: %s}, token_endpoint_auth_method: private_key_jwt"
+	for _, what := range []string{"registration", "update", "rotation"} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, after the AS acted %t", what, after), func(t *testing.T) {
+				t.Parallel()
+				server, err := devas.New(devas.Options{})
+				require.NoError(t, err)
+				k := &killer{next: server, after: after}
+				front := httptest.NewServer(k)
+				t.Cleanup(front.Close)
+				server.SetIssuer(front.URL)
+				p := newPlane(t)
+				p.write(p.client(front.URL, fmt.Sprintf(client, "first"), "albums"))
+				method := http.MethodPost
+				if what != "registration" {
+					method = http.MethodPut
+					begun := startChild(t, p.path())
+					begun.serving()
+					begun.end()
+					switch what {
+					case "update":
+						p.write(p.client(front.URL, fmt.Sprintf(client, "second"), "albums"))
+					case "rotation":
+						p.newKey(server)
+					}
+				}
+				dead := make(chan struct{})
+				var once sync.Once
+				killed := startChild(t, p.path())
+				k.arm(method, func() { once.Do(func() { killed.end(); close(dead) }) })
+				if what == "registration" {
+					// It may have been faster than arm: then there is nothing to kill.
+					killed.end()
+					require.NoError(t, os.RemoveAll(p.path()+".api"))
+					killed = startChild(t, p.path())
+				}
+				select {
+				case <-dead:
+				case <-time.After(3 * within):
+					require.FailNow(t, "not killed")
+				}
+				p.finish(server, what, after)
+			})
+		}
+	}
+}
+
+// newKey is what "umagate keys rotate" stores first.
+func (p *plane) newKey(at *devas.Server) {
+	p.t.Helper()
+	made, err := as.GenerateKey(jose.ES256)
+	require.NoError(p.t, err)
+	private, err := made.PEM()
+	require.NoError(p.t, err)
+	now := time.Now()
+	require.NoError(p.t, p.store().PutClientKey(p.t.Context(), p.key(at), store.ClientKey{
+		ID: made.ID, Purpose: store.KeySignature, Algorithm: "ES256", State: store.KeyNew, Private: private, CreatedAt: now, StateAt: now,
+	}))
+}
+
+// finish starts another, and looks at what came of it.
+func (p *plane) finish(at *devas.Server, what string, after bool) {
+	t := p.t
+	next := startChild(t, p.path())
+	next.until(func(s server.Status) bool { return s.Sites[0].Phase == server.Serving && s.Sites[0].Failure == nil })
+	before := at.Count(devas.EndpointToken)
+	at.ExpirePATs()
+	s := next.until(func(s server.Status) bool {
+		return s.Sites[0].Phase == server.Serving && s.Sites[0].Failure == nil && at.Count(devas.EndpointToken) > before
+	})
+	next.end()
+	require.Equal(t, []string{"albums"}, names(at))
+	for _, c := range at.Calls(devas.EndpointToken) {
+		require.Equal(t, http.StatusOK, c.Status, "every assertion was by a key that the AS knew")
+	}
+	log, err := os.ReadFile(p.path() + ".log")
+	require.NoError(t, err)
+	keys, err := p.store().ClientKeys(t.Context(), p.key(at))
+	require.NoError(t, err)
+	registered := answered(at, http.MethodPost, http.StatusCreated)
+	switch {
+	case what == "registration" && after:
+		// No specification lets a client be found whose answer was lost.
+		require.Equal(t, 2, registered)
+		require.Contains(t, string(log), "a registration was begun and its answer is not known")
+		require.Len(t, keys, 1, "the key is the same")
+	case after:
+		// The AS has replaced the registration access token, and only its answer had the
+		// next one. The client works, and that it cannot be changed is told.
+		require.Equal(t, 1, registered)
+		require.Contains(t, string(log), "the registration access token was lost")
+		require.NotEmpty(t, s.Sites[0].Attention)
+	default:
+		require.Equal(t, 1, registered)
+		require.Empty(t, s.Sites[0].Attention)
+		if what == "update" {
+			require.Equal(t, "second", p.registered(at)["client_name"])
+		}
+		if what == "rotation" {
+			require.Equal(t, store.KeyActive, keys[len(keys)-1].State)
+			require.Equal(t, keys[1].ID, s.Sites[0].KeyID)
+		}
+	}
+	require.Zero(t, strings.Count(string(log), "REGISTERED ANEW"))
+}
