@@ -343,9 +343,12 @@ func accessLogLine(e *env) {
 }
 
 // killedUnderTraffic: a gateway that is killed lets nothing pass that it should
-// not, and serves again as before.
+// not, and serves again as before, but for what was revoked meanwhile.
 func killedUnderTraffic(e *env) {
 	t := e.t
+	taken := e.fresh(t, "view")
+	e.step(t, &step{name: "known", path: revokedPath, token: "=" + taken, status: 200, introspections: 1})
+	e.revoke(t, revocationsOf(e, taken)[0].list)
 	plain := e.request(t, &step{path: "/echo/album/a"}, "")
 	l := startLoad(t, e, 4, func() int { return 0 },
 		func() *http.Request { return plain.Clone(context.WithoutCancel(t.Context())) },
@@ -361,6 +364,11 @@ func killedUnderTraffic(e *env) {
 	r.restart(t)
 	l.more(t, 20)
 	require.Empty(t, l.end())
+	e.step(t, &step{
+		name: "revoked before", path: revokedPath, token: "=" + taken, status: 401, code: "revoked_token",
+		challenge: "UMA", fault: "invalid_token", introspections: 0, tickets: 1,
+	})
 	e.step(t, &step{name: "protected", path: "/echo/album/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1})
 	e.step(t, &step{name: "served", path: "/echo/album/a", token: "alice/album/view", status: 200, introspections: 1})
+	e.restore(t)
 }

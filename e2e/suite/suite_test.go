@@ -13,7 +13,7 @@ const negativeEntries = 40
 // scenarios is the table.
 func scenarios() []scenario {
 	return slices.Concat(storyScenarios(), conditionScenarios(), identityScenarios(), failureScenarios(),
-		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios())
+		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios(), revocationScenarios())
 }
 
 func TestScenarios(t *testing.T) {
