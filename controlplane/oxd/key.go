@@ -125,7 +125,7 @@ func (s *Server) clientAuth(rp *RP) (as.ClientAuth, error) {
 }
 
 func (s *Server) authFor(clientID string, clientSecret, key secret.Text, a authentication) (as.ClientAuth, error) {
-	switch a.method { //nolint:exhaustive // the others are without assertion
+	switch a.method {
 	case as.AuthSecretJWT:
 		signing := jose.SigningKey{Algorithm: a.alg, Key: []byte(clientSecret.Reveal())}
 		auth, err := as.NewKeyAuth(a.method, clientID, signing, s.config.Now)

@@ -3,6 +3,7 @@ package oxd_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -109,27 +110,21 @@ func (k *kit) fails(t *testing.T, code, command string, params map[string]any) m
 func (k *kit) register(t *testing.T, more map[string]any) string {
 	t.Helper()
 	params := map[string]any{"authorization_redirect_uri": callback}
-	for name, value := range more {
-		params[name] = value
-	}
+	maps.Copy(params, more)
 	id, _ := k.ok(t, "register_site", params)["oxd_id"].(string)
 	return id
 }
 
 // login goes to the OP as alice and gives what the site is called back with.
-func (k *kit) login(t *testing.T, id string, more map[string]any) url.Values {
+func (k *kit) login(t *testing.T, id string) url.Values {
 	t.Helper()
-	params := map[string]any{"oxd_id": id}
-	for name, value := range more {
-		params[name] = value
-	}
-	address, _ := k.ok(t, "get_authorization_url", params)["authorization_url"].(string)
+	address, _ := k.ok(t, "get_authorization_url", map[string]any{"oxd_id": id})["authorization_url"].(string)
 	back := browser.New(t, http.DefaultTransport).Visit(t, address, callback, "alice", "alice")
 	return back.Query()
 }
 
 func (k *kit) tokens(t *testing.T, id string) map[string]any {
 	t.Helper()
-	back := k.login(t, id, nil)
+	back := k.login(t, id)
 	return k.ok(t, "get_tokens_by_code", map[string]any{"oxd_id": id, "code": back.Get("code"), "state": back.Get("state")})
 }

@@ -1,6 +1,7 @@
 package oxd_test
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -105,9 +106,7 @@ func TestRegistration(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			params := map[string]any{"authorization_redirect_uri": callback}
-			for name, value := range tt.params {
-				params[name] = value
-			}
+			maps.Copy(params, tt.params)
 			k.fails(t, tt.code, "register_site", params)
 		})
 	}
@@ -144,10 +143,18 @@ func TestAuthentication(t *testing.T) {
 		TokenEndpointAuthMethod: "client_secret_jwt", GrantTypes: []string{"authorization_code", "client_credentials", "refresh_token"}, RedirectURIs: []string{callback},
 	}}}}), nil)
 	tests := []struct{ method, alg string }{
-		{"client_secret_basic", ""}, {"client_secret_basic", "none"}, {"client_secret_post", ""},
-		{"client_secret_jwt", "HS256"}, {"client_secret_jwt", "HS384"}, {"client_secret_jwt", "HS512"},
-		{"private_key_jwt", "RS256"}, {"private_key_jwt", "RS384"}, {"private_key_jwt", "RS512"},
-		{"private_key_jwt", "ES256"}, {"private_key_jwt", "ES384"}, {"private_key_jwt", "ES512"},
+		{"client_secret_basic", ""},
+		{"client_secret_basic", "none"},
+		{"client_secret_post", ""},
+		{"client_secret_jwt", "HS256"},
+		{"client_secret_jwt", "HS384"},
+		{"client_secret_jwt", "HS512"},
+		{"private_key_jwt", "RS256"},
+		{"private_key_jwt", "RS384"},
+		{"private_key_jwt", "RS512"},
+		{"private_key_jwt", "ES256"},
+		{"private_key_jwt", "ES384"},
+		{"private_key_jwt", "ES512"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.alg, func(t *testing.T) {

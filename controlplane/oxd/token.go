@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,9 +41,7 @@ func (p *provider) requestTokens(ctx context.Context, auth as.ClientAuth, grant 
 	if err != nil {
 		return tokens{}, err
 	}
-	for name, values := range proof.Form {
-		grant[name] = values
-	}
+	maps.Copy(grant, proof.Form)
 	// The one grant of the library that takes parameters of any other.
 	source := clientcredentials.Config{TokenURL: address, AuthStyle: oauth2.AuthStyleInParams, EndpointParams: grant}
 	client := *p.client

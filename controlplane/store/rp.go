@@ -11,7 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-// ErrChanged: the record is not as it was when it was read. Read it anew.
+// ErrChanged means that the record is not as it was when it was read. Read it anew.
 var ErrChanged = errors.New("store: another has changed this record since it was read")
 
 // RP is a relying party that was registered by the protocol of oxd.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -189,9 +190,7 @@ func (n *node) envelope(t *testing.T, method string, args map[string]any) (statu
 	if n.token != nil {
 		sent["protection_access_token"] = n.token
 	}
-	for name, value := range args {
-		sent[name] = value
-	}
+	maps.Copy(sent, args)
 	got := n.ask(t, method, sent)
 	require.Empty(t, got.Failure, "%s: %s", method, got.Message)
 	var envelope struct {
