@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	jsonschema "github.com/santhosh-tekuri/jsonschema/v6"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/umagate/umagate/controlplane/audit"
 )
@@ -219,6 +221,9 @@ func (r *Router) byMethod(methods map[string]*operation) http.Handler {
 
 // serve authenticates, reads, does and answers.
 func (r *Router) serve(w http.ResponseWriter, req *http.Request, o *operation) {
+	span := trace.SpanFromContext(req.Context())
+	span.SetName(o.ID)
+	span.SetAttributes(attribute.String("umagate.request_id", audit.RequestID(req.Context())))
 	req, refused := r.admit(req, o)
 	if refused != nil {
 		if refused.Code == CodeUnauthorized {

@@ -80,7 +80,9 @@ func TestOperations(t *testing.T) {
 	before := site.Resources.SyncedAt
 	var requested server.SyncRequested
 	require.Equal(t, http.StatusAccepted, p.call(http.MethodPost, "/v1/sites/photos/sync", &requested))
-	p.until("synchronised", func(s server.Status) bool { return s.Sites[0].Resources.SyncedAt.After(before) && len(as.Resources()) == 2 })
+	p.until("synchronised", func(s server.Status) bool {
+		return s.Sites[0].Resources.SyncedAt.After(before) && len(as.Resources()) == 2
+	})
 
 	synced := p.audited("action=site.sync")
 	require.Len(t, synced, 1)

@@ -20,6 +20,7 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/telemetry"
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
@@ -41,6 +42,7 @@ type serving struct {
 	tls       *certificateWatch // nil where xDS is plain text
 	metrics   *metrics
 	recorder  audit.Recorder
+	telemetry *telemetry.Telemetry
 	callers   callers
 	kept      *store.SQL
 	instances *instanceServer
@@ -109,6 +111,11 @@ func Run(ctx context.Context, options Options) (err error) {
 	s.kept, s.instances = opened, newInstanceServer()
 	defer s.instances.close()
 	s.recorder, s.plans, s.stopped = recorder(opened, options.Logger), make(chan struct{}, plansAtOnce), ctx.Done()
+	if s.telemetry, err = startTelemetry(ctx, file, options.Version); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.telemetry.Stop(context.WithoutCancel(ctx))) }()
+	opened.Trace(s.telemetry.Tracer())
 	if s.xds, err = xds.New(options.Logger, nil); err != nil {
 		return err
 	}
@@ -196,7 +203,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		guard(func(ctx context.Context) error { s.tls.run(ctx); return nil })
 	}
 	guard(func(ctx context.Context) error { s.endAudit(ctx); return nil })
-	guard(func(ctx context.Context) error { return serveAPI(ctx, api, router) })
+	guard(func(ctx context.Context) error { return serveAPI(ctx, api, s.telemetry.Handler(router)) })
 	guard(func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) })
 	if applications != nil {
 		guard(func(ctx context.Context) error { s.serveChanges(ctx, applications.changes); return nil })
@@ -328,9 +335,11 @@ func (s *serving) newWorker(settings *site.Site) (*runningWorker, error) {
 	w := &worker{
 		site: settings, key: store.Key{Site: settings.Name, Issuer: settings.AuthorizationServer.Issuer}, store: s.store,
 		logger: s.options.Logger.With(slog.String("site", settings.Name)), pace: s.options.Pace, changed: s.publisher.changed,
-		phase: Discovering,
+		tracer: s.telemetry.Tracer(), wake: make(chan struct{}, 1), phase: Discovering,
 	}
-	observe := func(next http.RoundTripper) http.RoundTripper { return s.metrics.observe(settings.Name, next) }
+	observe := func(next http.RoundTripper) http.RoundTripper {
+		return s.metrics.observe(settings.Name, s.telemetry.Transport(next))
+	}
 	if err := w.connect(s.options.Transport, observe); err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (w *worker) syncResources(ctx context.Context) error {
 			}
 		},
 	}
-	err := w.bringInStep(ctx, r, desired)
+	err := w.traced(ctx, "bring resources in step", func(ctx context.Context) error { return w.bringInStep(ctx, r, desired) })
 	if errors.Is(err, store.ErrLocked) {
 		// "umagate apply" is at it. The PAT must go on being renewed, so don't wait.
 		w.syncAt = time.Now().Add(min(w.interval(), progressEvery))

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/instance"
@@ -45,6 +47,8 @@ type worker struct {
 	client *as.Client
 	logger *slog.Logger
 	pace   Pace
+	// tracer makes the spans of what is brought in step; nil for none.
+	tracer trace.Tracer
 	// wake ends the wait for what is due next.
 	wake chan struct{}
 	// changed is told that there is something new to publish.

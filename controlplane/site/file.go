@@ -13,6 +13,8 @@ type File struct {
 	Listen Listen `yaml:"listen"`
 	// Who may call the control plane's own API.
 	API API `yaml:"api"`
+	// Where traces go.
+	Telemetry Telemetry `yaml:"telemetry"`
 	// Where the control plane keeps its state: "sqlite:PATH" (default
 	// sqlite:umagate.db) or "postgres://USER:PASSWORD@HOST/DATABASE".
 	Store StoreURL `yaml:"store"`

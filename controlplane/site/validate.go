@@ -61,6 +61,7 @@ func (v *validator) validate() {
 	}
 	v.xdsTLS()
 	v.api()
+	v.telemetry()
 	v.store()
 	v.plugin()
 	v.hostPort("envoy.listener", f.Envoy.Listener)

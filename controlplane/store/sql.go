@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/umagate/umagate/controlplane/secret"
 )
@@ -34,6 +35,8 @@ type SQL struct {
 	overriding string
 	// epoch is that of the lease this process held last, 0 for none.
 	epoch atomic.Int64
+	// tracer is nil unless Trace gave one.
+	tracer trace.Tracer
 }
 
 // locks are a database's own way of letting one process of many do something.
@@ -260,6 +263,8 @@ func (s *SQL) write(ctx context.Context, what string, key Key, statement string,
 func (s *SQL) transact(ctx context.Context, what string, key Key, do func(*sql.Tx) (sql.Result, error)) (result sql.Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	ctx, end := s.span(ctx, what, key)
+	defer func() { end(err) }()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, writing(what, key, err)

@@ -28,7 +28,7 @@ func (s *stream) apply(step *decision.Step) []decision.Outcome {
 		s.deny(&step.Deny)
 	case decision.KindCall:
 		s.away = true
-		if !step.Call.Shared && !s.plugin.dispatch(step.Call) {
+		if !step.Call.Shared && !s.plugin.dispatch(step.Call, s.trace[:s.traced]) {
 			return s.plugin.worker.Refused(step.Call.ID, now())
 		}
 	default:

@@ -30,22 +30,24 @@ func (p *plugin) own() bool {
 // send sends calls that no request waits for.
 func (p *plugin) send(calls []*decision.Call) {
 	for _, c := range calls {
-		if !p.dispatch(c) {
+		if !p.dispatch(c, nil) {
 			p.apply(p.worker.Refused(c.ID, now()))
 		}
 	}
 }
 
-// dispatch sends a call, and tells whether it could.
-func (p *plugin) dispatch(c *decision.Call) bool {
+// dispatch sends a call with the trace of the request that it is made for first,
+// and tells whether it could.
+func (p *plugin) dispatch(c *decision.Call, trace [][2]string) bool {
 	if !p.own() {
 		return false
 	}
-	headers := make([][2]string, len(c.Headers), len(c.Headers)+1)
+	headers := make([][2]string, len(c.Headers), len(c.Headers)+1+len(trace))
 	for i, h := range c.Headers {
 		headers[i] = [2]string{h.Name, h.Value}
 	}
 	headers = append(headers, [2]string{"content-length", strconv.Itoa(len(c.Body))})
+	headers = append(headers, trace...)
 	id := c.ID
 	_, err := proxywasm.DispatchHttpCall(c.Cluster, headers, c.Body, nil, uint32(c.Timeout/time.Millisecond), //nolint:gosec // checked when compiled
 		func(numHeaders, bodySize, _ int) { p.answered(id, numHeaders, bodySize) })

@@ -21,6 +21,40 @@ type stream struct {
 	state   streamState
 	started bool // OnHttpRequestHeaders has returned
 	away    bool // host calls may act on another context
+
+	// trace are the headers that join the AS's calls with this request.
+	trace  [maxTrace][2]string
+	traced int
+}
+
+const (
+	maxTrace = 3
+	// maxTraceValue is longer than any traceparent; a tracestate may have 512
+	// characters (W3C Trace Context section 3.3.1.5).
+	maxTraceValue = 512
+)
+
+// remember keeps what the request says of its trace. A value that is too long, or
+// there twice, is left out: it is the client's own word.
+func (s *stream) remember(headers [][2]string) {
+	for _, h := range headers {
+		switch h[0] {
+		case "traceparent", "tracestate", "x-request-id":
+			if s.traced < maxTrace && len(h[1]) <= maxTraceValue && !s.has(h[0]) {
+				s.trace[s.traced] = h
+				s.traced++
+			}
+		}
+	}
+}
+
+func (s *stream) has(name string) bool {
+	for _, h := range s.trace[:s.traced] {
+		if h[0] == name {
+			return true
+		}
+	}
+	return false
 }
 
 type streamState uint8
@@ -48,6 +82,9 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	}
 	exchange, step := s.plugin.gate.Start(&decision.Request{Headers: asHeaders(headers)}, now())
 	s.exchange, exchange.Owner = exchange, s
+	if step.Kind == decision.KindCall {
+		s.remember(headers)
+	}
 	s.plugin.apply(s.apply(&step))
 	s.started, s.away = true, true
 	return s.action()
