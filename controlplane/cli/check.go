@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type checkFlags struct {
 	host, method, path string
 	scopes             []string
 	resource           string
+	unregistered       bool
 	token              string
 	headers            []string
 }
@@ -78,6 +80,7 @@ Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
 	f.StringVar(&flags.path, "path", "/", "its `PATH`, with query if it has one")
 	f.StringSliceVar(&flags.scopes, "scopes", nil, "it has a token with these `SCOPES`, separated by commas")
 	f.StringVar(&flags.resource, "resource", "", "with --scopes: they are on the resource of this `NAME` alone")
+	f.BoolVar(&flags.unregistered, "unregistered", false, "of a resource with instances: assume that this one is not registered")
 	f.StringVar(&flags.token, "token", "", "it has this `TOKEN`; better in $UMAGATE_TOKEN, which no process list shows")
 	f.StringArrayVarP(&flags.headers, "header", "H", nil, "a further `HEADER`, as \"name: value\"; may be repeated")
 	_ = cmd.MarkFlagRequired("host")
@@ -92,6 +95,8 @@ type checker struct {
 	file  *site.File
 	flags checkFlags
 	now   time.Time
+	// instanceName is what the request is about, of a resource with instances.
+	instanceName string
 }
 
 // assumedIssuer stands for an AS that is not asked.
@@ -186,6 +191,9 @@ func (c *checker) request() (*decision.Request, error) {
 
 // answer stands for the AS: an assumed token, or what the real AS says of a real one.
 func (c *checker) answer(ctx context.Context, compiled config.Config, call *decision.Call) (decision.Response, asked, error) {
+	if call.Purpose == decision.PurposeLookup {
+		return c.instance(call)
+	}
 	name := siteOfCluster(compiled, call.Cluster)
 	s, ok := c.file.Site(name)
 	if !ok {
@@ -201,6 +209,7 @@ func (c *checker) answer(ctx context.Context, compiled config.Config, call *deci
 	case decision.PurposeTicket:
 		return decision.Response{Status: 201, Body: []byte(`{"ticket":"assumed"}`)},
 			asked{What: "permission ticket", Permissions: permissionsOf(call.Body), Answer: "assumed: a ticket"}, nil
+	case decision.PurposeLookup, decision.PurposeRegister, decision.PurposeRemove: // of none of these
 	case decision.Purposes: // only counts the others
 	}
 	return decision.Response{}, asked{}, fmt.Errorf("the core makes a call (%s) that this umagate does not know", call.Purpose)
@@ -227,9 +236,10 @@ func (c *checker) assumed(s *site.Site) ([]byte, error) {
 	if s.Require != config.RequireOAuthScopes {
 		var permissions []map[string]any
 		for i := range s.Resources {
-			name := s.Resources[i].Name
-			if c.flags.resource == "" || c.flags.resource == name {
-				permissions = append(permissions, map[string]any{"resource_id": assumedID(s, name), "resource_scopes": c.flags.scopes})
+			names := c.assumedNames(s, &s.Resources[i])
+			if c.flags.resource == "" || slices.Contains(names, c.flags.resource) {
+				id := assumedID(s, names[len(names)-1])
+				permissions = append(permissions, map[string]any{"resource_id": id, "resource_scopes": c.flags.scopes})
 			}
 		}
 		if permissions == nil {

@@ -201,6 +201,44 @@ func TestCheckOfAssumedScopesAsksNobody(t *testing.T) {
 	require.Equal(t, cli.ExitOK, code, out+stderr)
 }
 
+// TestCheckInstances explains requests for resources with one registration each.
+func TestCheckInstances(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "umagate.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`
+sites:
+- name: photos
+  hosts: [photos.example.com]
+  authorization_server: {issuer: "https://as.example.com", client: {register: {}}}
+  resources:
+  - {name: "album-{id}", conditions: [{paths: ["/albums/{id}"], methods: [GET], scopes: [view]}]}
+`), 0o600))
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"no token", []string{"--path", "/albums/7"}, cli.ExitDenied, []string{"the registration of album-7", "resource album-7, scopes view", "answer     401"}},
+		{"a right to any", []string{"--path", "/albums/7", "--scopes", "view"}, cli.ExitOK, []string{"allow (permitted)", "x-uma-resource-id: album-7"}},
+		{"a right to this one", []string{"--path", "/albums/7", "--scopes", "view", "--resource", "album-7"}, cli.ExitOK, []string{"allow (permitted)"}},
+		{"not registered", []string{"--path", "/albums/7", "--unregistered"}, cli.ExitDenied, []string{"there is none", "resource_unknown", "answer     403"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			code, out, stderr := run(t, nil, append([]string{"check", "-c", path, "--host", "photos.example.com"}, tt.args...)...)
+			require.Equal(t, tt.code, code, out+stderr)
+			for _, want := range tt.want {
+				require.Contains(t, out, want)
+			}
+		})
+	}
+	code, out, stderr := run(t, nil, "render", "envoy", "--offline", "-c", path)
+	require.NotEqual(t, cli.ExitOK, code, out)
+	require.Contains(t, stderr, "render bootstrap")
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -36,6 +36,8 @@ type renderFlags struct {
 
 	wasm    string
 	offline bool
+	// static: there will be no control plane.
+	static bool
 }
 
 func (f *renderFlags) register(cmd *cobra.Command) {
@@ -52,6 +54,11 @@ func (f *renderFlags) compile(ctx context.Context, env Environment) (envoyconf.I
 	}
 	if f.wasm != "" {
 		file.Plugin.Wasm = f.wasm
+	}
+	if f.static {
+		if err := envoyconf.CheckStatic(file); err != nil {
+			return envoyconf.Input{}, err
+		}
 	}
 	in := envoyconf.Input{File: file, Facts: map[string]site.Facts{}}
 	for i := range file.Sites {
@@ -73,7 +80,7 @@ func warnUnregistered(env Environment, s *site.Site, facts site.Facts) {
 	}
 	for i := range s.Resources {
 		r := &s.Resources[i]
-		if r.NeedsPermission() && r.ID == "" && facts.ResourceIDs[r.Name] == "" {
+		if r.NeedsPermission() && !r.HasInstances() && r.ID == "" && facts.ResourceIDs[r.Name] == "" {
 			_, _ = fmt.Fprintf(env.Stderr, "warning: site %s: resource %s has no id, and so everything it protects is denied; register it at the authorization server and write its id into the file, as id: …\n", s.Name, r.Name)
 		}
 	}
@@ -106,6 +113,7 @@ Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
   envoy -c envoy.yaml`,
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
+			flags.static = true
 			in, err := flags.compile(ctx, env)
 			if err != nil {
 				return err

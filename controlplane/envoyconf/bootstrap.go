@@ -60,6 +60,9 @@ func Dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
 // time. Each site needs a client {id, secret} and, for UMA, resource ids. The
 // result holds the client secrets in the clear.
 func Static(in Input) (*bootstrapv3.Bootstrap, error) {
+	if err := CheckStatic(in.File); err != nil {
+		return nil, err
+	}
 	filter, err := Filter(in)
 	if err != nil {
 		return nil, err

@@ -54,6 +54,20 @@ func (in Input) AsksForInstances() bool {
 	return slices.ContainsFunc(in.Config.Sites, func(s config.Site) bool { return s.Instances != nil })
 }
 
+// CheckStatic refuses what an Envoy without control plane cannot do.
+func CheckStatic(file *site.File) error {
+	for i := range file.Sites {
+		s := &file.Sites[i]
+		for j := range s.Resources {
+			if s.HasInstances() && s.Resources[j].HasInstances() {
+				return fmt.Errorf("%w: site %s: resource %s has instances, which only the control plane knows: use umagate serve, and umagate render bootstrap for Envoy",
+					ErrInput, s.Name, s.Resources[j].Name)
+			}
+		}
+	}
+	return nil
+}
+
 // InstancesSecret is the SDS resource of what Envoy shows where it asks for
 // instances.
 func InstancesSecret(value secret.Text) *tlsv3.Secret {

@@ -25,9 +25,6 @@ import (
 // being built. So these calls take a turn through an internal listener, whose
 // HTTP connection manager has the injector.
 func addStatic(out *bootstrapv3.Bootstrap, in Input, s *site.Site, c *config.Site) error {
-	if c.Instances != nil {
-		return fmt.Errorf("%w: a resource with instances (a name such as album-{id}) needs the control plane, which knows them: use umagate serve and render bootstrap", ErrInput)
-	}
 	secrets, err := staticSecrets(s)
 	if err != nil {
 		return err
