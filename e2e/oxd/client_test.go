@@ -28,6 +28,23 @@ type target struct {
 	// http and socket are addresses; one of them is used.
 	http, socket string
 	opHost       string
+	// uma: the site protects resources, too.
+	uma bool
+}
+
+// scope and grants are what a site registers with.
+func (to target) scope() []string {
+	if to.uma {
+		return []string{"openid", "profile", "email", "uma_protection"}
+	}
+	return []string{"openid", "profile", "email"}
+}
+
+func (to target) grants() []string {
+	if to.uma {
+		return []string{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:uma-ticket"}
+	}
+	return []string{"authorization_code", "refresh_token"}
 }
 
 // client is one of the published clients.
@@ -109,11 +126,12 @@ func startPython(t *testing.T, where oxd.Clients, interpreter string, to target)
 authorization_redirect_uri = %s
 post_logout_redirect_uri = %s
 op_host = %s
-scope = openid,profile,email
-grant_types = authorization_code,refresh_token
+scope = %s
+grant_types = %s
 client_name = A client of oxdpython
 contacts = ops@example.com
-`, callback, goodbye, to.opHost)), 0o600))
+claims_redirect_uri = %s
+`, callback, goodbye, to.opHost, strings.Join(to.scope(), ","), strings.Join(to.grants(), ","), callback)), 0o600))
 	return &python{process: start(t, interpreter, filepath.Join("testdata", "driver.py"), where.Python, config)}
 }
 
@@ -230,7 +248,7 @@ func (n *node) site(t *testing.T) string {
 	if n.id == "" {
 		n.id, _ = n.call(t, "register_site", map[string]any{
 			"op_host": n.to.opHost, "authorization_redirect_uri": callback, "post_logout_redirect_uri": goodbye,
-			"scope": []string{"openid", "profile", "email"}, "grant_types": []string{"authorization_code", "refresh_token"},
+			"scope": n.to.scope(), "grant_types": n.to.grants(), "claims_redirect_uri": []string{callback},
 		})["oxd_id"].(string)
 	}
 	return n.id
