@@ -16,6 +16,7 @@ import (
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/e2e/oxd"
 )
@@ -102,7 +103,13 @@ func TestPublishedClients(t *testing.T) {
 	t.Run("Keycloak", func(t *testing.T) {
 		t.Parallel()
 		clients(t) // before a Keycloak is started
-		everyClient(t, op{name: "Keycloak", host: keycloaktest.Start(t).Issuer(), longTokens: true})
+		as := keycloaktest.Start(t)
+		at := op{name: "Keycloak", host: as.Issuer(), longTokens: true}
+		everyClient(t, at)
+		everyClientProtects(t, umaOP{op: at, permit: func(t *testing.T, clientID string) {
+			t.Helper()
+			require.NoError(t, as.ImportPolicies(t.Context(), clientID, keycloak.Grant{Persons: []string{"alice"}, Scopes: []string{"view"}}))
+		}})
 	})
 }
 

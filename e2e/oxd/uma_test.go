@@ -11,39 +11,25 @@ import (
 
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/devas"
-	"github.com/umagate/umagate/e2e/keycloak"
-	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/e2e/oxd"
 )
 
 // TestPublishedClientsProtect: the clients as resource servers and as clients of
-// UMA, each on both transports.
+// UMA, each on both transports. Keycloak's turn is in TestPublishedClients.
 func TestPublishedClientsProtect(t *testing.T) {
 	t.Parallel()
-	t.Run("dev AS", func(t *testing.T) {
-		t.Parallel()
-		as, err := devas.New(devas.Options{
-			Users: []devas.User{{Name: "alice", ID: "alice-id", Password: "alice"}}, Scopes: []string{"oxd"}, SkipConsent: true,
-		})
-		require.NoError(t, err)
-		stop, err := as.Start(t.Context())
-		require.NoError(t, err)
-		t.Cleanup(stop)
-		everyClientProtects(t, umaOP{op: op{host: as.Issuer()}, needInfo: true, permit: func(t *testing.T, _ string) {
-			t.Helper()
-			_, err := as.Permit(devas.Policy{Resource: "[GET] /photo", Subjects: []string{"alice"}})
-			require.NoError(t, err)
-		}})
+	as, err := devas.New(devas.Options{
+		Users: []devas.User{{Name: "alice", ID: "alice-id", Password: "alice"}}, Scopes: []string{"oxd"}, SkipConsent: true,
 	})
-	t.Run("Keycloak", func(t *testing.T) {
-		t.Parallel()
-		clients(t) // before a Keycloak is started
-		as := keycloaktest.Start(t)
-		everyClientProtects(t, umaOP{op: op{host: as.Issuer(), longTokens: true}, permit: func(t *testing.T, clientID string) {
-			t.Helper()
-			require.NoError(t, as.ImportPolicies(t.Context(), clientID, keycloak.Grant{Persons: []string{"alice"}, Scopes: []string{"view"}}))
-		}})
-	})
+	require.NoError(t, err)
+	stop, err := as.Start(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	everyClientProtects(t, umaOP{op: op{host: as.Issuer()}, needInfo: true, permit: func(t *testing.T, _ string) {
+		t.Helper()
+		_, err := as.Permit(devas.Policy{Resource: "[GET] /photo", Subjects: []string{"alice"}})
+		require.NoError(t, err)
+	}})
 }
 
 // umaOP is an OP that is an authorization server, too.
