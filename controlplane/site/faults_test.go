@@ -13,6 +13,11 @@ import (
 	"github.com/umagate/umagate/e2e/pki"
 )
 
+// oxdSite serves oxd with entries of oxd.sites.
+func oxdSite(entries string) string {
+	return around("oxd: {http: 127.0.0.1:0, op_hosts: [{url: https://op.example.com}], sites: ["+entries+"]}", "", conditions)
+}
+
 // around is a valid document with a hole in line 3 and one in the resource.
 func around(top, server, resource string) string {
 	lines := []string{
@@ -63,6 +68,14 @@ func TestFaults(t *testing.T) {
 		{"oxd with a provider twice", around("oxd: {http: 127.0.0.1:0, op_hosts: [{url: https://op.example.com}, {url: https://OP.example.com/}]}", "", conditions), 2, 74, "oxd.op_hosts[1].url", "stands there twice", "keep one"},
 		{"oxd with another default", around("oxd: {http: 127.0.0.1:0, default_op_host: https://x.example.com, op_hosts: [{url: https://op.example.com}]}", "", conditions), 2, 43, "oxd.default_op_host", "is not one of op_hosts", "one of them"},
 		{"oxd login lifetime", around("oxd: {http: 127.0.0.1:0, login_lifetime: 2h, op_hosts: [{url: https://op.example.com}]}", "", conditions), 2, 42, "oxd.login_lifetime", "out of range", "5m"},
+		{"oxd site for nobody", oxdSite("{hosts: [a.example.com]}"), 2, 77, "oxd.sites[0]", "does not say which application", "exactly one of"},
+		{"oxd site for two", oxdSite("{oxd_id: a, client_name: b, hosts: [a.example.com]}"), 2, 77, "oxd.sites[0]", "does not say which application", "exactly one of"},
+		{"oxd site without hosts", oxdSite("{oxd_id: a}"), 2, 77, "oxd.sites[0].hosts", "there is no host", "the application answers on"},
+		{"oxd site with the host of another", oxdSite("{oxd_id: a, hosts: [Photos.example.com]}"), 2, 97, "oxd.sites[0].hosts[0]", "belongs to site photos", "one only"},
+		{"oxd site with a bad host", oxdSite("{oxd_id: a, hosts: [\"a:80\"]}"), 2, 97, "oxd.sites[0].hosts[0]", "", "without port"},
+		{"oxd site twice", oxdSite("{oxd_id: a, hosts: [a.example.com]}, {oxd_id: a, hosts: [b.example.com]}"), 2, 114, "oxd.sites[1]", "same application", "into one"},
+		{"oxd site with a path upstream", oxdSite("{oxd_id: a, hosts: [a.example.com], upstream: \"http://a/b\"}"), 2, 123, "oxd.sites[0].upstream", "has a path", "scheme, host and port"},
+		{"oxd site verdict", oxdSite("{oxd_id: a, hosts: [a.example.com], unmatched: perhaps}"), 2, 124, "oxd.sites[0].unmatched", "", "deny"},
 		{"oxd provider unknown key", around("oxd: {http: 127.0.0.1:0, op_hosts: [{ulr: https://op.example.com}]}", "", conditions), 2, 38, "oxd.op_hosts[0].ulr", "unknown key", `did you mean "url"?`},
 		{"PostgreSQL without a key", around("store: postgres://u@h/d", "", conditions), 2, 1, "store_key", "is missing", "openssl rand"},
 		{"API token too short", around("api: {tokens: [{name: ci, token: short, role: read}]}", "", conditions), 2, 34, "api.tokens[0].token", "shorter than 16", "openssl rand"},

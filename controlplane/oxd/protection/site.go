@@ -55,6 +55,8 @@ func (d Document) Site(in Settings) site.Site {
 	s := site.New()
 	s.Name, s.Hosts, s.Realm, s.Upstream = in.Name, in.Hosts, realm, in.Upstream
 	s.Case = config.CaseInsensitive
+	// The application has asked for every deletion.
+	s.Sync.MaxDeletions = MaxConditions
 	s.Sync.MaxDeletions = math.MaxInt // the application asked for what it protects now
 	if in.Unmatched != "" {
 		s.Unmatched = in.Unmatched
