@@ -14,7 +14,7 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-// ErrCertificate: what should be a certificate with its key is not.
+// ErrCertificate says that what should be a certificate with its key is not.
 var ErrCertificate = errors.New("not a certificate in PEM with the private key that belongs to it")
 
 // SelfSigned makes a certificate of the key's own for self_signed_tls_client_auth

@@ -21,7 +21,7 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-// ErrKeyAlgorithm: the key cannot sign with that algorithm.
+// ErrKeyAlgorithm says that the key cannot sign with that algorithm.
 var ErrKeyAlgorithm = errors.New("the key does not fit the algorithm")
 
 // rsaBits is the size of the RSA keys that umagate makes.
@@ -54,7 +54,7 @@ type Key struct {
 func GenerateKey(algorithm jose.SignatureAlgorithm) (Key, error) {
 	var private crypto.Signer
 	var err error
-	switch algorithm { //nolint:exhaustive // the rest are no algorithms of keys
+	switch algorithm {
 	case jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512:
 		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	case jose.ES256:

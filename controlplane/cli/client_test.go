@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -108,7 +107,7 @@ func TestLogin(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "S256", u.Query().Get("code_challenge_method"))
 		redirect := u.Query().Get("redirect_uri")
-		require.Regexp(t, regexp.MustCompile(`^http://127\.0\.0\.1:\d+/callback$`), redirect)
+		require.Regexp(t, `^http://127\.0\.0\.1:\d+/callback$`, redirect)
 		back := browser.New(t, nil).Visit(t, address, redirect, "alice", "alice")
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, back.String(), nil)
 		require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// ErrNoOwnKeys: umagate makes no keys for the site's client.
+// ErrNoOwnKeys says that umagate makes no keys for the site's client.
 var ErrNoOwnKeys = errors.New("umagate makes no keys for this site's client: write client.token_endpoint_auth_method: private_key_jwt, without private_key")
 
 // KeyStatus is a key of the client, without its private part.

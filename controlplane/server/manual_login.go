@@ -11,7 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// ErrNoLogin: the site's PAT is the client's own.
+// ErrNoLogin says that the site's PAT is the client's own.
 var ErrNoLogin = errors.New("the site's PAT is the client's own, and nobody has to log in for it: write authorization_server.pat.grant: authorization_code if the resources are a person's")
 
 // Login begins the login of the person who owns the resources, after registering

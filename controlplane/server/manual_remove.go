@@ -10,7 +10,6 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
-	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
 
 var (
@@ -31,8 +30,6 @@ type Removal struct {
 	Resources []string `json:"resources"`
 	// Resumed says that an earlier removal was cut off.
 	Resumed bool `json:"resumed,omitempty"`
-
-	plan resourcesync.Plan
 }
 
 // PlanRemoval tells what would be removed of the site. Nothing is changed.

@@ -15,10 +15,8 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-var (
-	// errNoEnvoyCredential: Envoy can send a header, and this client needs more.
-	errNoEnvoyCredential = errors.New("the introspection endpoint takes the client's authentication, and Envoy cannot sign assertions")
-)
+// errNoEnvoyCredential: Envoy can send a header, and this client needs more.
+var errNoEnvoyCredential = errors.New("the introspection endpoint takes the client's authentication, and Envoy cannot sign assertions")
 
 // discover reads the metadata when it is due. Where an earlier reading exists, a
 // failure is told and the earlier one stays in use.

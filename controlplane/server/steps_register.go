@@ -124,7 +124,7 @@ func (w *worker) registrationFailed(ctx context.Context, err error, previous, in
 		// The AS has said no, or was not reached: nothing new of ours is there.
 		return errors.Join(err, w.putBack(ctx, previous))
 	}
-	if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status != 0 && failed.Kind != as.ErrUnavailable {
+	if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status != 0 && !errors.Is(err, as.ErrUnavailable) {
 		// It says yes, and gives nothing that can be used: it will do so again.
 		intent.RetryAt = time.Now().Add(grown(w.pace.Doubt, intent.Attempts, longestDoubt))
 		err = fmt.Errorf("%w; %w", err, errLeftBehind)

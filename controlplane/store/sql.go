@@ -255,19 +255,21 @@ func (s *SQL) Changes(ctx context.Context) (int64, error) {
 // write executes one statement and counts it as a change, unless another process
 // has led since this one did.
 func (s *SQL) write(ctx context.Context, what string, key Key, statement string, args ...any) error {
-	_, err := s.transact(ctx, what, key, func(tx *sql.Tx) (sql.Result, error) { return tx.ExecContext(ctx, statement, args...) })
-	return err
+	return s.transact(ctx, what, key, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement, args...)
+		return err
+	})
 }
 
-// transact is write for more than one statement. It gives what do gave.
-func (s *SQL) transact(ctx context.Context, what string, key Key, do func(*sql.Tx) (sql.Result, error)) (result sql.Result, err error) {
+// transact is write for more than one statement.
+func (s *SQL) transact(ctx context.Context, what string, key Key, do func(*sql.Tx) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	ctx, end := s.span(ctx, what, key)
 	defer func() { end(err) }()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, writing(what, key, err)
+		return writing(what, key, err)
 	}
 	defer func() {
 		if err != nil {
@@ -275,12 +277,12 @@ func (s *SQL) transact(ctx context.Context, what string, key Key, do func(*sql.T
 		}
 	}()
 	if err := s.count(ctx, tx); err != nil {
-		return nil, writing(what, key, err)
+		return writing(what, key, err)
 	}
-	if result, err = do(tx); err != nil {
-		return nil, writing(what, key, err)
+	if err := do(tx); err != nil {
+		return writing(what, key, err)
 	}
-	return result, writing(what, key, tx.Commit())
+	return writing(what, key, tx.Commit())
 }
 
 // count makes the number of changes larger. The row's lock lasts until the

@@ -97,31 +97,38 @@ func (s *SQL) RenewLogin(ctx context.Context, key Key, l Login) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.transact(ctx, "login", key, func(tx *sql.Tx) (sql.Result, error) {
+	return s.transact(ctx, "login", key, func(tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, `UPDATE login SET refresh_token = $1, scope = $2, updated_at = $3, ended_at = $4
 			WHERE site = $5 AND issuer = $6 AND generation = $7`,
 			sealed, l.Scope, toMillis(l.UpdatedAt), toMillis(l.EndedAt), key.Site, key.Issuer, l.Generation)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if rows, err := done.RowsAffected(); err != nil || rows == 0 {
-			return nil, errors.Join(fmt.Errorf("%w: another login has been made since", ErrNotFound), err)
+			return errors.Join(fmt.Errorf("%w: another login has been made since", ErrNotFound), err)
 		}
-		return done, nil
+		return nil
 	})
-	return err
 }
 
 // Forget implements [Store].
 func (s *SQL) Forget(ctx context.Context, key Key) error {
-	_, err := s.transact(ctx, "everything", key, func(tx *sql.Tx) (sql.Result, error) {
-		for _, table := range []string{"discovery", "client", "pat", "client_key", "login", "resource", "instance"} {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE site = $1 AND issuer = $2`, key.Site, key.Issuer); err != nil {
-				return nil, err
+	return s.transact(ctx, "everything", key, func(tx *sql.Tx) error {
+		for _, statement := range []string{
+			`DELETE FROM discovery WHERE site = $1 AND issuer = $2`,
+			`DELETE FROM client WHERE site = $1 AND issuer = $2`,
+			`DELETE FROM pat WHERE site = $1 AND issuer = $2`,
+			`DELETE FROM client_key WHERE site = $1 AND issuer = $2`,
+			`DELETE FROM login WHERE site = $1 AND issuer = $2`,
+			`DELETE FROM resource WHERE site = $1 AND issuer = $2`,
+			`DELETE FROM instance WHERE site = $1 AND issuer = $2`,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, key.Site, key.Issuer); err != nil {
+				return err
 			}
 		}
-		return tx.ExecContext(ctx, `INSERT INTO client (site, issuer, state, name, client_id, secret_expires_at, auth_method, uri, updated_at)
+		_, err := tx.ExecContext(ctx, `INSERT INTO client (site, issuer, state, name, client_id, secret_expires_at, auth_method, uri, updated_at)
 			VALUES ($1, $2, $3, '', '', 0, '', '', 0)`, key.Site, key.Issuer, ClientDeregistered)
+		return err
 	})
-	return err
 }

@@ -114,7 +114,7 @@ func GivenClient(c *site.Client) (as.ClientAuth, error) {
 	return ClientAuth(c, as.AuthMethod(c.TokenEndpointAuthMethod), c.ID, c.Secret)
 }
 
-// ErrOwnKeys: the client's keys are in the store, not in the file.
+// ErrOwnKeys says that the client's keys are in the store, not in the file.
 var ErrOwnKeys = errors.New("the client has keys that umagate makes, which are in the store: this works beside umagate serve only")
 
 // ClientAuth is how a client authenticates with a secret, with the private key of
