@@ -35,7 +35,7 @@ func input(t testing.TB, path string) envoyconf.Input {
 			if content, ok := files[path]; ok {
 				return content, nil
 			}
-			return os.ReadFile(path) //nolint:gosec // of testdata
+			return os.ReadFile(path)
 		},
 	})
 	require.NoError(t, err)

@@ -47,7 +47,9 @@ func TestHostOfASiteThatIsGone(t *testing.T) {
 	p.write("released_hosts: [files.example.com, \"*.FILES.example.com\"]\n" + one)
 	p.until("released", allWell)
 	p.write(one)
-	p.until("it is forgotten", func(s server.Status) bool { return s.OK && strings.Count(p.log.String(), "configuration file taken over") >= 3 })
+	p.until("it is forgotten", func(s server.Status) bool {
+		return s.OK && strings.Count(p.log.String(), "configuration file taken over") >= 3
+	})
 
 	// The same, where unknown hosts are denied, is nothing special.
 	p.write(strings.ReplaceAll(two, "unknown_hosts: allow\n", ""))

@@ -129,7 +129,11 @@ func (c *child) until(ok func(server.Status) bool) server.Status {
 		if err != nil {
 			return false
 		}
-		control, err := client.Local(string(address), filepath.Join(filepath.Dir(c.path), "umagate.db.token"))
+		token := filepath.Join(filepath.Dir(c.path), "umagate.db.token")
+		if _, err := os.Stat(token); err != nil {
+			token = c.path + ".token" // with PostgreSQL there is no other place
+		}
+		control, err := client.Local(string(address), token)
 		if err != nil {
 			return false
 		}

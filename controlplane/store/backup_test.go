@@ -95,9 +95,9 @@ func readBackup(t *testing.T, data []byte) *store.Backup {
 func content(data []byte) string {
 	var out []string
 	table := ""
-	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
-		if strings.HasPrefix(line, `{"table":"`) {
-			table, _, _ = strings.Cut(strings.TrimPrefix(line, `{"table":"`), `"`)
+	for line := range strings.SplitSeq(strings.TrimSpace(string(data)), "\n") {
+		if rest, ok := strings.CutPrefix(line, `{"table":"`); ok {
+			table, _, _ = strings.Cut(rest, `"`)
 		}
 		if table != "" && table != "change" && table != "leader" && !strings.HasPrefix(line, `{"sha256"`) {
 			out = append(out, line)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -236,7 +237,7 @@ func (s *SQL) copyInto(ctx context.Context, options RestoreOptions) (string, err
 
 // fill makes every table what the backup has. The number of changes and the epoch
 // go on from the larger of both: to who has read the store, all of it is new.
-func (s *SQL) fill(ctx context.Context, b *Backup, clear string) (_ Contents, err error) {
+func (s *SQL) fill(ctx context.Context, b *Backup, emptying string) (_ Contents, err error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return b.Contents, fmt.Errorf("store: restore: %w", err)
@@ -250,9 +251,9 @@ func (s *SQL) fill(ctx context.Context, b *Backup, clear string) (_ Contents, er
 	if err := tx.QueryRowContext(ctx, `SELECT number, epoch FROM change WHERE one = 1`).Scan(&number, &epoch); err != nil {
 		return b.Contents, fmt.Errorf("store: restore: %w", err)
 	}
-	for i := len(b.tables) - 1; i >= 0; i-- {
-		if _, err := tx.ExecContext(ctx, clear+quoted(b.tables[i].name)); err != nil {
-			return b.Contents, fmt.Errorf("store: empty table %s: %w", b.tables[i].name, err)
+	for _, t := range slices.Backward(b.tables) {
+		if _, err := tx.ExecContext(ctx, emptying+quoted(t.name)); err != nil {
+			return b.Contents, fmt.Errorf("store: empty table %s: %w", t.name, err)
 		}
 	}
 	for _, t := range b.tables {
@@ -289,7 +290,8 @@ func (s *SQL) fillTable(ctx context.Context, tx *sql.Tx, b *Backup, t table) err
 		if !sequence.Valid {
 			continue
 		}
-		_, err := tx.ExecContext(ctx, `SELECT setval($1::regclass, (SELECT coalesce(max(`+quoted(column)+`), 0) + 1 FROM `+quoted(t.name)+`), false)`, sequence.String)
+		next := `SELECT setval($1::regclass, (SELECT coalesce(max(` + quoted(column) + `), 0) + 1 FROM ` + quoted(t.name) + `), false)`
+		_, err := tx.ExecContext(ctx, next, sequence.String)
 		if err != nil {
 			return err
 		}

@@ -259,15 +259,15 @@ func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 func (f *fleet) alarm(s *stream, kind Type, state State) {
 	r := refusal{group: s.group, kind: kind}
 	f.refusals[r]++
-	level, key := slog.LevelError, alarm{refusal: r, version: state.Refused}
+	log, key := f.logger.Error, alarm{refusal: r, version: state.Refused}
 	if f.alarmed[key] {
-		level = slog.LevelDebug
+		log = f.logger.Debug
 	}
 	if len(f.alarmed) >= maxAlarms {
 		clear(f.alarmed)
 	}
 	f.alarmed[key] = true
-	f.logger.Log(context.Background(), level, "envoy refused a configuration, and keeps the one before",
+	log("envoy refused a configuration, and keeps the one before",
 		slog.String("node_id", s.member.NodeID), slog.String("group", s.group), slog.String("type", string(kind)),
 		slog.String("version", state.Refused), slog.String("words", state.Words))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -160,9 +161,5 @@ func (r *roster) turnedAway() []TurnedAway {
 func nodeID(node *corev3.Node) string { return cmp.Or(printable(node.GetId()), "(no node.id)") }
 
 func awayKey(id string, names []string) string {
-	key := id
-	for _, n := range names {
-		key += "\x00" + n
-	}
-	return key
+	return id + "\x00" + strings.Join(names, "\x00")
 }

@@ -166,7 +166,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 		grpc.MaxConcurrentStreams(maxStreams),
 		// An Envoy says little and is told something now and then: buffers of the usual
 		// size would be most of what its stream takes.
-		grpc.SharedWriteBuffer(true), grpc.ReadBufferSize(readBuffer),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.StreamInterceptor(accepted.tie),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: ping, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),

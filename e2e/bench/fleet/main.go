@@ -86,7 +86,7 @@ type child struct {
 }
 
 func start(ctx context.Context, program string, o options, stderr io.Writer) (*child, string, error) {
-	c := &child{cmd: exec.CommandContext(ctx, program, "-serve", "-envoys", strconv.Itoa(o.envoys), "-sites", strconv.Itoa(o.sites))}
+	c := &child{cmd: exec.CommandContext(ctx, program, "-serve", "-envoys", strconv.Itoa(o.envoys), "-sites", strconv.Itoa(o.sites))} //nolint:gosec // itself, with numbers
 	c.cmd.Stderr = stderr
 	in, err := c.cmd.StdinPipe()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,7 +36,7 @@ const pushWait = 2 * time.Minute
 
 // serve is the child: it pushes or tells its memory when it is told to, until in
 // ends.
-func serve(ctx context.Context, envoys, sites int, in io.Reader, out io.Writer) error {
+func serve(ctx context.Context, envoys, sites int, in io.Reader, out io.Writer) (err error) {
 	server, err := xds.New(slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func serve(ctx context.Context, envoys, sites int, in io.Reader, out io.Writer) 
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
-	defer func() { cancel(); <-served }()
+	defer func() { cancel(); err = errors.Join(err, <-served) }()
 	answer := json.NewEncoder(out)
 	if err := answer.Encode(report{Address: listener.Addr().String()}); err != nil {
 		return fmt.Errorf("answer: %w", err)
