@@ -110,6 +110,9 @@ func TestPublishedClients(t *testing.T) {
 			t.Helper()
 			require.NoError(t, as.ImportPolicies(t.Context(), clientID, keycloak.Grant{Persons: []string{"alice"}, Scopes: []string{"view"}}))
 		}})
+		to := serve(t, at.host, false)
+		t.Run("every authentication", func(t *testing.T) { authentications(t, to) })
+		t.Run("every parameter", func(t *testing.T) { everyParameter(t, to) })
 	})
 }
 
