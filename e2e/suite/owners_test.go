@@ -187,19 +187,19 @@ func (p *plane) compiled(t *testing.T, instances string) delivery {
 
 // TestOwners: each album has a registration and an owner of its own, who alone says
 // who gets in.
-func TestOwners(t *testing.T) {
+func TestOwners(top *testing.T) {
 	servers := map[string]*ownersAS{}
 	for _, g := range []string{"native", "wazero", "envoy"} {
-		t.Run(g, func(gt *testing.T) {
+		top.Run(g, func(gt *testing.T) {
 			for name, start := range map[string]func(*testing.T, owner) *ownersAS{"devas": ownersDevAS, "keycloak": ownersKeycloak} {
 				gt.Run(name, func(t *testing.T) {
 					if g == "envoy" {
 						envoytest.Binary(t)
 					}
 					if servers[name] == nil {
-						servers[name] = start(t, gt)
+						servers[name] = start(t, top)
 					}
-					defer delete(servers, name) // its own client, its own names
+					// Each control plane has a client of its own, and so names of its own.
 					owners(t, g, servers[name])
 				})
 			}
