@@ -111,20 +111,24 @@ func misbehaviours() []misbehaviour {
 		{"answers nothing", answer(200, jsonType, ``), as.ErrNotJSON, bodiless(as.ErrMalformed), false, 0},
 		{
 			"answers an empty object", answer(200, jsonType, `{}`), as.ErrMalformed,
-			map[string]error{"update": errFine, "delete": errFine, "introspection": errFine}, false, 0,
+			map[string]error{"update": errFine, "delete": errFine, "introspection": errFine},
+			false, 0,
 		},
 		{
 			"answers other types", answer(200, jsonType, `{"issuer":1,"client_id":[],"access_token":{},"_id":{},"name":[],"ticket":{}}`), as.ErrMalformed,
-			map[string]error{"update": errFine, "delete": errFine, "introspection": errFine}, false, 0,
+			map[string]error{"update": errFine, "delete": errFine, "introspection": errFine},
+			false, 0,
 		},
 		{
 			"answers 16 MiB", answer(200, jsonType, `{"a":"`+strings.Repeat("x", 16<<20)+`"}`), as.ErrTooLarge,
 			// The library for tokens reads 1 MiB and no more.
-			map[string]error{"pat": as.ErrMalformed}, false, 0,
+			map[string]error{"pat": as.ErrMalformed},
+			false, 0,
 		},
 		{
 			"says an error with status 200", answer(200, jsonType, `{"error":"server_error","error_description":"not today","active":false}`), as.ErrRejected,
-			map[string]error{"introspection": errFine, "pat": as.ErrMalformed}, false, 0,
+			map[string]error{"introspection": errFine, "pat": as.ErrMalformed},
+			false, 0,
 		},
 		{"redirects to a login page elsewhere", answer(302, htmlType, page, "Location", "https://login.example.com/?return=x"), as.ErrRedirect, nil, false, 0},
 		{"redirects within itself", answer(307, htmlType, "", "Location", "/elsewhere"), as.ErrRedirect, nil, false, 0},
