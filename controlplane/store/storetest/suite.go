@@ -154,6 +154,8 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		require.Equal(t, now, ended)
 	})
 
+	runRPs(t, open)
+
 	t.Run("what applications protect", func(t *testing.T) {
 		t.Parallel()
 		opened, reopen := open(t)

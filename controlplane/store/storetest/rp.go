@@ -1,0 +1,127 @@
+package storetest
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// runRPs tests what package oxd keeps.
+func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() store.Store)) {
+	t.Helper()
+	at := time.UnixMilli(1_790_000_000_123)
+
+	t.Run("relying parties", func(t *testing.T) {
+		t.Parallel()
+		opened, reopen := open(t)
+		ctx := t.Context()
+		s, ok := opened.(store.RPs)
+		require.True(t, ok)
+		_, err := s.RP(ctx, "none")
+		require.ErrorIs(t, err, store.ErrNotFound)
+		require.NoError(t, s.DeleteRP(ctx, "none"))
+		before, err := opened.Changes(ctx)
+		require.NoError(t, err)
+		rp := store.RP{
+			ID: "b", ClientID: "c1", Issuer: "https://op.example.com", Setup: true, Record: json.RawMessage(`{"a":1}`), Secrets: secret.New("hush"), UpdatedAt: at,
+		}
+		version, err := s.PutRP(ctx, rp)
+		require.NoError(t, err)
+		_, err = s.PutRP(ctx, rp) // as new once more
+		require.ErrorIs(t, err, store.ErrChanged)
+		plain := rp
+		plain.ID, plain.Setup, plain.Secrets = "a", false, secret.Text{}
+		_, err = s.PutRP(ctx, plain)
+		require.NoError(t, err)
+		after, err := opened.Changes(ctx)
+		require.NoError(t, err)
+		require.Greater(t, after, before, "other replicas see it")
+
+		other, ok := reopen().(store.RPs)
+		require.True(t, ok)
+		got, err := other.SetupRP(ctx, "https://op.example.com", "c1")
+		require.NoError(t, err)
+		rp.Version = version
+		require.Equal(t, rp, got)
+		_, err = other.SetupRP(ctx, "https://elsewhere.example.com", "c1")
+		require.ErrorIs(t, err, store.ErrNotFound)
+		all, err := other.RPs(ctx)
+		require.NoError(t, err)
+		require.Len(t, all, 2)
+		require.Equal(t, "a", all[0].ID)
+
+		// Of two that change the same version, one does.
+		got.Record = json.RawMessage(`{"a":2}`)
+		_, err = other.PutRP(ctx, got)
+		require.NoError(t, err)
+		rp.Record = json.RawMessage(`{"a":3}`)
+		_, err = s.PutRP(ctx, rp)
+		require.ErrorIs(t, err, store.ErrChanged)
+		require.NoError(t, s.PutMemo(ctx, store.Memo{Kind: "k", ID: "1", OxdID: "b", Value: secret.New("v"), ExpiresAt: at.Add(time.Hour)}, at))
+		require.NoError(t, s.DeleteRP(ctx, "b"))
+		_, err = s.RP(ctx, "b")
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, err = s.Memo(ctx, "k", "1", at)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, err = s.PutRP(ctx, rp) // a change of what is gone
+		require.ErrorIs(t, err, store.ErrChanged)
+	})
+
+	t.Run("memos", func(t *testing.T) {
+		t.Parallel()
+		opened, reopen := open(t)
+		ctx := t.Context()
+		s, ok := opened.(store.RPs)
+		require.True(t, ok)
+		memo := store.Memo{Kind: "login", ID: "1", OxdID: "a", Value: secret.New("v1"), ExpiresAt: at.Add(time.Minute)}
+		require.NoError(t, s.PutMemo(ctx, memo, at))
+		memo.Value = secret.New("v2")
+		require.NoError(t, s.PutMemo(ctx, memo, at))
+		_, err := s.Memo(ctx, "other", "1", at)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		got, err := s.Memo(ctx, "login", "1", at)
+		require.NoError(t, err)
+		require.Equal(t, "v2", got.Value.Reveal())
+		_, err = s.Memo(ctx, "login", "1", memo.ExpiresAt)
+		require.ErrorIs(t, err, store.ErrNotFound, "it has expired")
+
+		other, ok := reopen().(store.RPs)
+		require.True(t, ok)
+		const asking = 8
+		var wg sync.WaitGroup
+		taken := make(chan error, asking)
+		for i := range asking {
+			from := s
+			if i%2 == 0 {
+				from = other
+			}
+			wg.Go(func() {
+				_, err := from.TakeMemo(ctx, "login", "1", at)
+				taken <- err
+			})
+		}
+		wg.Wait()
+		close(taken)
+		winners := 0
+		for err := range taken {
+			if err == nil {
+				winners++
+			} else {
+				require.ErrorIs(t, err, store.ErrNotFound)
+			}
+		}
+		require.Equal(t, 1, winners, "one of many gets it")
+
+		memo.ExpiresAt = at.Add(time.Second)
+		require.NoError(t, s.PutMemo(ctx, memo, at))
+		require.NoError(t, s.PutMemo(ctx, store.Memo{Kind: "login", ID: "2", ExpiresAt: at.Add(time.Hour)}, at.Add(time.Minute)))
+		_, err = s.Memo(ctx, "login", "1", at) // it was forgotten, whatever the clock says now
+		require.ErrorIs(t, err, store.ErrNotFound)
+	})
+}
