@@ -174,6 +174,9 @@ func printRemoval(to io.Writer, paint paint, removals []removal) error {
 			}
 			w.printf("  %s resource %s\n", paint.red("-"), printable(name))
 		}
+		if r.Instances > 0 {
+			w.printf("  %s %s of resources\n", paint.red("-"), count(r.Instances, "instance"))
+		}
 		switch {
 		case r.ClientID == "":
 			w.printf("    the client is umagate.yaml's own, and stays\n")

@@ -10,6 +10,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
+	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
 
 var (
@@ -28,6 +29,8 @@ type Removal struct {
 	Unmanaged bool `json:"unmanaged,omitempty"`
 	// Resources are the names of those that umagate registered or adopted.
 	Resources []string `json:"resources"`
+	// Instances counts the instances of resources that are registered.
+	Instances int `json:"instances,omitempty"`
 	// Resumed says that an earlier removal was cut off.
 	Resumed bool `json:"resumed,omitempty"`
 }
@@ -47,7 +50,16 @@ func (m *Manual) PlanRemoval(ctx context.Context) (Removal, error) {
 	for _, r := range recorded {
 		out.Resources = append(out.Resources, r.Name)
 	}
-	if stored.ClientID == "" && len(recorded) == 0 {
+	if instances, ok := w.store.(store.Instances); ok {
+		counts, err := instances.CountInstances(ctx, w.key)
+		if err != nil {
+			return out, err
+		}
+		for _, c := range counts {
+			out.Instances += c.Count
+		}
+	}
+	if stored.ClientID == "" && len(recorded) == 0 && out.Instances == 0 {
 		return out, ErrNothingRegistered
 	}
 	out.ClientID, out.Resumed = stored.ClientID, stored.State == store.ClientDeregistering
@@ -103,23 +115,56 @@ func (m *Manual) Remove(ctx context.Context, force bool) (left []string, err err
 // removeResources removes what umagate registered. gone says that the AS does not
 // know the client any more, and so neither its resources.
 func (m *Manual) removeResources(ctx context.Context) (gone bool, err error) {
-	recorded, err := m.worker.store.Resources(ctx, m.worker.key)
-	if err != nil || len(recorded) == 0 {
+	planned, err := m.PlanRemoval(ctx)
+	if errors.Is(err, ErrNothingRegistered) || err == nil && len(planned.Resources)+planned.Instances == 0 {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	if m.worker.auth == nil {
 		return false, errNotRegistered
 	}
-	r := m.reconciler(ctx)
-	r.AS = m.worker.server.Protection(m.worker.source(ctx))
-	plan, err := r.Plan(ctx, nil)
+	protection := m.worker.server.Protection(m.worker.source(ctx))
+	err = m.removeInstances(ctx, protection)
 	if err == nil {
-		_, err = r.Apply(ctx, plan)
+		r := m.reconciler(ctx)
+		r.AS = protection
+		var plan resourcesync.Plan
+		if plan, err = r.Plan(ctx, nil); err == nil {
+			_, err = r.Apply(ctx, plan)
+		}
 	}
 	if errors.Is(err, as.ErrClientRefused) && m.clientGone(ctx) {
 		return true, nil
 	}
 	return false, err
+}
+
+// removeInstances removes those of resources that have one registration for each.
+func (m *Manual) removeInstances(ctx context.Context, protection *as.Protection) error {
+	const page = 100
+	w := m.worker
+	instances, ok := w.store.(store.Instances)
+	if !ok {
+		return nil
+	}
+	for {
+		some, err := instances.Instances(ctx, w.key, "", "", page)
+		if err != nil || len(some) == 0 {
+			return err
+		}
+		for _, in := range some {
+			if in.ID != "" {
+				if err := protection.Delete(ctx, in.ID); err != nil {
+					return err
+				}
+			}
+			if err := instances.DeleteInstance(ctx, w.key, in.Name, in.State); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // clientGone says that the AS answers for the registration as for one it does not

@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -64,6 +66,37 @@ func TestDeregisterBesideServe(t *testing.T) {
 			require.Len(t, as.Resources(), 2)
 		})
 	}
+}
+
+func TestDeregisterInstances(t *testing.T) {
+	t.Parallel()
+	as := startAS(t, devas.Options{})
+	p := newPlane(t)
+	p.write(p.config(as.Issuer(), "albums"))
+	_, _, err := p.manual(nil).Apply(t.Context(), nil)
+	require.NoError(t, err)
+	instances, ok := p.store().(store.Instances)
+	require.True(t, ok)
+	for i := range 3 {
+		in := store.Instance{Name: fmt.Sprintf("album-%d", i), Template: "album-{id}", State: store.InstanceRegistered, Spec: json.RawMessage(`{}`)}
+		if i == 0 {
+			in.ID = as.Resources()[0].ID // one that the AS has
+		} else if i == 1 {
+			in.ID = "long-gone"
+		}
+		_, _, err := instances.AddInstance(t.Context(), p.key(as), in)
+		require.NoError(t, err)
+	}
+	m := p.manual(removing)
+	planned, err := m.PlanRemoval(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3, planned.Instances)
+	_, err = m.Remove(t.Context(), false)
+	require.NoError(t, err)
+	require.Empty(t, as.Resources())
+	left, err := instances.Instances(t.Context(), p.key(as), "", "", 10)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestDeregisterAGivenClient(t *testing.T) {
