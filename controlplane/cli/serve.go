@@ -32,7 +32,9 @@ filter, the clusters and the credentials.
 Whatever is not reachable is tried again; what Envoys have stays in force. The
 file is taken over anew when it changes, and on SIGHUP; a file with faults is not.
 
-listen.api serves /healthz, /readyz, /v1/status and /metrics.
+listen.api serves /healthz, /readyz, /v1/status and /metrics. /readyz is 200 once a
+configuration is published. An Envoy that refuses one does not change that: it is an
+error in the log, a problem of umagate status, and umagate_envoy_refused_total.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 		Example: `  umagate serve -c umagate.yaml
