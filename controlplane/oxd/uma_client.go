@@ -119,7 +119,7 @@ func (s *Server) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResul
 	if lifetime <= 0 {
 		return nil
 	}
-	value, err := json.Marshal(out)
+	value, err := json.Marshal(out) //nolint:gosec // it is sealed below
 	if err != nil {
 		return fmt.Errorf("oxd: encode the memo: %w", err)
 	}

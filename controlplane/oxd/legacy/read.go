@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// ErrNothing: the folder has neither a configuration nor entries of oxd-server.
+// ErrNothing says that the folder has neither a configuration nor entries of oxd-server.
 var ErrNothing = errors.New("there is no oxd-conf.json, oxd-server.yml or RP entry in this folder: name the folder of oxd-server, or its conf folder")
 
 // Note is something that was not carried over, or not exactly.

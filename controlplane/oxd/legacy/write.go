@@ -59,8 +59,13 @@ func (f *Found) writeDefaults(line func(string, ...any)) {
 		key  string
 		list []string
 	}{
-		{"scope", d.Scope}, {"acr_values", d.ACRValues}, {"grant_types", d.GrantTypes}, {"response_types", d.ResponseTypes},
-		{"contacts", d.Contacts}, {"ui_locales", d.UILocales}, {"claims_locales", d.ClaimsLocales},
+		{"scope", d.Scope},
+		{"acr_values", d.ACRValues},
+		{"grant_types", d.GrantTypes},
+		{"response_types", d.ResponseTypes},
+		{"contacts", d.Contacts},
+		{"ui_locales", d.UILocales},
+		{"claims_locales", d.ClaimsLocales},
 	} {
 		if len(row.list) > 0 {
 			rows = append(rows, row.key+": "+quotes(row.list))
