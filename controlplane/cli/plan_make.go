@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -20,6 +21,9 @@ type sitePlan struct {
 	RegisterClient string       `json:"register_client,omitempty"`
 	Changes        []planChange `json:"changes"`
 	Unchanged      int          `json:"unchanged"`
+	// Instances counts those of resources whose name has variables: no plan creates
+	// or removes them.
+	Instances []instance.Tally `json:"instances,omitempty"`
 	// Error and Remedy: why nothing can be said of the site.
 	Error  string `json:"error,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
@@ -135,6 +139,9 @@ func planSite(ctx context.Context, env Environment, options server.ManualOptions
 	}
 	defer m.Close()
 	out.RegisterClient = m.Registers()
+	if out.Instances, err = m.Instances(ctx); err != nil {
+		return fail(err)
+	}
 	if out.plan, err = m.Plan(ctx); err != nil {
 		return fail(err)
 	}

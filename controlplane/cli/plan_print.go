@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/sync"
 )
 
@@ -39,7 +40,25 @@ func printSite(w *errWriter, paint paint, s sitePlan) {
 	if len(s.Changes) == 0 && s.RegisterClient == "" {
 		w.printf("  in step, %s\n", count(s.Unchanged, "resource"))
 	}
+	for _, t := range s.Instances {
+		w.printf("    %s\n", instanceLine(t))
+	}
 	w.printf("\n")
+}
+
+// instanceLine says how the instances of a resource stand.
+func instanceLine(t instance.Tally) string {
+	line := printable(t.Resource) + ": " + count(t.Registered, "instance") + " registered"
+	if t.Pending > 0 {
+		line += fmt.Sprintf(", %d to be registered", t.Pending)
+	}
+	if t.Removing > 0 {
+		line += fmt.Sprintf(", %d to be removed", t.Removing)
+	}
+	if !t.Declared {
+		line += "; it is not declared any more, and they stay at the authorization server with their owners' policies: remove them with DELETE /v1/sites/{site}/resources/{name}"
+	}
+	return line
 }
 
 func printChange(w *errWriter, paint paint, c planChange) {

@@ -106,6 +106,9 @@ func printStatus(to io.Writer, s server.Status, now time.Time) error {
 	}
 	err := w.Flush()
 	for _, site := range s.Sites {
+		for _, t := range site.Resources.Instances {
+			_, _ = fmt.Fprintf(to, "site %s: %s\n", site.Name, instanceLine(t))
+		}
 		if f := site.Failure; f != nil {
 			_, _ = fmt.Fprintf(to, "\nsite %s: %s failed %s in %s, next try %s\n  %s\n",
 				site.Name, site.Phase, count(f.Attempts, "time"), since(f.Since, now), until(f.NextRetry, now), f.Message)

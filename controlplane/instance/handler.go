@@ -48,7 +48,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, body := http.StatusNotFound, answer{Code: "no_such_call"}
 	switch {
 	case !ok:
-	case !h.Credential.Equal(bearer(r)):
+	case h.Credential.IsZero(), !h.Credential.Equal(bearer(r)):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="umagate"`)
 		status, body = http.StatusUnauthorized, answer{Code: "unauthorized"}
 	case r.Method != http.MethodPost:

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sync/singleflight"
 
@@ -155,6 +158,9 @@ func (k *Keeper) Register(ctx context.Context, r Request) (in store.Instance, cr
 	if err != nil {
 		return in, false, err
 	}
+	if !isText(r.Owner) {
+		return in, false, fmt.Errorf("%w: the owner has a control character, or is no UTF-8", ErrValues)
+	}
 	now := k.options.Now()
 	in, created, err = k.options.Store.AddInstance(ctx, k.options.Key, store.Instance{
 		Name: name, Template: r.Template, Values: values, Owner: r.Owner, State: store.InstancePending, Spec: t.spec,
@@ -177,6 +183,9 @@ func (k *Keeper) Register(ctx context.Context, r Request) (in store.Instance, cr
 // Remove ends the registration of an instance. When that cannot be done now, it is
 // in the store, removing, and will be. ErrUnknown: umagate has none of it.
 func (k *Keeper) Remove(ctx context.Context, name string) (store.Instance, error) {
+	if !isText(name) {
+		return store.Instance{}, fmt.Errorf("%q: %w", name, ErrUnknown)
+	}
 	in, err := k.options.Store.RemoveInstance(ctx, k.options.Key, name, k.options.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return in, fmt.Errorf("%s: %w", name, ErrUnknown)
@@ -199,6 +208,9 @@ func (k *Keeper) RemoveValues(ctx context.Context, r Request) (store.Instance, e
 
 // Get gives an instance that umagate registers; ErrUnknown.
 func (k *Keeper) Get(ctx context.Context, name string) (store.Instance, error) {
+	if !isText(name) {
+		return store.Instance{}, fmt.Errorf("%q: %w", name, ErrUnknown)
+	}
 	in, err := k.options.Store.Instance(ctx, k.options.Key, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return in, fmt.Errorf("%s: %w", name, ErrUnknown)
@@ -208,7 +220,15 @@ func (k *Keeper) Get(ctx context.Context, name string) (store.Instance, error) {
 
 // List gives those after a name, of one template unless it is empty.
 func (k *Keeper) List(ctx context.Context, template, after string, most int) ([]store.Instance, error) {
+	if !isText(template) || !isText(after) {
+		return nil, nil // no name is like that
+	}
 	return k.options.Store.Instances(ctx, k.options.Key, template, after, most)
+}
+
+// isText says that a database takes it for a text.
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // now does what an instance waits for, if this process may, and gives how it is

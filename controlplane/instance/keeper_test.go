@@ -346,7 +346,9 @@ func TestNothingIsLost(t *testing.T) {
 func TestWhatOthersRegistered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.as.set(func() { w.as.resources["theirs"] = as.Resource{ID: "theirs", Name: "album-7", Scopes: []string{"view"}} })
+	w.as.set(func() {
+		w.as.resources["theirs"] = as.Resource{ID: "theirs", Name: "album-7", Scopes: []string{"view"}}
+	})
 	for range 3 {
 		id, err := w.lookup("7")
 		require.NoError(t, err)

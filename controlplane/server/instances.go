@@ -5,15 +5,18 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // instancesSecret names the shared secret of Envoys that ask for instances.
@@ -117,10 +120,11 @@ func (s *serving) keeper(name string) *instance.Keeper {
 	return nil
 }
 
-// newKeeper makes the keeper of a site, nil for one without instances.
+// newKeeper makes the keeper of a site; nil for one without UMA. A site that has no
+// resource with instances any more may have some left.
 func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
-	if !w.site.HasInstances() {
-		return nil, nil //nolint:nilnil // most sites have none
+	if w.site.Require == config.RequireOAuthScopes {
+		return nil, nil //nolint:nilnil // it registers nothing
 	}
 	return instance.New(instance.Options{
 		Site: w.site, Key: w.key, Store: s.kept, AS: w.protection, Leads: s.leads, Record: w.record, Logger: w.logger,
@@ -144,6 +148,37 @@ func (w *worker) protection() (instance.AS, error) {
 		source = as.NewPATSource(pat, func(context.Context) (as.Token, error) { return as.Token{}, errNotReady }, nil, nil)
 	}
 	return server.Protection(source), nil
+}
+
+// keep looks after the instances of a site until ctx ends, if there are any.
+func (w *worker) keep(ctx context.Context) {
+	if w.keeper == nil {
+		return
+	}
+	if !w.site.HasInstances() {
+		if left, err := w.keeper.Count(ctx); err == nil && len(left) == 0 {
+			return
+		}
+	}
+	w.keeper.Run(ctx)
+}
+
+// countTimeout bounds the count for a status.
+const countTimeout = 2 * time.Second
+
+// countInstances counts for a status; a store that does not answer is told of by
+// others.
+func (w *worker) countInstances() []instance.Tally {
+	if w.keeper == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
+	defer cancel()
+	counts, err := w.keeper.Count(ctx)
+	if err != nil {
+		w.logger.Debug("instances are not counted", slog.Any("error", err))
+	}
+	return counts
 }
 
 // share lets others use the PAT that the worker renews.

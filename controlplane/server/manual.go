@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
@@ -92,6 +93,19 @@ func (m *Manual) Close() { m.worker.stop() }
 
 // Declared is how many resources the AS has to have.
 func (m *Manual) Declared() int { return len(m.desired) }
+
+// Instances counts the instances that umagate has registered for the site.
+func (m *Manual) Instances(ctx context.Context) ([]instance.Tally, error) {
+	from := m.options.Store
+	if frozen, ok := from.(store.Frozen); ok {
+		from = frozen.From
+	}
+	kept, ok := from.(store.Instances)
+	if !ok {
+		return nil, nil // nothing is kept yet
+	}
+	return instance.Count(ctx, kept, m.worker.key, m.worker.site)
+}
 
 // Registers gives the client_name of the registration that [Manual.Apply] would
 // make first; empty when there is a client.

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
@@ -50,7 +51,7 @@ type statusCollector struct {
 	status   func() Status
 	refusals func() []xds.Refusals
 
-	ok, leader, published, phase, resources, patExpiry, failing, envoys, current, refusing, refused, away *prometheus.Desc
+	ok, leader, published, phase, resources, instances, patExpiry, failing, envoys, current, refusing, refused, away *prometheus.Desc
 }
 
 func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *statusCollector {
@@ -65,6 +66,7 @@ func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *s
 		published: desc("published_timestamp_seconds", "When the configuration was last published."),
 		phase:     desc("site_phase", "1 for the phase that a site is in.", "site", "phase"),
 		resources: desc("site_resources", "Resources of a site: declared, registered, and no longer declared but too many to be deleted unasked.", "site", "state"),
+		instances: desc("site_instances", "Instances of a site's resources, by the declared name.", "site", "resource", "state"),
 		patExpiry: desc("site_pat_expiry_timestamp_seconds", "When a site's PAT expires.", "site"),
 		failing:   desc("site_failed_attempts", "Attempts of a site's current step that failed, 0 when all is well.", "site"),
 		envoys:    desc("envoys_connected", "Envoys connected by xDS.", "group"),
@@ -77,7 +79,7 @@ func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *s
 
 // Describe implements [prometheus.Collector].
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.ok, c.leader, c.published, c.phase, c.resources, c.patExpiry, c.failing, c.envoys, c.current, c.refusing, c.refused, c.away} {
+	for _, d := range []*prometheus.Desc{c.ok, c.leader, c.published, c.phase, c.resources, c.instances, c.patExpiry, c.failing, c.envoys, c.current, c.refusing, c.refused, c.away} {
 		ch <- d
 	}
 }
@@ -106,6 +108,11 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.resources, float64(site.Resources.Declared), site.Name, "declared")
 		gauge(c.resources, float64(site.Resources.Registered), site.Name, "registered")
 		gauge(c.resources, float64(site.Resources.Withheld), site.Name, "deletion_withheld")
+		for _, t := range site.Resources.Instances {
+			gauge(c.instances, float64(t.Registered), site.Name, t.Resource, string(store.InstanceRegistered))
+			gauge(c.instances, float64(t.Pending), site.Name, t.Resource, string(store.InstancePending))
+			gauge(c.instances, float64(t.Removing), site.Name, t.Resource, string(store.InstanceRemoving))
+		}
 		if !site.PATExpiresAt.IsZero() {
 			gauge(c.patExpiry, float64(site.PATExpiresAt.Unix()), site.Name)
 		}

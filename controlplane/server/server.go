@@ -372,9 +372,7 @@ func (w *runningWorker) start(ctx context.Context) {
 	go func() {
 		defer close(w.done)
 		var wg sync.WaitGroup
-		if w.keeper != nil {
-			wg.Go(func() { w.keeper.Run(ctx) })
-		}
+		wg.Go(func() { w.keep(ctx) })
 		w.run(ctx)
 		wg.Wait()
 	}()

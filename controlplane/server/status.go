@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -94,6 +95,8 @@ type ResourceStatus struct {
 	// Withheld are no longer declared, and more than are deleted unasked.
 	Withheld int       `json:"deletions_withheld,omitempty"`
 	SyncedAt time.Time `json:"synced_at,omitzero"`
+	// Instances counts those of resources whose name has variables.
+	Instances []instance.Tally `json:"instances,omitempty"`
 }
 
 // FailureStatus is what keeps a site from serving as declared.
@@ -106,12 +109,13 @@ type FailureStatus struct {
 }
 
 func (w *worker) status() SiteStatus {
+	instances := w.countInstances()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := SiteStatus{
 		Name: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer, Phase: w.phase,
 		ClientID: clientID(w.auth), Registered: w.ownedID, PATExpiresAt: w.pat.ExpiresAt, PATRenewsAt: w.renewAt,
-		Resources: ResourceStatus{SyncedAt: w.synced, Withheld: w.withheld}, SecretExpiresAt: w.expires,
+		Resources: ResourceStatus{SyncedAt: w.synced, Withheld: w.withheld, Instances: instances}, SecretExpiresAt: w.expires,
 	}
 	if w.auth != nil {
 		out.AuthMethod = string(w.auth.Method())

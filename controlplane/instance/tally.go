@@ -1,0 +1,65 @@
+package instance
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// Tally counts the instances of one resource.
+type Tally struct {
+	// Resource is the declared name.
+	Resource string `json:"resource"`
+	// Declared is false for one that the file does not have any more. Its instances
+	// stay at the AS, unused.
+	Declared   bool `json:"declared"`
+	Registered int  `json:"registered"`
+	Pending    int  `json:"pending,omitempty"`
+	Removing   int  `json:"removing,omitempty"`
+}
+
+// Count gives the tallies of a site, by name: of every resource with instances that
+// is declared, and of every other that still has some.
+func Count(ctx context.Context, kept store.Instances, key store.Key, s *site.Site) ([]Tally, error) {
+	counts, err := kept.CountInstances(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*Tally{}
+	of := func(name string) *Tally {
+		if byName[name] == nil {
+			byName[name] = &Tally{Resource: name}
+		}
+		return byName[name]
+	}
+	for i := range s.Resources {
+		if s.Resources[i].HasInstances() && s.Require != config.RequireOAuthScopes {
+			of(s.Resources[i].Name).Declared = true
+		}
+	}
+	for _, c := range counts {
+		switch t := of(c.Template); c.State {
+		case store.InstanceRegistered:
+			t.Registered = c.Count
+		case store.InstancePending:
+			t.Pending = c.Count
+		case store.InstanceRemoving:
+			t.Removing = c.Count
+		}
+	}
+	out := make([]Tally, 0, len(byName))
+	for _, t := range byName {
+		out = append(out, *t)
+	}
+	slices.SortFunc(out, func(a, b Tally) int { return strings.Compare(a.Resource, b.Resource) })
+	return out, nil
+}
+
+// Count gives the tallies of the keeper's site.
+func (k *Keeper) Count(ctx context.Context) ([]Tally, error) {
+	return Count(ctx, k.options.Store, k.options.Key, k.options.Site)
+}
