@@ -115,7 +115,7 @@ Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
 				return err
 			}
 			var from io.ReadCloser
-			if from, err = os.Open(args[0]); err != nil { //nolint:gosec // the user names the file
+			if from, err = os.Open(args[0]); err != nil {
 				return err
 			}
 			backup, err := store.ReadBackup(ctx, from)

@@ -38,11 +38,11 @@ func someResources(r *rand.Rand) []string {
 // changes. In the end everything is there once.
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any will do
+	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(engine, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's own
+			random := rand.New(rand.NewPCG(seed, 0))
 			head := ""
 			if engine == "PostgreSQL" {
 				head = fmt.Sprintf("store: %q\nstore_key: %q\n", postgrestest.Database(t, postgrestest.Start(t)), sharedKey())

@@ -290,7 +290,7 @@ func (s *SQL) fillTable(ctx context.Context, tx *sql.Tx, b *Backup, t table) err
 		if !sequence.Valid {
 			continue
 		}
-		next := `SELECT setval($1::regclass, (SELECT coalesce(max(` + quoted(column) + `), 0) + 1 FROM ` + quoted(t.name) + `), false)`
+		next := `SELECT setval($1::regclass, (SELECT coalesce(max(` + quoted(column) + `), 0) + 1 FROM ` + quoted(t.name) + `), false)` //nolint:gosec // names of the schema's own
 		_, err := tx.ExecContext(ctx, next, sequence.String)
 		if err != nil {
 			return err
