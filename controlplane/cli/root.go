@@ -103,6 +103,7 @@ answer is no, 64 wrong usage.`,
 		newRevoke(env),
 		newServe(env),
 		newStatus(env),
+		newAudit(env),
 		newVersion(env),
 	)
 	return root

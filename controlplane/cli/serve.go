@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,6 +22,8 @@ func newServe(env Environment) *cobra.Command {
 		flags   fileFlags
 		verbose bool
 		json    bool
+		format  = logText
+		level   = levelInfo
 	)
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -32,15 +36,23 @@ filter, the clusters and the credentials.
 Whatever is not reachable is tried again; what Envoys have stays in force. The
 file is taken over anew when it changes, and on SIGHUP; a file with faults is not.
 
-listen.api serves /healthz, /readyz, /v1/status and /metrics. /readyz is 200 once a
-configuration is published. An Envoy that refuses one does not change that: it is an
-error in the log, a problem of umagate status, and umagate_envoy_refused_total.
+listen.api serves /healthz, /readyz, /metrics and the API (/v1/openapi.json describes
+it). Beside the store it makes a token that this machine's commands call with.
+/readyz is 200 once a configuration is published and while the store answers. An
+Envoy that refuses one does not change that: it is an error in the log, a problem of
+umagate status, and umagate_envoy_refused_total.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 		Example: `  umagate serve -c umagate.yaml
-  umagate serve -c umagate.yaml --log-json --verbose`,
+  umagate serve -c umagate.yaml --log-format json --log-level debug`,
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
+			if json {
+				format = logJSON
+			}
+			if verbose {
+				level = levelDebug
+			}
 			file, err := flags.load(env) // for its faults, shown as validate shows them
 			if err != nil {
 				return err
@@ -54,7 +66,7 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 			return server.Run(ctx, server.Options{
 				Path:      flags.path,
 				Load:      func(path string) (*site.File, error) { return site.LoadIn(path, flags.environment(env)) },
-				Logger:    newLogger(env, verbose, json),
+				Logger:    newLogger(env, level, format),
 				Transport: env.Transport,
 				Reload:    hangup,
 				Version:   env.Version,
@@ -62,17 +74,52 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 		}),
 	}
 	flags.register(cmd)
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is done, not only what matters")
-	cmd.Flags().BoolVar(&json, "log-json", false, "log in JSON")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "the same as --log-level debug")
+	cmd.Flags().Var(&choice{to: &format, choices: []string{logText, logJSON}}, "log-format", "how to log: text or json, one event a line")
+	cmd.Flags().Var(&choice{to: &level, choices: []string{levelDebug, levelInfo, levelWarn, levelError}}, "log-level", "the least that is logged: debug, info, warn or error")
+	cmd.Flags().BoolVar(&json, "log-json", false, "the same as --log-format json")
 	return cmd
 }
 
-func newLogger(env Environment, verbose, json bool) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if verbose {
-		options.Level = slog.LevelDebug
+// The values of --log-format and --log-level.
+const (
+	logText    = "text"
+	logJSON    = "json"
+	levelDebug = "debug"
+	levelInfo  = "info"
+	levelWarn  = "warn"
+	levelError = "error"
+)
+
+// choice is a flag with a few values.
+type choice struct {
+	to      *string
+	choices []string
+}
+
+func (c *choice) String() string {
+	if c.to == nil {
+		return ""
 	}
-	if json {
+	return *c.to
+}
+
+// Type implements pflag.Value.
+func (*choice) Type() string { return "NAME" }
+
+// Set implements pflag.Value.
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.choices, s) {
+		return fmt.Errorf("must be one of %s", strings.Join(c.choices, ", "))
+	}
+	*c.to = s
+	return nil
+}
+
+func newLogger(env Environment, level, format string) *slog.Logger {
+	levels := map[string]slog.Level{levelDebug: slog.LevelDebug, levelInfo: slog.LevelInfo, levelWarn: slog.LevelWarn, levelError: slog.LevelError}
+	options := &slog.HandlerOptions{Level: levels[level]}
+	if format == logJSON {
 		return slog.New(slog.NewJSONHandler(env.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(env.Stderr, options))
