@@ -8,7 +8,7 @@
 //	the publisher              what all workers know → configuration → xDS (publish.go)
 //	the reloader               umagate.yaml, on SIGHUP or when it changed (reload.go)
 //	the xDS server             package xds
-//	the API                    /healthz, /readyz, /v1/status, /metrics (api.go)
+//	the API                    what package api makes of operations (api.go, operations.go, probes.go)
 //
 // A worker begins with what the store knows, and that is published before
 // anything is asked of an AS: a control plane that starts while the AS is down

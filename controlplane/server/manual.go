@@ -36,6 +36,8 @@ type ManualOptions struct {
 	Logger *slog.Logger
 	// Transport carries the calls to the AS instead of one made from the file.
 	Transport http.RoundTripper
+	// Observe sees every call to the AS; may be nil.
+	Observe func(next http.RoundTripper) http.RoundTripper
 	// Removing says that the site is to be removed: one whose removal was cut off is
 	// taken up again.
 	Removing bool
@@ -69,7 +71,11 @@ func OpenManual(ctx context.Context, options ManualOptions) (*Manual, error) {
 		site: s, key: store.Key{Site: s.Name, Issuer: s.AuthorizationServer.Issuer}, store: options.Store,
 		logger: options.Logger, pace: Pace{}.withDefaults(), changed: func() {}, phase: Discovering, manual: true, removing: options.Removing,
 	}}
-	if err := m.worker.connect(options.Transport, func(next http.RoundTripper) http.RoundTripper { return next }); err != nil {
+	observe := options.Observe
+	if observe == nil {
+		observe = func(next http.RoundTripper) http.RoundTripper { return next }
+	}
+	if err := m.worker.connect(options.Transport, observe); err != nil {
 		return nil, err
 	}
 	for _, name := range options.Adopt {

@@ -210,6 +210,9 @@ func (s *serving) plan(ctx context.Context, in sitePath) (SitePlan, error) {
 	defer cancel()
 	m, err := OpenManual(ctx, ManualOptions{
 		Site: w.site, Store: store.Frozen{From: s.store}, Logger: slog.New(slog.DiscardHandler), Transport: s.options.Transport,
+		Observe: func(next http.RoundTripper) http.RoundTripper {
+			return s.metrics.observe(w.site.Name, s.telemetry.Transport(next))
+		},
 	})
 	if err != nil {
 		return SitePlan{}, planFailed(err)
