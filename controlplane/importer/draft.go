@@ -104,9 +104,11 @@ func (d *Draft) resource(name string) *Resource {
 	return &d.Resources[len(d.Resources)-1]
 }
 
-// requirement tells conditions apart that ask for something else.
-func (c *Condition) requirement() string {
-	return fmt.Sprintf("%t %q %s %q %q", c.Public, c.Scopes, c.Rule, c.Data, c.TicketScopes)
+// asksLike reports that both ask for the same. It is called for each pair of
+// conditions.
+func (c *Condition) asksLike(o *Condition) bool {
+	return c.Public == o.Public && slices.Equal(c.Scopes, o.Scopes) && c.Rule == o.Rule &&
+		slices.Equal(c.Data, o.Data) && slices.Equal(c.TicketScopes, o.TicketScopes)
 }
 
 // add puts a condition into the resource, together with one of the same paths and
@@ -114,7 +116,7 @@ func (c *Condition) requirement() string {
 func (r *Resource) add(c Condition) {
 	for i := range r.Conditions {
 		have := &r.Conditions[i]
-		if len(c.Methods) > 0 && len(have.Methods) > 0 && have.widened == c.widened && slices.Equal(have.Paths, c.Paths) && have.requirement() == c.requirement() {
+		if len(c.Methods) > 0 && len(have.Methods) > 0 && have.widened == c.widened && slices.Equal(have.Paths, c.Paths) && have.asksLike(&c) {
 			have.Methods = append(have.Methods, c.Methods...)
 			have.Comment = join(have.Comment, c.Comment)
 			return
@@ -143,9 +145,11 @@ func madeUp(method string) string {
 
 // unique leaves each text once, in order.
 func unique(texts []string) []string {
+	seen := make(map[string]bool, len(texts))
 	var out []string
 	for _, t := range texts {
-		if !slices.Contains(out, t) {
+		if !seen[t] {
+			seen[t] = true
 			out = append(out, t)
 		}
 	}

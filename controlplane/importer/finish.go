@@ -129,7 +129,12 @@ func (d *Draft) wider(path string) string {
 			}
 		}
 	}
-	return strings.Join(unique(found), "; ")
+	found = unique(found)
+	const most = 5 // the note of each path names them
+	if more := len(found) - most; more > 0 {
+		found = append(found[:most:most], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(found, "; ")
 }
 
 // prune takes out what is empty.

@@ -160,6 +160,28 @@ func TestNothingMadeLax(t *testing.T) {
 	}
 }
 
+// TestManyPaths: a large source is read in notes that grow with
+// it, and not with its square.
+func TestManyPaths(t *testing.T) {
+	t.Parallel()
+	var entries []string
+	const n = 500
+	for i := range n {
+		entries = append(entries, fmt.Sprintf(`{"name":"n%d","path":"/a%d/*{x}/b*","scopes":["s%d"]},{"name":"m","path":"/m","methods":[{"method":"GET","scopes":["s%d"]}]}`, i, i%7, i, i))
+	}
+	text := `{"realm":"r","auth-server-url":"https://as.example.com","resource":"c","policy-enforcer":{"paths":[` + strings.Join(entries, ",") + `]}}`
+	draft, err := importer.KeycloakEnforcer("keycloak.json", []byte(text), importer.Settings{})
+	require.NoError(t, err)
+	if err := draft.Finish(); err != nil {
+		require.ErrorIs(t, err, importer.ErrNothing)
+	}
+	length := 0
+	for _, note := range draft.Notes {
+		length += len(note.Text)
+	}
+	require.Less(t, length, 4*n*1000)
+}
+
 func fuzz(f *testing.F, kind string) {
 	f.Helper()
 	seeds, err := filepath.Glob("testdata/" + kind + "-*.*")

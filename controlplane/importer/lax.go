@@ -11,14 +11,15 @@ import (
 // something else governs, or is public; and of two conditions that say otherwise
 // of the same requests, the public one.
 func (d *Draft) closeLax() {
-	shapes := map[string][]*Condition{}
+	known := d.shapes()
+	public := map[string][]*Condition{}
 	var all []*Condition
 	for i := range d.Resources {
 		for j := range d.Resources[i].Conditions {
 			c := &d.Resources[i].Conditions[j]
 			all = append(all, c)
 			for _, p := range c.Paths {
-				shapes[d.shape(p)] = append(shapes[d.shape(p)], c)
+				public[known.of(p).text] = append(public[known.of(p).text], c)
 			}
 		}
 	}
@@ -28,9 +29,9 @@ func (d *Draft) closeLax() {
 			switch {
 			case c.widened && c.Public:
 				why = "it cannot be written exactly, and it is public"
-			case c.widened && slices.ContainsFunc(all, func(o *Condition) bool { return d.reaches(p, c, o) }):
+			case c.widened && slices.ContainsFunc(all, func(o *Condition) bool { return known.reaches(p, c, o) }):
 				why = "it cannot be written exactly, and the nearest template would take paths from another condition"
-			case c.Public && slices.ContainsFunc(shapes[d.shape(p)], func(o *Condition) bool { return !o.Public && methodsMeet(c, o) }):
+			case c.Public && slices.ContainsFunc(public[known.of(p).text], func(o *Condition) bool { return !o.Public && methodsMeet(c, o) }):
 				why = "another condition asks for scopes on the same path, and this one is public"
 			}
 			if why != "" {
@@ -41,15 +42,47 @@ func (d *Draft) closeLax() {
 	}
 }
 
-// reaches reports that template p of c matches paths that o governs otherwise.
-func (d *Draft) reaches(p string, c, o *Condition) bool {
-	return o != c && o.requirement() != c.requirement() && methodsMeet(c, o) &&
-		slices.ContainsFunc(o.Paths, func(q string) bool { return overlap(d.shape(p), d.shape(q)) && !before(d.shape(q), d.shape(p)) })
+// shape is the same for templates that match the same paths.
+type shape struct {
+	text     string
+	segments []string
 }
 
-// before reports that the filter prefers shape a where both match: at the first
+// shapes remembers them: each template is compared with every other.
+type shapes struct {
+	variable *regexp.Regexp
+	fold     bool
+	known    map[string]shape
+}
+
+func (d *Draft) shapes() *shapes {
+	return &shapes{variable: regexp.MustCompile(`\{[^/]*\}`), fold: d.Case == "insensitive", known: map[string]shape{}}
+}
+
+func (s *shapes) of(template string) shape {
+	out, ok := s.known[template]
+	if !ok {
+		out.text = s.variable.ReplaceAllString(strings.TrimSuffix(template, "/"), "{}")
+		if s.fold {
+			out.text = strings.ToLower(out.text)
+		}
+		out.segments = strings.Split(out.text, "/")
+		s.known[template] = out
+	}
+	return out
+}
+
+// reaches reports that template p of c matches paths that o governs otherwise.
+func (s *shapes) reaches(p string, c, o *Condition) bool {
+	return o != c && !o.asksLike(c) && methodsMeet(c, o) && slices.ContainsFunc(o.Paths, func(q string) bool {
+		left, right := s.of(p).segments, s.of(q).segments
+		return overlap(left, right) && !before(right, left)
+	})
+}
+
+// before reports that the filter prefers the left shape where both match: at the first
 // segment in which they differ, literal is before {name} before * before **.
-func before(a, b string) bool {
+func before(left, right []string) bool {
 	rank := func(segments []string, i int) int {
 		switch {
 		case i >= len(segments), segments[i] == "**":
@@ -61,7 +94,6 @@ func before(a, b string) bool {
 		}
 		return 3
 	}
-	left, right := strings.Split(a, "/"), strings.Split(b, "/")
 	for i := range max(len(left), len(right)) {
 		if l, r := rank(left, i), rank(right, i); l != r {
 			return l > r
@@ -78,18 +110,8 @@ func methodsMeet(a, b *Condition) bool {
 		slices.Contains(a.Methods, "GET") && slices.Contains(b.Methods, "HEAD")
 }
 
-// shape is the same for templates that match the same paths.
-func (d *Draft) shape(template string) string {
-	shape := regexp.MustCompile(`\{[^/]*\}`).ReplaceAllString(strings.TrimSuffix(template, "/"), "{}")
-	if d.Case == "insensitive" {
-		shape = strings.ToLower(shape)
-	}
-	return shape
-}
-
 // overlap reports that some path matches both shapes.
-func overlap(a, b string) bool {
-	left, right := strings.Split(a, "/"), strings.Split(b, "/")
+func overlap(left, right []string) bool {
 	for i := 0; ; i++ {
 		switch {
 		case i < len(left) && left[i] == "**", i < len(right) && right[i] == "**":

@@ -32,7 +32,7 @@ func Parse(name string, data []byte, env Environment) (*File, error) {
 
 // parse gives what it could read also with an error.
 func parse(name string, data []byte, env Environment) (*File, error) {
-	d := &decoder{file: name, env: env, positions: positions{}, left: maxNodes}
+	d := &decoder{file: name, env: env, positions: positions{}, refused: refused{}, left: maxNodes}
 	f := &File{positions: d.positions}
 	f.setDefaults()
 	root, err := d.load(data)
@@ -99,7 +99,7 @@ type decoder struct {
 	faults    []Fault
 	warnings  []Fault
 	// refused are the paths that have a fault already: the validator adds none.
-	refused []string
+	refused refused
 	left    int
 }
 
@@ -137,7 +137,7 @@ func blank(data []byte) bool {
 }
 
 func (d *decoder) fault(n *yaml.Node, path, problem, remedy string) {
-	d.refused = append(d.refused, path)
+	d.refused.add(path)
 	d.faults = append(d.faults, Fault{File: d.file, Line: n.Line, Column: n.Column, Path: path, Problem: problem, Remedy: remedy})
 }
 
@@ -239,7 +239,7 @@ func (d *decoder) unknown(key *yaml.Node, path string, known []string) {
 	if near := nearest(key.Value, known); near != "" {
 		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
 		// That the key which was meant is missing is the same mistake.
-		d.refused = append(d.refused, strings.TrimSuffix(path, key.Value)+near)
+		d.refused.add(strings.TrimSuffix(path, key.Value) + near)
 	}
 	d.fault(key, path, fmt.Sprintf("unknown key %q", key.Value), remedy)
 }

@@ -18,7 +18,7 @@ type validator struct {
 	file     *File
 	name     string
 	env      Environment
-	refused  []string
+	refused  refused
 	faults   []Fault
 	warnings []Fault
 }
@@ -27,7 +27,7 @@ func (v *validator) fault(path, problem, remedy string) {
 	if v.known(path) {
 		return
 	}
-	v.refused = append(v.refused, path)
+	v.refused.add(path)
 	v.faults = append(v.faults, v.at(path, problem, remedy))
 }
 
@@ -36,13 +36,20 @@ func (v *validator) warn(path, problem, remedy string) {
 }
 
 // known reports that the path, or something below it, has a fault.
-func (v *validator) known(path string) bool {
-	for _, r := range v.refused {
-		if path == r || strings.HasPrefix(r, path+".") || strings.HasPrefix(r, path+"[") {
-			return true
+func (v *validator) known(path string) bool { return v.refused[path] }
+
+// refused are paths that have a fault, and all that are above them.
+type refused map[string]bool
+
+func (r refused) add(path string) {
+	for {
+		r[path] = true
+		end := strings.LastIndexAny(path, ".[")
+		if end < 0 {
+			return
 		}
+		path = path[:end]
 	}
-	return false
 }
 
 func (v *validator) at(path, problem, remedy string) Fault {
