@@ -1,15 +1,19 @@
 package server_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,6 +185,92 @@ func TestKeysByJWKSURI(t *testing.T) {
 	require.Zero(t, answered(as, http.MethodPut, http.StatusOK), "nothing had to be told to the AS")
 	code, _ := p.get("/v1/sites/nobody/jwks.json")
 	require.Equal(t, http.StatusNotFound, code)
+}
+
+// TestCertificateOfOnesOwn authenticates with a certificate that umagate makes, by
+// an alias that the AS has for that, and replaces it (RFC 8705).
+func TestCertificateOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	as, err := devas.New(devas.Options{})
+	require.NoError(t, err)
+	var aliased atomic.Int64
+	var front *httptest.Server
+	front = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/mtls/token" {
+			aliased.Add(1)
+			r.URL.Path = "/token"
+		}
+		if !strings.Contains(r.URL.Path, "/.well-known/") {
+			as.ServeHTTP(w, r)
+			return
+		}
+		recorded := httptest.NewRecorder()
+		as.ServeHTTP(recorded, r)
+		var document map[string]any
+		if json.Unmarshal(recorded.Body.Bytes(), &document) == nil {
+			document["mtls_endpoint_aliases"] = map[string]string{"token_endpoint": front.URL + "/mtls/token"}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(document)
+	}))
+	front.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	as.SetIssuer(front.URL)
+	p := newPlane(t)
+	p.pace.Discover = 20 * time.Millisecond
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "ca.pem"), ca, 0o600))
+	p.write(strings.Replace(p.client(front.URL, "register: {}, token_endpoint_auth_method: self_signed_tls_client_auth, keys: {overlap: 1h}", "albums"),
+		"    introspection:", "    tls: {ca_file: ca.pem}\n    introspection:", 1))
+	p.start()
+	first := p.until("all is well", allWell)
+	require.Equal(t, "self_signed_tls_client_auth", first.Sites[0].AuthMethod)
+	require.Positive(t, aliased.Load())
+	keys, err := p.manual(nil).RotateKeys(t.Context())
+	require.NoError(t, err)
+	used := keys[len(keys)-1]
+	require.Contains(t, used.Certificate, "BEGIN CERTIFICATE")
+	s := p.until("the new one is used, and pushed", func(s server.Status) bool {
+		return s.OK && s.Sites[0].KeyID == used.ID && s.Pushed["sds"] != first.Pushed["sds"]
+	})
+	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
+	tokens := as.Count(devas.EndpointToken)
+	as.ExpirePATs()
+	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+	for _, c := range as.Calls(devas.EndpointToken) {
+		require.Equal(t, http.StatusOK, c.Status)
+		require.Equal(t, s.Sites[0].ClientID, c.Form.Get("client_id"))
+	}
+	require.NotContains(t, p.log.String(), "PRIVATE KEY")
+}
+
+// TestGivenClientWithOwnKeys: the AS reads the keys of a client that exists.
+func TestGivenClientWithOwnKeys(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		target := &url.URL{Scheme: "http", Host: p.api}
+		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(target) }}).ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	as := startAS(t, devas.Options{Registration: devas.RegistrationOff, Clients: []devas.Client{{ID: "rs", Metadata: devas.Metadata{
+		GrantTypes: []string{"client_credentials"}, Scope: "uma_protection", TokenEndpointAuthMethod: devas.AuthPrivateKeyJWT,
+		JWKSURI: front.URL + "/v1/sites/photos/jwks.json",
+	}}}})
+	p.pace.Discover = 20 * time.Millisecond
+	p.write(p.client(as.Issuer(), "id: rs, token_endpoint_auth_method: private_key_jwt, keys: {publish_before: 200ms}", "albums"))
+	p.start()
+	first := p.until("all is well", allWell)
+	keys, err := p.manual(nil).RotateKeys(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.KeyPublished, keys[1].State)
+	p.until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })
+	require.Equal(t, "rs", first.Sites[0].ClientID)
+	tokens := as.Count(devas.EndpointToken)
+	as.ExpirePATs()
+	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+	require.Zero(t, as.Count(devas.EndpointRegistration))
 }
 
 // registered is the last registration that the AS was sent.

@@ -26,6 +26,9 @@ const (
 	AuthSecretJWT     = "client_secret_jwt"
 	AuthPrivateKeyJWT = "private_key_jwt"
 	AuthNone          = "none"
+	// AuthSelfSignedTLS is the client's own certificate, which its JWKS has (RFC 8705
+	// section 2.2). It needs the server to be behind TLS that asks for certificates.
+	AuthSelfSignedTLS = "self_signed_tls_client_auth"
 )
 
 // ScopePAT is the scope of a protection API access token.
@@ -96,7 +99,7 @@ func (m *Metadata) complete() *protocolError {
 	if m.TokenEndpointAuthMethod == "" {
 		m.TokenEndpointAuthMethod = AuthBasic
 	}
-	if !slices.Contains(authMethods(), m.TokenEndpointAuthMethod) {
+	if m.TokenEndpointAuthMethod != AuthSelfSignedTLS && !slices.Contains(authMethods(), m.TokenEndpointAuthMethod) {
 		return refuse("token_endpoint_auth_method %q: want one of %v", m.TokenEndpointAuthMethod, authMethods())
 	}
 	if len(m.GrantTypes) == 0 {
@@ -121,8 +124,8 @@ func (m *Metadata) complete() *protocolError {
 	if m.JWKS != nil && m.JWKSURI != "" {
 		return refuse("jwks and jwks_uri together")
 	}
-	if m.TokenEndpointAuthMethod == AuthPrivateKeyJWT && m.JWKS == nil && m.JWKSURI == "" {
-		return refuse("private_key_jwt needs jwks or jwks_uri")
+	if m.hasKeys() && m.JWKS == nil && m.JWKSURI == "" {
+		return refuse("this token_endpoint_auth_method needs jwks or jwks_uri")
 	}
 	if m.usesCode() && len(m.RedirectURIs) == 0 {
 		return newError(400, "invalid_redirect_uri", "the authorization_code grant needs redirect_uris")
@@ -175,7 +178,12 @@ func (s *Server) AddClient(c Client) error {
 }
 
 func (c *Client) needsSecret() bool {
-	return c.TokenEndpointAuthMethod != AuthNone && c.TokenEndpointAuthMethod != AuthPrivateKeyJWT
+	return c.TokenEndpointAuthMethod != AuthNone && !c.hasKeys()
+}
+
+// hasKeys says that the client authenticates with keys of its own.
+func (m *Metadata) hasKeys() bool {
+	return m.TokenEndpointAuthMethod == AuthPrivateKeyJWT || m.TokenEndpointAuthMethod == AuthSelfSignedTLS
 }
 
 // AddUser makes a person known, or replaces the one of that name.

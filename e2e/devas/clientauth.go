@@ -58,10 +58,34 @@ func (s *Server) authenticateClient(r *http.Request) (*Client, error) {
 		return s.clientBySecret(AuthPost, id, form.Get("client_secret"))
 	}
 	client, ok := s.state.client(id)
+	if ok && client.TokenEndpointAuthMethod == AuthSelfSignedTLS {
+		return s.clientByCertificate(r, client)
+	}
 	if !ok || client.TokenEndpointAuthMethod != AuthNone {
 		return nil, invalidClient("client authentication is needed")
 	}
 	return client, nil
+}
+
+// clientByCertificate looks for the connection's certificate in the client's JWKS
+// (RFC 8705 section 2.2).
+func (s *Server) clientByCertificate(r *http.Request, client *Client) (*Client, error) {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return nil, invalidClient("the connection has no certificate")
+	}
+	set := client.JWKS
+	if set == nil {
+		var err error
+		if set, err = s.fetchJWKS(r.Context(), client.JWKSURI); err != nil {
+			return nil, invalidClient(err.Error())
+		}
+	}
+	for _, key := range set.Keys {
+		if len(key.Certificates) > 0 && key.Certificates[0].Equal(r.TLS.PeerCertificates[0]) {
+			return client, nil
+		}
+	}
+	return nil, invalidClient("the client's JWKS has another certificate")
 }
 
 func (s *Server) clientBySecret(method, id, secret string) (*Client, error) {
