@@ -45,11 +45,14 @@ func TestDeregisterBesideServe(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, keys)
 
-			s := p.until("the running control plane leaves it alone", func(s server.Status) bool { return s.Sites[0].Phase == server.Deregistered })
-			require.Contains(t, s.Sites[0].Failure.Remedy, "umagate apply")
+			s := p.until("the running control plane leaves it alone", func(s server.Status) bool {
+				return s.Sites[0].Phase == server.Deregistered && s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Remedy, "umagate apply")
+			})
 			require.Empty(t, s.Sites[0].ClientID)
 			attempts := s.Sites[0].Failure.Attempts
-			p.until("for good", func(s server.Status) bool { return s.Sites[0].Failure.Attempts > attempts+5 })
+			p.until("for good", func(s server.Status) bool {
+				return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > attempts+5
+			})
 			p.stop()
 			p.start()
 			p.until("after a restart, too", func(s server.Status) bool {

@@ -201,7 +201,12 @@ func (w *worker) rotate(ctx context.Context, client *site.Client, settings site.
 		if err := w.setState(ctx, used, store.KeyActive); err != nil {
 			return err
 		}
-	} else if w.keys.next() == nil && (demand || !used.fits(client) || settings.RotateEvery > 0 && time.Since(used.CreatedAt) >= settings.RotateEvery) {
+		if err := w.readKeys(ctx); err != nil {
+			return err
+		}
+		used = w.keys.inUse()
+	}
+	if w.keys.next() == nil && (demand || !used.fits(client) || settings.RotateEvery > 0 && time.Since(used.CreatedAt) >= settings.RotateEvery) {
 		if err := w.makeKey(ctx, client, settings); err != nil {
 			return err
 		}

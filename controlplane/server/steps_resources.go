@@ -67,6 +67,9 @@ func (w *worker) probe(ctx context.Context, source *as.PATSource) error {
 			w.syncAt = time.Time{}
 			return nil
 		}
+		if err != nil {
+			w.probeAt = time.Time{} // it fails until it is tried again with success
+		}
 		if errors.Is(err, as.ErrClientRefused) {
 			return w.clientRefused(ctx, err)
 		}
