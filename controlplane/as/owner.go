@@ -5,13 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 )
 
-// ErrOwner: the AS has registered, or would register, the resource for another
+// ErrOwner means that the AS has registered, or would register, the resource for another
 // owner than the one named.
 var ErrOwner = errors.New("the authorization server does not give the resource to the owner that is named")
 
@@ -101,9 +102,7 @@ func (p *Protection) createByAdmin(ctx context.Context, r Resource) (Resource, e
 		scopes[i] = map[string]string{"name": s}
 	}
 	body := map[string]any{"name": r.Name, "scopes": scopes, d.Member: map[string]string{"id": r.Owner}}
-	for name, value := range d.With {
-		body[name] = value
-	}
+	maps.Copy(body, d.With)
 	if r.Type != "" {
 		body["type"] = r.Type
 	}

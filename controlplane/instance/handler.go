@@ -109,7 +109,7 @@ func (h *Handler) serve(r *http.Request, call string) (int, answer) {
 	case "register":
 		status, body, err = register(r.Context(), keeper, ask)
 	case "remove":
-		status, err = http.StatusAccepted, nil
+		status = http.StatusAccepted
 		if _, err = keeper.RemoveValues(r.Context(), ask); errors.Is(err, ErrUnknown) {
 			status, err = http.StatusNoContent, nil
 		}

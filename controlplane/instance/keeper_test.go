@@ -118,7 +118,7 @@ func (a *authority) set(f func()) {
 	f()
 }
 
-var unavailable = &as.Error{Status: 503, Kind: as.ErrUnavailable} //nolint:errname // an answer
+var unavailable = &as.Error{Status: 503, Kind: as.ErrUnavailable}
 
 // world is a keeper with what it works on.
 type world struct {

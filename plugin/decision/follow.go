@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -113,10 +114,8 @@ func (w *Worker) report(x *Exchange, r *rule, path route.Path, purpose Purpose, 
 			return
 		}
 		t := c.instance.template
-		for _, other := range seen {
-			if other == t {
-				return
-			}
+		if slices.Contains(seen, t) {
+			return
 		}
 		seen = append(seen, t)
 		if purpose == PurposeRemove && !t.removeOnDelete || purpose == PurposeRegister && !t.registerOnCreate {

@@ -50,9 +50,9 @@ func (h *harness) stats() decision.SiteStats {
 	return all
 }
 
-// find tells what becomes of a request without a token.
-func (h *harness) find(path string) string {
-	x, step := h.start(ask("GET", path, ""))
+// findBox tells what becomes of a request without a token for box 7.
+func (h *harness) findBox() string {
+	x, step := h.start(ask("GET", "/boxes/7", ""))
 	return outcome(x, step)
 }
 
@@ -150,7 +150,7 @@ func TestCreatedInstanceIsUsableAtOnce(t *testing.T) {
 			h := newHarness(t, owned())
 			_, step := h.start(ask("GET", "/boxes/7", ""))
 			h.reply(step, 404, "")
-			require.Equal(t, "403 resource_unknown", h.find("/boxes/7"))
+			require.Equal(t, "403 resource_unknown", h.findBox())
 			call := h.ended(h.passed("POST", "/boxes"), 201, "/boxes/7")
 			x, step := h.start(ask("GET", "/boxes/7", ""))
 			require.True(t, step.Call.Shared)
@@ -158,7 +158,7 @@ func TestCreatedInstanceIsUsableAtOnce(t *testing.T) {
 			outcomes := h.worker.Reply(call.ID, decision.Response{Status: tt.status, Body: []byte(tt.body)}, h.now)
 			require.Len(t, outcomes, 1)
 			require.Equal(t, tt.want, outcome(x, outcomes[0].Step))
-			require.Equal(t, tt.then, h.find("/boxes/7"))
+			require.Equal(t, tt.then, h.findBox())
 		})
 	}
 }
@@ -184,16 +184,16 @@ func TestRemovedInstanceIsReported(t *testing.T) {
 			call := h.ended(h.passed("DELETE", tt.path), tt.status, "")
 			if !tt.reported {
 				require.Nil(t, call)
-				require.Equal(t, "call permission", h.find("/boxes/7"))
+				require.Equal(t, "call permission", h.findBox())
 				return
 			}
 			require.Equal(t, decision.PurposeRemove, call.Purpose)
 			require.JSONEq(t, `{"site":"photos","resource":"box-{id}","values":["7"]}`, string(call.Body))
-			require.Equal(t, "403 resource_unknown", h.find("/boxes/7"), "at once")
+			require.Equal(t, "403 resource_unknown", h.findBox(), "at once")
 			require.Empty(t, h.worker.Reply(call.ID, decision.Response{Status: 204}, h.now))
-			require.Equal(t, "403 resource_unknown", h.find("/boxes/7"))
+			require.Equal(t, "403 resource_unknown", h.findBox())
 			h.after(2 * time.Second)
-			require.Equal(t, "call instance_lookup", h.find("/boxes/7"))
+			require.Equal(t, "call instance_lookup", h.findBox())
 		})
 	}
 }
@@ -202,7 +202,7 @@ func TestRemovedInstanceIsReported(t *testing.T) {
 func TestReportsAreSentAgain(t *testing.T) {
 	h := newHarness(t, owned())
 	lost := 0
-	h.worker.OnLost = func(_ string, p decision.Purpose, instance string) {
+	h.worker.OnLost = func(_ string, _ decision.Purpose, instance string) {
 		lost++
 		require.Equal(t, "box-{id}/7", instance)
 	}

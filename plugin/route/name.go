@@ -2,6 +2,7 @@ package route
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -35,10 +36,8 @@ func ParseName(source string) (Name, error) {
 		if !ok || !isName(variable) || strings.Contains(before, "}") {
 			return Name{}, ErrNameBraces
 		}
-		for _, other := range n.variables {
-			if other == variable {
-				return Name{}, ErrNameBraces
-			}
+		if slices.Contains(n.variables, variable) {
+			return Name{}, ErrNameBraces
 		}
 		if len(n.variables) > 0 && !separates(before) {
 			return Name{}, ErrNameApart
@@ -101,7 +100,10 @@ func (n Name) Overlaps(other Name) bool {
 		}
 		seen[s] = true
 		x, y := a[s.i], b[s.j]
-		if x != y && !(x == anyValue && y != anyValue && isValueByte(byte(y))) && !(y == anyValue && x != anyValue && isValueByte(byte(x))) {
+		switch {
+		case x == y:
+		case x == anyValue && isValueByte(byte(y)), y == anyValue && isValueByte(byte(x)): //nolint:gosec // a byte of a name
+		default:
 			return false
 		}
 		// One character of each is used; a value may have more.
