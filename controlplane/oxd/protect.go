@@ -77,7 +77,7 @@ func blankProtection() *Error {
 // commandedBy checks that the caller's client is the one that set the RP up.
 func (s *Server) commandedBy(ctx context.Context, c *Call) error {
 	none := fail(CodeNoSetupClient, "no setup client commands this oxd_id: register_site with a protection_access_token binds one")
-	if c.RP.Setup || c.RP.SetupOxdID == "" {
+	if c.RP.SetupOxdID == "" { // a setup client's own has none either
 		return none
 	}
 	setup, err := s.loadRP(ctx, c.RP.SetupOxdID)
