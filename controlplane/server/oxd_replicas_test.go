@@ -1,0 +1,66 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/e2e/postgres/postgrestest"
+)
+
+// TestOXDReplicas: whichever replica an application talks to, all of them have what
+// it protects.
+func TestOXDReplicas(t *testing.T) {
+	t.Parallel()
+	database := postgrestest.Database(t, postgrestest.Start(t))
+	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
+	start := func() *plane {
+		p := newPlane(t)
+		p.pace.Follow = 20 * time.Millisecond
+		key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
+		p.write(fmt.Sprintf(`
+store: %q
+store_key: %q
+listen: {api: "127.0.0.1:0", xds: "127.0.0.1:0"}
+oxd:
+  http: 127.0.0.1:0
+  op_hosts: [{url: %q}]
+  sites: [{client_name: photo app, hosts: [photos.example.com]}]
+`, database, key, as.Issuer()))
+		p.start()
+		return p
+	}
+	one := start()
+	one.until("it leads", func(s server.Status) bool { return s.Leader })
+	two := start()
+	two.until("it follows", func(s server.Status) bool { return !s.Leader && s.LeaderName != "" })
+
+	app := two.application()
+	app.register(as.Issuer(), "openid", "uma_protection")
+	app.login()
+	app.protect(false, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
+	has := func(n int) func(server.Status) bool {
+		return func(s server.Status) bool {
+			return len(s.Sites) == 1 && s.Sites[0].Name == "oxd-"+app.oxdID && s.Sites[0].Resources.Registered == n && s.Sites[0].Failure == nil
+		}
+	}
+	first := one.until("the leader has the site", func(s server.Status) bool { return has(1)(s) && s.Sites[0].Phase == server.Serving })
+	two.until("both publish the same", func(s server.Status) bool { return has(1)(s) && s.Revision == first.Revision })
+	require.Len(t, as.Resources(), 1)
+
+	// The other one answers for it, and changes it.
+	other := one.application()
+	other.oxdID, other.token, other.idToken = app.oxdID, app.token, app.idToken
+	require.Equal(t, "denied", other.check("GET", "/photo", "")["access"])
+	other.protect(true, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]},{"httpMethods":["POST"],"scopes":["add"]}]}]`)
+	one.until("the leader has both", has(2))
+	two.until("so has the other", has(2))
+	require.Equal(t, "denied", app.check("POST", "/photo", "")["access"])
+}
