@@ -114,7 +114,9 @@ func TestLoginThatEnds(t *testing.T) {
 	refused := grants(as, "refresh_token", http.StatusBadRequest)
 	require.Equal(t, 1, refused)
 	attempts := s.Sites[0].Failure.Attempts
-	p.until("tried again, in vain", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > attempts+3 })
+	p.until("tried again, in vain", func(s server.Status) bool {
+		return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > attempts+3
+	})
 	require.Equal(t, refused, grants(as, "refresh_token", http.StatusBadRequest), "the dead token is not sent again")
 	p.login()
 	p.until("all is well again", allWell)

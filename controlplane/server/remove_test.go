@@ -82,9 +82,10 @@ func TestDeregisterInstances(t *testing.T) {
 	require.True(t, ok)
 	for i := range 3 {
 		in := store.Instance{Name: fmt.Sprintf("album-%d", i), Template: "album-{id}", State: store.InstanceRegistered, Spec: json.RawMessage(`{}`)}
-		if i == 0 {
+		switch i {
+		case 0:
 			in.ID = as.Resources()[0].ID // one that the AS has
-		} else if i == 1 {
+		case 1:
 			in.ID = "long-gone"
 		}
 		_, _, err := instances.AddInstance(t.Context(), p.key(as), in)
