@@ -56,9 +56,15 @@ func setUp(t *testing.T, to target, more map[string]any) map[string]any {
 func authentications(t *testing.T, to target) {
 	t.Helper()
 	for _, a := range []struct{ method, alg string }{
-		{"client_secret_basic", ""}, {"client_secret_post", ""}, {"client_secret_jwt", "HS256"},
-		{"private_key_jwt", "RS256"}, {"private_key_jwt", "RS384"}, {"private_key_jwt", "RS512"},
-		{"private_key_jwt", "ES256"}, {"private_key_jwt", "ES384"}, {"private_key_jwt", "ES512"},
+		{"client_secret_basic", ""},
+		{"client_secret_post", ""},
+		{"client_secret_jwt", "HS256"},
+		{"private_key_jwt", "RS256"},
+		{"private_key_jwt", "RS384"},
+		{"private_key_jwt", "RS512"},
+		{"private_key_jwt", "ES256"},
+		{"private_key_jwt", "ES384"},
+		{"private_key_jwt", "ES512"},
 	} {
 		t.Run(a.method+" "+a.alg, func(t *testing.T) {
 			set := setUp(t, to, map[string]any{"client_token_endpoint_auth_method": a.method, "client_token_endpoint_auth_signing_alg": a.alg})
