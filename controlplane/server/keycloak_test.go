@@ -15,8 +15,9 @@ import (
 func TestRealKeycloak(t *testing.T) {
 	t.Parallel()
 	as := keycloaktest.Start(t)
-	token, err := as.InitialAccessToken(t.Context(), 1)
+	token, err := as.InitialAccessToken(t.Context(), 2)
 	require.NoError(t, err)
+	t.Run("revocation", func(t *testing.T) { revokedByKeycloak(t, as, token) })
 	p := newPlane(t)
 	config := func(resources ...string) string {
 		return strings.Replace(p.config(as.Issuer(), resources...), "register: {}",
