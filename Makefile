@@ -59,9 +59,10 @@ race: wasm ## Test with the race detector
 	UMAGATE_WITHOUT_REAL=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: bench
-bench: wasm ## Compare the CPU of one request in Envoy (no filter, umagate, jwt_authn, ext_authz); push to 1000 Envoys
+bench: wasm ## Compare the CPU of one request in Envoy (no filter, umagate, jwt_authn, ext_authz); push to 1000 Envoys; revoke
 	$(GO) run ./e2e/bench $(ARGS)
 	$(GO) run ./e2e/bench/fleet $(FLEETARGS)
+	$(GO) run ./e2e/bench/revocation
 	@printf '\nThe core alone, native, in lines that benchstat reads:\n'
 	$(GO) test -run '^$$' -bench . -benchmem ./plugin/decision
 

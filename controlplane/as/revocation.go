@@ -13,7 +13,7 @@ import (
 // token is not known is no error (section 2.2).
 func (s *Server) Revoke(ctx context.Context, auth ClientAuth, token secret.Text) error {
 	const op = "revoke a token"
-	address := s.metadata.RevocationEndpoint
+	address := s.revocationEndpoint()
 	if address == "" {
 		return &Error{Op: op, Kind: ErrMissingEndpoint, Description: "revocation_endpoint"}
 	}
@@ -27,6 +27,18 @@ func (s *Server) Revoke(ctx context.Context, auth ClientAuth, token secret.Text)
 		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused},
 	})
 	return err
+}
+
+// CanRevoke says whether the AS has a revocation endpoint.
+func (s *Server) CanRevoke() bool { return s.revocationEndpoint() != "" }
+
+// revocationEndpoint is that of the metadata. Keycloak's UMA document leaves it
+// out: then it is where that AS has it when nobody changed it.
+func (s *Server) revocationEndpoint() string {
+	if s.metadata.RevocationEndpoint != "" || s.dialect.endpoints == nil {
+		return s.metadata.RevocationEndpoint
+	}
+	return s.dialect.endpoints(s.metadata).Revocation
 }
 
 // HTTPClient is what this package calls the AS with: it trusts what the

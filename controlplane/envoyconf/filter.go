@@ -23,9 +23,12 @@ const moduleCluster = "umagate/module"
 
 // Filter is the filter with its configuration, for ECDS.
 func Filter(in Input) (*corev3.TypedExtensionConfig, error) {
-	document, err := config.Encode(&in.Config)
-	if err != nil {
-		return nil, fmt.Errorf("encode filter configuration: %w", err)
+	document := in.Document
+	if document == nil {
+		var err error
+		if document, err = config.Encode(&in.Config); err != nil {
+			return nil, fmt.Errorf("encode filter configuration: %w", err)
+		}
 	}
 	// A string reaches the plugin byte for byte; a Struct would be written anew by Envoy.
 	configuration, err := pack(wrapperspb.String(string(document)))

@@ -26,6 +26,8 @@ type Input struct {
 	// Config is what [site.Compile] made of both. A site whose AS
 	// it does not know gets no clusters.
 	Config config.Config
+	// Document is Config encoded, where that has been done already.
+	Document []byte
 	// Instances is the address of the control plane's endpoint for instances as
 	// Envoys reach it, HOST:PORT; what the file says when it is empty.
 	Instances string

@@ -203,14 +203,13 @@ func (p *publisher) compile(group string, in envoyconf.Input, revoked []config.R
 		_, ok := in.File.Site(r.Site)
 		return r.Site != "" && !ok
 	})
-	document, err := config.Encode(&in.Config)
-	if err != nil {
+	if in.Document, err = config.Encode(&in.Config); err != nil {
 		return in, fmt.Errorf("encode filter configuration: %w", err)
 	}
 	if p.compilers[group] == nil {
 		p.compilers[group] = &decision.Compiler{}
 	}
-	if _, err := p.compilers[group].Compile(document); err != nil {
+	if _, err := p.compilers[group].Compile(in.Document); err != nil {
 		return in, fmt.Errorf("the filter would refuse it: %w", err)
 	}
 	return in, nil

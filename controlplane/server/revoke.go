@@ -56,7 +56,7 @@ func (w *worker) revocation() revoke.Site {
 	if server.Dialect().Name == as.DialectKeycloak {
 		out.NotBeforeURL = metadata.Issuer // the realm's own address
 	}
-	if auth != nil && metadata.RevocationEndpoint != "" {
+	if auth != nil && server.CanRevoke() {
 		out.RevokeAtAS = func(ctx context.Context, token secret.Text) error { return server.Revoke(ctx, auth, token) }
 	}
 	return out

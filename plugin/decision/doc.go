@@ -13,6 +13,7 @@
 //	             bad host, path, method, Expect, credentials  Deny 400 403 405 417
 //	             no token, or a cached one that does not do   ticketing
 //	             a cached token that does                     Allow
+//	             a token that is revoked                      ticketing
 //	             a token that is not cached                   introspecting
 //	             an instance that is not known                looking up
 //	             too many calls in flight                     Deny 429
@@ -21,7 +22,7 @@
 //	             too many lookups                             Deny 429
 //	             no answer, and none from before              Deny 503
 //	introspecting  active, and has what the condition needs   Allow
-//	             not active, or lacks it                      ticketing
+//	             not active, revoked, or lacks it             ticketing
 //	             no answer, or one that cannot be used        Deny 503
 //	ticketing    oauth_scopes: there are no tickets           Deny 401 403
 //	             too many tickets                             Deny 429
