@@ -153,8 +153,8 @@ func printRevocation(w io.Writer, r revoke.Revocation, now time.Time) {
 	_, _ = fmt.Fprintf(w, "revoked  %s\n", describeRevocation(r))
 	_, _ = fmt.Fprintf(w, "until    %s (%s)\n", r.ExpiresAt.Format(time.RFC3339), until(r.ExpiresAt, now))
 	_, _ = fmt.Fprintf(w, "id       %s\n", r.ID)
-	switch {
-	case r.Envoys.Connected == 0:
+	switch r.Envoys.Connected {
+	case 0:
 		_, _ = fmt.Fprintln(w, "envoys   none is connected here; each gets it when it connects")
 	default:
 		_, _ = fmt.Fprintf(w, "envoys   %d of %d refuse\n", r.Envoys.Refusing, r.Envoys.Connected)

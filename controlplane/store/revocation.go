@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrFull: as many are kept as may be.
+// ErrFull says that as many are kept as may be.
 var ErrFull = errors.New("store: there are too many revocations")
 
 // Revocation is one set of tokens that every Envoy refuses.

@@ -80,13 +80,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	_, _ = fmt.Fprintf(stdout, "\nRevocation of a token: %d real Envoys of %d workers, a site of %d resources, %d rounds; %d cores, %s\n",
 		o.envoys, workers, o.resources, o.rounds, runtime.NumCPU(), runtime.Version())
-	print := func(what string, took []time.Duration) {
+	show := func(what string, took []time.Duration) {
 		slices.Sort(took)
 		ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 		_, _ = fmt.Fprintf(stdout, "%-58s min %.1f ms, median %.1f ms, max %.1f ms\n", what, ms(took[0]), ms(took[len(took)/2]), ms(took[len(took)-1]))
 	}
-	print("POST /v1/revocations, until it is stored and answered:", answered)
-	print("POST /v1/revocations, until the last Envoy refuses:", refused)
+	show("POST /v1/revocations, until it is stored and answered:", answered)
+	show("POST /v1/revocations, until the last Envoy refuses:", refused)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -37,8 +38,8 @@ type world struct {
 }
 
 func (w *world) stop() {
-	for i := len(w.stops) - 1; i >= 0; i-- {
-		w.stops[i]()
+	for _, stop := range slices.Backward(w.stops) {
+		stop()
 	}
 }
 
@@ -144,7 +145,7 @@ func (w *world) serve(ctx context.Context, path string, stderr io.Writer) (strin
 		cancel()
 		return "", fmt.Errorf("umagate serve: %w", err)
 	case at := <-started:
-		w.onStop(func() { cancel(); <-ended })
+		w.onStop(func() { cancel(); _ = <-ended })
 		control, err := client.Local(at.api, filepath.Join(filepath.Dir(path), "umagate.db.token"))
 		w.control = control
 		return at.xds, err
@@ -173,13 +174,13 @@ func (w *world) envoy(ctx context.Context, binary envoy.Binary, file *site.File)
 // token is a new access token of alice's.
 func (w *world) token(ctx context.Context) (string, error) {
 	form := url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"alice"}, "scope": {"view"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.issuer+"/token", strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.issuer+"/token", strings.NewReader(form.Encode())) //nolint:gosec // the dev AS of this process
 	if err != nil {
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth("app", "app-secret")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the dev AS of this process
 	if err != nil {
 		return "", err
 	}
