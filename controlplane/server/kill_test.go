@@ -139,7 +139,7 @@ func (c *child) until(ok func(server.Status) bool) server.Status {
 		}
 		s = server.Status{}
 		return control.Do(c.t.Context(), http.MethodGet, "/v1/status", nil, &s) == nil && len(s.Sites) == 1 && ok(s)
-	}, 3*within, within/200)
+	}, 3*within, within/600)
 	return s
 }
 

@@ -68,7 +68,7 @@ func TestKilledAtRandom(t *testing.T) {
 			last := change()
 			c := startChild(t, p.path())
 			s := c.until(func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Registered == len(last) })
-			require.Eventually(t, func() bool { return len(names(as)) == len(last) }, 3*within, within/200)
+			require.Eventually(t, func() bool { return len(names(as)) == len(last) }, 3*within, within/600)
 			require.ElementsMatch(t, last, names(as))
 			require.Equal(t, len(last), s.Sites[0].Resources.Registered)
 			c.end()

@@ -23,7 +23,7 @@ import (
 	"github.com/umagate/umagate/e2e/devas"
 )
 
-const within = 10 * time.Second
+const within = 30 * time.Second
 
 // quick lets tests see in milliseconds what takes minutes.
 func quick() server.Pace {
