@@ -4,16 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/umagate/umagate/e2e/process"
 )
 
 // Realm is the realm that every server has.
@@ -38,9 +38,7 @@ type Server struct {
 	port       int
 	securePort int      // of https; 0 for none
 	arguments  []string // beyond those of every server
-	process    *os.Process
-	done       chan struct{} // closed when the process has ended
-	err        error         // why, valid once done is closed
+	child      *process.Child
 	stop       sync.Once
 }
 
@@ -77,7 +75,7 @@ func (s *Server) run(ctx context.Context, arguments ...string) error {
 		}
 	}
 	if s.port == 0 {
-		port, err := freePort(ctx)
+		port, err := process.FreePort(ctx)
 		if err != nil {
 			return err
 		}
@@ -101,37 +99,16 @@ func (s *Server) run(ctx context.Context, arguments ...string) error {
 }
 
 func (s *Server) launch(arguments []string) error {
-	log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("opening Keycloak's log: %w", err)
-	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
 	// The process outlives the context of Start, and ends by Stop. It is Java
 	// itself, since a shell between them would not pass its own end on.
 	cmd := exec.Command("java", javaArguments(s.Installation.home, s.home, arguments...)...) //nolint:gosec,noctx // Java of the PATH
 	cmd.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME="+adminName, "KC_BOOTSTRAP_ADMIN_PASSWORD="+adminName)
-	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
-	done, started := make(chan struct{}), make(chan error, 1)
-	s.done = done
-	go func() {
-		// The kernel ends the child when the thread that started it ends: this
-		// goroutine keeps its thread until the child is gone.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(done)
-		err := cmd.Start()
-		if err == nil {
-			s.process = cmd.Process
-		}
-		started <- err
-		if err == nil {
-			s.err = errors.Join(ErrExited, cmd.Wait())
-		}
-	}()
-	if err := <-started; err != nil {
+	child, err := process.Start(cmd, s.LogFile)
+	if err != nil {
 		return fmt.Errorf("running java, which Keycloak needs in version 17 or later: %w", err)
 	}
+	s.child = child
 	return nil
 }
 
@@ -153,21 +130,6 @@ func javaArguments(distribution, home string, arguments ...string) []string {
 	}, arguments...)
 }
 
-// freePort asks the kernel for a port. Another program could take it before
-// Keycloak does, which cannot open port 0 and say what it got.
-func freePort(ctx context.Context) (int, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
-	}
-	defer listener.Close() //nolint:errcheck // it was never used
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("looking for a free port: the listener has the address %s", listener.Addr())
-	}
-	return address.Port, nil
-}
-
 // waitUntilReady polls the document that a client of UMA reads first.
 func (s *Server) waitUntilReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("no answer after %s", readyTimeout))
@@ -180,8 +142,8 @@ func (s *Server) waitUntilReady(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
-		case <-s.done:
-			return s.err
+		case <-s.child.Done():
+			return s.child.Err(ErrExited)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -214,7 +176,7 @@ func (s *Server) Freeze() error { return s.signal(freezeSignal) }
 func (s *Server) Thaw() error { return s.signal(thawSignal) }
 
 func (s *Server) signal(signal os.Signal) error {
-	if err := s.process.Signal(signal); err != nil {
+	if err := s.child.Process().Signal(signal); err != nil {
 		return fmt.Errorf("signalling Keycloak: %w", err)
 	}
 	return nil
@@ -222,8 +184,8 @@ func (s *Server) signal(signal os.Signal) error {
 
 // Kill ends the server at once and keeps its data: Restart brings it back.
 func (s *Server) Kill() {
-	_ = s.process.Kill() // it may have ended already
-	<-s.done
+	_ = s.child.Process().Kill() // it may have ended already
+	<-s.child.Done()
 }
 
 // Restart ends the server if it runs, and starts it on the same port with the
@@ -235,11 +197,11 @@ func (s *Server) Restart(ctx context.Context) error {
 
 // end asks the server to end, waits, and uses force after ten seconds.
 func (s *Server) end() {
-	_ = s.process.Signal(syscall.SIGTERM) // it may have ended already
+	_ = s.child.Process().Signal(syscall.SIGTERM) // it may have ended already
 	force := time.NewTimer(10 * time.Second)
 	defer force.Stop()
 	select {
-	case <-s.done:
+	case <-s.child.Done():
 	case <-force.C:
 		s.Kill()
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/umagate/umagate/e2e/process"
 )
 
 // TLS are the files with which a server speaks https, all in PEM.
@@ -26,7 +28,7 @@ func StartTLS(ctx context.Context, installation Installation, files TLS) (*Serve
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort(ctx)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}

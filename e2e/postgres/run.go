@@ -10,13 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/umagate/umagate/e2e/process"
 )
 
 // User and Password are those of every server.
@@ -43,9 +44,7 @@ type Server struct {
 
 	folder, home string
 	port         int
-	process      *os.Process
-	done         chan struct{} // closed when the process has ended
-	err          error         // why, valid once done is closed
+	child        *process.Child
 	stop         sync.Once
 
 	mu        sync.Mutex
@@ -98,7 +97,7 @@ func (s *Server) prepare(ctx context.Context) error {
 func (s *Server) data() string { return filepath.Join(s.home, "data") }
 
 func (s *Server) run(ctx context.Context) error {
-	port, err := freePort(ctx)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,48 +113,17 @@ func (s *Server) run(ctx context.Context) error {
 }
 
 func (s *Server) launch() error {
-	log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("opening PostgreSQL's log: %w", err)
-	}
-	defer log.Close()                                                                                    //nolint:errcheck // the child has its own descriptor
 	cmd := exec.Command(filepath.Join(s.folder, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port), //nolint:gosec,noctx // outlives Start, ends by Stop
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "shared_buffers=16MB",
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=100")
-	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
 	cmd.Dir = s.home
-	done, started := make(chan struct{}), make(chan error, 1)
-	s.done = done
-	// The end of the thread that starts a child counts as its parent's end, so
-	// that thread has to live as long as the child.
-	go func() {
-		runtime.LockOSThread()
-		defer close(done)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			s.err = fmt.Errorf("%w: %w", ErrExited, errors.Join(cmd.Wait(), errors.New("see its log")))
-		}
-	}()
-	if err := <-started; err != nil {
+	child, err := process.Start(cmd, s.LogFile)
+	if err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
-	s.process = cmd.Process
+	s.child = child
 	return nil
-}
-
-func freePort(ctx context.Context) (int, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
-	}
-	defer listener.Close() //nolint:errcheck // it was never used
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("looking for a free port: the listener has the address %s", listener.Addr())
-	}
-	return address.Port, nil
 }
 
 func (s *Server) waitUntilReady(ctx context.Context) error {
@@ -174,8 +142,8 @@ func (s *Server) waitUntilReady(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
-		case <-s.done:
-			return s.err
+		case <-s.child.Done():
+			return s.child.Err(ErrExited)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -210,14 +178,14 @@ func (s *Server) Database(ctx context.Context) (string, error) {
 
 // end ends the server and its children without ado.
 func (s *Server) end() {
-	_ = s.process.Signal(syscall.SIGQUIT) // "immediate shutdown"; it may have ended already
+	_ = s.child.Process().Signal(syscall.SIGQUIT) // "immediate shutdown"; it may have ended already
 	force := time.NewTimer(stopTimeout)
 	defer force.Stop()
 	select {
-	case <-s.done:
+	case <-s.child.Done():
 	case <-force.C:
-		_ = s.process.Kill()
-		<-s.done
+		_ = s.child.Process().Kill()
+		<-s.child.Done()
 	}
 }
 
