@@ -20,7 +20,7 @@ import (
 )
 
 // instancesSecret names the shared secret of Envoys that ask for instances.
-const instancesSecret = "instances" //nolint:gosec // the name of a secret
+const instancesSecret = "instances"
 
 // instanceServer answers the filters of Envoys about instances, at an address of
 // its own: the API's is for people. It listens once a site has instances.

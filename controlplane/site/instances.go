@@ -78,7 +78,7 @@ const (
 	// instances.
 	InstancesCluster = "umagate/control-plane"
 	// InstancesSecret names the SDS secret with what Envoy shows there.
-	InstancesSecret = "umagate/control-plane" //nolint:gosec // the name of a secret
+	InstancesSecret = "umagate/control-plane"
 	// InstancesPath is the path of that endpoint.
 	InstancesPath = "/v1/instances"
 	// instancesAuthority is the Host of calls to it; there is one, whatever its address.

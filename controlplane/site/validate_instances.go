@@ -89,8 +89,11 @@ func (v *validator) instanceTimes(path string, i *Instances) {
 		key   string
 		value int
 	}{
-		{"entries", i.Entries}, {"negative_entries", i.NegativeEntries}, {"lookups_per_second", i.LookupsPerSecond},
-		{"lookup_burst", i.LookupBurst}, {"lookups_in_flight", i.LookupsInFlight},
+		{"entries", i.Entries},
+		{"negative_entries", i.NegativeEntries},
+		{"lookups_per_second", i.LookupsPerSecond},
+		{"lookup_burst", i.LookupBurst},
+		{"lookups_in_flight", i.LookupsInFlight},
 	} {
 		v.positive(path+"."+n.key, n.value)
 	}

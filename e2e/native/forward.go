@@ -49,7 +49,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return nil
 	})
 	if answered.status != 0 {
-		w.ended(p, answered.status, answered.locations)
+		w.ended(p, answered.status, answered.locations) //nolint:contextcheck // its calls outlive the request
 	}
 }
 

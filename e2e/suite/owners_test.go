@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,7 +177,7 @@ func (p *plane) compiled(t *testing.T, instances string) delivery {
 	d := delivery{}
 	d.config, err = site.Compile(file, map[string]site.Facts{s.Name: link.Facts(found, ids)})
 	require.NoError(t, err)
-	host := strings.Split(strings.TrimPrefix(p.issuer, "http://"), "/")[0]
+	host, _, _ := strings.Cut(strings.TrimPrefix(p.issuer, "http://"), "/")
 	d.clusters = map[string]cluster{
 		site.IntrospectionCluster(s.Name): {host, envoyconf.Basic(registered.ClientID, registered.Secret)},
 		site.ProtectionCluster(s.Name):    {host, envoyconf.Bearer(pat.Value)},
@@ -320,14 +321,7 @@ func (w *ownersWorld) story(t *testing.T) {
 	require.Equal(t, 204, w.ask(t, "DELETE", other, edits, "").status)
 	r = w.ask(t, "GET", other, edits, "")
 	require.Equal(t, "resource_unknown", r.code, "at once: %s", r.body)
-	waitForLong(t, "the AS has it no more", func() bool {
-		for _, n := range w.as.names(t) {
-			if n == otherName {
-				return false
-			}
-		}
-		return true
-	})
+	waitForLong(t, "the AS has it no more", func() bool { return !slices.Contains(w.as.names(t), otherName) })
 }
 
 // registered is the id of an instance, as the control plane has it.
