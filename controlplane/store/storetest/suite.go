@@ -277,6 +277,57 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		require.Equal(t, all[:2], choose(store.AuditFilter{}))
 	})
 
+	t.Run("revocations", func(t *testing.T) {
+		t.Parallel()
+		opened, reopen := open(t)
+		s, ok := opened.(store.Revocations)
+		require.True(t, ok)
+		ctx := t.Context()
+		first := store.Revocation{
+			ID: "b", Site: "photos", Kind: "subject", Value: "bob", Source: "api", Digest: [32]byte{0, 255}, IssuedBefore: at.Truncate(time.Second),
+			CreatedAt: at, ExpiresAt: at.Add(time.Hour),
+		}
+		second := store.Revocation{ID: "a", Kind: "token", Source: "api", CreatedAt: at, ExpiresAt: at.Add(time.Minute)}
+		before, err := opened.Changes(ctx)
+		require.NoError(t, err)
+		require.NoError(t, s.AddRevocation(ctx, first, at, 2))
+		require.NoError(t, s.AddRevocation(ctx, second, at, 2))
+		after, err := opened.Changes(ctx)
+		require.NoError(t, err)
+		require.Greater(t, after, before, "other replicas see it")
+		require.ErrorIs(t, s.AddRevocation(ctx, store.Revocation{ID: "c", Kind: "token", ExpiresAt: at.Add(time.Hour)}, at, 2), store.ErrFull)
+		narrower := first
+		narrower.IssuedBefore, narrower.ExpiresAt = first.IssuedBefore.Add(-time.Second), at.Add(time.Second)
+		require.NoError(t, s.AddRevocation(ctx, narrower, at, 2))
+		other, ok := reopen().(store.Revocations)
+		require.True(t, ok)
+		got, err := other.Revocations(ctx, at)
+		require.NoError(t, err)
+		require.Equal(t, []store.Revocation{second, first}, got, "by id; the later times count")
+		whenever := first
+		whenever.IssuedBefore = time.Time{}
+		require.NoError(t, s.AddRevocation(ctx, whenever, at, 2))
+		require.NoError(t, s.AddRevocation(ctx, first, at, 2))
+		got, err = s.Revocations(ctx, at.Add(time.Minute))
+		require.NoError(t, err)
+		require.Equal(t, []store.Revocation{whenever}, got, "the other has ended")
+		require.NoError(t, s.DeleteRevocation(ctx, "b"))
+		require.ErrorIs(t, s.DeleteRevocation(ctx, "b"), store.ErrNotFound)
+
+		taken := func(id string, now time.Time) bool {
+			t.Helper()
+			first, err := s.TakeMessage(ctx, id, now.Add(time.Minute), now)
+			require.NoError(t, err)
+			return first
+		}
+		require.True(t, taken("m1", at))
+		require.False(t, taken("m1", at))
+		require.True(t, taken("m2", at))
+		require.True(t, taken("m1", at.Add(time.Minute)), "long ago")
+		require.NoError(t, s.ForgetMessage(ctx, "m1"))
+		require.True(t, taken("m1", at.Add(time.Minute)))
+	})
+
 	t.Run("keys are apart", func(t *testing.T) {
 		t.Parallel()
 		s, _ := open(t)
