@@ -215,12 +215,12 @@ func (r *Router) byMethod(methods map[string]*operation) http.Handler {
 			r.fail(w, req, NewProblem(CodeMethodNotAllowed, "%s has %s", req.URL.Path, allow))
 			return
 		}
-		r.serve(w, req, o) //nolint:contextcheck // it is the request's
+		r.serve(w, req, o)
 	})
 }
 
 // serve authenticates, reads, does and answers.
-func (r *Router) serve(w http.ResponseWriter, req *http.Request, o *operation) {
+func (r *Router) serve(w http.ResponseWriter, req *http.Request, o *operation) { //nolint:contextcheck // admit gives the request its own
 	span := trace.SpanFromContext(req.Context())
 	span.SetName(o.ID)
 	span.SetAttributes(attribute.String("umagate.request_id", audit.RequestID(req.Context())))

@@ -113,6 +113,10 @@ func printAudit(to io.Writer, events []server.AuditEvent) error {
 		if e.Actor.Name != "" {
 			who += " " + printable(e.Actor.Name)
 		}
+		target := "-"
+		if e.Target != "" {
+			target = printable(e.Target)
+		}
 		var detail []string
 		if e.Outcome != "done" {
 			detail = append(detail, string(e.Outcome))
@@ -123,7 +127,7 @@ func printAudit(to io.Writer, events []server.AuditEvent) error {
 			}
 		}
 		_, _ = fmt.Fprintln(w, strings.Join([]string{
-			e.At.Local().Format(time.DateTime), who, string(e.Action), dash(e.Site), dash(printable(e.Target)), strings.Join(detail, " "),
+			e.At.Local().Format(time.DateTime), who, string(e.Action), dash(e.Site), target, strings.Join(detail, " "),
 		}, "\t"))
 	}
 	return w.Flush()

@@ -43,6 +43,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		{"rpt"},
 		{"serve"},
 		{"status"},
+		{"audit"},
 		{"version"},
 	}
 	for _, command := range commands {

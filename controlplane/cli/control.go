@@ -22,7 +22,7 @@ import (
 )
 
 // tokenVariable holds the token of the API where no flag names its file.
-const tokenVariable = "UMAGATE_TOKEN"
+const tokenVariable = "UMAGATE_TOKEN" //nolint:gosec // the name of a variable
 
 // controlFlags are the flags of every command that talks to a running umagate
 // serve.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -120,9 +121,7 @@ func problem(resp *http.Response, answer []byte) error {
 // each, until that gives an error.
 func Pages[T any](ctx context.Context, c *Client, path string, query url.Values, each func(T) error) error {
 	at := url.Values{}
-	for name, values := range query {
-		at[name] = values
-	}
+	maps.Copy(at, query)
 	for {
 		full := path
 		if len(at) > 0 {
