@@ -219,19 +219,24 @@ func (r *Router) byMethod(methods map[string]*operation) http.Handler {
 	})
 }
 
-// serve authenticates, reads, does and answers.
-func (r *Router) serve(w http.ResponseWriter, req *http.Request, o *operation) { //nolint:contextcheck // admit gives the request its own
+// serve authenticates, and has it done.
+func (r *Router) serve(w http.ResponseWriter, req *http.Request, o *operation) {
 	span := trace.SpanFromContext(req.Context())
 	span.SetName(o.ID)
 	span.SetAttributes(attribute.String("umagate.request_id", audit.RequestID(req.Context())))
-	req, refused := r.admit(req, o)
+	admitted, refused := r.admit(req, o)
 	if refused != nil {
 		if refused.Code == CodeUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="umagate"`)
 		}
-		r.fail(w, req, refused)
+		r.fail(w, admitted, refused)
 		return
 	}
+	r.do(w, admitted, o)
+}
+
+// do reads, does and answers what a caller may.
+func (r *Router) do(w http.ResponseWriter, req *http.Request, o *operation) {
 	if o.changes() {
 		r.options.Logger.Info("API call that changes something", slog.String("operation", o.ID), slog.String("caller", CallerOf(req.Context()).Name),
 			slog.String("request_id", audit.RequestID(req.Context())))

@@ -72,7 +72,7 @@ func (s *serving) merge(ctx context.Context, file *site.File) (*site.File, error
 // outlive who asked.
 type changes chan chan<- error
 
-// ErrStopping: the control plane is about to end.
+// ErrStopping tells that the control plane is about to end.
 var ErrStopping = errors.New("umagate is stopping")
 
 // Changed takes over what applications protect now. When it returns without an

@@ -106,7 +106,8 @@ func (s *serving) envoyOperations() []api.Operation {
 		Summary: "One Envoy",
 		Handler: api.Handle(func(_ context.Context, in struct {
 			NodeID string `path:"node_id" jsonschema:"minLength=1,maxLength=1024" doc:"the node.id that it tells"`
-		}) (xds.Envoy, error) {
+		},
+		) (xds.Envoy, error) {
 			for _, e := range s.xds.Envoys() {
 				if e.NodeID == in.NodeID {
 					return e, nil

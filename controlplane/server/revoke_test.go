@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +83,7 @@ func TestRevocationIsPublished(t *testing.T) {
 // revokedByKeycloak lets a real Keycloak send what it sends when tokens are taken
 // back, and asks it for what it does not send.
 func revokedByKeycloak(t *testing.T, as *keycloak.Server, initial string) {
+	t.Helper()
 	p := newPlane(t)
 	p.write(strings.Replace(strings.Replace(p.config(as.Issuer(), "films"), "register: {}", `register: {initial_access_token: "`+initial+`"}`, 1),
 		"  resources:", "  revocation: {client_ids: [app], not_before_every: 1s}\n  resources:", 1))
@@ -90,12 +93,7 @@ func revokedByKeycloak(t *testing.T, as *keycloak.Server, initial string) {
 	has := func(what string, is func(r revoke.Revocation) bool) {
 		t.Helper()
 		require.Eventually(t, func() bool {
-			for _, r := range p.revocations() {
-				if is(r) {
-					return true
-				}
-			}
-			return false
+			return slices.ContainsFunc(p.revocations(), is)
 		}, within, within/100, "%s: %v", what, p.revocations())
 	}
 
@@ -119,9 +117,7 @@ func revokedByKeycloak(t *testing.T, as *keycloak.Server, initial string) {
 		var clients []map[string]any
 		require.NoError(t, as.Admin(t.Context(), http.MethodGet, "/clients?clientId="+url.QueryEscape(clientID), nil, &clients))
 		require.Len(t, clients, 1)
-		for name, value := range change {
-			clients[0][name] = value
-		}
+		maps.Copy(clients[0], change)
 		path := "/clients/" + clients[0]["id"].(string)
 		require.NoError(t, as.Admin(t.Context(), http.MethodPut, path, clients[0], nil))
 		return path

@@ -116,7 +116,7 @@ func revokedInFlight(e *env) {
 		t.Run(kind, func(t *testing.T) {
 			token := e.fresh(t, "view")
 			said, release := make(chan struct{}), make(chan struct{})
-			e.front.spoil(t, introspection, func(w http.ResponseWriter, r *http.Request, ask func() asAnswer) {
+			e.front.spoil(t, introspection, func(w http.ResponseWriter, _ *http.Request, ask func() asAnswer) {
 				a := ask()
 				close(said)
 				<-release

@@ -145,7 +145,12 @@ func (w *world) serve(ctx context.Context, path string, stderr io.Writer) (strin
 		cancel()
 		return "", fmt.Errorf("umagate serve: %w", err)
 	case at := <-started:
-		w.onStop(func() { cancel(); _ = <-ended })
+		w.onStop(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				fmt.Fprintln(stderr, "umagate serve:", err)
+			}
+		})
 		control, err := client.Local(at.api, filepath.Join(filepath.Dir(path), "umagate.db.token"))
 		w.control = control
 		return at.xds, err
