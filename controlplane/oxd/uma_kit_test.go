@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,16 +34,22 @@ func newUMAKit(t *testing.T, options devas.Options) *umaKit {
 	t.Helper()
 	k := &umaKit{pushed: &atomic.Int64{}, claims: map[string]string{}}
 	k.kit = newKit(t, startOP(t, options), nil)
+	k.serve(t, 0)
+	return k
+}
+
+// serve starts anew, with another patience for the OP.
+func (k *umaKit) serve(t *testing.T, timeout time.Duration) {
+	t.Helper()
 	server, err := oxd.New(oxd.Config{
 		Store: k.store, Records: k.store, Sites: countSites{k.pushed},
-		OPs: []oxd.OP{{Host: k.op.Issuer()}}, DefaultOP: k.op.Issuer(), Defaults: oxd.Defaults{
+		OPs: []oxd.OP{{Host: k.op.Issuer(), Timeout: timeout}}, DefaultOP: k.op.Issuer(), Defaults: oxd.Defaults{
 			Scope:      []string{"openid", "uma_protection"},
 			GrantTypes: []string{"authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:uma-ticket"},
 		},
 	})
 	require.NoError(t, err)
 	k.Server = server
-	return k
 }
 
 // clientID is the client of an RP.
