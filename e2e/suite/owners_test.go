@@ -189,21 +189,26 @@ func (p *plane) compiled(t *testing.T, instances string) delivery {
 // TestOwners: each album has a registration and an owner of its own, who alone says
 // who gets in.
 func TestOwners(top *testing.T) {
-	servers := map[string]*ownersAS{}
+	var shared *ownersAS // Keycloak takes long to start
 	for _, g := range []string{"native", "wazero", "envoy"} {
 		top.Run(g, func(gt *testing.T) {
-			for name, start := range map[string]func(*testing.T, owner) *ownersAS{"devas": ownersDevAS, "keycloak": ownersKeycloak} {
-				gt.Run(name, func(t *testing.T) {
-					if g == "envoy" {
-						envoytest.Binary(t)
-					}
-					if servers[name] == nil {
-						servers[name] = start(t, top)
-					}
-					// Each control plane has a client of its own, and so names of its own.
-					owners(t, g, servers[name])
-				})
-			}
+			gt.Run("devas", func(t *testing.T) {
+				if g == "envoy" {
+					envoytest.Binary(t)
+				}
+				// Of its own: its policies name resources, whoever's they are.
+				owners(t, g, ownersDevAS(t, t))
+			})
+			gt.Run("keycloak", func(t *testing.T) {
+				if g == "envoy" {
+					envoytest.Binary(t)
+				}
+				if shared == nil {
+					shared = ownersKeycloak(t, top)
+				}
+				// Each control plane has a client of its own, and so names of its own.
+				owners(t, g, shared)
+			})
 		})
 	}
 }
