@@ -26,9 +26,6 @@ type badAnswer struct {
 	// slow marks what ends by the timeout, plain what needs a site without rules for
 	// tokens.
 	slow, plain bool
-	// jwt marks an answer that tells less than the token itself: where the site
-	// reads the token's payload, too, it is permitted.
-	jwt bool
 }
 
 // reset closes the connection without an answer.
@@ -183,8 +180,8 @@ func introspectionAnswers() []badAnswer {
 		{name: "permissions-no-list", fault: lies(map[string]any{"permissions": map[string]any{"a": 1}}), code: "as_bad_answer"},
 		{name: "permissions-of-numbers", fault: lies(map[string]any{"permissions": []any{1, 2}}), code: "as_bad_answer"},
 		{name: "exp-text", fault: lies(map[string]any{"exp": "tomorrow"}), code: "as_bad_answer"},
-		{name: "always-active", plain: true, jwt: true, fault: sayJSON(`{"active":true}`), status: 401, code: "insufficient_permission", error: insufficient},
-		{name: "no-permissions", jwt: true, fault: lies(map[string]any{"permissions": nil}), status: 401, code: "insufficient_permission", error: insufficient},
+		{name: "always-active", plain: true, fault: sayJSON(`{"active":true}`), status: 401, code: "insufficient_permission", error: insufficient},
+		{name: "no-permissions", fault: lies(map[string]any{"permissions": nil}), status: 401, code: "insufficient_permission", error: insufficient},
 		{name: "no-scopes", fault: lies(map[string]any{"permissions.resource_scopes": []any{}, "permissions.scopes": []any{}}), status: 401, code: "insufficient_permission", error: insufficient},
 		{name: "scopes-missing", fault: lies(map[string]any{"permissions.resource_scopes": nil, "permissions.scopes": nil}), status: 401, code: "insufficient_permission", error: insufficient},
 		{name: "another-resource", fault: lies(map[string]any{"permissions.resource_id": "another", "permissions.rsid": "another"}), status: 401, code: "insufficient_permission", error: insufficient},
@@ -333,9 +330,6 @@ func (e *env) badIntrospection(t *testing.T, bad *badAnswer) {
 	}
 	if bad.error != "" {
 		s.challenge, s.fault, s.tickets = "UMA", bad.error, 1
-	}
-	if bad.jwt && e.as.claims == config.ClaimsFromToken {
-		s.status, s.code, s.challenge, s.fault, s.tickets = 200, "", "", "", 0
 	}
 	if bad.slow || bad.plain {
 		s.host = "hasty." + e.host
