@@ -47,6 +47,14 @@ func (f *finder) forget(name string) {
 	delete(f.known, name)
 }
 
+// removed forgets a name of which the AS has none any more.
+func (f *finder) removed(name string) {
+	f.survey.Lock()
+	delete(f.all, name)
+	f.survey.Unlock()
+	f.forget(name)
+}
+
 func (f *finder) recall(name string, now time.Time) (remembered, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -195,7 +195,7 @@ func (k *Keeper) remove(ctx context.Context, server AS, in store.Instance) (stor
 	if err != nil {
 		return k.failed(ctx, in, err)
 	}
-	k.finder.forget(in.Name)
+	k.finder.removed(in.Name)
 	k.options.Record(ctx, audit.ResourceDelete, in.Name, map[string]string{"owner": in.Owner, "resource_id": in.ID})
 	k.options.Logger.Info("instance removed", slog.String("resource", in.Name), slog.String("owner", in.Owner))
 	return in, k.options.Store.DeleteInstance(ctx, k.options.Key, in.Name, store.InstanceRemoving)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,10 @@ const standardKeep = 24 * time.Hour
 // Most bounds how many revocations are in force: each is 63 bytes in the
 // configuration of every Envoy.
 const Most = 50_000
+
+// reserved are kept of those for the API: a person can make an AS send a logout as
+// often as they like.
+const reserved = 1_000
 
 // Kind is what names the tokens.
 type Kind string
@@ -194,7 +199,14 @@ func (b *Book) record(ctx context.Context, action audit.Action, r store.Revocati
 }
 
 func (b *Book) add(ctx context.Context, r store.Revocation) (store.Revocation, error) {
-	if err := b.options.Store.AddRevocation(ctx, r, b.options.Now(), Most); err != nil {
+	most := Most
+	switch {
+	case Kind(r.Kind) == Issued:
+		most = math.MaxInt // one for each site; it takes the place of many
+	case Source(r.Source) != FromAPI:
+		most -= reserved
+	}
+	if err := b.options.Store.AddRevocation(ctx, r, b.options.Now(), most); err != nil {
 		return r, err
 	}
 	if err := b.Load(ctx); err != nil {
@@ -213,8 +225,10 @@ func (b *Book) add(ctx context.Context, r store.Revocation) (store.Revocation, e
 // revocation is what a spec means now.
 func (b *Book) revocation(spec Spec) (store.Revocation, error) {
 	value := spec.Value
+	digested := value
 	if spec.Kind == Token {
 		value = spec.Token.Reveal()
+		digested = config.Signed(value)
 	}
 	if (value == "") != (spec.Kind == Issued) || spec.Kind == Issued && spec.IssuedBefore.IsZero() {
 		return store.Revocation{}, ErrSpec
@@ -232,7 +246,7 @@ func (b *Book) revocation(spec Spec) (store.Revocation, error) {
 	keep = cmp.Or(keep, standardKeep)
 	now := b.options.Now()
 	r := store.Revocation{
-		Site: spec.Site, Kind: string(spec.Kind), Value: spec.Value, Source: string(spec.Source), Digest: sha256.Sum256([]byte(value)),
+		Site: spec.Site, Kind: string(spec.Kind), Value: spec.Value, Source: string(spec.Source), Digest: sha256.Sum256([]byte(digested)),
 		IssuedBefore: spec.IssuedBefore.Truncate(time.Second), CreatedAt: now, ExpiresAt: now.Add(keep),
 	}
 	switch spec.Kind {

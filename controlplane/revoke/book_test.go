@@ -195,11 +195,12 @@ func TestRevoke(t *testing.T) {
 				require.Equal(t, r.now.Add(tt.issuedForEnds).Unix(), l.IssuedBeforeEnds)
 				return
 			}
-			d, ok := tt.list(l).Find(tt.value)
+			named := config.Signed(tt.value)
+			d, ok := tt.list(l).Find(named)
 			require.True(t, ok)
 			require.Equal(t, r.now.Add(tt.ends).Unix(), d.Ends)
 			require.Equal(t, tt.before, d.IssuedBefore)
-			require.Equal(t, sha256.Sum256([]byte(tt.value)), made.Digest)
+			require.Equal(t, sha256.Sum256([]byte(named)), made.Digest)
 			require.True(t, config.Digests.Valid(tt.list(l)))
 
 			again, err := r.Revoke(t.Context(), tt.spec)

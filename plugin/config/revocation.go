@@ -153,3 +153,18 @@ func readTime(digits Digests) int64 {
 	}
 	return t
 }
+
+// Signed is what of a token a revocation names: of a JWS all but its signature,
+// which has several spellings that are as valid (unused bits of base64, and the
+// other s of ECDSA); of any other token the whole.
+func Signed(token string) string {
+	end := strings.LastIndexByte(token, '.')
+	if strings.Count(token, ".") != 2 {
+		return token
+	}
+	header, _, _ := strings.Cut(token, ".")
+	if text, err := base64.RawURLEncoding.DecodeString(header); err != nil || !strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{") {
+		return token
+	}
+	return token[:end]
+}

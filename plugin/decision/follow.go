@@ -28,6 +28,7 @@ type report struct {
 	memory   *memory
 	attempts int
 	due      time.Time
+	before   *report // a removal that must be heard first
 }
 
 // Watched tells that the host must report how the request ended to
@@ -84,7 +85,7 @@ func (w *Worker) Ended(x *Exchange, status int, location string, now time.Time) 
 // (RFC 9110 section 10.2.2).
 func (x *Exchange) locationPath(location string) (route.Path, bool) {
 	location, _, _ = strings.Cut(location, "#")
-	if _, rest, ok := strings.Cut(location, "://"); ok {
+	if scheme, rest, ok := strings.Cut(location, "://"); ok && (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")) {
 		i := strings.IndexByte(rest, '/')
 		if i < 0 {
 			return route.Path{}, false
@@ -147,6 +148,11 @@ func (w *Worker) report(x *Exchange, r *rule, path route.Path, purpose Purpose, 
 func (w *Worker) begin(rep *report, now time.Time) *Call {
 	m := rep.memory
 	if i := w.waiting(rep); i >= 0 {
+		if old := w.reports[i]; rep.purpose == PurposeRegister {
+			if rep.before = old.before; old.purpose == PurposeRemove {
+				rep.before = old
+			}
+		}
 		w.reports = append(w.reports[:i], w.reports[i+1:]...)
 	}
 	if rep.purpose == PurposeRemove {
@@ -174,6 +180,11 @@ func (w *Worker) waiting(rep *report) int {
 }
 
 func (w *Worker) sendReport(rep *report, now time.Time) *Call {
+	if first := rep.before; first != nil {
+		rep.before = nil
+		w.queue(rep, now)
+		rep = first
+	}
 	e := &rep.site.finder.register
 	if rep.purpose == PurposeRemove {
 		e = &rep.site.finder.remove
@@ -251,7 +262,13 @@ func (w *Worker) readReport(c *call, r Response, now time.Time) {
 		m.lookupFailed(c, outcome, r.Status, now)
 	}
 	w.ended(c, outcome, r.Status, now)
-	if !heard && w.waiting(rep) < 0 { // else something newer is to be told
-		w.queue(rep, now.Add(min(reportWaitMax, reportWait<<min(rep.attempts-1, 10))))
+	if heard {
+		return
+	}
+	due := now.Add(min(reportWaitMax, reportWait<<min(rep.attempts-1, 10)))
+	if i := w.waiting(rep); i < 0 {
+		w.queue(rep, due)
+	} else if newer := w.reports[i]; rep.purpose == PurposeRemove && newer.purpose == PurposeRegister {
+		newer.before, newer.due = rep, due // what was removed must not live on as what is new
 	}
 }

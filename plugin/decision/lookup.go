@@ -41,7 +41,7 @@ func (x *Exchange) find(now time.Time) *Step {
 		x.step = Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: c.purpose, Shared: true}}
 		return &x.step
 	}
-	if len(m.lookups) >= f.inFlight || !m.lookupRate.take(now, f.rate) {
+	if len(m.lookups) >= f.inFlight || !e.usable(now, f) && !m.lookupRate.take(now, f.rate) {
 		if e.usable(now, f) {
 			m.stats.InstanceStale++
 			return x.found(e.id)
@@ -113,11 +113,15 @@ func (w *Worker) readLookup(c *call, r Response, now time.Time) {
 			outcome = CallBadAnswer
 			break
 		}
-		m.instances.keep(c.key, id, now, now.Add(f.ttl), f)
+		if c.newest {
+			m.instances.keep(c.key, id, now, now.Add(f.ttl), f)
+		}
 		c.found, c.verdict = id, ReasonPermitted
 	case r.Status == 404:
 		outcome = CallOK
-		m.instances.keep(c.key, "", now, now.Add(f.negativeTTL), f)
+		if c.newest {
+			m.instances.keep(c.key, "", now, now.Add(f.negativeTTL), f)
+		}
 		c.verdict = ReasonResourceUnknown
 	}
 	w.ended(c, outcome, r.Status, now)

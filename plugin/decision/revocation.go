@@ -58,8 +58,9 @@ func (r *revoked) namesToken(token string, now int64) bool {
 	if r == nil {
 		return false
 	}
+	signed := config.Signed(token)
 	for i := range r {
-		if found, ok := r[i].Tokens.Find(token); ok && now < found.Ends {
+		if found, ok := r[i].Tokens.Find(signed); ok && now < found.Ends {
 			return true
 		}
 	}

@@ -27,6 +27,7 @@ type Worker struct {
 	lastID   uint64
 	unknown  SiteStats // of requests that belong to no site
 	reports  []*report // to be sent again
+	policy   *Policy   // the newest
 
 	// OnFailure, when set, is told of every call that did not end well. status is
 	// 0 when there was no answer.
@@ -66,6 +67,7 @@ type call struct {
 	token   string // of an introspection
 	key     string // of an instance
 	report  *report
+	newest  bool   // nothing newer has been asked or told of its instance
 	found   string // what a lookup has brought, and whether a request goes on with it
 	verdict Reason
 	memory  *memory
@@ -94,6 +96,7 @@ type Gate struct {
 // policy has not, or that have another AS now, is dropped; requests that began
 // under an older Gate end under it.
 func (w *Worker) Gate(p *Policy) *Gate {
+	w.policy = p
 	w.active.bound(p.cache.Entries, p.cache.Bytes)
 	w.inactive.bound(p.cache.NegativeEntries, p.cache.NegativeBytes)
 	g := &Gate{worker: w, policy: p, memories: make([]*memory, len(p.sites))}
@@ -257,6 +260,7 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 	}
 	if c.key != "" && c.memory.lookups[c.key] == c {
 		delete(c.memory.lookups, c.key)
+		c.newest = true
 	}
 	if c.memory.flights[c.token] == c {
 		delete(c.memory.flights, c.token)
@@ -264,6 +268,9 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 	token, failure, ticket := read(c)
 	// What has been revoked since the call began counts, whichever policy the
 	// requests began under.
+	if w.memories[c.site.key] != c.memory {
+		w.revoke(w.policy, c.memory) // of an older policy: no push has reached it since
+	}
 	revoked := token != nil && c.memory.revoked.names(c.token, token, now.Unix())
 	outcomes := make([]Outcome, 0, len(c.waiting))
 	for _, x := range c.waiting {
