@@ -38,8 +38,11 @@ type fleet struct {
 	logger *slog.Logger
 	// hidden lists the secrets last pushed: Envoy's words may quote one.
 	hidden atomic.Pointer[[]string]
-	mu     sync.Mutex
-	groups []Group // nil before the first push
+	// joining is held for writing while groups and what they are given change: who is
+	// new waits, and is given nothing of before.
+	joining sync.RWMutex
+	mu      sync.Mutex
+	groups  []Group // nil before the first push
 	// trusted is what connections from before are judged by; nil as long as nothing has
 	// changed since they were made.
 	trusted  *Certificates
@@ -200,6 +203,14 @@ type answer struct {
 // group of the Envoy. What a stream's first request says of its node counts for
 // the whole stream.
 func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, group string, err error) {
+	f.mu.Lock()
+	known := f.streams[key]
+	isNew := known != nil && known.member == nil
+	f.mu.Unlock()
+	if isNew {
+		f.joining.RLock()
+		defer f.joining.RUnlock()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.streams[key]

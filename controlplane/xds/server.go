@@ -87,6 +87,8 @@ func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map
 		next[g.Name] = pushed{contents: contents, resources: g.Resources}
 		hidden = append(hidden, g.Resources.hidden()...)
 	}
+	s.fleet.joining.Lock()
+	defer s.fleet.joining.Unlock()
 	s.fleet.hidden.Store(&hidden)
 	s.fleet.regroup(groups)
 	for name := range s.current {

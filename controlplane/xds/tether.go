@@ -156,3 +156,14 @@ func (s *tied) RecvMsg(m any) error {
 		return s.tether.reason
 	}
 }
+
+// SendMsg implements [grpc.ServerStream]. What was made after the tether was cut is
+// not for this Envoy.
+func (s *tied) SendMsg(m any) error {
+	select {
+	case <-s.tether.done:
+		return s.tether.reason
+	default:
+		return s.ServerStream.SendMsg(m)
+	}
+}
