@@ -49,6 +49,9 @@ type ops struct {
 // discoveryLifetime is how long the metadata of an OP is taken for true.
 const discoveryLifetime = 10 * time.Minute
 
+// maxFound bounds how many documents are kept.
+const maxFound = 100
+
 // provider is an OP whose metadata are known. Immutable.
 type provider struct {
 	op       *OP
@@ -152,6 +155,12 @@ func (o *ops) discover(ctx context.Context, op *OP, key, path string) (*provider
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for name := range o.found { // callers choose the path: one document has any number of spellings
+		if len(o.found) < maxFound {
+			break
+		}
+		delete(o.found, name)
+	}
 	o.found[key+path] = fresh
 	return fresh, nil
 }

@@ -2,8 +2,11 @@ package oxd
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"time"
+
+	"github.com/umagate/umagate/controlplane/secret"
 )
 
 type setupParams struct {
@@ -41,6 +44,11 @@ func (s *Server) setupClient(ctx context.Context, _ *Call, p setupParams) (setup
 	if err != nil {
 		return setupResult{}, err
 	}
+	if p.ClientID != "" {
+		if err := s.owned(ctx, setup, p.existingParams); err != nil {
+			return setupResult{}, err
+		}
+	}
 	if err := s.enrol(ctx, setup, p.existingParams); err != nil {
 		return setupResult{}, err
 	}
@@ -54,6 +62,25 @@ func (s *Server) setupClient(ctx context.Context, _ *Call, p setupParams) (setup
 		RegistrationToken: orNull(setup.Secrets.RegistrationToken.Reveal()), RegistrationURI: orNull(setup.RegistrationURI),
 		IssuedAt: seconds(setup.IssuedAt), SecretExpiresAt: seconds(setup.SecretExpiresAt),
 	}, nil
+}
+
+// owned has the OP judge the credential of an existing client: the newest record of
+// a client is the one its tokens are judged by.
+func (s *Server) owned(ctx context.Context, setup *RP, existing existingParams) error {
+	method, err := setup.Metadata.authentication()
+	if err != nil {
+		return err
+	}
+	op, err := s.provider(ctx, setup.OPHost, setup.DiscoveryPath)
+	if err != nil {
+		return err
+	}
+	auth, err := s.authFor(existing.ClientID, existing.ClientSecret, secret.Text{}, method)
+	if err != nil {
+		return err
+	}
+	_, err = op.requestTokens(ctx, auth, url.Values{"grant_type": {grantClientCredentials}, "scope": {scopeOpenID}})
+	return err
 }
 
 // with adds to a list what is not in it.

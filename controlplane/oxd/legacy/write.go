@@ -16,7 +16,7 @@ func (f *Found) WriteTo(w io.Writer) (int64, error) {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Made by umagate import oxd. See to every TODO, put it into umagate.yaml, and check it: umagate validate -c umagate.yaml")
-	line("# Then bring the RPs over, while umagate serve does not run: umagate import oxd DIR -c umagate.yaml")
+	line("# Then bring the RPs over, while umagate serve does not run: umagate import oxd DIR --into umagate.yaml")
 	for i, n := range f.Notes {
 		if i == 0 {
 			line("#\n# Not carried over, or not exactly:")
