@@ -97,6 +97,7 @@ func (v *validator) validate() {
 	for i := range f.Sites {
 		v.site(config.Index("sites", i), &f.Sites[i])
 	}
+	v.sharedInstances()
 	v.groups()
 	v.core()
 }
@@ -149,7 +150,8 @@ func (v *validator) listen(path, address string) {
 	switch {
 	case err != nil, loopback(host):
 	case !v.file.Listen.InsecurePlaintext:
-		v.fault(path, "is not loopback, and what is served there is not encrypted", "write a loopback address, or listen.insecure_plaintext: true")
+		encrypted := map[string]string{"listen.api": "listen.api_tls, ", "listen.xds": "listen.xds_tls, "}[path]
+		v.fault(path, "is not loopback, and what is served there is not encrypted", "write "+encrypted+"a loopback address, or listen.insecure_plaintext: true")
 	default:
 		v.warn(path, "whoever reaches this address reads credentials, and what is served there is not encrypted", "let only the Envoys reach it, or write a loopback address")
 	}

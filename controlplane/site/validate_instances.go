@@ -43,6 +43,40 @@ func (v *validator) instances(path string, s *Site) {
 	}
 }
 
+// sharedInstances looks for instances of two sites that are one at the AS: sites
+// that share a client there share its resources, and those are found by name.
+func (v *validator) sharedInstances() {
+	for i := range v.file.Sites {
+		s := &v.file.Sites[i]
+		for j := range i {
+			other := &v.file.Sites[j]
+			if s.AuthorizationServer.Client.ID == "" || s.AuthorizationServer.Client.ID != other.AuthorizationServer.Client.ID ||
+				s.AuthorizationServer.Issuer != other.AuthorizationServer.Issuer {
+				continue
+			}
+			v.sharedNames(config.Index("sites", i), s, other)
+		}
+	}
+}
+
+func (v *validator) sharedNames(path string, s, other *Site) {
+	for i := range s.Resources {
+		for j := range other.Resources {
+			mine, theirs := &s.Resources[i], &other.Resources[j]
+			if !mine.HasInstances() && !theirs.HasInstances() {
+				continue
+			}
+			name, err := route.ParseName(mine.Name)
+			name2, err2 := route.ParseName(theirs.Name)
+			if err == nil && err2 == nil && !mine.Whole && !theirs.Whole && name.Overlaps(name2) {
+				v.fault(config.Index(path+".resources", i)+".name",
+					fmt.Sprintf("site %s has %q, which can be the same name at the authorization server: the sites share a client, and so its resources", other.Name, theirs.Name),
+					"give each site a client of its own, or let the names begin with different words")
+			}
+		}
+	}
+}
+
 func (v *validator) instanceResource(at string, s *Site, r *Resource) {
 	const longest = 128
 	switch {
