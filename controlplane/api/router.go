@@ -278,7 +278,7 @@ func (r *Router) admit(req *http.Request, o *operation) (*http.Request, *Problem
 		return req, nil
 	case caller.Role == Open:
 		return req, NewProblem(CodeUnauthorized, "this operation needs a token or certificate of role %s", neededRole(o.Role)).
-			WithRemedy("Send Authorization: Bearer with a token of api.tokens, or with the one in the file that umagate serve names at its start.")
+			WithRemedy("Send Authorization: Bearer with a token of api.tokens, or with the one in the file that umagate serve logs as local_token; commands find it with -c umagate.yaml, or take --token-file.")
 	default:
 		return req, NewProblem(CodeForbidden, "%s has the role %s, and this operation needs %s", caller.Name, caller.Role, neededRole(o.Role)).
 			WithRemedy("Use a token or certificate of that role.")

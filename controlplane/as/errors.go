@@ -155,7 +155,7 @@ func Remedy(err error) string {
 		{ErrOwner, "At Keycloak, give the client's service account the role manage-authorization of the client realm-management, and the client Full scope allowed (or that role in its scope)."},
 		{ErrConflict, "Rename the resource, delete the one at the AS, or adopt it with adopt: true."},
 		{ErrRateLimited, "None needed: it is tried again when the AS allows."},
-		{ErrUnavailable, "None needed if the AS is down: it is tried again. Otherwise check address, DNS and TLS trust from this host."},
+		{ErrUnavailable, "None needed if the AS is down: umagate serve tries again by itself, and a command can be run again when it is up. Otherwise check address, DNS and TLS trust from this host."},
 		{ErrMalformed, "Check authorization_server.dialect."},
 		{ErrNotFound, "Check authorization_server.endpoints and dialect."},
 		{ErrRejected, "See the AS's words and its log."},

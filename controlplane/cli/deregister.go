@@ -45,8 +45,8 @@ created or adopted, with the policies that name them; the client (RFC 7592), unl
 file gives one; and what the store keeps of the site, keys and login included. A site of
 the file is left out when there is nothing to remove.
 
-A running "umagate serve" on the same store leaves the site alone from then on, and
-does not register it again by itself: "umagate apply" does. Take the site out of
+A running "umagate serve" on the same store notices within seconds, leaves the site
+alone from then on, and does not register it again by itself: "umagate apply" does. Take the site out of
 umagate.yaml when it is to stay away.
 
 It can be stopped at any point: each step is noted before it is taken, and the next run

@@ -111,6 +111,9 @@ func completeRevocation(env Environment, r *revoke.RevocationRequest, issuedBefo
 		if err != nil {
 			return fmt.Errorf("--issued-before %q: write a time such as 2026-01-31T12:00:00Z, or now", issuedBefore)
 		}
+		if at.After(now) {
+			return fmt.Errorf("--issued-before %q is in the future, and would refuse every token until then: write now, or a time that has been", issuedBefore)
+		}
 		r.IssuedBefore = at
 	}
 	if r.AtAuthorizationServer && r.Token == "" {
@@ -236,7 +239,8 @@ func newRevokeUndo(env Environment) *cobra.Command {
 		Use:   "undo ID",
 		Short: "Take a revocation back",
 		Long: `Take a revocation back that was a mistake: its tokens are judged by what the
-authorization server says of them again.
+authorization server says of them again. Envoys follow in a moment: umagate
+revoke list shows what is in force.
 
 Exit codes: 0 taken back, 1 failed, 64 wrong usage.`,
 		Example: `  umagate revoke undo bq5XkA1_pZ0tY6Vn`,

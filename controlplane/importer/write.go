@@ -55,6 +55,7 @@ func (d *Draft) writeSite(p *printer) {
 	} else {
 		p.line("  hosts: [%s] # TODO: the host names of the API", placeholderHost)
 	}
+	p.line("  # upstream: http://127.0.0.1:8080 # TODO: the API, as Envoy reaches it, for umagate render")
 	p.line("  authorization_server:")
 	if d.Issuer != "" {
 		p.line("    issuer: %s", quote(d.Issuer))

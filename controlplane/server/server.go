@@ -179,7 +179,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	s.publisher.publish(ctx)
 	options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
-		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()))
+		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", link.LocalToken(options.Path, file)))
 	if web, socket := applications.addresses(); applications != nil {
 		options.Logger.Info("serving applications of oxd", slog.String("http", web), slog.String("socket", socket))
 	}

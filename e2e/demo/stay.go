@@ -33,7 +33,7 @@ func (p *printer) stay(w *world) {
 		},
 		{
 			"What the control plane knows, and why a request is decided as it is.",
-			"go run ./controlplane status --server http://" + w.plane,
+			"go run ./controlplane status -c " + w.file,
 			"go run ./controlplane check -c " + w.file + " --host localhost --method DELETE --path /albums/1 --scopes view",
 		},
 		{
@@ -68,6 +68,6 @@ func (*printer) places(w *world) [][2]string {
 		rows = append(rows, [2]string{"a real Envoy", "make envoy, then make demo"})
 	}
 	return append(rows,
-		[2]string{"control plane", "http://" + w.plane + "/v1/status, /metrics, /readyz"},
+		[2]string{"control plane", "http://" + w.plane + "/metrics, /readyz, /v1/openapi.json"},
 	)
 }
