@@ -14,6 +14,7 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // Config is what a [Server] needs.
@@ -30,6 +31,8 @@ type Config struct {
 	Records Records
 	// Sites lets Envoy enforce it; nil where there is none.
 	Sites Sites
+	// Revoked is what Envoy refuses, so that uma_rs_check_access does, too; may be nil.
+	Revoked func() []config.Revocations
 	// Audit keeps what applications have changed; may be nil.
 	Audit audit.Recorder
 	// Origin says how the AS of an op_host is reached; the defaults when nil.

@@ -125,6 +125,9 @@ func (s *Server) policy(ctx context.Context, l *link, kept store.Protection) (*d
 	if err != nil {
 		return nil, err
 	}
+	if s.config.Revoked != nil {
+		compiled.Revocations = s.config.Revoked()
+	}
 	return decision.Compile(&compiled)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // TestCheckAccess is the story of the published page.
@@ -147,4 +148,20 @@ func TestCheckSurvivesTheAS(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCheckRefusesWhatIsRevoked: as Envoy does, whatever the AS says.
+func TestCheckRefusesWhatIsRevoked(t *testing.T) {
+	t.Parallel()
+	k := newUMAKit(t, devas.Options{})
+	id := k.register(t, nil)
+	k.protect(t, id, photo, nil)
+	k.permit(t, "[GET] /photo")
+	rpt := k.rpt(t, id, "GET", "/photo")
+	require.Equal(t, "granted", k.check(t, id, "GET", "/photo", rpt)["access"])
+	revoked := config.DigestOf(config.Signed(rpt), time.Now().Add(time.Hour).Unix(), 0)
+	k.revoked = []config.Revocations{{Tokens: config.NewDigests([]config.Digest{revoked})}}
+	denied := k.check(t, id, "GET", "/photo", rpt)
+	require.Equal(t, "denied", denied["access"])
+	require.NotEmpty(t, denied["ticket"])
 }

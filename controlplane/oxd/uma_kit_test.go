@@ -16,14 +16,16 @@ import (
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // umaKit is a kit whose server protects.
 type umaKit struct {
 	*kit
 
-	pushed *atomic.Int64
-	claims map[string]string // by oxd_id
+	pushed  *atomic.Int64
+	claims  map[string]string // by oxd_id
+	revoked []config.Revocations
 }
 
 type countSites struct{ n *atomic.Int64 }
@@ -42,7 +44,7 @@ func newUMAKit(t *testing.T, options devas.Options) *umaKit {
 func (k *umaKit) serve(t *testing.T, timeout time.Duration) {
 	t.Helper()
 	server, err := oxd.New(oxd.Config{
-		Store: k.store, Records: k.store, Sites: countSites{k.pushed},
+		Store: k.store, Records: k.store, Sites: countSites{k.pushed}, Revoked: func() []config.Revocations { return k.revoked },
 		OPs: []oxd.OP{{Host: k.op.Issuer(), Timeout: timeout}}, DefaultOP: k.op.Issuer(), Defaults: oxd.Defaults{
 			Scope:      []string{"openid", "uma_protection"},
 			GrantTypes: []string{"authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:uma-ticket"},

@@ -26,6 +26,9 @@ const serveVariable = "UMAGATE_TEST_SERVE"
 func TestMain(m *testing.M) {
 	path := os.Getenv(serveVariable)
 	if path == "" {
+		// Each server of httptest that ends closes the default transport's idle
+		// connections, also those of a test beside it.
+		http.DefaultTransport = struct{ http.RoundTripper }{http.DefaultTransport}
 		os.Exit(m.Run())
 	}
 	err := server.Run(context.Background(), server.Options{

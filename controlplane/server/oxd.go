@@ -76,7 +76,8 @@ func (s *serving) oxdConfig(settings *site.OXD, kept *store.SQL) (oxd.Config, er
 	d := settings.Defaults
 	config := oxd.Config{
 		Store: kept, Records: kept, Audit: s.recorder, Origin: originOf(settings), DefaultOP: settings.DefaultHost(), Protect: settings.ProtectCommands, LoginLifetime: settings.LoginLifetime,
-		Logger: s.options.Logger.With(slog.String("api", "oxd")),
+		Logger:  s.options.Logger.With(slog.String("api", "oxd")),
+		Revoked: s.revoked,
 		Defaults: oxd.Defaults{
 			Scope: d.Scope, ACRValues: d.ACRValues, GrantTypes: d.GrantTypes, ResponseTypes: d.ResponseTypes,
 			PostLogoutRedirectURI: d.PostLogoutRedirectURI, Contacts: d.Contacts, UILocales: d.UILocales, ClaimsLocales: d.ClaimsLocales,

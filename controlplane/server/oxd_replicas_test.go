@@ -51,8 +51,8 @@ oxd:
 			return len(s.Sites) == 1 && s.Sites[0].Name == "oxd-"+app.oxdID && s.Sites[0].Resources.Registered == n && s.Sites[0].Failure == nil
 		}
 	}
-	first := one.until("the leader has the site", func(s server.Status) bool { return has(1)(s) && s.Sites[0].Phase == server.Serving })
-	two.until("both publish the same", func(s server.Status) bool { return has(1)(s) && s.Revision == first.Revision })
+	one.until("the leader has the site", func(s server.Status) bool { return has(1)(s) && s.Sites[0].Phase == server.Serving })
+	two.until("both publish the same", func(s server.Status) bool { return has(1)(s) && s.Revision == one.status().Revision })
 	require.Len(t, as.Resources(), 1)
 
 	// The other one answers for it, and changes it.

@@ -246,3 +246,9 @@ func (p *publisher) state() publication {
 	defer p.mu.Unlock()
 	return publication{revision: p.revision, groups: p.groups, at: p.at, err: p.failed, behind: p.wanted != p.done}
 }
+
+// revoked is what Envoys are told to refuse.
+func (s *serving) revoked() []config.Revocations {
+	revoked, _ := s.book.Compiled()
+	return revoked
+}
