@@ -33,7 +33,7 @@ func revocationsOf(e *env, token string) []revocation {
 	ends := time.Now().Add(time.Hour).Unix()
 	soon := time.Now().Unix() + 1
 	of := func(value string, before int64) config.Digests {
-		return config.NewDigests([]config.Digest{config.DigestOf(value, ends, before)})
+		return config.NewDigests([]config.Digest{config.DigestOf(config.Signed(value), ends, before)})
 	}
 	out := []revocation{
 		{"token", config.Revocations{Site: e.name, Tokens: of(token, 0)}},
