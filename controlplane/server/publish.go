@@ -239,12 +239,14 @@ type publication struct {
 	err      error
 	// behind: something has changed that is not published yet.
 	behind bool
+	// changes counts what has changed since the start.
+	changes uint64
 }
 
 func (p *publisher) state() publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return publication{revision: p.revision, groups: p.groups, at: p.at, err: p.failed, behind: p.wanted != p.done}
+	return publication{revision: p.revision, groups: p.groups, at: p.at, err: p.failed, behind: p.wanted != p.done, changes: p.wanted}
 }
 
 // revoked is what Envoys are told to refuse.

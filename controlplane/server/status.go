@@ -78,6 +78,9 @@ type SiteStatus struct {
 	PATRenewsAt  time.Time         `json:"pat_renews_at,omitzero"`
 	Resources    ResourceStatus    `json:"resources"`
 	Failure      *FailureStatus    `json:"failure,omitempty"`
+
+	// waits: this replica follows, and the one that leads has not got it ready.
+	waits bool
 }
 
 // AttentionStatus is something that a person should look at.
@@ -143,15 +146,52 @@ func (w *worker) status() SiteStatus {
 	return out
 }
 
+// settled returns what was published and what look sees, both of one moment: it
+// looks again when something has changed meanwhile. What changes all the time is
+// behind, and says so.
+func settled[T any](state func() publication, look func() T) (publication, T) {
+	const tries = 3
+	for n := 1; ; n++ {
+		before := state()
+		seen := look()
+		after := state()
+		if after.changes == before.changes {
+			return after, seen
+		}
+		if n == tries {
+			after.behind = true
+			return after, seen
+		}
+	}
+}
+
+// outcome is what status shows of sites and of what Envoys are given.
+type outcome struct {
+	sites    []SiteStatus
+	versions map[string]map[xds.Type]string
+}
+
+func (s *serving) outcome() outcome {
+	_, workers := s.current()
+	out := outcome{sites: make([]SiteStatus, 0, len(workers))}
+	for _, w := range workers {
+		site := w.status()
+		site.waits = site.Phase == Following && !w.known()
+		out.sites = append(out.sites, site)
+	}
+	out.versions = s.xds.Versions()
+	return out
+}
+
 // status puts everything together.
 func (s *serving) status() Status {
-	published := s.publisher.state()
+	published, now := settled(s.publisher.state, s.outcome)
 	out := Status{
 		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
-		Sites: []SiteStatus{}, Envoys: s.xds.Envoys(), TurnedAway: s.xds.TurnedAway(),
+		Sites: now.sites, Envoys: s.xds.Envoys(), TurnedAway: s.xds.TurnedAway(),
 	}
 	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
-	out.group(published.groups, s.xds.Versions())
+	out.group(published.groups, now.versions)
 	if s.tls != nil {
 		if err := s.tls.lastError(); err != nil {
 			problem("listen.xds_tls was not taken over, the certificate before stays: %v", err)
@@ -174,10 +214,7 @@ func (s *serving) status() Status {
 		problem("%s", w)
 	}
 	s.mu.Unlock()
-	_, workers := s.current()
-	for _, w := range workers {
-		site := w.status()
-		out.Sites = append(out.Sites, site)
+	for _, site := range now.sites {
 		for _, a := range site.Attention {
 			problem("site %s: %s: %s", site.Name, a.Topic, a.Message)
 		}
@@ -185,7 +222,7 @@ func (s *serving) status() Status {
 		case site.Failure != nil:
 			problem("site %s: %s: %s", site.Name, site.Phase, site.Failure.Message)
 		case site.Phase == Following:
-			if !w.known() {
+			if site.waits {
 				problem("site %s: the replica that leads has not got it ready yet", site.Name)
 			}
 		case site.Phase != Serving:

@@ -53,8 +53,8 @@ func (w *worker) discover(ctx context.Context) error {
 
 func (w *worker) setServer(s *as.Server) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.server = s
-	w.mu.Unlock()
 	w.changed()
 }
 
@@ -153,10 +153,10 @@ func (w *worker) dropClient() {
 	had := w.auth != nil || !w.pat.Value.IsZero()
 	w.auth, w.creds, w.expires, w.ownedID = nil, envoyconf.Credentials{}, time.Time{}, false
 	w.pat, w.renewAt, w.ids, w.phase = as.Token{}, time.Time{}, nil, Deregistered
-	w.mu.Unlock()
 	if had {
 		w.changed()
 	}
+	w.mu.Unlock()
 }
 
 func (w *worker) restoreClient(ctx context.Context) error {
@@ -210,21 +210,21 @@ func (w *worker) useClient(ctx context.Context, c store.Client) error {
 	w.certificate.Store(certificate)
 	w.closeIdle() // connections made with another certificate
 	given := w.site.AuthorizationServer.Client.Register == nil
+	if w.pats != nil { // before another PAT than the new client's can come of it
+		w.pats.Wait()
+		w.pats = nil
+		w.share(nil)
+	}
 	w.mu.Lock()
 	replaced := clientID(w.auth) != c.ClientID
 	w.auth, w.method, w.creds, w.ownedID, w.expires = auth, method, creds, !given, c.SecretExpiresAt
 	if replaced {
 		w.pat, w.renewAt = as.Token{}, time.Time{}
 	}
+	w.changed()
 	w.mu.Unlock()
-	if w.pats != nil {
-		w.pats.Wait()
-		w.pats = nil
-		w.share(nil)
-	}
 	w.refusedSince, w.secretDue = time.Time{}, w.expiryDue(c)
 	w.syncAt = time.Time{}
-	w.changed()
 	return ctx.Err()
 }
 

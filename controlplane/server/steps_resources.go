@@ -45,10 +45,10 @@ func (w *worker) dropPAT() {
 	w.mu.Lock()
 	had := !w.pat.Value.IsZero()
 	w.pat, w.renewAt = as.Token{}, time.Time{}
-	w.mu.Unlock()
 	if had {
 		w.changed()
 	}
+	w.mu.Unlock()
 }
 
 // probe reads one of our resources, which renews a PAT that is refused.
@@ -123,8 +123,8 @@ func (w *worker) patChanged(ctx context.Context, id string, t as.Token) {
 	}
 	w.mu.Lock()
 	w.pat, w.renewAt = t, renewalTime(t)
-	w.mu.Unlock()
 	w.changed()
+	w.mu.Unlock()
 }
 
 // renewalTime is between 70 and 80 percent of the PAT's life, so that many sites

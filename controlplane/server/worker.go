@@ -51,7 +51,9 @@ type worker struct {
 	tracer trace.Tracer
 	// wake ends the wait for what is due next.
 	wake chan struct{}
-	// changed is told that there is something new to publish.
+	// changed is told that there is something new to publish. It is called with mu
+	// held, by whoever changes what view returns: status must not show the one
+	// without the other.
 	changed func()
 	// manual: a command is at it, on somebody's request.
 	manual bool
@@ -129,7 +131,6 @@ func (w *worker) run(ctx context.Context) {
 			failures = 0
 			w.succeed()
 		}
-		w.changed()
 		// Whatever an AS says of its times, it is not asked without a pause.
 		timer := time.NewTimer(max(wait, w.pace.Retry/10))
 		select {
@@ -198,6 +199,7 @@ func (w *worker) fail(err error, attempts int, wait time.Duration) {
 		f.since = w.failure.since
 	}
 	w.failure = f
+	w.changed()
 	w.logger.Warn("site step failed",
 		slog.String("phase", string(w.phase)), slog.Any("error", err), slog.String("remedy", remedy(err)),
 		slog.Int("attempts", attempts), slog.Duration("retry_in", wait.Round(time.Millisecond)))
@@ -210,6 +212,7 @@ func (w *worker) succeed() {
 		w.logger.Info("site is serving", slog.String("client_id", clientID(w.auth)), slog.Int("resources", len(w.ids)))
 	}
 	w.phase, w.failure = Serving, nil
+	w.changed()
 }
 
 // publicKeys is the JWKS of the site's client, and whether it has one.
@@ -242,10 +245,9 @@ func (w *worker) readIDs(ctx context.Context) error {
 		return err
 	}
 	w.mu.Lock()
-	changed := !maps.Equal(ids, w.ids)
-	w.ids = ids
-	w.mu.Unlock()
-	if changed {
+	defer w.mu.Unlock()
+	if !maps.Equal(ids, w.ids) {
+		w.ids = ids
 		w.changed()
 	}
 	return nil
