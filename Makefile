@@ -12,7 +12,10 @@ ARGS    ?=
 FLEETARGS ?=
 # How long each fuzz target runs under `make fuzz`.
 FUZZTIME ?= 20s
-# Arguments of `make test` and `make e2e`, for example TESTFLAGS='-run TestFind -v'.
+# How often `make flake` runs the tests, and how many processes burn CPU meanwhile.
+N    ?= 10
+LOAD ?= 12
+# Arguments of `make test`, `make e2e` and `make race`, for example TESTFLAGS='-run TestFind -v'.
 TESTFLAGS ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -56,7 +59,11 @@ e2e: wasm ## Test everything, with a real Envoy and a real Keycloak; a missing o
 
 .PHONY: race
 race: wasm ## Test with the race detector
-	UMAGATE_WITHOUT_REAL=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
+	UMAGATE_WITHOUT_REAL=1 $(GO) test -race -timeout 30m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: flake
+flake: wasm ## Run the tests N times (10) beside LOAD (12) CPU burners and name what differed (PACKAGES=./x ARGS='-run TestY')
+	UMAGATE_WITHOUT_REAL=1 $(GO) run ./e2e/flake -n $(N) -load $(LOAD) $(ARGS) $(PACKAGES)
 
 .PHONY: bench
 bench: wasm ## Compare the CPU of one request in Envoy (no filter, umagate, jwt_authn, ext_authz); push to 1000 Envoys; revoke
@@ -107,8 +114,12 @@ vulncheck: $(TOOLS)/.built ## Look for known vulnerabilities that the code can r
 		echo 'Left out: the database of known vulnerabilities cannot be reached from here.'; exit 0; \
 	fi; exit $$status
 
+.PHONY: quick
+quick: lint test generated ## What to run before a commit: what fails here fails in CI
+
 .PHONY: check
-check: lint test generated vulncheck ## What CI asks before it starts the real parts
+check: ## All that CI runs, as CI runs it (it installs the real parts; 45 minutes)
+	.ci/run
 
 .PHONY: generated
 generated: ## Fail when a generated file or go.mod is not current, or the tree is not clean
