@@ -149,7 +149,7 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 			return k.run(append([]string{"rpt", "--client", "app", "-H", "Host: photos.example.com"}, args...)...)
 		}
 		// Envoy gets its PAT by itself, shortly after it has begun to listen.
-		require.Eventually(t, func() bool { return statusOf(t, url) == http.StatusUnauthorized }, 30*time.Second, 50*time.Millisecond)
+		require.Eventually(t, func() bool { return statusOf(t, url) == http.StatusUnauthorized }, 2*time.Minute, 50*time.Millisecond)
 		code, body, problems := rpt("--user", "alice", url)
 		require.Equal(t, cli.ExitOK, code, problems)
 		require.True(t, json.Valid([]byte(body)), body)

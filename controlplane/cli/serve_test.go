@@ -94,7 +94,7 @@ sites:
 	require.Eventually(t, func() bool {
 		code, out, _ = run(t, nil, "status", "-c", path)
 		return code == cli.ExitFailed
-	}, 30*time.Second, 50*time.Millisecond)
+	}, 2*time.Minute, 50*time.Millisecond)
 	require.Contains(t, out, "site photos: ")
 	require.Contains(t, out, "an HTML page")
 	require.Contains(t, out, "  = ")

@@ -186,7 +186,7 @@ func TestSocketLetsGo(t *testing.T) { //nolint:paralleltest // it counts gorouti
 		served(t, address)
 	})
 	stop()
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+2 }, 30*time.Second, 20*time.Millisecond, "goroutines are left")
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+2 }, 2*time.Minute, 20*time.Millisecond, "goroutines are left")
 	var dialer net.Dialer
 	_, err := dialer.DialContext(t.Context(), "tcp", address)
 	require.Error(t, err)

@@ -253,7 +253,7 @@ func TestSurvivesAndEnds(t *testing.T) {
 	go func() { defer close(done); replica.Run(ctx) }()
 	_, err = r.Revoke(t.Context(), revoke.Spec{Site: "films", Kind: revoke.Session, Value: "s2"})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { lists, _ := replica.Compiled(); return len(lists) == 2 }, 30*time.Second, time.Millisecond, "what another wrote is noticed")
+	require.Eventually(t, func() bool { lists, _ := replica.Compiled(); return len(lists) == 2 }, 2*time.Minute, time.Millisecond, "what another wrote is noticed")
 	stop()
 	<-done
 

@@ -217,7 +217,7 @@ func TestNotBeforeIsRead(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); r.Run(ctx) }()
-		require.Eventually(t, until, 30*time.Second, time.Millisecond)
+		require.Eventually(t, until, 2*time.Minute, time.Millisecond)
 		stop()
 		<-done
 	}

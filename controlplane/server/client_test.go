@@ -141,7 +141,7 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 				require.Eventually(t, func() bool {
 					left, err := p.store().ClientKeys(t.Context(), p.key(as))
 					return err == nil && len(left) == 1
-				}, within, within/100)
+				}, within, 20*time.Millisecond)
 			}
 			for _, c := range as.Calls(devas.EndpointToken) {
 				require.Equal(t, http.StatusOK, c.Status, "no assertion was refused")
@@ -174,7 +174,7 @@ func TestKeysByJWKSURI(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, store.KeyActive, keys[0].State)
 	require.Equal(t, store.KeyPublished, keys[1].State, "published before it is used")
-	require.Eventually(t, func() bool { _, body := p.get("/v1/sites/photos/jwks.json"); return strings.Count(body, `"kid"`) == 2 }, within, within/100)
+	require.Eventually(t, func() bool { _, body := p.get("/v1/sites/photos/jwks.json"); return strings.Count(body, `"kid"`) == 2 }, within, 20*time.Millisecond)
 	_, body := p.get("/v1/sites/photos/jwks.json")
 	require.NotContains(t, body, `"d"`)
 	s := p.until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })

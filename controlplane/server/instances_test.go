@@ -81,7 +81,7 @@ func TestInstances(t *testing.T) {
 	p.start()
 	require.Eventually(t, func() bool {
 		return p.call(http.MethodGet, resources+"/album-8", &made) == http.StatusOK && made.State == store.InstanceRegistered
-	}, 30*time.Second, 20*time.Millisecond)
+	}, within, 20*time.Millisecond)
 	var page api.Page[server.Instance]
 	require.Equal(t, http.StatusOK, p.call(http.MethodGet, resources+"?limit=1", &page))
 	require.Len(t, page.Items, 1)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,13 +78,13 @@ func TestRealKeycloak(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r := list()["albums"]
 		return r.Type == "https://example.com/albums" && len(r.Scopes) == 2
-	}, within, within/20)
+	}, within, 20*time.Millisecond)
 	require.True(t, list()["albums"].OwnerManagedAccess)
 	require.Equal(t, drifted.ID, list()["albums"].ID)
 
 	// A lost resource is registered anew, under its new id.
 	require.NoError(t, as.Admin(t.Context(), http.MethodDelete, path+"/"+drifted.ID, nil, nil))
-	require.Eventually(t, func() bool { r, ok := list()["albums"]; return ok && r.ID != drifted.ID }, within, within/20)
+	require.Eventually(t, func() bool { r, ok := list()["albums"]; return ok && r.ID != drifted.ID }, within, 20*time.Millisecond)
 
 	p.write(config("people"))
 	p.until("what is no longer declared is gone", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Declared == 1 && len(list()) == 1 })

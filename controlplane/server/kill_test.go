@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -142,7 +143,7 @@ func (c *child) until(ok func(server.Status) bool) server.Status {
 		}
 		s = server.Status{}
 		return control.Do(c.t.Context(), http.MethodGet, "/v1/status", nil, &s) == nil && len(s.Sites) == 1 && ok(s)
-	}, 3*within, within/600)
+	}, 3*within, 20*time.Millisecond)
 	return s
 }
 

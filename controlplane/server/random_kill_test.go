@@ -59,16 +59,16 @@ func TestKilledAtRandom(t *testing.T) {
 			for range kills {
 				c := startChild(t, p.path())
 				for range random.IntN(4) {
-					time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond) // when it dies is what is tried
+					awaitCalls(t, as, random.IntN(20))
 					change()
 				}
-				time.Sleep(time.Duration(random.IntN(250)) * time.Millisecond)
+				awaitCalls(t, as, random.IntN(30)) // when it dies is what is tried
 				c.end()
 			}
 			last := change()
 			c := startChild(t, p.path())
 			s := c.until(func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Registered == len(last) })
-			require.Eventually(t, func() bool { return len(names(as)) == len(last) }, 3*within, within/600)
+			require.Eventually(t, func() bool { return len(names(as)) == len(last) }, 3*within, 20*time.Millisecond)
 			require.ElementsMatch(t, last, names(as))
 			require.Equal(t, len(last), s.Sites[0].Resources.Registered)
 			c.end()
@@ -82,6 +82,20 @@ func TestKilledAtRandom(t *testing.T) {
 			require.Positive(t, registrations(as))
 		})
 	}
+}
+
+// awaitCalls waits until the AS has been called n times more. There is always a next
+// call, as the PAT is tried again and again.
+func awaitCalls(t *testing.T, as *devas.Server, n int) {
+	t.Helper()
+	calls := func() (sum int) {
+		for _, e := range devas.Endpoints() {
+			sum += as.Count(e)
+		}
+		return sum
+	}
+	until := calls() + n
+	require.Eventually(t, func() bool { return calls() >= until }, within, time.Millisecond)
 }
 
 // TestLeaderIsKilled kills -9 the replica that leads. The other takes over within

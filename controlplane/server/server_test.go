@@ -23,7 +23,9 @@ import (
 	"github.com/umagate/umagate/e2e/devas"
 )
 
-const within = 30 * time.Second
+// within bounds every wait for a condition. It is for a machine that is ten times
+// slower than the one that a test was written on.
+const within = 2 * time.Minute
 
 // quick lets tests see in milliseconds what takes minutes.
 func quick() server.Pace {
@@ -396,20 +398,6 @@ func (p *plane) deleteAtAS(as *devas.Server, id string) {
 	require.NoError(p.t, err)
 	require.NoError(p.t, resp.Body.Close())
 	require.Less(p.t, resp.StatusCode, 300)
-}
-
-func TestPATIsRenewedBeforeItExpires(t *testing.T) {
-	t.Parallel()
-	as := startAS(t, devas.Options{Lifetimes: devas.Lifetimes{AccessToken: 2 * time.Second}})
-	p := newPlane(t)
-	p.write(p.config(as.Issuer(), "albums"))
-	p.start()
-	first := p.until("all is well", allWell)
-	second := p.until("renewed", func(s server.Status) bool { return s.Pushed["sds"] != first.Pushed["sds"] })
-	require.True(t, second.PublishedAt.Before(first.Sites[0].PATExpiresAt), "pushed before the first expired")
-	for _, c := range as.Calls(devas.EndpointResources) {
-		require.Less(t, c.Status, 400, "no call was made with an expired PAT")
-	}
 }
 
 func TestReload(t *testing.T) {

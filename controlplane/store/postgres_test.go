@@ -21,7 +21,7 @@ import (
 )
 
 // takeover is longer than a leader's session lives that has gone silent.
-const takeover = 30 * time.Second
+const takeover = 2 * time.Minute
 
 func openPostgres(t *testing.T, url string) *store.SQL {
 	t.Helper()

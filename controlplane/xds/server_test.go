@@ -30,7 +30,7 @@ import (
 const (
 	filterName = "umagate"
 	edge       = "edge-1"
-	within     = 30 * time.Second
+	within     = 2 * time.Minute
 )
 
 // safeBuffer is a log that streams write to.

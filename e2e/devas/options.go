@@ -16,7 +16,7 @@ type Options struct {
 	// Issuer is the URL clients know the server by, without a trailing slash. When
 	// empty, [Server.Start] makes it from the address it listens on.
 	Issuer string
-	// Listen is the address for [Server.Start]; 127.0.0.1:0 when empty.
+	// Listen is the address for [Server.Start], IP and port; 127.0.0.1:0 when empty.
 	Listen string
 	// Clock tells the time for every lifetime; time.Now when nil. Delays of faults
 	// are real time.

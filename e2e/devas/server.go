@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/umagate/umagate/e2e/port"
 )
 
 // Endpoint names a part of the server, for faults and for the recorder.
@@ -58,6 +61,8 @@ type Server struct {
 
 	listening sync.Mutex
 	address   string // of the last Start, so that the next one comes back there
+	// reserved keeps address for the next Start. It ends with the server.
+	reserved io.Closer
 }
 
 // New makes a server. It listens nowhere: hand it to an http.Server, or call
@@ -225,6 +230,11 @@ func (s *Server) Start(ctx context.Context) (stop func(), err error) {
 	address := s.address
 	if address == "" {
 		address = s.options.Listen
+	}
+	if host, number, err := net.SplitHostPort(address); err == nil && number == "0" {
+		if address, s.reserved, err = port.Reserve(host); err != nil {
+			return nil, fmt.Errorf("devas: %w", err)
+		}
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)

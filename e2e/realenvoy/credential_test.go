@@ -142,7 +142,7 @@ dynamic_resources: {cds_config: {resource_api_version: V3, path_config_source: {
 		require.Eventually(t, func() bool {
 			_, body := ask(t.Context(), t, base, "dispatch sds /introspect")
 			return gjson.Get(body, "body").Str == "[Bearer pat-2]"
-		}, 5*time.Second, 20*time.Millisecond)
+		}, patience, 20*time.Millisecond)
 	})
 	t.Run("no secret in config_dump", func(t *testing.T) {
 		dump, err := process.ConfigDump(t.Context())

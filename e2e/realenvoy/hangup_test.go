@@ -63,18 +63,18 @@ func TestSharedCallSurvivesHangUp(t *testing.T) {
 	require.Eventually(t, func() bool {
 		stats, err := process.Stats(t.Context(), "http.main.downstream_rq_active")
 		return err == nil && stats["http.main.downstream_rq_active"] == 2
-	}, 5*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	hangUp()
 	require.ErrorIs(t, <-leader, context.Canceled)
 	require.Eventually(t, func() bool {
 		stats, err := process.Stats(t.Context(), "http.main.downstream_rq_active")
 		return err == nil && stats["http.main.downstream_rq_active"] == 1
-	}, 5*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	close(release)
 	select {
 	case body := <-follower:
 		require.Equal(t, "shared", body)
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the follower got no answer")
 	}
 }

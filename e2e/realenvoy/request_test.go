@@ -20,7 +20,7 @@ func raw(t *testing.T, base, request string) (response *http.Response, body stri
 	connection, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	require.NoError(t, err)
 	defer connection.Close()
-	require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, connection.SetDeadline(time.Now().Add(patience)))
 	_, err = io.WriteString(connection, request)
 	require.NoError(t, err)
 	response, err = http.ReadResponse(bufio.NewReader(connection), nil)

@@ -14,12 +14,24 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 )
+
+// patience bounds every wait for a condition. It is for a machine that is ten times
+// slower than the one that a test was written on.
+const patience = 2 * time.Minute
+
+// TestMain hides that the default transport can close idle connections: each server
+// of httptest has it do so when it ends, also with those of a test beside it.
+func TestMain(m *testing.M) {
+	http.DefaultTransport = struct{ http.RoundTripper }{http.DefaultTransport}
+	os.Exit(m.Run())
+}
 
 // setup is what a test's Envoy is made of. Parts that are empty are left out.
 type setup struct {

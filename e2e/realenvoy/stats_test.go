@@ -38,7 +38,7 @@ stats_config:
 				metrics, err := process.Prometheus(t.Context())
 				require.NoError(c, err)
 				require.Contains(c, strings.Split(metrics, "\n"), tt.want)
-			}, 5*time.Second, 20*time.Millisecond)
+			}, patience, 20*time.Millisecond)
 		})
 	}
 }

@@ -153,7 +153,7 @@ func TestOneTraceFromTheClientToTheAS(t *testing.T) {
 	// one that came first. Each has a ticket of its own, in its own trace.
 	var wg sync.WaitGroup
 	wg.Go(func() { ask("shared", first) })
-	require.Eventually(t, func() bool { return len(told()) == 1 }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(told()) == 1 }, patience, 5*time.Millisecond)
 	wg.Go(func() { ask("shared", second) })
 	close(release)
 	wg.Wait()
@@ -172,7 +172,7 @@ func TestOneTraceFromTheClientToTheAS(t *testing.T) {
 	require.Equal(t, map[string]int{first: 1, second: 1}, traces)
 	require.Len(t, ids, 2, "each has the id of its own request")
 	for _, trace := range []string{first, second} {
-		require.Eventually(t, func() bool { return len(otlp.spans(trace)) > 0 }, 30*time.Second, 20*time.Millisecond, "Envoy's span is in the client's trace")
+		require.Eventually(t, func() bool { return len(otlp.spans(trace)) > 0 }, patience, 20*time.Millisecond, "Envoy's span is in the client's trace")
 	}
 
 	// A client that begins no trace: the calls have the request's id, and no trace

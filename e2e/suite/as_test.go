@@ -296,8 +296,12 @@ type owner interface {
 	Errorf(format string, args ...any)
 }
 
+// patience bounds every wait for a condition. It is for a machine that is ten times
+// slower than the one that a test was written on.
+const patience = 2 * time.Minute
+
 // waitFor polls until a condition holds.
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 15*time.Second, 5*time.Millisecond, what)
+	require.Eventually(t, condition, patience, 5*time.Millisecond, what)
 }

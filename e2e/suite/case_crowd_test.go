@@ -15,10 +15,6 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 )
 
-// settle gives a gateway time to take what was sent to it where nothing outside
-// shows that it has. A test that waits too short sees less; it does not fail.
-const settle = 150 * time.Millisecond
-
 // crowdScenarios are about many requests at once.
 func crowdScenarios() []scenario {
 	roomy := func(_ *env, s *config.Site) { s.Limits = config.Limits{TicketsPerSecond: 10_000, CallsInFlight: 1000} }
@@ -107,6 +103,15 @@ func (e *env) held(t *testing.T) (release chan struct{}) {
 	return release
 }
 
+// waiting waits until the gateway has n requests that have not been answered.
+func (e *env) waiting(t *testing.T, n uint64) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("%d requests wait", n), func() bool {
+		active, known := e.gw.active(t.Context())
+		return known && active == n
+	})
+}
+
 // leaderHangsUp: the request that made the call goes away; those that wait for the
 // same call get its answer.
 func leaderHangsUp(e *env) {
@@ -134,10 +139,10 @@ func leaderHangsUp(e *env) {
 	go func() {
 		statuses <- together(len(followers), transport, func(i int) *http.Request { return followers[i] })
 	}()
-	<-time.After(settle)
+	e.waiting(t, 1+20)
 	hangUp()
 	require.Error(t, <-gone)
-	<-time.After(settle)
+	e.waiting(t, 20)
 	close(release)
 	got := <-statuses
 	require.Equal(t, 20, count(got, 200), "%v", got)
@@ -166,9 +171,9 @@ func leaderCloses(e *env) {
 	go func() {
 		statuses <- together(20, transport, func(int) *http.Request { return follower.Clone(context.WithoutCancel(t.Context())) })
 	}()
-	<-time.After(settle)
+	e.waiting(t, 1+20)
 	require.NoError(t, conn.Close())
-	<-time.After(settle)
+	e.waiting(t, 20)
 	close(release)
 	got := <-statuses
 	require.Equal(t, 20, count(got, 200), "%v", got)

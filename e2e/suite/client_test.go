@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -121,7 +120,7 @@ func crowd(address string, connections int) *http.Transport {
 	return &http.Transport{
 		DisableCompression: true, MaxIdleConnsPerHost: connections,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			d := net.Dialer{Timeout: 10 * time.Second}
+			d := net.Dialer{Timeout: patience}
 			return d.DialContext(ctx, "tcp", address) //nolint:wrapcheck // a test's own
 		},
 	}

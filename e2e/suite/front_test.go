@@ -10,9 +10,10 @@ import (
 	"net/url"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/e2e/port"
 )
 
 // The endpoints of an AS that a filter calls, as the front serves them.
@@ -65,8 +66,11 @@ func (a asAnswer) write(w http.ResponseWriter) {
 
 func startFront(t *testing.T, o owner, introspect, permit *url.URL) *front {
 	t.Helper()
+	address, reservation, err := port.Reserve("127.0.0.1")
+	require.NoError(t, err)
+	o.Cleanup(func() { require.NoError(t, reservation.Close()) })
 	f := &front{
-		address: "127.0.0.1:0",
+		address: address,
 		targets: map[string]*url.URL{introspection: introspect, permission: permit},
 		client:  &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 		counts:  map[string]int{}, last: map[string]call{}, faults: map[string]fault{},
@@ -80,13 +84,8 @@ func startFront(t *testing.T, o owner, introspect, permit *url.URL) *front {
 // up listens; after down, on the same address.
 func (f *front) up(t *testing.T) {
 	t.Helper()
-	var l net.Listener
-	require.Eventually(t, func() bool {
-		var err error
-		l, err = (&net.ListenConfig{}).Listen(context.WithoutCancel(t.Context()), "tcp", f.address)
-		return err == nil
-	}, 5*time.Second, 10*time.Millisecond, "the front cannot listen on %s", f.address)
-	f.address = l.Addr().String()
+	l, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(t.Context()), "tcp", f.address)
+	require.NoError(t, err, "the front cannot listen")
 	server := &http.Server{Handler: f}
 	f.mu.Lock()
 	f.server = server

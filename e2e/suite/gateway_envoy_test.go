@@ -25,13 +25,11 @@ import (
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/e2e/port"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 	"github.com/umagate/umagate/plugin/config"
 )
-
-// ackTimeout bounds the wait for Envoy's acknowledgement.
-const ackTimeout = 30 * time.Second
 
 // envoyGateway is a real Envoy that has everything from the control plane's own
 // xDS server.
@@ -54,10 +52,13 @@ func envoyKind() gatewayKind {
 		require.NoError(t, err)
 		g.plane, err = xds.New(slog.New(slog.DiscardHandler), nil)
 		require.NoError(t, err)
+		address, reservation, err := port.Reserve("127.0.0.1")
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, reservation.Close()) })
 		g.file = &site.File{
 			Plugin: site.Plugin{Wasm: wasm, VMID: "umagate"},
 			Envoy: site.Envoy{
-				Listener: "127.0.0.1:0", Admin: "off", NodeID: "suite", NodeCluster: "suite", AccessLog: g.log, XDS: g.serve(),
+				Listener: address, Admin: "off", NodeID: "suite", NodeCluster: "suite", AccessLog: g.log, XDS: g.serve(),
 			},
 			Sites: []site.Site{{Name: "api", Hosts: []string{"*"}, Upstream: "http://" + api}},
 		}
@@ -67,7 +68,6 @@ func envoyKind() gatewayKind {
 		g.start()
 		t.Logf("Envoy %s serves after %s", g.process.Binary.Version, time.Since(began).Round(time.Millisecond))
 		g.at = envoytest.Address(t.Context(), t, g.process, "umagate")
-		g.file.Envoy.Listener = g.at
 		return g
 	}}
 }
@@ -157,7 +157,7 @@ func (g *envoyGateway) update(ctx context.Context, d delivery) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, ackTimeout, errors.New("Envoy has not acknowledged the push"))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("Envoy has not acknowledged the push"))
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -217,6 +217,12 @@ func (g *envoyGateway) decisions(ctx context.Context) (map[counted]uint64, error
 		counts[counted{labels["site"], labels["result"], labels["reason"]}] += n
 	}
 	return counts, nil
+}
+
+func (g *envoyGateway) active(ctx context.Context) (uint64, bool) {
+	const gauge = "http.umagate.downstream_rq_active"
+	stats, err := g.process.Stats(ctx, gauge)
+	return stats[gauge], err == nil
 }
 
 func (g *envoyGateway) logged(marker string) (string, bool) {

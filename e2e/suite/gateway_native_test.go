@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,7 @@ const suiteWorkers = 2
 // nativeGateway is the core on net/http.
 type nativeGateway struct {
 	*native.Gateway
+	inFlight
 
 	at     string
 	log    accessLog
@@ -41,7 +43,7 @@ func nativeKind() gatewayKind {
 		})
 		require.NoError(t, err)
 		g.Gateway = inner
-		g.at = serve(t, inner.Server(), inner.Close)
+		g.at = serve(t, g.counted(inner.Server()), inner.Close)
 		require.NoError(t, g.update(t.Context(), first))
 		return g
 	}}
@@ -83,6 +85,22 @@ func (g *nativeGateway) decisions(context.Context) (map[counted]uint64, error) {
 }
 
 func (g *nativeGateway) logged(marker string) (string, bool) { return g.log.find(marker) }
+
+// inFlight counts the requests of a server.
+type inFlight struct{ n atomic.Uint64 }
+
+// counted has the server count its requests.
+func (f *inFlight) counted(server *http.Server) *http.Server {
+	next := server.Handler
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.n.Add(1)
+		defer f.n.Add(^uint64(0))
+		next.ServeHTTP(w, r)
+	})
+	return server
+}
+
+func (f *inFlight) active(context.Context) (n uint64, known bool) { return f.n.Load(), true }
 
 // serve runs a server until the end of the test, then calls stop.
 func serve(t *testing.T, server *http.Server, stop func()) (address string) {

@@ -49,6 +49,8 @@ type gateway interface {
 	update(ctx context.Context, d delivery) error
 	// decisions counts, by site, result and reason, since the gateway was made.
 	decisions(ctx context.Context) (map[counted]uint64, error)
+	// active counts the requests that it has received and that have not ended.
+	active(ctx context.Context) (n uint64, known bool)
 	// logged returns the decision, as the access log has it, of the last request
 	// whose path contains marker; false when there is none yet.
 	logged(marker string) (string, bool)

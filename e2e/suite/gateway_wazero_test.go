@@ -33,6 +33,7 @@ func readModule(t testing.TB) []byte {
 // wasmGateway is the wasm module on wazero.
 type wasmGateway struct {
 	*wasmhost.Host
+	inFlight
 
 	at        string
 	log       accessLog
@@ -53,7 +54,7 @@ func wasmKind() gatewayKind {
 		})
 		require.NoError(t, err)
 		t.Logf("the wasm module is ready after %s", time.Since(began).Round(time.Millisecond))
-		g.at = serve(t, g.Server(), func() { require.NoError(t, g.Close(context.WithoutCancel(t.Context()))) })
+		g.at = serve(t, g.counted(g.Server()), func() { require.NoError(t, g.Close(context.WithoutCancel(t.Context()))) })
 		require.NoError(t, g.update(t.Context(), first))
 		return g
 	}}

@@ -343,5 +343,5 @@ func (w *ownersWorld) registered(t *testing.T, name string) string {
 
 func waitForLong(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 90*time.Second, 50*time.Millisecond, what)
+	require.Eventually(t, condition, patience, 50*time.Millisecond, what)
 }

@@ -18,7 +18,7 @@ func dialRaw(t *testing.T, address string) net.Conn {
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "tcp", address)
 	require.NoError(t, err)
-	require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 	return conn
 }
 

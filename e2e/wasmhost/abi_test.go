@@ -39,7 +39,7 @@ func TestSharedQueue(t *testing.T) {
 	r := startHost(t, func(o *Options) { o.Config = []byte("queue"); o.Workers = 2 })
 	a := r.do(t, "GET", "/", "", "x-test", "enqueue")
 	require.Equal(t, "error status returned by host: not found", a.body)
-	require.Eventually(t, func() bool { return r.Stats().Counters["queue.one"] == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Counters["queue.one"] == 1 }, patience, time.Millisecond)
 }
 
 func TestProperties(t *testing.T) {

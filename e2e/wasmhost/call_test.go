@@ -110,7 +110,7 @@ func TestHangUpDuringCall(t *testing.T) {
 	<-arrived
 	hangUp()
 	<-ended
-	require.Eventually(t, func() bool { return r.Stats().Counters["done"] == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Counters["done"] == 1 }, patience, time.Millisecond)
 	close(release)
 	require.NoError(t, <-answered)
 	require.Equal(t, 200, r.do(t, "GET", "/", "").code)
@@ -131,10 +131,10 @@ func TestSharedCallSurvivesHangUp(t *testing.T) {
 	ended := r.later(ctx, "x-test", "call-tick", "x-cluster", "as")
 	<-arrived
 	follower := r.later(t.Context(), "x-test", "join")
-	require.Eventually(t, func() bool { return r.Stats().Gauges["waiting"] == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Gauges["waiting"] == 2 }, patience, time.Millisecond)
 	hangUp()
 	<-ended
-	require.Eventually(t, func() bool { return r.Stats().Counters["done"] == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Counters["done"] == 1 }, patience, time.Millisecond)
 	close(release)
 	a := <-follower
 	require.Equal(t, 200, a.code)

@@ -71,7 +71,7 @@ func TestOldConfigServesItsStreams(t *testing.T) {
 	require.Zero(t, r.Stats().Counters["plugin_done"])
 	close(release)
 	require.Equal(t, 200, (<-got).code)
-	require.Eventually(t, func() bool { return r.Stats().Counters["plugin_done"] == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Counters["plugin_done"] == 1 }, patience, time.Millisecond)
 }
 
 // No request is lost while configurations change under traffic.
@@ -100,14 +100,14 @@ func TestUpdateUnderTraffic(t *testing.T) {
 	clients.Wait()
 	require.Zero(t, wrong.Load())
 	require.Positive(t, served.Load())
-	require.Eventually(t, func() bool { return r.Stats().Counters["plugin_done"] >= 60 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Counters["plugin_done"] >= 60 }, patience, time.Millisecond)
 }
 
 func TestTrapFailsClosedAndReloads(t *testing.T) {
 	r := startHost(t, func(o *Options) { o.Config = []byte("one") })
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("two")))
 	waiting := r.later(t.Context(), "x-test", "join")
-	require.Eventually(t, func() bool { return r.Stats().Gauges["waiting"] == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Gauges["waiting"] == 1 }, patience, time.Millisecond)
 
 	a := r.do(t, "GET", "/", "", "x-test", "panic")
 	require.Equal(t, 503, a.code)
@@ -135,7 +135,7 @@ func TestReloadBackoff(t *testing.T) {
 
 func TestTick(t *testing.T) {
 	r := startHost(t, func(o *Options) { o.Config = []byte("tick") })
-	require.Eventually(t, func() bool { return r.Stats().Counters["ticks"] > 3 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Counters["ticks"] > 3 }, patience, time.Millisecond)
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("quiet")))
 	ticks := r.Stats().Counters["ticks"]
 	for range 20 {

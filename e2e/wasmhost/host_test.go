@@ -19,6 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// patience bounds every wait for a condition. It is for a machine that is ten times
+// slower than the one that a test was written on.
+const patience = 2 * time.Minute
+
 // fixture is the compiled filter of testdata/fixture, cacheDir its machine code.
 var fixture, cacheDir string //nolint:gochecknoglobals // set once by TestMain
 

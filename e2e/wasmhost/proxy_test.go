@@ -36,7 +36,7 @@ func (r *rig) raw(t *testing.T, request string) answer {
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", r.addr)
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = io.WriteString(conn, request)
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -373,7 +373,7 @@ func TestHangUpWhilePaused(t *testing.T) {
 			require.NoError(t, err)
 			_, err = io.WriteString(conn, request)
 			require.NoError(t, err)
-			require.Eventually(t, func() bool { return r.Stats().Gauges["paused"] == paused+1 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return r.Stats().Gauges["paused"] == paused+1 }, patience, time.Millisecond)
 			require.NoError(t, conn.Close())
 			e := <-entries
 			require.Equal(t, "downstream_remote_disconnect", e.Details)
@@ -388,7 +388,7 @@ func TestPausedStreamHoldsNobodyUp(t *testing.T) {
 	r := startHost(t, nil)
 	ctx, hangUp := context.WithCancel(t.Context())
 	ended := r.later(ctx, "x-test", "pause")
-	require.Eventually(t, func() bool { return r.Stats().Gauges["paused"] == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Stats().Gauges["paused"] == 1 }, patience, time.Millisecond)
 	require.Equal(t, 200, r.do(t, "GET", "/", "").code)
 	hangUp()
 	<-ended
