@@ -112,21 +112,34 @@ func (t *template) valuesOf(path string) ([]string, error) {
 			}
 			table := route.NewTable(t.fold)
 			table.Add(source, 0)
-			if found, _ := table.Match(parsed); found < 0 {
+			if found, _ := table.Match(parsed, nil); found < 0 {
 				continue
 			}
-			values := make([]string, len(t.name.Variables()))
-			last := false
-			for j, variable := range t.name.Variables() {
-				value, ends := parsed.Segment(source.Position(variable))
-				values[j], last = value, last || ends
-			}
-			if last {
+			if values := ownValues(source, t.name.Variables(), parsed); values != nil {
 				return values, nil
 			}
 		}
 	}
 	return nil, fmt.Errorf("%w: no path of %s is %s, or it goes on after its variables", ErrValues, t.resource.Name, path)
+}
+
+// ownValues are the values of a path that matches a template and ends with a
+// variable that is a whole segment; nil when it does not.
+func ownValues(source route.Template, variables []string, path route.Path) []string {
+	values := make([]string, len(variables))
+	last := false
+	for i, variable := range variables {
+		at, ok := source.Place(variable)
+		if !ok || !at.Whole() {
+			return nil
+		}
+		segment, ends := path.Segment(at.Segment)
+		values[i], last = segment, last || ends
+	}
+	if !last {
+		return nil
+	}
+	return values
 }
 
 // registration is what the AS is told.

@@ -148,8 +148,10 @@ type Resource struct {
 // Condition is what a token needs for some methods on some paths. Exactly one of
 // Public, Scopes and ScopeExpression is set.
 type Condition struct {
-	// Templates of whole segments: literal, "{name}", "*" (one segment) and, at
-	// the end, "**" (the rest, which may be nothing).
+	// Templates, segment by segment: literal text, "{name}" or "*" for a whole
+	// segment or for a part of one byte or more ("{id}.json", "{id}:export",
+	// "{a}...{b}", "*.pdf"), and, as the last segment, "**" (the rest, which may be
+	// nothing).
 	Paths []string `yaml:"paths" jsonschema:"required,minItems=1"`
 	// Methods covered; all when left out. GET covers HEAD, unless another
 	// condition of the same template names HEAD.

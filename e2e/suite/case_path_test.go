@@ -233,6 +233,30 @@ func pathScenarios() []scenario {
 			},
 		},
 		{
+			name: "text-around-a-variable", once: true,
+			site: func(e *env, s *config.Site) {
+				s.Resources = []config.Resource{
+					{Name: "album", ID: e.as.resources["album"], Conditions: []config.Condition{
+						{Paths: []string{"/echo/a/{id}:export", "/echo/a/({id})", "/echo/a/{x}...{y}", "/echo/a/{id}.json", "/echo/a/secret-*"}, Scopes: []string{"view"}},
+					}},
+					{Name: "open", Conditions: []config.Condition{{Paths: []string{"/echo/a/{id}", "/echo/a/{id}.html"}, Public: true}}},
+				}
+			},
+			steps: []step{
+				{name: "beside them", path: "/echo/a/1", status: 200},
+				{name: "public text", path: "/echo/a/1.html", status: 200},
+				{name: "verb", path: "/echo/a/1:export", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+				{name: "verb with the right", path: "/echo/a/1:export", token: "alice/album/view", status: 200, introspections: 1},
+				{name: "verb, encoded", path: "/echo/a/1%3Aexport", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+				{name: "parentheses", path: "/echo/a/(1)", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+				{name: "two variables", path: "/echo/a/1...2", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+				{name: "extension", path: "/echo/a/1.json", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+				{name: "extension and slash", path: "/echo/a/1.json/", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+				{name: "neither is more specific", path: "/echo/a/secret-1.html", status: 400, code: "ambiguous_path"},
+				{name: "nor here, but both ask for the same", path: "/echo/a/secret-1.json", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+			},
+		},
+		{
 			name: "trailing-slash-selects-another-condition", once: true,
 			site: func(e *env, s *config.Site) {
 				s.Resources = []config.Resource{

@@ -199,8 +199,9 @@ type Resource struct {
 // Condition is what a token needs for some methods on some paths. Exactly one
 // of Public, Scopes and ScopeExpression is set.
 type Condition struct {
-	// Paths are templates: literal segments, "{name}", "*" (one segment) and, as
-	// the last segment, "**" (the rest, which may be nothing).
+	// Paths are templates: literal segments, "{name}" or "*" for a segment or a
+	// part of one ("{id}.json"), and, as the last segment, "**" (the rest, which may
+	// be nothing).
 	Paths []string `json:"paths,omitempty"`
 	// Methods the condition covers; all when empty. GET covers HEAD, unless
 	// another condition of the same template names HEAD.

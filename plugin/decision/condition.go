@@ -63,7 +63,7 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 // them at the same places share one: they mean the same.
 func variant(variants []*condition, c *condition, p *instancePath) (*condition, []*condition) {
 	for _, v := range variants {
-		if slices.Equal(v.instance.segments, p.segments) {
+		if slices.Equal(v.instance.places, p.places) {
 			return v, variants
 		}
 	}

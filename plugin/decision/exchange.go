@@ -158,7 +158,7 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	if x.site.allowPreflight && x.request.method == "OPTIONS" && x.request.origin && x.request.preflight {
 		return x.conclude(ReasonPreflight), true
 	}
-	index, other := x.site.paths.Match(path)
+	index, others := x.site.paths.Match(path, nil)
 	switch {
 	case index < 0 && x.site.allowUnmatched:
 		x.note("path", "no condition names it; unmatched: allow")
@@ -169,8 +169,11 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	}
 	x.rule = &x.site.rules[index]
 	found := x.rule.find(x.request.method)
-	if other >= 0 && x.site.rules[other].find(x.request.method) != found {
-		return x.ambiguous(route.ProblemTrailingSlash), true
+	for _, other := range others {
+		if r := &x.site.rules[other.Value]; r.find(x.request.method) != found {
+			x.note("path", "matches ", x.rule.template, " and, in another reading, ", r.template)
+			return x.ambiguous(other.Problem), true
+		}
 	}
 	x.note("path", "matches ", x.rule.template)
 	if x.cond = found; x.cond == nil {

@@ -69,8 +69,8 @@ func (w *Worker) Ended(x *Exchange, status int, location string, now time.Time) 
 		x.memory.stats.NoInstance++
 		return nil
 	}
-	index, _ := x.site.paths.Match(path)
-	if index < 0 {
+	index, others := x.site.paths.Match(path, nil)
+	if index < 0 || slices.ContainsFunc(others, func(o route.Other) bool { return o.Problem == route.ProblemTwoTemplates }) {
 		x.memory.stats.NoInstance++
 		return nil
 	}
@@ -111,7 +111,7 @@ func (w *Worker) report(x *Exchange, r *rule, path route.Path, purpose Purpose, 
 	var calls []*Call
 	seen := make([]*template, 0, 4)
 	each := func(c *condition) {
-		if c == nil || c.instance == nil || !c.instance.ends(path) {
+		if c == nil || c.instance == nil || !c.instance.owns(path, purpose) {
 			return
 		}
 		t := c.instance.template

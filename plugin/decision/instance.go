@@ -25,13 +25,12 @@ type template struct {
 	removeOnDelete   bool
 }
 
-// instancePath says which segments of a path are the values of a template's
-// variables.
+// instancePath says where in a path the values of a template's variables stand.
 type instancePath struct {
 	template *template
-	segments []int
-	last     int  // the largest of segments
-	fold     bool // letters count without case
+	places   []route.Place // in the order of the variables
+	last     int           // the last of their segments
+	fold     bool          // letters count without case
 }
 
 const (
@@ -49,8 +48,8 @@ const (
 // slash in it.
 func (p *instancePath) appendKey(dst []byte, path route.Path) ([]byte, bool) {
 	dst = append(dst, p.template.name...)
-	for _, i := range p.segments {
-		value, _ := path.Segment(i)
+	for _, at := range p.places {
+		value := path.Value(at)
 		if value == "" || len(value) > maxValue {
 			return nil, false
 		}
@@ -62,9 +61,9 @@ func (p *instancePath) appendKey(dst []byte, path route.Path) ([]byte, bool) {
 
 // values are the values of a path, in the order of the variables.
 func (p *instancePath) values(path route.Path) []string {
-	values := make([]string, len(p.segments))
-	for i, n := range p.segments {
-		value, _ := path.Segment(n)
+	values := make([]string, len(p.places))
+	for i, at := range p.places {
+		value := path.Value(at)
 		values[i] = string(p.appendValue(nil, value))
 	}
 	return values
@@ -84,8 +83,15 @@ func (p *instancePath) appendValue(dst []byte, value string) []byte {
 	return dst
 }
 
-// ends tells that a path ends with the instance, so that it is the instance's own.
-func (p *instancePath) ends(path route.Path) bool {
+// owns tells that a path is the instance's own, so that a request on it says
+// something about the instance: it ends with the variable. "/albums/{id}:share"
+// does not, nor does "/albums/{id}.json" when an instance is to be registered.
+func (p *instancePath) owns(path route.Path, purpose Purpose) bool {
+	for _, at := range p.places {
+		if !at.Whole() && (purpose == PurposeRegister || !at.IsFormat()) {
+			return false
+		}
+	}
 	_, last := path.Segment(p.last)
 	return last
 }
@@ -153,12 +159,14 @@ func (b *builder) template(path place, s *site, r *config.Resource) *template {
 
 // place finds the variables of a template in a path of one of its conditions.
 func (t *template) place(path route.Template, fold bool) (*instancePath, string) {
-	p := &instancePath{template: t, segments: make([]int, len(t.variables)), fold: fold}
+	p := &instancePath{template: t, places: make([]route.Place, len(t.variables)), fold: fold}
 	for i, variable := range t.variables {
-		if p.segments[i] = path.Position(variable); p.segments[i] < 0 {
-			return nil, "the path must have {" + variable + "}, which the resource's name has"
+		at, ok := path.Place(variable)
+		if !ok {
+			return nil, "the path must have {" + variable + "}, which the resource's name has, and no other variable in that segment"
 		}
-		p.last = max(p.last, p.segments[i])
+		p.places[i] = at
+		p.last = max(p.last, at.Segment)
 	}
 	return p, ""
 }

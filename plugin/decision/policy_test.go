@@ -78,7 +78,7 @@ func TestCompileFaults(t *testing.T) {
 		{"resource twice", site(func(s *config.Site) { s.Resources[1].Name = "albums" }), "sites[0].resources[1].name", "only one"},
 		{"no conditions", site(func(s *config.Site) { s.Resources[1].Conditions = nil }), "sites[0].resources[1].conditions", "at least one"},
 		{"no paths", albums(func(c *config.Condition) { c.Paths = nil }), condition + ".paths", "at least one"},
-		{"bad path", albums(func(c *config.Condition) { c.Paths[1] = "/a*" }), condition + ".paths[1]", "whole segment"},
+		{"bad path", albums(func(c *config.Condition) { c.Paths[1] = "/a{id" }), condition + ".paths[1]", "literal character"},
 		{"path twice", albums(func(c *config.Condition) { c.Paths[1] = "/albums/{x}" }), condition + ".paths[1]", "GET"},
 		{"path of another condition", site(func(s *config.Site) { s.Resources[1].Conditions[0].Paths[0] = "/healthz" }), "sites[0].resources[4].conditions[0].paths[0]", "every method"},
 		{"method twice", albums(func(c *config.Condition) { c.Methods = []string{"GET", "PUT"} }), "sites[0].resources[0].conditions[1].paths[0]", "PUT"},

@@ -1,10 +1,6 @@
 package route
 
-import (
-	"errors"
-	"slices"
-	"strings"
-)
+import "errors"
 
 // Errors of a resource's name, for errors.Is. The text says what to write instead.
 var (
@@ -21,29 +17,16 @@ type Name struct {
 
 // ParseName reads a name. One without variables is a name as it stands.
 func ParseName(source string) (Name, error) {
-	var n Name
-	rest := source
-	for {
-		before, after, ok := strings.Cut(rest, "{")
-		if !ok {
-			if strings.Contains(rest, "}") {
-				return Name{}, ErrNameBraces
-			}
-			n.literals = append(n.literals, rest)
-			return n, nil
-		}
-		variable, after, ok := strings.Cut(after, "}")
-		if !ok || !isName(variable) || strings.Contains(before, "}") {
-			return Name{}, ErrNameBraces
-		}
-		if slices.Contains(n.variables, variable) {
-			return Name{}, ErrNameBraces
-		}
-		if len(n.variables) > 0 && !separates(before) {
+	literals, variables, ok := cutVariables(source, false)
+	if !ok {
+		return Name{}, ErrNameBraces
+	}
+	for i := 1; i < len(variables); i++ {
+		if !separates(literals[i]) {
 			return Name{}, ErrNameApart
 		}
-		n.literals, n.variables, rest = append(n.literals, before), append(n.variables, variable), after
 	}
+	return Name{literals, variables}, nil
 }
 
 // separates tells that a text has a character that no encoded value has, so that

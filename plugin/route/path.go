@@ -31,6 +31,7 @@ const (
 	ProblemEncDelimiter   Problem = "encoded_delimiter"    // %3B, %3F, %23
 	ProblemTooLong        Problem = "too_long"             // more than MaxPath bytes
 	ProblemTrailingSlash  Problem = "trailing_slash"       // a slash at the end selects another condition
+	ProblemTwoTemplates   Problem = "two_templates"        // two templates match, of which none is more specific
 )
 
 // MaxPath bounds the length of a path in bytes; Envoy's own default bound on all
@@ -93,22 +94,6 @@ func ParsePath(target, authority string, normalize bool) (Path, error) {
 		return Path{}, &PathError{problem, at}
 	}
 	return newPath(path+query, path, escaped, true), nil
-}
-
-// Segment is the nth segment of the path, decoded, counted from 0. The last value
-// tells that no segment follows it; the text is empty where there is no such
-// segment.
-func (p Path) Segment(n int) (text string, last bool) {
-	rest := p.decoded
-	for ; n > 0; n-- {
-		_, after, ok := strings.Cut(rest, "/")
-		if !ok {
-			return "", false
-		}
-		rest = after
-	}
-	text, _, more := strings.Cut(rest, "/")
-	return text, !more
 }
 
 func newPath(target, path string, escaped, rewritten bool) Path {

@@ -175,7 +175,7 @@ func TestParsePathAllocates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, _ := table.Match(p); v != 0 {
+		if v, _ := table.Match(p, nil); v != 0 {
 			t.Fatal(v)
 		}
 	}))

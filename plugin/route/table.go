@@ -3,8 +3,13 @@ package route
 import "strings"
 
 // Table finds the template that a path matches. A path is read from left to
-// right; at each segment a literal is preferred to {name}, {name} to *, and * to
-// **. The order of Add does not matter.
+// right; at each segment a literal is preferred to one with literal text around
+// variables ("{id}.json"), that to {name}, {name} to *, and * to **. The order of
+// Add does not matter.
+//
+// Of two segments with literal text around variables, the more specific one is
+// preferred: that whose every match the other matches, too. Where neither is
+// ("{id}.json" and "export-{id}" for "export-1.json"), Match tells both.
 //
 // A trailing slash is not part of the choice: "/a/" is judged by the template
 // "/a", and "/a" by "/a/", unless both are there. Where that leaves two readings
@@ -18,7 +23,11 @@ type Table struct {
 // node is one segment deep in the table. Values are what Add was given, plus
 // one: zero is absent.
 type node struct {
+	pattern pattern // of the segment before, when it is one
+	next    *node   // with another pattern of the same first and last literal
+
 	literals map[string]*node
+	patterns *patterns
 	named    *node
 	single   *node
 
@@ -49,6 +58,11 @@ func (t *Table) Add(template Template, value int) (present int, added bool) {
 				n.literals[text] = next
 			}
 			n = next
+		case mixed:
+			if n.patterns == nil {
+				n.patterns = &patterns{}
+			}
+			n = n.patterns.add(pattern(t.folded(s.text)))
 		case named:
 			n = child(&n.named)
 		case single:
@@ -78,44 +92,63 @@ func enter(slot *int, value int) (int, bool) {
 	return *slot - 1, false
 }
 
-// Match finds the value of the template that p matches, -1 when none does. other
-// is -1, or the value of the template that matches when the path's trailing
-// slash, or the lack of it, is read in the other way: unless both mean the same
-// to the caller, the path is ambiguous.
-func (t *Table) Match(p Path) (value, other int) {
-	value, other = t.root.match(t.folded(p.decoded), p.slash)
-	return value - 1, other - 1
+// Other is what a path matches in another reading.
+type Other struct {
+	Value   int
+	Problem Problem // what makes the readings differ
 }
 
-func (n *node) match(path string, slash bool) (value, other int) {
+// Match finds the value of the template that p matches, -1 when none does. It
+// appends to others those that match in another reading: when the path's trailing
+// slash, or the lack of it, is read in the other way, and when none of two
+// templates is more specific. Unless all mean the same to the caller,
+// the path is ambiguous. Nothing allocates while others has room.
+func (t *Table) Match(p Path, others []Other) (value int, _ []Other) {
+	value, others = t.root.match(t.folded(p.decoded), p.slash, others)
+	return value - 1, others
+}
+
+func (n *node) match(path string, slash bool, others []Other) (value int, _ []Other) {
 	if path == "" {
-		return n.matchEnd(slash)
+		return n.matchEnd(slash, others)
 	}
 	segment, remainder, _ := strings.Cut(path, "/")
-	for _, next := range [...]*node{n.literals[segment], n.named, n.single} {
+	if next := n.literals[segment]; next != nil {
+		if value, others = next.match(remainder, slash, others); value != 0 {
+			return value, others
+		}
+	}
+	if n.patterns != nil {
+		if value, others = n.patterns.match(segment, remainder, slash, others); value != 0 {
+			return value, others
+		}
+	}
+	for _, next := range [...]*node{n.named, n.single} {
 		if next == nil {
 			continue
 		}
-		if value, other = next.match(remainder, slash); value != 0 {
-			return value, other
+		if value, others = next.match(remainder, slash, others); value != 0 {
+			return value, others
 		}
 	}
-	return n.rest, 0
+	return n.rest, others
 }
 
 // matchEnd chooses among what is at the node where the path ends.
-func (n *node) matchEnd(slash bool) (value, other int) {
+func (n *node) matchEnd(slash bool, others []Other) (value int, _ []Other) {
 	exact, near := n.end, n.slash
 	if slash {
 		exact, near = n.slash, n.end
 	}
 	switch {
 	case exact != 0:
-		return exact, 0
+		return exact, others
+	case near != 0 && n.rest != 0:
+		return near, append(others, Other{n.rest - 1, ProblemTrailingSlash})
 	case near != 0:
-		return near, n.rest
+		return near, others
 	}
-	return n.rest, 0
+	return n.rest, others
 }
 
 func (t *Table) folded(s string) string {

@@ -2,6 +2,7 @@ package route
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -9,8 +10,8 @@ import (
 var (
 	ErrTemplateSlash   = errors.New(`a path template begins with "/"`)
 	ErrTemplateRest    = errors.New(`"**" stands for the rest of the path and must be the last segment`)
-	ErrTemplateMixed   = errors.New(`"*" and "{name}" stand for one whole segment; write a literal character "*" as %2A, "{" as %7B and "}" as %7D`)
-	ErrTemplateName    = errors.New(`a name in braces has letters, digits, "_" and "-", and stands once in a template`)
+	ErrTemplateApart   = errors.New(`two variables of one segment must have literal text between them, as {a}-{b} has; "**" stands for whole segments`)
+	ErrTemplateName    = errors.New(`a name in braces has letters, digits, "_" and "-", and stands once in a template; write a literal character "*" as %2A, "{" as %7B and "}" as %7D`)
 	ErrTemplateLiteral = errors.New("a literal segment must be in canonical form (no empty or dot segment, no encoded slash, no matrix parameter)")
 	ErrTemplateQuery   = errors.New("a path template has no query and no fragment")
 )
@@ -19,14 +20,16 @@ type segmentKind uint8
 
 const (
 	literal segmentKind = iota
+	mixed               // literal text around variables
 	named               // {name}
 	single              // *
 	rest                // **
 )
 
 type segment struct {
-	kind segmentKind
-	text string // decoded literal, or name
+	kind  segmentKind
+	text  string   // decoded literal, or pattern
+	names []string // of the variables; "" is "*"
 }
 
 // Template is a parsed path template.
@@ -43,26 +46,46 @@ func (t Template) String() string { return t.source }
 func (t Template) Names() []string {
 	var names []string
 	for _, s := range t.segments {
-		if s.kind == named {
-			names = append(names, s.text)
+		for _, name := range s.names {
+			if name != "" {
+				names = append(names, name)
+			}
 		}
 	}
 	return names
 }
 
-// Position is the segment that a name in braces stands for, counted from 0, and
-// -1 when the template does not have it.
-func (t Template) Position(name string) int {
-	for i, s := range t.segments {
-		if s.kind == named && s.text == name {
-			return i
+// HasPatterns reports whether a segment has literal text around variables.
+func (t Template) HasPatterns() bool {
+	for _, s := range t.segments {
+		if s.kind == mixed {
+			return true
 		}
 	}
-	return -1
+	return false
 }
 
-// ParseTemplate reads a template: "/albums/{id}/photos/*", "/static/**". Literal
-// segments may be written decoded ("/café") or encoded ("/caf%C3%A9").
+// Place finds a name in braces. It is not ok when the template does not have it, or
+// has another variable in the same segment, so that where one ends could be read in
+// two ways.
+func (t Template) Place(name string) (p Place, ok bool) {
+	for i, s := range t.segments {
+		if len(s.names) != 1 || s.names[0] != name || name == "" {
+			continue
+		}
+		p.Segment = i
+		if s.kind == mixed {
+			p.before, p.after = pattern(s.text).ends()
+			p.extension = p.before == 0 && s.text[1] == '.'
+		}
+		return p, true
+	}
+	return p, false
+}
+
+// ParseTemplate reads a template: "/albums/{id}/photos/*", "/albums/{id}.json",
+// "/static/**". Literal text may be written decoded ("/café") or encoded
+// ("/caf%C3%A9").
 func ParseTemplate(source string) (Template, error) {
 	t := Template{source: source}
 	if !strings.HasPrefix(source, "/") {
@@ -87,11 +110,9 @@ func ParseTemplate(source string) (Template, error) {
 		if err != nil {
 			return t, err
 		}
-		if s.kind == named {
-			for _, other := range t.segments {
-				if other.kind == named && other.text == s.text {
-					return t, ErrTemplateName
-				}
+		for _, name := range s.names {
+			if name != "" && t.has(name) {
+				return t, ErrTemplateName
 			}
 		}
 		t.segments = append(t.segments, s)
@@ -102,62 +123,76 @@ func ParseTemplate(source string) (Template, error) {
 	return t, nil
 }
 
+func (t Template) has(name string) bool {
+	for _, s := range t.segments {
+		if slices.Contains(s.names, name) {
+			return true
+		}
+	}
+	return false
+}
+
 func parseSegment(text string) (segment, error) {
 	switch {
 	case text == "**":
 		return segment{kind: rest}, nil
-	case text == "*":
-		return segment{kind: single}, nil
-	case strings.HasPrefix(text, "{") && strings.HasSuffix(text, "}"):
-		name := text[1 : len(text)-1]
-		if !isName(name) {
-			return segment{}, ErrTemplateName
-		}
-		return segment{kind: named, text: name}, nil
-	case strings.ContainsAny(text, "*{}"):
-		return segment{}, ErrTemplateMixed
-	case text == "":
-		return segment{}, ErrTemplateLiteral
+	case isOrdinary(text) && segmentProblem(text) == "": // a configuration has tens of thousands
+		return segment{text: text}, nil
 	}
+	literals, names, ok := cutVariables(text, true)
+	if !ok {
+		return segment{}, ErrTemplateName
+	}
+	s := segment{kind: mixed, names: names}
+	for i, l := range literals {
+		decoded, err := parseLiteral(l)
+		if err != nil {
+			return s, err
+		}
+		if i > 0 {
+			s.text += variable
+			if decoded == "" && i < len(names) {
+				return s, ErrTemplateApart
+			}
+		}
+		s.text += decoded
+	}
+	switch {
+	case len(names) == 0:
+		s.kind = literal
+		if segmentProblem(s.text) != "" {
+			return s, ErrTemplateLiteral
+		}
+	case s.text == variable && names[0] != "":
+		s.kind = named
+	case s.text == variable:
+		s.kind = single
+	}
+	return s, nil
+}
+
+// parseLiteral decodes literal text, which may be a part of a segment.
+func parseLiteral(text string) (string, error) {
 	if isOrdinary(text) {
-		return segment{kind: literal, text: text}, nil
+		return text, nil
 	}
 	// Written decoded or encoded: the canonical form is the encoded one.
 	encoded, err := canonicalBytes(text)
-	if err != nil {
-		return segment{}, ErrTemplateLiteral
+	if err != nil || strings.ContainsAny(text, `;\`) || strings.Contains(encoded, "/") {
+		return "", ErrTemplateLiteral
 	}
-	if problem, _, _ := strictScan("/" + encoded); problem != "" || strings.ContainsAny(text, `;\`) {
-		return segment{}, ErrTemplateLiteral
+	if problem, _, _ := strictScan("/a" + encoded); problem != "" {
+		return "", ErrTemplateLiteral
 	}
-	if strings.Contains(encoded, "/") {
-		return segment{}, ErrTemplateLiteral
-	}
-	return segment{kind: literal, text: unescape(encoded)}, nil
+	return unescape(encoded), nil
 }
 
-// isOrdinary tells that a segment has nothing in it that has to be looked at: a
-// configuration has tens of thousands.
+// isOrdinary tells that a text has nothing in it that has to be looked at.
 func isOrdinary(s string) bool {
-	dots := 0
 	for i := range len(s) {
-		if s[i] == '.' {
-			dots++
-		} else if !isUnreserved(s[i]) {
+		if s[i] != '.' && !isUnreserved(s[i]) {
 			return false
 		}
 	}
-	return dots < len(s)
-}
-
-func isName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c|0x20 < 'a' || c|0x20 > 'z' {
-			if c != '_' && (i == 0 || c != '-' && (c < '0' || c > '9')) {
-				return false
-			}
-		}
-	}
-	return s != ""
+	return true
 }

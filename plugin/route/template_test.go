@@ -22,17 +22,37 @@ func TestParseTemplate(t *testing.T) {
 		{name: "literal star", source: "/a%2Ab"},
 		{name: "literal braces", source: "/%7Ba%7D"},
 		{name: "needless escape", source: "/%61"},
+		{name: "suffix", source: "/*.pdf"},
+		{name: "prefix", source: "/a*"},
+		{name: "name before text", source: "/{id}:export", names: []string{"id"}},
+		{name: "name in parentheses", source: "/({id})", names: []string{"id"}},
+		{name: "names apart", source: "/{a}...{b}/{c}-*", names: []string{"a", "b", "c"}},
+		{name: "dots beside a name", source: "/..{id}", names: []string{"id"}},
+		{name: "encoded text beside a name", source: "/{id}%2Acaf%C3%A9", names: []string{"id"}},
 
 		{name: "empty", source: "", err: ErrTemplateSlash},
 		{name: "no slash", source: "a/b", err: ErrTemplateSlash},
 		{name: "rest is not last", source: "/**/a", err: ErrTemplateRest},
 		{name: "rest with a slash", source: "/a/**/", err: ErrTemplateRest},
 		{name: "rest twice", source: "/**/**", err: ErrTemplateRest},
-		{name: "suffix", source: "/*.pdf", err: ErrTemplateMixed},
-		{name: "prefix", source: "/a*", err: ErrTemplateMixed},
-		{name: "three stars", source: "/***", err: ErrTemplateMixed},
-		{name: "name in a segment", source: "/a{id}", err: ErrTemplateMixed},
-		{name: "open brace", source: "/{id", err: ErrTemplateMixed},
+		{name: "three stars", source: "/***", err: ErrTemplateApart},
+		{name: "rest of a segment", source: "/a**", err: ErrTemplateApart},
+		{name: "two names with nothing between", source: "/{a}{b}", err: ErrTemplateApart},
+		{name: "name and star", source: "/a{b}*", err: ErrTemplateApart},
+		{name: "open brace", source: "/{id", err: ErrTemplateName},
+		{name: "closing brace", source: "/id}", err: ErrTemplateName},
+		{name: "open brace after text", source: "/a{id", err: ErrTemplateName},
+		{name: "closing brace after a name", source: "/{id}}", err: ErrTemplateName},
+		{name: "braces in braces", source: "/a{{id}}", err: ErrTemplateName},
+		{name: "no name beside text", source: "/a{}", err: ErrTemplateName},
+		{name: "name twice in a segment", source: "/{id}-{id}", err: ErrTemplateName},
+		{name: "name twice, beside text", source: "/{id}/{id}.json", err: ErrTemplateName},
+		{name: "encoded slash beside a name", source: "/{id}%2Fb", err: ErrTemplateLiteral},
+		{name: "matrix parameter beside a name", source: "/{id};v=1", err: ErrTemplateLiteral},
+		{name: "backslash beside a name", source: `/{id}\b`, err: ErrTemplateLiteral},
+		{name: "space beside a name", source: "/{id} b", err: ErrTemplateLiteral},
+		{name: "escape cut by a name", source: "/%2{id}", err: ErrTemplateLiteral},
+		{name: "full-width slash beside a name", source: "/{id}／b", err: ErrTemplateLiteral},
 		{name: "no name", source: "/{}", err: ErrTemplateName},
 		{name: "name of a pattern", source: "/{id:[0-9]+}", err: ErrTemplateName},
 		{name: "name begins with a digit", source: "/{1}", err: ErrTemplateName},
@@ -130,9 +150,9 @@ func TestTableMatch(t *testing.T) {
 				}
 				p, err := ParsePath(tt.path, "h", false)
 				require.NoError(t, err)
-				value, other := table.Match(p)
+				value, others := table.Match(p, nil)
 				require.Equal(t, tt.want, nameOf(tt.templates, value))
-				require.Equal(t, tt.other, nameOf(tt.templates, other))
+				require.Equal(t, tt.other, otherName(tt.templates, others))
 			}
 		})
 	}
@@ -143,6 +163,13 @@ func nameOf(templates []string, value int) string {
 		return ""
 	}
 	return templates[value]
+}
+
+func otherName(templates []string, others []Other) string {
+	if len(others) == 0 {
+		return ""
+	}
+	return nameOf(templates, others[0].Value)
 }
 
 func TestTableAddTwice(t *testing.T) {

@@ -8,13 +8,14 @@ import (
 
 // templates gives the templates of a path. One that has the signs of a template is
 // both: the template, and the exact text, because a gateway of oxd's time names the
-// pattern itself when it asks.
+// pattern itself when it asks. In oxd's time such signs stood for whole segments:
+// beside other text, they stand for themselves.
 func templates(path string) []string {
 	path = pattern(path)
 	exact := escape(path)
-	_, err := route.ParseTemplate(path)
+	template, err := route.ParseTemplate(path)
 	switch {
-	case err != nil:
+	case err != nil || template.HasPatterns():
 		return []string{exact}
 	case strings.ContainsAny(path, "*{"):
 		return []string{path, exact}
