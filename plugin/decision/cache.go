@@ -9,8 +9,8 @@ import (
 // entry is what the AS said of one token.
 type entry struct {
 	token   *uma.Token
-	fetched time.Time
-	expires time.Time
+	fetched instant
+	expires instant
 
 	checked *revoked // what it was compared with last
 	revoked bool     // and the result
@@ -81,8 +81,8 @@ func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry 
 		return nil
 	}
 	// A clock that was set back would make it live longer: its age is not known.
-	age := now.Sub(e.fetched)
-	if !now.Before(e.expires) || age < 0 || age >= s.ttl(e.token.Active) {
+	age := since(e.fetched, now)
+	if !before(now, e.expires) || age < 0 || age >= s.ttl(e.token.Active) {
 		e.drop()
 		return nil
 	}
@@ -114,7 +114,7 @@ func (w *Worker) remember(c *call, token *uma.Token, now time.Time) {
 	if !now.Before(expires) || w.memories[c.site.key] != c.memory {
 		return
 	}
-	e := &entry{token: token, fetched: now, expires: expires, value: c.token, memory: c.memory, size: size(c.token, token)}
+	e := &entry{token: token, fetched: at(now), expires: at(expires), value: c.token, memory: c.memory, size: size(c.token, token)}
 	if e.size > list.maxBytes { // it would push out all others and then itself
 		return
 	}

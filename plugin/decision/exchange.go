@@ -210,7 +210,7 @@ func (x *Exchange) verify(now time.Time) *Step {
 		reason := x.weigh(e.token, e.revoked, now)
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
-		if reason != ReasonNotPermitted || now.Sub(e.fetched) < refreshAfter {
+		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter {
 			x.cache = CacheHit
 			m.stats.CacheHits++
 			return x.settle(reason, now)

@@ -27,7 +27,7 @@ type report struct {
 	site     *site
 	memory   *memory
 	attempts int
-	due      time.Time
+	due      instant
 	before   *report // a removal that must be heard first
 }
 
@@ -202,7 +202,7 @@ func (w *Worker) queue(rep *report, due time.Time) {
 		w.lose(rep)
 		return
 	}
-	rep.due = due
+	rep.due = at(due)
 	w.reports = append(w.reports, rep)
 }
 
@@ -220,7 +220,7 @@ func (w *Worker) Due(now time.Time) []*Call {
 	waiting := w.reports
 	w.reports = nil
 	for _, rep := range waiting {
-		if c := rep.memory.lookups[rep.key]; now.Before(rep.due) || c != nil && c.report != nil {
+		if c := rep.memory.lookups[rep.key]; before(now, rep.due) || c != nil && c.report != nil {
 			w.reports = append(w.reports, rep)
 			continue
 		}
@@ -261,7 +261,7 @@ func (w *Worker) readReport(c *call, r Response, now time.Time) {
 		}
 		m.lookupFailed(c, outcome, r.Status, now)
 	}
-	w.ended(c, outcome, r.Status, now)
+	w.ended(c, outcome, r.Status)
 	if heard {
 		return
 	}
@@ -269,6 +269,6 @@ func (w *Worker) readReport(c *call, r Response, now time.Time) {
 	if i := w.waiting(rep); i < 0 {
 		w.queue(rep, due)
 	} else if newer := w.reports[i]; rep.purpose == PurposeRemove && newer.purpose == PurposeRegister {
-		newer.before, newer.due = rep, due // what was removed must not live on as what is new
+		newer.before, newer.due = rep, at(due) // what was removed must not live on as what is new
 	}
 }

@@ -13,8 +13,8 @@ type instances struct {
 type instance struct {
 	key        string
 	id         string // its resource_id; empty when it is not registered
-	asked      time.Time
-	until      time.Time // then it is asked for again
+	asked      instant
+	until      instant // then it is asked for again
 	of         *ring
 	prev, next *instance
 }
@@ -61,7 +61,7 @@ func (m *instances) keep(key, id string, now, until time.Time, f *finder) {
 	if m.known == nil {
 		m.known = make(map[string]*instance)
 	}
-	e := &instance{key: key, id: id, asked: now, until: until}
+	e := &instance{key: key, id: id, asked: at(now), until: at(until)}
 	m.known[key] = e
 	list.push(e)
 	for list.size > most {
@@ -82,11 +82,11 @@ func (m *instances) drop(e *instance) {
 
 // fresh tells that what is known of an instance need not be asked for.
 func (e *instance) fresh(now time.Time) bool {
-	return now.Before(e.until) && !now.Before(e.asked) // a clock that was set back hides its age
+	return before(now, e.until) && !before(now, e.asked) // a clock that was set back hides its age
 }
 
 // usable tells that an instance that was found once may be used although the
 // control plane does not answer.
 func (e *instance) usable(now time.Time, f *finder) bool {
-	return e != nil && e.id != "" && !now.Before(e.asked) && now.Before(e.asked.Add(f.ttl+f.stale))
+	return e != nil && e.id != "" && !before(now, e.asked) && since(e.asked, now) < f.ttl+f.stale
 }

@@ -9,18 +9,18 @@ import (
 // bucket is a token bucket for permission requests.
 type bucket struct {
 	level  float64
-	filled time.Time
+	filled instant
 }
 
 // take takes one, and tells whether there was one.
 func (b *bucket) take(now time.Time, l config.Limits) bool {
 	burst := float64(l.TicketBurst)
-	if b.filled.IsZero() {
+	if b.filled == 0 {
 		b.level = burst
-	} else if passed := now.Sub(b.filled).Seconds(); passed > 0 {
+	} else if passed := since(b.filled, now).Seconds(); passed > 0 {
 		b.level = min(burst, b.level+passed*float64(l.TicketsPerSecond))
 	}
-	b.filled = now
+	b.filled = at(now)
 	if b.level < 1 {
 		return false
 	}

@@ -124,7 +124,7 @@ func (w *Worker) readLookup(c *call, r Response, now time.Time) {
 		}
 		c.verdict = ReasonResourceUnknown
 	}
-	w.ended(c, outcome, r.Status, now)
+	w.ended(c, outcome, r.Status)
 	if outcome != CallOK {
 		m.lookupFailed(c, outcome, r.Status, now)
 	}
@@ -140,7 +140,7 @@ func (m *memory) lookupFailed(c *call, o CallOutcome, status int, now time.Time)
 		c.verdict = ReasonControlPlaneUnreachable
 	}
 	if e := m.instances.known[c.key]; e.usable(now, c.site.finder) {
-		e.until = now.Add(retryLookup)
+		e.until = at(now.Add(retryLookup))
 		c.found, c.verdict = e.id, ReasonPermitted
 		m.stats.InstanceStale++
 	}

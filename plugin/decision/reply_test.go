@@ -60,7 +60,7 @@ func TestIntrospectionEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHarness(t)
 			var failed []decision.CallOutcome
-			h.worker.OnFailure = func(site string, p decision.Purpose, o decision.CallOutcome, status int, _ time.Time) {
+			h.worker.OnFailure = func(site string, p decision.Purpose, o decision.CallOutcome, status int) {
 				require.Equal(t, "photos", site)
 				require.Equal(t, decision.PurposeIntrospect, p)
 				require.Equal(t, tt.response.Status, status)

@@ -31,7 +31,7 @@ type Worker struct {
 
 	// OnFailure, when set, is told of every call that did not end well. status is
 	// 0 when there was no answer.
-	OnFailure func(site string, p Purpose, o CallOutcome, status int, now time.Time)
+	OnFailure func(site string, p Purpose, o CallOutcome, status int)
 	// OnLost, when set, is told of an instance whose creation or removal the control
 	// plane has not heard of, or refused, for good.
 	OnLost func(site string, p Purpose, instance string)
@@ -73,12 +73,12 @@ type call struct {
 	memory  *memory
 	site    *site
 	waiting []*Exchange
-	began   time.Time
+	began   instant
 	timeout time.Duration
 }
 
 func (c *call) overdue(now time.Time) bool {
-	return now.Sub(c.began) > c.timeout+overdueAfter
+	return since(c.began, now) > c.timeout+overdueAfter
 }
 
 // Gate decides requests under one policy. The filter has one for each
@@ -174,7 +174,7 @@ func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, no
 
 func (w *Worker) newCall(m *memory, s *site, purpose Purpose, timeout time.Duration, now time.Time) *call {
 	w.lastID++
-	c := &call{id: w.lastID, purpose: purpose, memory: m, site: s, began: now, timeout: timeout}
+	c := &call{id: w.lastID, purpose: purpose, memory: m, site: s, began: at(now), timeout: timeout}
 	w.calls[c.id] = c
 	if purpose.toAS() {
 		m.inFlight++
@@ -206,7 +206,7 @@ func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
 		switch {
 		case c.purpose.toAS():
-			w.ended(c, CallRefused, 0, now)
+			w.ended(c, CallRefused, 0)
 		case c.report != nil:
 			w.readReport(c, Response{}, now)
 		default:
@@ -221,10 +221,10 @@ func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 // nothing.
 func (w *Worker) Reply(id uint64, r Response, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
-		c.memory.stats.observe(c.purpose, now.Sub(c.began))
+		c.memory.stats.observe(c.purpose, since(c.began, now))
 		switch c.purpose {
 		case PurposeTicket:
-			return w.readTicket(c, r, now)
+			return w.readTicket(c, r)
 		case PurposeLookup:
 			w.readLookup(c, r, now)
 		case PurposeRegister, PurposeRemove:
@@ -296,14 +296,14 @@ func (x *Exchange) resume(c *call, token *uma.Token, revoked bool, failure Reaso
 }
 
 // ended counts how a call ended.
-func (w *Worker) ended(c *call, o CallOutcome, status int, now time.Time) {
+func (w *Worker) ended(c *call, o CallOutcome, status int) {
 	c.memory.stats.Calls[c.purpose][o]++
 	if o != CallOK && w.OnFailure != nil {
-		w.OnFailure(c.memory.site, c.purpose, o, status, now)
+		w.OnFailure(c.memory.site, c.purpose, o, status)
 	}
 }
 
-func (w *Worker) readTicket(c *call, r Response, now time.Time) (*uma.Token, Reason, string) {
+func (w *Worker) readTicket(c *call, r Response) (*uma.Token, Reason, string) {
 	outcome := classify(r, 201)
 	var ticket string
 	if outcome == CallOK {
@@ -312,7 +312,7 @@ func (w *Worker) readTicket(c *call, r Response, now time.Time) (*uma.Token, Rea
 			outcome = CallBadAnswer
 		}
 	}
-	w.ended(c, outcome, r.Status, now)
+	w.ended(c, outcome, r.Status)
 	return nil, ReasonNoTicket, ticket
 }
 
@@ -330,7 +330,7 @@ func (w *Worker) readIntrospection(c *call, r Response, now time.Time) (*uma.Tok
 			token, outcome = nil, CallBadAnswer
 		}
 	}
-	w.ended(c, outcome, r.Status, now)
+	w.ended(c, outcome, r.Status)
 	if token != nil {
 		w.remember(c, token, now)
 	}
