@@ -257,6 +257,41 @@ func pathScenarios() []scenario {
 			},
 		},
 		{
+			name: "second-reading", once: true,
+			site: func(e *env, s *config.Site) {
+				s.Resources = []config.Resource{
+					{Name: "album", ID: e.as.resources["album"], Conditions: []config.Condition{
+						{Paths: []string{"/echo/admin/**", "/echo/albums/{id}", "/echo/albums/{id}/**"}, Scopes: []string{"view"}},
+					}},
+					{Name: "open", Conditions: []config.Condition{{Paths: []string{"/echo/{page}", "/echo/public/**"}, Public: true}}},
+				}
+			},
+			run: func(e *env) {
+				for target, want := range map[string]string{
+					"/echo/admin%c4%afpanel":              refused,
+					"/echo/admin%D0%AFpanel":              refused,
+					"/echo/albums%d0%af42":                refused,
+					"/echo/public/%c4%ae%c4%ae/admin/x":   refused,
+					"/echo/public/..%D0%BB/admin/x":       refused,
+					"/echo/admin%C4%80.css":               refused,
+					"/echo/admin%D0%BF.css":               refused,
+					"/echo/admin%20":                      refused,
+					"/echo/%20admin":                      refused,
+					"/echo/admin.":                        refused,
+					"/echo/admin::$DATA":                  refused,
+					"/echo/public../admin/x":              refused,
+					"/echo/public/%20../x":                same,
+					"/echo/public/%D0%AF%D0%B1%D0%BB/x":   same,
+					"/echo/public/%e6%8a%80%e6%9c%af%e6%": refused,
+					"/echo/public/%E6%8A%80%E6%9C%AF/a..": same,
+					"/echo/%D0%BF%D0%BB%D0%B0%D0%BD":      same,
+					"/echo/a%20b":                         same,
+				} {
+					e.rawTarget(e.t, e.host, target, want)
+				}
+			},
+		},
+		{
 			name: "trailing-slash-selects-another-condition", once: true,
 			site: func(e *env, s *config.Site) {
 				s.Resources = []config.Resource{

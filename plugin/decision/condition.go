@@ -53,7 +53,7 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 		}
 		index, added := s.paths.Add(template, len(s.rules))
 		if added {
-			s.rules = append(s.rules, rule{template: text})
+			s.rules = append(s.rules, rule{template: text, literals: template.Literals()})
 		}
 		b.enter(at, &s.rules[index], c.Methods, entered)
 	}

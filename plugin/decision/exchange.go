@@ -160,6 +160,8 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	}
 	index, others := x.site.paths.Match(path, nil)
 	switch {
+	case index < 0 && x.site.allowUnmatched && path.Odd() && x.readsOtherwise(nil):
+		return x.ambiguous(route.ProblemSecondReading), true
 	case index < 0 && x.site.allowUnmatched:
 		x.note("path", "no condition names it; unmatched: allow")
 		return x.conclude(ReasonUnmatchedAllowed), true
@@ -174,6 +176,9 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 			x.note("path", "matches ", x.rule.template, " and, in another reading, ", r.template)
 			return x.ambiguous(other.Problem), true
 		}
+	}
+	if path.Odd() && found != nil && x.readsOtherwise(found) {
+		return x.ambiguous(route.ProblemSecondReading), true
 	}
 	x.note("path", "matches ", x.rule.template)
 	if x.cond = found; x.cond == nil {

@@ -86,6 +86,7 @@ type endpoint struct {
 // rule is one template of a site with the conditions of its methods.
 type rule struct {
 	template string
+	literals uint64 // of its segments, see [route.Template.Literals]
 	methods  []methodCondition
 	any      *condition // for the methods not listed
 }

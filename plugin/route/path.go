@@ -31,6 +31,7 @@ const (
 	ProblemEncDelimiter   Problem = "encoded_delimiter"    // %3B, %3F, %23
 	ProblemTooLong        Problem = "too_long"             // more than MaxPath bytes
 	ProblemTrailingSlash  Problem = "trailing_slash"       // a slash at the end selects another condition
+	ProblemSecondReading  Problem = "second_reading"       // some servers read another path, which selects another condition
 	ProblemTwoTemplates   Problem = "two_templates"        // two templates match, of which none is more specific
 )
 
@@ -57,6 +58,7 @@ type Path struct {
 
 	decoded string // percent-decoded, without the leading slash and a trailing one
 	slash   bool   // there was a trailing slash
+	odd     bool
 }
 
 // ParsePath reads the :path of a request. With normalize, problems that have one
@@ -69,7 +71,7 @@ func ParsePath(target, authority string, normalize bool) (Path, error) {
 	if i := strings.IndexByte(target, '?'); i >= 0 {
 		path, query = target[:i], target[i:]
 	}
-	problem, at, escaped := strictScan(path)
+	problem, at, form := strictScan(path)
 	if problem == "" {
 		if at = strings.IndexByte(query, '#'); at >= 0 {
 			problem, at = ProblemFragment, len(path)+at
@@ -78,7 +80,7 @@ func ParsePath(target, authority string, normalize bool) (Path, error) {
 		}
 	}
 	if problem == "" {
-		return newPath(target, path, escaped, false), nil
+		return newPath(target, path, form, false), nil
 	}
 	if !normalize {
 		return Path{}, &PathError{problem, at}
@@ -89,57 +91,65 @@ func ParsePath(target, authority string, normalize bool) (Path, error) {
 	}
 	// Whatever was rewritten must now hold under the strict reading, or two
 	// readings are left.
-	problem, at, escaped = strictScan(path)
+	problem, at, form = strictScan(path)
 	if problem != "" {
 		return Path{}, &PathError{problem, at}
 	}
-	return newPath(path+query, path, escaped, true), nil
+	return newPath(path+query, path, form, true), nil
 }
 
-func newPath(target, path string, escaped, rewritten bool) Path {
-	p := Path{Target: target, Rewritten: rewritten, decoded: path[1:]}
+func newPath(target, path string, f form, rewritten bool) Path {
+	p := Path{Target: target, Rewritten: rewritten, decoded: path[1:], odd: f.escaped || f.odd}
 	if n := len(p.decoded); n > 0 && p.decoded[n-1] == '/' {
 		p.slash = true
 		p.decoded = p.decoded[:n-1]
 	}
-	if escaped {
+	if f.escaped {
 		p.decoded = unescape(p.decoded)
 	}
 	return p
 }
 
-// strictScan finds the first problem of a path that has no query. escaped tells
-// that it has percent escapes, all of them valid.
-func strictScan(path string) (problem Problem, at int, escaped bool) {
+// form is what else is seen of a path that has no problem.
+type form struct {
+	escaped bool // it has percent escapes, all of them valid
+	odd     bool // a segment ends in a dot or names a stream of a file
+}
+
+// strictScan finds the first problem of a path that has no query.
+func strictScan(path string) (problem Problem, at int, f form) {
 	if len(path) > MaxPath {
-		return ProblemTooLong, MaxPath, false
+		return ProblemTooLong, MaxPath, f
 	}
 	if path == "" || path[0] != '/' {
-		return ProblemForm, 0, false
+		return ProblemForm, 0, f
 	}
 	segment := 1 // where the current segment begins
 	for i := 1; i < len(path); i++ {
 		switch c := path[i]; {
 		case c == '/':
 			if p := segmentProblem(path[segment:i]); p != "" {
-				return p, segment, escaped
+				return p, segment, f
 			}
+			f.odd = f.odd || path[i-1] == '.'
 			segment = i + 1
+		case c == '$':
+			f.odd = f.odd || path[i-1] == ':'
 		case c <= ' ' || c == 0x7F:
-			return ProblemControl, i, escaped
+			return ProblemControl, i, f
 		case c == ';':
-			return ProblemMatrix, i, escaped
+			return ProblemMatrix, i, f
 		case c == '\\':
-			return ProblemBackslash, i, escaped
+			return ProblemBackslash, i, f
 		case c == '#':
-			return ProblemFragment, i, escaped
+			return ProblemFragment, i, f
 		case c >= utf8.RuneSelf:
-			return ProblemRawNonASCII, i, escaped
+			return ProblemRawNonASCII, i, f
 		case c == '%':
-			escaped = true
+			f.escaped = true
 			n, p := scanEscape(path[i:])
 			if p != "" {
-				return p, i, escaped
+				return p, i, f
 			}
 			i += n - 1
 		}
@@ -147,10 +157,11 @@ func strictScan(path string) (problem Problem, at int, escaped bool) {
 	// The last segment may be empty: a trailing slash.
 	if last := path[segment:]; last != "" {
 		if p := segmentProblem(last); p != "" {
-			return p, segment, escaped
+			return p, segment, f
 		}
+		f.odd = f.odd || last[len(last)-1] == '.'
 	}
-	return "", 0, escaped
+	return "", 0, f
 }
 
 func segmentProblem(segment string) Problem {

@@ -55,6 +55,18 @@ func (t Template) Names() []string {
 	return names
 }
 
+// Literals has a bit for each of the first 64 segments that is literal, the lowest
+// for the first.
+func (t Template) Literals() uint64 {
+	var bits uint64
+	for i, s := range t.segments {
+		if s.kind == literal && i < 64 {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
 // HasPatterns reports whether a segment has literal text around variables.
 func (t Template) HasPatterns() bool {
 	for _, s := range t.segments {

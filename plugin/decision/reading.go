@@ -1,0 +1,48 @@
+package decision
+
+import (
+	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/route"
+)
+
+// readsOtherwise tells that a server is known that reads the path as one of another
+// condition than the one found, which is nil where none has the path and it passes.
+func (x *Exchange) readsOtherwise(found *condition) bool {
+	var literals uint64
+	if found != nil {
+		literals = x.rule.literals
+	}
+	for n := range route.Readings {
+		path, ok := x.path.Reading(n, literals)
+		if !ok {
+			continue
+		}
+		index, others := x.site.paths.Match(path, nil)
+		if x.means(index, found) {
+			for len(others) > 0 && x.means(others[0].Value, found) {
+				others = others[1:]
+			}
+			if len(others) == 0 {
+				continue
+			}
+			index = others[0].Value
+		}
+		if index < 0 {
+			x.note("path", "can be read as one that no condition names")
+		} else {
+			x.note("path", "can be read as one of ", x.site.rules[index].template)
+		}
+		return true
+	}
+	return false
+}
+
+// means tells that what a path matches in another reading does not make it pass
+// where it must not. A reading that no condition has counts only against what would
+// pass without a token.
+func (x *Exchange) means(index int, found *condition) bool {
+	if index < 0 {
+		return found == nil || x.site.allowUnmatched || !found.public && found.mode == config.ModeEnforce
+	}
+	return found != nil && x.site.rules[index].find(x.request.method) == found
+}
