@@ -32,6 +32,7 @@ type Site struct {
 	// an API that ignores case itself.
 	Case config.Case `yaml:"case"`
 	// X-HTTP-Method-Override, X-Original-URL and their like: strip (default) or keep.
+	// With strip, a query with a _method that is not the request's is refused.
 	OverrideHeaders config.Keep `yaml:"override_headers"`
 	// allow lets a CORS preflight pass without a token. Default deny.
 	CORSPreflight config.Verdict `yaml:"cors_preflight"`

@@ -67,7 +67,7 @@ func (v *validator) siteWarnings(path string, s *Site) {
 		v.warn(path+".mode", "nothing is enforced at this site", "write mode: enforce when the rollout is over")
 	}
 	if s.OverrideHeaders == config.HeaderKeep {
-		v.warn(path+".override_headers", "X-HTTP-Method-Override and its like reach the API, which may act on another method than the one that was judged",
+		v.warn(path+".override_headers", "X-HTTP-Method-Override, _method in the query and their like reach the API, which may act on another method than the one that was judged",
 			"write override_headers: strip, unless the API ignores them")
 	}
 }

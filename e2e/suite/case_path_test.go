@@ -292,6 +292,32 @@ func pathScenarios() []scenario {
 			},
 		},
 		{
+			name: "method-override-in-the-query", once: true,
+			site: func(_ *env, s *config.Site) {
+				s.Resources = []config.Resource{{Name: "open", Conditions: []config.Condition{{Paths: []string{"/echo/public/**"}, Methods: []string{"GET"}, Public: true}}}}
+			},
+			more: func(e *env) []config.Site {
+				s := e.standardSite()
+				s.Name, s.Hosts, s.OverrideHeaders = "method-override-kept", []string{"kept." + e.host}, config.HeaderKeep
+				s.Resources = []config.Resource{{Name: "open", Conditions: []config.Condition{{Paths: []string{"/echo/public/**"}, Methods: []string{"GET"}, Public: true}}}}
+				return []config.Site{s}
+			},
+			run: func(e *env) {
+				for query, want := range map[string]string{
+					"_method=DELETE":              refused,
+					"a=b;_method=DELETE":          refused,
+					"%5fmethod=DELETE":            refused,
+					"_method=GET&_method=DELETE":  refused,
+					"x-http-method-override=POST": refused,
+					"_method=get":                 same,
+					"method=DELETE":               same,
+				} {
+					e.rawTarget(e.t, e.host, "/echo/public/a?"+query, want)
+					e.rawTarget(e.t, "kept."+e.host, "/echo/public/a?"+query, same)
+				}
+			},
+		},
+		{
 			name: "trailing-slash-selects-another-condition", once: true,
 			site: func(e *env, s *config.Site) {
 				s.Resources = []config.Resource{

@@ -60,7 +60,8 @@ type Site struct {
 	// Case is how literal path segments compare.
 	Case Case `json:"case,omitempty"`
 	// OverrideHeaders says what becomes of X-HTTP-Method-Override,
-	// X-Original-URL and their like.
+	// X-Original-URL and their like. With "strip", a query with a _method that is
+	// not the request's is refused.
 	OverrideHeaders Keep `json:"override_headers,omitempty"`
 	// CORSPreflight "allow" lets a CORS preflight (OPTIONS with Origin and
 	// Access-Control-Request-Method) pass without a token.

@@ -155,6 +155,10 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	if path.Rewritten {
 		x.note("path", "rewritten to ", path.Target)
 	}
+	if !x.site.keepOverrides && namesOtherMethod(path.Target, x.request.method) {
+		x.note("method", "the query names another one than ", x.request.method)
+		return x.conclude(ReasonMethodOverride), true
+	}
 	if x.site.allowPreflight && x.request.method == "OPTIONS" && x.request.origin && x.request.preflight {
 		return x.conclude(ReasonPreflight), true
 	}

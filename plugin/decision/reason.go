@@ -22,6 +22,7 @@ const (
 	ReasonInvalidCredentials // more than one Authorization header, or a malformed one
 	ReasonNotForwarded       // CONNECT and OPTIONS *
 	ReasonExpectation        // an Expect header other than 100-continue
+	ReasonMethodOverride     // the query names another method
 
 	// Nothing allows it.
 	ReasonUnknownHost
@@ -86,6 +87,7 @@ var verdicts = [Reasons]verdict{
 	ReasonInvalidCredentials: {"invalid_request", 400, "The request must have one well-formed Authorization header."},
 	ReasonNotForwarded:       {"method_not_forwarded", 405, "This method is not forwarded."},
 	ReasonExpectation:        {"expectation_failed", 417, "The Expect header of the request is not supported."},
+	ReasonMethodOverride:     {"method_override", 400, "The query of the request names another method than its own."},
 
 	ReasonUnknownHost:      {"unknown_host", 403, "No protected site answers on this host."},
 	ReasonUnmatched:        {"unmatched_path", 403, "No condition allows this path."},

@@ -1,0 +1,74 @@
+package decision
+
+import "strings"
+
+// namesOtherMethod tells that the query of a target asks for another method than
+// the request's own, as frameworks let forms do that can only GET and POST: by
+// "_method" (Rails, Laravel, Symfony, Spring, WordPress) or by a name of the headers
+// for it. "&" and ";" part fields.
+func namesOtherMethod(target, method string) bool {
+	_, query, _ := strings.Cut(target, "?")
+	for query != "" {
+		field := query
+		if i := strings.IndexAny(query, "&;"); i >= 0 {
+			field, query = query[:i], query[i+1:]
+		} else {
+			query = ""
+		}
+		name, value, _ := strings.Cut(field, "=")
+		var room [64]byte
+		if !isMethodField(unescape(room[:0], name, true)) {
+			continue
+		}
+		if text := unescape(room[:0], value, false); len(text) > 0 && !strings.EqualFold(string(text), method) {
+			return true
+		}
+	}
+	return false
+}
+
+// isMethodField tells that a field of a query is for the method. PHP turns '.', ' '
+// and '[' at the beginning of a name into '_'; "_method[]" is a list.
+func isMethodField(name []byte) bool {
+	var room [64]byte
+	folded := string(foldName(room[:0], string(name)))
+	if len(name) > len("_method") && (name[len("_method")] == '[' || name[len("_method")] == 0) {
+		folded = folded[:len("_method")]
+	}
+	return folded == "-method" || isOverride(folded) && strings.Contains(folded, "method")
+}
+
+// unescape decodes a part of a query into the room of dst, which is more than any
+// method and any name of an override takes. Of a name, blanks at the beginning do
+// not count.
+func unescape(dst []byte, s string, name bool) []byte {
+	for i := 0; i < len(s) && len(dst) < cap(dst); i++ {
+		c := s[i]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%' && i+2 < len(s):
+			high, low := hexDigit(s[i+1]), hexDigit(s[i+2])
+			if high < 16 && low < 16 {
+				c = high<<4 | low
+				i += 2
+			}
+		}
+		if name && len(dst) == 0 && c <= ' ' {
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// hexDigit is the value of a hexadecimal digit, and 16 of anything else.
+func hexDigit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return c | 0x20 - 'a' + 10
+	}
+	return 16
+}
