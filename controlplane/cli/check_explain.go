@@ -55,6 +55,7 @@ type headerInfo struct {
 }
 
 type forwardInfo struct {
+	Host    string       `json:"host,omitempty"`
 	Path    string       `json:"path,omitempty"`
 	Set     []headerInfo `json:"set,omitempty"`
 	Removed []string     `json:"removed,omitempty"`
@@ -84,7 +85,7 @@ func (e *explanation) conclude(file *site.File, d decision.Decision, step decisi
 		e.Conditions = conditionsOf(s, d.Condition)
 	}
 	if e.Allowed {
-		e.Forwarded = &forwardInfo{Path: step.Allow.Path, Set: headers(step.Allow.Set), Removed: step.Allow.Remove}
+		e.Forwarded = &forwardInfo{Host: step.Allow.Authority, Path: step.Allow.Path, Set: headers(step.Allow.Set), Removed: step.Allow.Remove}
 		return
 	}
 	e.Status, e.Headers = step.Deny.Status, headers(step.Deny.Headers)
@@ -162,6 +163,9 @@ func (e *explanation) print(w io.Writer) error {
 			line("", "%s: %s", h.Name, h.Value)
 		}
 	} else if e.Forwarded != nil {
+		if e.Forwarded.Host != "" {
+			line("forwards", "host %s", e.Forwarded.Host)
+		}
 		if e.Forwarded.Path != "" {
 			line("forwards", "%s", e.Forwarded.Path)
 		}

@@ -37,6 +37,9 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		answer(rw, &d.step.Deny)
 		return
 	}
+	if d.step.Allow.Authority != "" {
+		authority = d.step.Allow.Authority
+	}
 	if d.step.Allow.Path != "" {
 		target = d.step.Allow.Path
 	}

@@ -292,6 +292,46 @@ func pathScenarios() []scenario {
 			},
 		},
 		{
+			name: "host-as-judged", once: true,
+			site: func(_ *env, s *config.Site) { only(s) },
+			more: func(e *env) []config.Site {
+				off, monitor := e.standardSite(), e.standardSite()
+				off.Name, off.Hosts, off.Mode = "host-off", []string{"off." + e.host}, config.ModeOff
+				monitor.Name, monitor.Hosts, monitor.Mode = "host-monitor", []string{"monitor." + e.host}, config.ModeMonitor
+				return []config.Site{off, monitor}
+			},
+			run: func(e *env) {
+				t := e.t
+				for _, host := range []string{e.host, "off." + e.host, "monitor." + e.host} {
+					for authority, want := range map[string]string{
+						host:                                 host,
+						strings.ToUpper(host):                host,
+						strings.ToUpper(host[:1]) + host[1:]: host,
+						host + ":8080":                       host + ":8080",
+						host + ":080":                        host + ":80",
+						strings.ToUpper(host) + ":00443":     host + ":443",
+						host + ".":                           "",
+						host + ":99999":                      "",
+						"user@" + host:                       "",
+					} {
+						a := rawRequest(t, e.gw.address(), "GET /echo/public/a HTTP/1.1\r\nHost: "+authority+"\r\nConnection: close\r\n\r\n")
+						require.NotNil(t, a, authority)
+						if want == "" {
+							require.Equal(t, 400, a.status, "%s: %s", authority, a.body)
+							continue
+						}
+						require.Equal(t, 200, a.status, "%s: %s", authority, a.body)
+						require.Equal(t, want, a.echo.Host, authority)
+					}
+				}
+				// In the target, as a proxy is asked.
+				upper := strings.ToUpper(e.host)
+				a := rawRequest(t, e.gw.address(), "GET http://"+upper+"/echo/public/a HTTP/1.1\r\nHost: "+upper+"\r\nConnection: close\r\n\r\n")
+				require.Equal(t, 200, a.status, "%s", a.body)
+				require.Equal(t, e.host, a.echo.Host)
+			},
+		},
+		{
 			name: "method-override-in-the-query", once: true,
 			site: func(_ *env, s *config.Site) {
 				s.Resources = []config.Resource{{Name: "open", Conditions: []config.Condition{{Paths: []string{"/echo/public/**"}, Methods: []string{"GET"}, Public: true}}}}

@@ -74,7 +74,9 @@ func (x *Exchange) mode() config.Mode {
 // allow says how the request is forwarded. Whatever lets it pass, a header that
 // only the filter may set is removed.
 func (x *Exchange) allow(reason Reason) Allow {
-	a := Allow{Remove: x.request.identity}
+	// Whatever the mode: a server that compares hosts by their letters would serve
+	// another site than the one that was found.
+	a := Allow{Remove: x.request.identity, Authority: x.authority}
 	if x.site == nil || !x.site.keepOverrides {
 		if a.Remove == nil {
 			a.Remove = x.request.overrides

@@ -70,7 +70,9 @@ type Exchange struct {
 	cond   *condition
 
 	request screened
-	path    route.Path
+	// authority replaces the request's, when it is not empty.
+	authority string
+	path      route.Path
 	// resourceID is the condition's, or the instance's.
 	resourceID string
 	token      *uma.Token
@@ -125,7 +127,8 @@ func (x *Exchange) proceed(now time.Time) *Step {
 // locate finds the site and the condition of the request. done tells that no
 // token is needed to decide.
 func (x *Exchange) locate() (step *Step, done bool) {
-	index, reason := x.gate.site(x.request.authority)
+	index, forwarded, reason := x.gate.site(x.request.authority)
+	x.authority = forwarded
 	if index < 0 {
 		x.note("host", x.request.authority, ": ", reason.String())
 		return x.conclude(reason), true

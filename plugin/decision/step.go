@@ -36,6 +36,8 @@ type Deny struct {
 
 // Allow says how the request is forwarded.
 type Allow struct {
+	// Authority replaces :authority when it is not empty.
+	Authority string
 	// Path replaces :path when it is not empty.
 	Path string
 	// Remove lists headers to remove, all their values.

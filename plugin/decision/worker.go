@@ -89,6 +89,7 @@ type Gate struct {
 	memories []*memory // by index of the policy's sites
 
 	lastAuthority string
+	lastForwarded string
 	lastSite      int
 }
 
@@ -125,24 +126,27 @@ func (w *Worker) Gate(p *Policy) *Gate {
 }
 
 // site returns the index of the site that an authority belongs to, or a negative
-// number and what becomes of the request. Most requests are for the host of the
-// one before.
-func (g *Gate) site(authority string) (index int, reason Reason) {
+// number and what becomes of the request; and how the authority is forwarded, empty
+// when as it came. Most requests are for the host of the one before.
+func (g *Gate) site(authority string) (index int, forwarded string, reason Reason) {
 	if authority == g.lastAuthority && authority != "" {
-		return g.lastSite, ReasonPermitted
+		return g.lastSite, g.lastForwarded, ReasonPermitted
 	}
-	host, ok := route.CanonicalHost(authority)
+	forwarded, host, ok := route.CanonicalAuthority(authority)
 	if !ok {
-		return -1, ReasonInvalidHost
+		return -1, "", ReasonInvalidHost
+	}
+	if forwarded == authority {
+		forwarded = ""
 	}
 	if index, ok = g.policy.hosts.Find(host); !ok {
 		if g.policy.allowUnknownHosts {
-			return -1, ReasonUnknownHostAllowed
+			return -1, forwarded, ReasonUnknownHostAllowed
 		}
-		return -1, ReasonUnknownHost
+		return -1, "", ReasonUnknownHost
 	}
-	g.lastAuthority, g.lastSite = strings.Clone(authority), index
-	return index, ReasonPermitted
+	g.lastAuthority, g.lastForwarded, g.lastSite = strings.Clone(authority), forwarded, index
+	return index, forwarded, ReasonPermitted
 }
 
 // Policy returns the gate's policy.

@@ -50,8 +50,8 @@ func (s *stream) enter() bool {
 	return true
 }
 
-// allow forwards the request. If a header that must go, or a path that must be
-// rewritten, cannot be, the request does not pass.
+// allow forwards the request. If a header that must go, or a host or a path that
+// must be rewritten, cannot be, the request does not pass.
 func (s *stream) allow(a *decision.Allow) {
 	if !s.enter() {
 		return
@@ -59,6 +59,12 @@ func (s *stream) allow(a *decision.Allow) {
 	for _, name := range a.Remove {
 		if err := proxywasm.RemoveHttpRequestHeader(name); err != nil {
 			s.fail("umagate: a forged header could not be removed")
+			return
+		}
+	}
+	if a.Authority != "" {
+		if err := proxywasm.ReplaceHttpRequestHeader(":authority", a.Authority); err != nil {
+			s.fail("umagate: the host could not be rewritten")
 			return
 		}
 	}

@@ -15,27 +15,40 @@ var (
 // a parser could take it for another host: empty, with userinfo, a trailing dot,
 // or characters that no host name has.
 func CanonicalHost(authority string) (host string, ok bool) {
-	host = authority
-	if strings.HasPrefix(host, "[") {
-		end := strings.IndexByte(host, ']')
-		if end < 0 || !isIPv6(host[1:end]) || !isPort(host[end+1:]) {
-			return "", false
-		}
-		return lowerASCII(host[:end+1]), true
-	}
-	if i := strings.IndexByte(host, ':'); i >= 0 {
-		if !isPort(host[i:]) {
-			return "", false
-		}
-		host = host[:i]
-	}
-	if !isHostName(host) {
-		return "", false
-	}
-	return lowerASCII(host), true
+	_, host, ok = CanonicalAuthority(authority)
+	return host, ok
 }
 
-// isPort accepts "" and ":digits".
+// CanonicalAuthority reads an :authority, and gives the one spelling of it that is
+// forwarded: lower case, the port, if there is one, without zeros before it.
+func CanonicalAuthority(authority string) (canonical, host string, ok bool) {
+	end := strings.IndexByte(authority, ':')
+	if strings.HasPrefix(authority, "[") {
+		end = strings.IndexByte(authority, ']') + 1
+		if end == 0 || !isIPv6(authority[1:end-1]) {
+			return "", "", false
+		}
+	} else {
+		if end < 0 {
+			end = len(authority)
+		}
+		if !isHostName(authority[:end]) {
+			return "", "", false
+		}
+	}
+	port := authority[end:]
+	if !isPort(port) {
+		return "", "", false
+	}
+	canonical = lowerASCII(authority)
+	host = canonical[:end]
+	if strings.HasPrefix(port, ":0") {
+		canonical = host + ":" + strings.TrimLeft(port[1:len(port)-1], "0") + port[len(port)-1:]
+	}
+	return canonical, host, true
+}
+
+// isPort accepts "" and ":" with a number of 16 bits.
 func isPort(s string) bool {
 	if s == "" {
 		return true
@@ -43,12 +56,14 @@ func isPort(s string) bool {
 	if s[0] != ':' || len(s) < 2 || len(s) > 6 {
 		return false
 	}
+	n := 0
 	for i := 1; i < len(s); i++ {
 		if s[i] < '0' || s[i] > '9' {
 			return false
 		}
+		n = 10*n + int(s[i]-'0')
 	}
-	return true
+	return n <= 0xFFFF
 }
 
 func isIPv6(s string) bool {

@@ -47,6 +47,7 @@ func TestCanonicalHost(t *testing.T) {
 		{"port of letters", "h.example:http", ""},
 		{"port with a sign", "h.example:+80", ""},
 		{"long port", "h.example:000080", ""},
+		{"port of more than 16 bits", "h.example:65536", ""},
 		{"two ports", "h.example:80:80", ""},
 		{"IPv6 without brackets", "::1", ""},
 		{"IPv6 not closed", "[::1", ""},
@@ -61,6 +62,32 @@ func TestCanonicalHost(t *testing.T) {
 			host, ok := CanonicalHost(tt.authority)
 			require.Equal(t, tt.want != "", ok)
 			require.Equal(t, tt.want, host)
+		})
+	}
+}
+
+func TestCanonicalAuthority(t *testing.T) {
+	tests := []struct{ name, authority, want string }{
+		{"as it came", "h.example", "h.example"},
+		{"port as it came", "h.example:8443", "h.example:8443"},
+		{"default port as it came", "h.example:80", "h.example:80"},
+		{"letters", "H.Example:80", "h.example:80"},
+		{"zero before the port", "h.example:080", "h.example:80"},
+		{"zeros and letters", "H.example:00080", "h.example:80"},
+		{"port zero", "h.example:000", "h.example:0"},
+		{"largest port", "h.example:65535", "h.example:65535"},
+		{"IPv6", "[2001:DB8::1]:0443", "[2001:db8::1]:443"},
+		{"IPv6 without port", "[::1]", "[::1]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			canonical, host, ok := CanonicalAuthority(tt.authority)
+			require.True(t, ok)
+			require.Equal(t, tt.want, canonical)
+			require.True(t, strings.HasPrefix(canonical, host))
+			again, _, ok := CanonicalAuthority(canonical)
+			require.True(t, ok)
+			require.Equal(t, canonical, again)
 		})
 	}
 }
