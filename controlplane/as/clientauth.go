@@ -27,9 +27,11 @@ const (
 	// itself (RFC 8705 section 2).
 	AuthTLS           AuthMethod = "tls_client_auth"
 	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth"
+	// AuthNone is a public client's: it names itself, and proves nothing.
+	AuthNone AuthMethod = "none"
 )
 
-// AuthMethods lists them.
+// AuthMethods lists those that prove something.
 func AuthMethods() []AuthMethod {
 	return []AuthMethod{AuthBasic, AuthPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS}
 }
@@ -82,6 +84,8 @@ func NewSecretAuth(method AuthMethod, clientID string, clientSecret secret.Text,
 		return NewKeyAuth(method, clientID, jose.SigningKey{Algorithm: jose.HS256, Key: []byte(clientSecret.Reveal())}, now)
 	case AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS:
 		return nil, fmt.Errorf("as: %s takes a key, not a secret", method)
+	case AuthNone:
+		return nil, fmt.Errorf("as: a client of method %s has no secret", method)
 	default:
 		return nil, fmt.Errorf("as: client authentication %q: write one of %v", method, AuthMethods())
 	}
@@ -90,6 +94,10 @@ func NewSecretAuth(method AuthMethod, clientID string, clientSecret secret.Text,
 // NewTLSAuth authenticates with the certificate of the connection (RFC 8705
 // section 2); the transport has to present it.
 func NewTLSAuth(method AuthMethod, clientID string) ClientAuth { return tlsAuth{method, clientID} }
+
+// NewPublicAuth names a client that has nothing to prove itself with (RFC 6749
+// section 2.1).
+func NewPublicAuth(clientID string) ClientAuth { return publicAuth{clientID} }
 
 // NewKeyAuth authenticates with a JWT signed by key (RFC 7523 section 2.2).
 func NewKeyAuth(method AuthMethod, clientID string, key jose.SigningKey, now func() time.Time) (ClientAuth, error) {
@@ -156,7 +164,7 @@ func (a assertionAuth) Prove(audience string) (Proof, error) {
 	}
 	assertion, err := jwt.Signed(a.signer).Claims(claims).Serialize()
 	if err != nil {
-		return Proof{}, fmt.Errorf("sign the client assertion: %w", err)
+		return Proof{}, fmt.Errorf("sign the assertion of %s: %w", a.method, err)
 	}
 	return Proof{Form: url.Values{
 		"client_id":             {a.id},
@@ -176,5 +184,13 @@ func (a tlsAuth) Method() AuthMethod { return a.method }
 // Prove names the client: a certificate does not say which one it is of (RFC 8705
 // section 2).
 func (a tlsAuth) Prove(string) (Proof, error) {
+	return Proof{Form: url.Values{"client_id": {a.id}}}, nil
+}
+
+type publicAuth struct{ id string }
+
+func (a publicAuth) ClientID() string   { return a.id }
+func (a publicAuth) Method() AuthMethod { return AuthNone }
+func (a publicAuth) Prove(string) (Proof, error) {
 	return Proof{Form: url.Values{"client_id": {a.id}}}, nil
 }

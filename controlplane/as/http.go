@@ -284,7 +284,7 @@ func (in call) secrets() []string {
 			add(s.Reveal())
 		}
 	}
-	for _, name := range []string{"client_secret", "client_assertion", "token", "refresh_token", "code", "code_verifier"} {
+	for _, name := range []string{"client_secret", "client_assertion", "token", "refresh_token", "code", "code_verifier", "password"} {
 		add(form.Get(name))
 	}
 	return out

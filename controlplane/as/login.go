@@ -108,7 +108,7 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) (Grant, Person, e
 	if answer.Get("code") == "" {
 		return refuse(ErrMalformed, "the answer has no code")
 	}
-	got, err := l.server.grant(ctx, op, l.auth, url.Values{
+	got, err := l.server.Grant(ctx, op, l.auth, url.Values{
 		"grant_type": {"authorization_code"}, "code": {answer.Get("code")}, "redirect_uri": {l.redirect}, "code_verifier": {l.verifier},
 	}, nil)
 	if err != nil {
@@ -170,7 +170,7 @@ func signedIDTokens() []string {
 // grant's refresh token is the one to use next: where the AS gave none, the one
 // that was sent. ErrGrantEnded: the person has to log in again.
 func (s *Server) Refresh(ctx context.Context, auth ClientAuth, refreshToken secret.Text) (Grant, error) {
-	got, err := s.grant(ctx, "renew the PAT", auth, url.Values{
+	got, err := s.Grant(ctx, "renew the PAT", auth, url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {refreshToken.Reveal()},
 	}, nil)
 	if err != nil {

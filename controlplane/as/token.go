@@ -45,13 +45,13 @@ type Grant struct {
 // PAT gets a protection API access token by client credentials (UMA Federated
 // Authorization section 1.3; RFC 6749 section 4.4), with the dialect's scopes.
 func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
-	got, err := s.grant(ctx, "get the PAT", auth, nil, s.dialect.PATScopes)
+	got, err := s.Grant(ctx, "get the PAT", auth, nil, s.dialect.PATScopes)
 	return got.Token, err
 }
 
-// grant asks the token endpoint, with the client's proof. params say which grant
-// it is; client credentials when they do not.
-func (s *Server) grant(ctx context.Context, op string, auth ClientAuth, params url.Values, scopes []string) (Grant, error) {
+// Grant asks the token endpoint, with the client's proof. params say which grant
+// it is; client credentials when they do not. op is what it is for, in errors.
+func (s *Server) Grant(ctx context.Context, op string, auth ClientAuth, params url.Values, scopes []string) (Grant, error) {
 	address := s.metadata.TokenEndpoint
 	if address == "" {
 		return Grant{}, &Error{Op: op, Kind: ErrMissingEndpoint, Description: "token_endpoint"}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type rptFlags struct {
 	token      string
 	user       string
 	client     string
-	authMethod string
+	auth       clientFlags
 	browser    bool
 	loopback   string
 	shape      string
@@ -60,9 +61,10 @@ Who the requesting party is:
   --user NAME       logs in with a password: $UMAGATE_PASSWORD, or it is asked for
   --browser         logs in at the authorization server, by authorization code and PKCE
   --token TOKEN     has a token of the authorization server already ($UMAGATE_TOKEN)
-  none of these     the client itself, when it has a secret; otherwise nobody, and the
+  none of these     the client itself, when it authenticates; otherwise nobody, and the
                     authorization server may ask (need_info)
-The client is --client ID, its secret $UMAGATE_CLIENT_SECRET.
+The client is --client ID. It authenticates by --auth-method: with its secret, which is
+$UMAGATE_CLIENT_SECRET, with the private key of --key, or with the certificate of --cert.
 
 The API says which authorization server gets the credentials. --as URL lets them go to
 that one alone.
@@ -91,7 +93,7 @@ func (f *rptFlags) register(cmd *cobra.Command) {
 	s.StringVar(&f.token, "token", "", "the requesting party's `TOKEN` of the authorization server; better in $UMAGATE_TOKEN")
 	s.StringVarP(&f.user, "user", "u", "", "the requesting party's `NAME`, who logs in with a password")
 	s.StringVar(&f.client, "client", "", "the client's `ID` at the authorization server")
-	s.StringVar(&f.authMethod, "auth-method", string(as.AuthBasic), "how the client authenticates: client_secret_basic, client_secret_post, client_secret_jwt")
+	f.auth.register(s)
 	s.BoolVar(&f.browser, "browser", false, "log in with the browser, and open it where the authorization server asks for more")
 	s.StringVar(&f.loopback, "loopback", "", "`HOST:PORT` on loopback that the browser comes back to; a free port of 127.0.0.1 when left out")
 	s.StringVar(&f.shape, "grant", "auto", "how the requesting party is told: auto, bearer (Keycloak), claim-token")
@@ -231,7 +233,7 @@ func (f *rptFlags) request(address string) (rpt.Request, error) {
 
 // flow puts the walk together.
 func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
-	transport, err := f.transport(env)
+	transport, err := f.transport(env, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -239,13 +241,16 @@ func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
 	if !ok {
 		return nil, &exitError{code: ExitUsage, err: fmt.Errorf("--grant %q: write auto, bearer or claim-token", f.shape)}
 	}
-	clientSecret := lookupSecret(env, "UMAGATE_CLIENT_SECRET")
+	client, err := f.auth.client(env, f.client)
+	if err != nil {
+		return nil, &exitError{code: ExitUsage, err: err}
+	}
 	flow := &rpt.Flow{
-		Transport: transport, ClientID: f.client, Shape: shape, Scope: f.scopes,
+		Transport: transport, Client: client.auth, Shape: shape, Scope: f.scopes,
 		ExpectAS: f.expectAS, InsecureHTTP: f.plainHTTP, TokenOnly: f.printToken,
 	}
-	if f.client != "" && !clientSecret.IsZero() {
-		if flow.Client, err = as.NewSecretAuth(as.AuthMethod(f.authMethod), f.client, clientSecret, nil); err != nil {
+	if client.certificate != nil {
+		if flow.ASTransport, err = f.transport(env, client.certificate); err != nil {
 			return nil, err
 		}
 	}
@@ -256,21 +261,18 @@ func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
 	if f.maxWait > 0 {
 		flow.Wait = waiting(f.maxWait)
 	}
-	flow.Party, err = f.party(env, transport, clientSecret)
+	flow.Party, err = f.party(env, client.auth)
 	return flow, err
 }
 
-func (f *rptFlags) party(env Environment, transport http.RoundTripper, clientSecret secret.Text) (rpt.Party, error) {
-	credentials := rpt.Credentials{
-		Transport: transport, ClientID: f.client, Secret: clientSecret,
-		InBody: f.authMethod == string(as.AuthPost), Scopes: []string{"openid"},
-	}
+func (f *rptFlags) party(env Environment, client as.ClientAuth) (rpt.Party, error) {
+	credentials := rpt.Credentials{Client: client, Scopes: []string{"openid"}}
 	token := secret.New(f.token)
 	if token.IsZero() {
 		token = lookupSecret(env, "UMAGATE_TOKEN")
 	}
 	needsClient := func(p rpt.Party) (rpt.Party, error) {
-		if f.client == "" {
+		if client == nil {
 			return nil, &exitError{code: ExitUsage, err: errors.New("name the client with --client ID")}
 		}
 		return p, nil
@@ -282,7 +284,7 @@ func (f *rptFlags) party(env Environment, transport http.RoundTripper, clientSec
 		return needsClient(rpt.Browser{Credentials: credentials, Loopback: f.loopback, Show: f.show(env)})
 	case !token.IsZero():
 		return rpt.Given{Access: token}, nil
-	case f.client != "" && !clientSecret.IsZero():
+	case client != nil && client.Method() != as.AuthNone:
 		credentials.Scopes = nil
 		return rpt.Machine{Credentials: credentials}, nil
 	default:
@@ -290,7 +292,8 @@ func (f *rptFlags) party(env Environment, transport http.RoundTripper, clientSec
 	}
 }
 
-func (f *rptFlags) transport(env Environment) (http.RoundTripper, error) {
+// transport presents certificate where it is asked for one; nil for none.
+func (f *rptFlags) transport(env Environment, certificate *tls.Certificate) (http.RoundTripper, error) {
 	settings := site.TLS{InsecureSkipVerify: f.insecure, CAFile: f.caFile}
 	if f.caFile != "" {
 		pem, err := os.ReadFile(f.caFile)
@@ -302,7 +305,7 @@ func (f *rptFlags) transport(env Environment) (http.RoundTripper, error) {
 	if env.Transport != nil {
 		return env.Transport, nil
 	}
-	return link.Transport(settings, nil)
+	return link.Transport(settings, func() *tls.Certificate { return certificate })
 }
 
 // show opens the address in the browser, and prints it in any case.

@@ -39,9 +39,12 @@ type Request struct {
 type Flow struct {
 	// Transport carries all calls; http.DefaultTransport when nil.
 	Transport http.RoundTripper
-	// Client authenticates the client at the AS; nil for a public client of ClientID.
-	Client   as.ClientAuth
-	ClientID string
+	// ASTransport carries the calls to the AS instead: it may present the client's
+	// certificate, which is not for the API.
+	ASTransport http.RoundTripper
+	// Client authenticates the client at the AS, [as.NewPublicAuth] a public one; nil
+	// where there is none.
+	Client as.ClientAuth
 	// Party gets the requesting party's token; needed.
 	Party Party
 	// Shape says how the requesting party is told to the AS.
@@ -93,7 +96,7 @@ func (f *Flow) Run(ctx context.Context, request Request) (Result, error) {
 	if err != nil {
 		return Result{Answer: first}, err
 	}
-	granted, err := f.grant(ctx, client, server, challenge["ticket"])
+	granted, err := f.grant(ctx, noRedirects(f.asTransport()), server, challenge["ticket"])
 	if err != nil {
 		return Result{Answer: first}, err
 	}
@@ -177,8 +180,18 @@ func (f *Flow) trustScheme(u *url.URL) error {
 	return fmt.Errorf("%w: %s is not https; say that credentials may go in the clear", ErrUntrustedAS, clip(u.String()))
 }
 
+func (f *Flow) asTransport() http.RoundTripper {
+	if f.ASTransport != nil {
+		return f.ASTransport
+	}
+	return f.Transport
+}
+
+// usesTLS says that the client's certificate authenticates it.
+func (f *Flow) usesTLS() bool { return f.Client != nil && f.Client.Method().UsesTLS() }
+
 func (f *Flow) discover(ctx context.Context, asURI string) (*as.Server, error) {
-	client, err := as.New(as.Config{Issuer: asURI, Transport: f.Transport})
+	client, err := as.New(as.Config{Issuer: asURI, Transport: f.asTransport(), CertificateAuth: f.usesTLS()})
 	if err != nil {
 		return nil, err
 	}
@@ -194,6 +207,9 @@ func (f *Flow) discover(ctx context.Context, asURI string) (*as.Server, error) {
 	f.observe(step)
 	if m.TokenEndpoint == "" {
 		return nil, fmt.Errorf("%w: token_endpoint", as.ErrMissingEndpoint)
+	}
+	if f.usesTLS() && !strings.HasPrefix(m.TokenEndpoint, "https:") {
+		return nil, fmt.Errorf("%w: %s needs https, and the token endpoint is %s", ErrUntrustedAS, f.Client.Method(), clip(m.TokenEndpoint))
 	}
 	return server, nil
 }

@@ -2,6 +2,7 @@ package rpt
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/url"
 
@@ -20,7 +21,7 @@ func GatherClaims(at string, show func(ctx context.Context, address string) erro
 			return "", err
 		}
 		defer back.Close() //nolint:contextcheck // it ends after the caller's context
-		state := randomText()
+		state := rand.Text()
 		u := *redirectUser
 		q := u.Query()
 		q.Set("claims_redirect_uri", back.Address())

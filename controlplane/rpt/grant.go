@@ -2,7 +2,6 @@ package rpt
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -183,11 +182,7 @@ func (f *Flow) shape(server *as.Server) Shape {
 // authenticate adds the client's own credential.
 func (f *Flow) authenticate(audience string, header http.Header, form url.Values) error {
 	if f.Client == nil {
-		if f.ClientID == "" {
-			return errors.New("the authorization server wants to know the client; give its client_id")
-		}
-		form.Set("client_id", f.ClientID)
-		return nil
+		return errors.New("the authorization server wants to know the client; give its client_id")
 	}
 	return prove(audience, f.Client, header, form)
 }
@@ -215,8 +210,5 @@ func (f *Flow) clientID() string {
 	if f.Client != nil {
 		return f.Client.ClientID()
 	}
-	return f.ClientID
+	return ""
 }
-
-// randomText is a state or the like: 128 bits, in letters and digits.
-func randomText() string { return rand.Text() }

@@ -2,13 +2,14 @@ package rpt
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/loopback"
@@ -57,32 +58,10 @@ func (Nobody) Token(context.Context, *as.Server, func(Step)) (PartyToken, error)
 
 // Credentials are a client's, for the grants of this file.
 type Credentials struct {
-	Transport http.RoundTripper
-	ClientID  string
-	Secret    secret.Text
-	// InBody sends the secret in the body (client_secret_post).
-	InBody bool
+	// Client is how the client authenticates; [as.NewPublicAuth] for one that has
+	// nothing to prove itself with.
+	Client as.ClientAuth
 	Scopes []string
-}
-
-func (c Credentials) config(server *as.Server, redirect string) *oauth2.Config {
-	m := server.Metadata()
-	return &oauth2.Config{
-		ClientID: c.ClientID, ClientSecret: c.Secret.Reveal(), Scopes: c.Scopes, RedirectURL: redirect,
-		Endpoint: oauth2.Endpoint{AuthURL: m.AuthorizationEndpoint, TokenURL: m.TokenEndpoint, AuthStyle: c.style()},
-	}
-}
-
-// style is how the secret goes; a public client names itself in the body.
-func (c Credentials) style() oauth2.AuthStyle {
-	if c.InBody || c.Secret.IsZero() {
-		return oauth2.AuthStyleInParams
-	}
-	return oauth2.AuthStyleInHeader
-}
-
-func (c Credentials) context(ctx context.Context) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, noRedirects(c.Transport))
 }
 
 // Password is a user with a password (RFC 6749 section 4.3).
@@ -100,9 +79,9 @@ func (p Password) Token(ctx context.Context, server *as.Server, observe func(Ste
 	if err != nil {
 		return PartyToken{}, err
 	}
-	got, err := p.config(server, "").PasswordCredentialsToken(p.context(ctx), p.User, password.Reveal())
-	return report(server, observe, "get the requesting party's token, by password",
-		map[string]string{"grant_type": "password", "username": p.User, "password": "[redacted]", "client_id": p.ClientID}, got, err)
+	return p.get(ctx, server, observe, "get the requesting party's token, by password", url.Values{
+		"grant_type": {"password"}, "username": {p.User}, "password": {password.Reveal()},
+	})
 }
 
 // Machine is a client that is its own requesting party (RFC 6749 section 4.4).
@@ -110,13 +89,7 @@ type Machine struct{ Credentials }
 
 // Token implements [Party].
 func (m Machine) Token(ctx context.Context, server *as.Server, observe func(Step)) (PartyToken, error) {
-	config := clientcredentials.Config{
-		ClientID: m.ClientID, ClientSecret: m.Secret.Reveal(), TokenURL: server.Metadata().TokenEndpoint,
-		Scopes: m.Scopes, AuthStyle: m.style(),
-	}
-	got, err := config.Token(m.context(ctx))
-	return report(server, observe, "get the client's own token",
-		map[string]string{"grant_type": "client_credentials", "client_id": m.ClientID}, got, err)
+	return m.get(ctx, server, observe, "get the client's own token", url.Values{"grant_type": {"client_credentials"}})
 }
 
 // Browser is a person who logs in at the AS (RFC 6749 section 4.1, with PKCE as
@@ -132,16 +105,20 @@ type Browser struct {
 
 // Token implements [Party].
 func (b Browser) Token(ctx context.Context, server *as.Server, observe func(Step)) (PartyToken, error) {
-	if server.Metadata().AuthorizationEndpoint == "" {
+	endpoint := server.Metadata().AuthorizationEndpoint
+	if endpoint == "" {
 		return PartyToken{}, fmt.Errorf("%w: authorization_endpoint", as.ErrMissingEndpoint)
 	}
-	state, verifier := randomText(), oauth2.GenerateVerifier()
+	state, verifier := rand.Text(), oauth2.GenerateVerifier()
 	back, err := loopback.Listen(ctx, b.Loopback)
 	if err != nil {
 		return PartyToken{}, err
 	}
 	defer back.Close() //nolint:contextcheck // it ends after the caller's context
-	config := b.config(server, back.Address())
+	// The library makes the address alone, and is told of no secret.
+	config := oauth2.Config{
+		ClientID: b.Client.ClientID(), RedirectURL: back.Address(), Scopes: b.Scopes, Endpoint: oauth2.Endpoint{AuthURL: endpoint},
+	}
 	if err := b.Show(ctx, config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))); err != nil {
 		return PartyToken{}, err
 	}
@@ -152,31 +129,32 @@ func (b Browser) Token(ctx context.Context, server *as.Server, observe func(Step
 	if query.Get("code") == "" {
 		return PartyToken{}, fmt.Errorf("%w: the login ended with %s", ErrDenied, clip(query.Get("error")+" "+query.Get("error_description")))
 	}
-	got, err := config.Exchange(b.context(ctx), query.Get("code"), oauth2.VerifierOption(verifier))
-	return report(server, observe, "get the requesting party's token, by authorization code",
-		map[string]string{"grant_type": "authorization_code", "client_id": b.ClientID, "redirect_uri": back.Address()}, got, err)
+	b.Scopes = nil // those of the authorization request
+	return b.get(ctx, server, observe, "get the requesting party's token, by authorization code", url.Values{
+		"grant_type": {"authorization_code"}, "code": {query.Get("code")}, "redirect_uri": {back.Address()}, "code_verifier": {verifier},
+	})
 }
 
-func report(server *as.Server, observe func(Step), title string, sent map[string]string, got *oauth2.Token, err error) (PartyToken, error) {
-	step := Step{Title: title, Method: http.MethodPost, URL: server.Metadata().TokenEndpoint, Sent: sent, Status: http.StatusOK, Note: "an access token"}
-	var refused *oauth2.RetrieveError
-	switch {
-	case errors.As(err, &refused):
-		if refused.Response != nil {
-			step.Status = refused.Response.StatusCode
-		}
-		step.Note = clip(refused.ErrorCode + " " + refused.ErrorDescription)
+// get asks the token endpoint, and shows that without what is secret of it.
+func (c Credentials) get(ctx context.Context, server *as.Server, observe func(Step), title string, params url.Values) (PartyToken, error) {
+	sent := shownForm(params)
+	sent["client_id"] = c.Client.ClientID()
+	if len(c.Scopes) > 0 {
+		sent["scope"] = strings.Join(c.Scopes, " ")
+	}
+	step := Step{
+		Title: title, Method: http.MethodPost, URL: server.Metadata().TokenEndpoint, Sent: sent, Status: http.StatusOK, Note: "an access token",
+	}
+	got, err := server.Grant(ctx, title, c.Client, params, c.Scopes)
+	if refused, ok := errors.AsType[*as.Error](err); ok && refused.Status > 0 {
+		step.Status, step.Note = refused.Status, clip(refused.Code+" "+refused.Description)
 		err = fmt.Errorf("%w: %d %s", ErrDenied, step.Status, step.Note)
-	case err != nil:
+	} else if err != nil {
 		step.Status, step.Note = 0, err.Error()
 	}
 	observe(step)
 	if err != nil {
 		return PartyToken{}, err
 	}
-	party := PartyToken{Access: secret.New(got.AccessToken)}
-	if id, ok := got.Extra("id_token").(string); ok {
-		party.ID = secret.New(id)
-	}
-	return party, nil
+	return PartyToken{Access: got.Value, ID: got.IDToken}, nil
 }

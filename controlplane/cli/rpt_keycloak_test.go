@@ -1,0 +1,96 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/e2e/keycloak"
+	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// TestRPTOfKeycloak has a real Keycloak judge each way to authenticate: a client that
+// authenticated in another way than it registered is refused.
+func TestRPTOfKeycloak(t *testing.T) {
+	t.Parallel()
+	kc := keycloaktest.Start(t)
+	client, err := as.New(as.Config{Issuer: kc.Issuer()})
+	require.NoError(t, err)
+	server, err := client.Discover(t.Context())
+	require.NoError(t, err)
+	api := guardedBy(t, kc, server)
+	key, err := as.GenerateKey(jose.ES256)
+	require.NoError(t, err)
+	private, err := key.PEM()
+	require.NoError(t, err)
+	keyFile := filepath.Join(t.TempDir(), "key.pem")
+	require.NoError(t, os.WriteFile(keyFile, []byte(private.Reveal()), 0o600))
+	for _, method := range []as.AuthMethod{as.AuthBasic, as.AuthPost, as.AuthSecretJWT, as.AuthPrivateKeyJWT} {
+		for _, shape := range []string{"bearer", "claim-token"} {
+			t.Run(string(method)+" "+shape, func(t *testing.T) { //nolint:paralleltest // one Keycloak
+				metadata := as.ClientMetadata{Name: string(method) + shape, AuthMethod: method, GrantTypes: []string{"password", "client_credentials"}}
+				args := []string{"rpt", "--user", "alice", "--auth-method", string(method), "--grant", shape, api}
+				if method == as.AuthPrivateKeyJWT {
+					metadata.JWKS, err = as.JWKS([]as.PublicKey{{Key: key}})
+					require.NoError(t, err)
+					args = append(args, "--key", keyFile)
+				}
+				registered, err := server.Register(t.Context(), metadata, secret.Text{})
+				require.NoError(t, err)
+				vars := map[string]string{"UMAGATE_PASSWORD": keycloak.Password("alice")}
+				if method.HasSecret() {
+					vars["UMAGATE_CLIENT_SECRET"] = registered.ClientSecret.Reveal()
+				}
+				code, out, stderr := run(t, vars, append(args, "--client", registered.ClientID)...)
+				require.Equal(t, cli.ExitOK, code, stderr)
+				require.Equal(t, "an album", out)
+			})
+		}
+	}
+}
+
+// guardedBy is an API whose one resource alice may view.
+func guardedBy(t *testing.T, kc *keycloak.Server, server *as.Server) string {
+	t.Helper()
+	rs, err := server.Register(t.Context(), as.ClientMetadata{Name: "rs", GrantTypes: server.Dialect().GrantTypes}, secret.Text{})
+	require.NoError(t, err)
+	auth, err := as.NewSecretAuth(as.AuthBasic, rs.ClientID, rs.ClientSecret, nil)
+	require.NoError(t, err)
+	pat, err := server.PAT(t.Context(), auth)
+	require.NoError(t, err)
+	pats := as.NewPATSource(pat, nil, nil, nil)
+	albums, err := server.Protection(pats).Create(t.Context(), as.Resource{Name: "albums", Scopes: []string{"view"}})
+	require.NoError(t, err)
+	require.NoError(t, kc.ImportPolicies(t.Context(), rs.ClientID, keycloak.Grant{Persons: []string{"alice"}, Scopes: []string{"view"}}))
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token := r.Header.Get("Authorization"); len(token) > len("Bearer ") {
+			answer, err := server.Introspect(r.Context(), auth, pats, secret.New(token[len("Bearer "):]))
+			var got struct {
+				Permissions []any `json:"permissions"`
+			}
+			if err == nil && json.Unmarshal(answer, &got) == nil && len(got.Permissions) == 1 {
+				_, _ = w.Write([]byte("an album"))
+				return
+			}
+		}
+		ticket, err := server.Protection(pats).Permission(r.Context(), []config.Permission{{ResourceID: albums.ID, ResourceScopes: []string{"view"}}})
+		if err != nil {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `UMA realm="x", as_uri="`+server.Metadata().Issuer+`", ticket="`+ticket+`"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(api.Close)
+	return api.URL
+}
