@@ -58,7 +58,29 @@ func (s *Server) introspect(ctx context.Context, c *Call, p introspectParams) (i
 	if err != nil {
 		return introspection{}, err
 	}
-	return l.introspect(ctx, p.AccessToken)
+	said, err := l.introspect(ctx, p.AccessToken)
+	if err != nil || said.Active {
+		return said, err
+	}
+	return s.introspectAsSetup(ctx, c.RP, p.AccessToken, said)
+}
+
+// introspectAsSetup asks once more about a token that the OP calls inactive, where it
+// is a setup client's: an OP may tell of a token only whom it is for.
+func (s *Server) introspectAsSetup(ctx context.Context, rp *RP, token secret.Text, said introspection) (introspection, error) {
+	setup, err := s.setupNamedBy(ctx, token)
+	if err != nil || setup == nil || setup.Issuer != rp.Issuer || setup.ClientID == rp.ClientID {
+		return said, err
+	}
+	l, err := s.link(ctx, setup)
+	if err != nil {
+		return introspection{}, err
+	}
+	own, err := l.introspect(ctx, token)
+	if err != nil || own.ClientID == nil || *own.ClientID != setup.ClientID {
+		return said, err
+	}
+	return own, nil
 }
 
 func (l *link) introspect(ctx context.Context, token secret.Text) (introspection, error) {
@@ -71,8 +93,8 @@ func (l *link) introspect(ctx context.Context, token secret.Text) (introspection
 		return introspection{}, (&Error{Code: CodeInternal, Description: "the OP's introspection answer is malformed"}).because(err)
 	}
 	if !out.Active {
-		if own, ok := l.own(ctx, token); ok {
-			return own, nil
+		if own, ok, err := l.own(ctx, token); err != nil || ok {
+			return own, err
 		}
 	}
 	return out, nil

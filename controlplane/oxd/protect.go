@@ -5,10 +5,8 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4/jwt"
 
-	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -123,6 +121,9 @@ func (s *Server) caller(ctx context.Context, token secret.Text, rp *RP, op opPar
 			return nil, fail(CodeInvalidProtection, "the protection_access_token is of no setup client that is known here")
 		}
 	}
+	if err := s.mustBeOwn(ctx, setup, token, said); err != nil {
+		return nil, err
+	}
 	needed := l.asks([]string{scopeOxd, scopeUMAProtection})
 	if len(needed) > 0 && len(intersect(needed, said.Scopes)) == 0 {
 		return nil, fail(CodeInsufficientProtection, "the protection_access_token needs scope oxd or uma_protection: setup_client and get_client_token with it")
@@ -133,21 +134,8 @@ func (s *Server) caller(ctx context.Context, token secret.Text, rp *RP, op opPar
 // setupOfToken finds a setup client that can ask about the token: the one it was
 // given to where that is known, else one of the same OP.
 func (s *Server) setupOfToken(ctx context.Context, token secret.Text, rp *RP, op opParams) (*RP, error) {
-	memo, err := s.config.Store.Memo(ctx, memoCaller, tokenHash(token.Reveal()), s.now())
-	if err == nil {
-		return s.setupByID(ctx, memo.OxdID)
-	}
-	if !errors.Is(err, store.ErrNotFound) {
-		return nil, err
-	}
-	// A JWT says it; whether that is true is found out with it.
-	if claimed, ok := unverified(token); ok {
-		for _, id := range []string{claimed.ClientID, claimed.AuthorizedParty, claimed.Subject} {
-			setup, err := s.setupOf(ctx, claimed.Issuer, id)
-			if err != nil || setup != nil {
-				return setup, err
-			}
-		}
+	if named, err := s.setupNamedBy(ctx, token); err != nil || named != nil {
+		return named, err
 	}
 	if rp != nil && rp.SetupOxdID != "" {
 		return s.setupByID(ctx, rp.SetupOxdID)
@@ -170,6 +158,34 @@ func (s *Server) setupOfToken(ctx context.Context, token secret.Text, rp *RP, op
 	return openRP(all[i])
 }
 
+// setupNamedBy finds the setup client that the token was given to, as far as this
+// server or the token itself tells; nil where neither does.
+func (s *Server) setupNamedBy(ctx context.Context, token secret.Text) (*RP, error) {
+	if id, err := s.obtainedFor(ctx, token); err != nil || id != "" {
+		return s.setupByID(ctx, id)
+	}
+	// A JWT says it; whether that is true is found out with it.
+	if claimed, _, ok := unverified(token); ok {
+		for _, id := range []string{claimed.ClientID, claimed.AuthorizedParty, claimed.Subject} {
+			setup, err := s.setupOf(ctx, claimed.Issuer, id)
+			if err != nil || setup != nil {
+				return setup, err
+			}
+		}
+	}
+	return nil, nil //nolint:nilnil // none is an answer
+}
+
+// obtainedFor is the oxd_id of the setup client that get_client_token got the token
+// for; empty when it came from elsewhere.
+func (s *Server) obtainedFor(ctx context.Context, token secret.Text) (string, error) {
+	memo, err := s.config.Store.Memo(ctx, memoCaller, tokenHash(token.Reveal()), s.now())
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return memo.OxdID, err
+}
+
 func (s *Server) setupByID(ctx context.Context, id string) (*RP, error) {
 	setup, err := s.loadRP(ctx, id)
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidOxdID {
@@ -188,36 +204,12 @@ type accessTokenClaims struct {
 	Scope           string `json:"scope"`
 }
 
-// unverified reads the claims of a token that may be a JWT, to find out whom to ask.
-func unverified(token secret.Text) (accessTokenClaims, bool) {
+// unverified reads the claims of a token that may be a JWT, to find out whom to ask
+// and why to refuse.
+func unverified(token secret.Text) (claims accessTokenClaims, all map[string]any, ok bool) {
 	parsed, err := jwt.ParseSigned(token.Reveal(), keyAlgs())
-	if err != nil {
-		return accessTokenClaims{}, false
+	if err != nil || parsed.UnsafeClaimsWithoutVerification(&claims, &all) != nil {
+		return accessTokenClaims{}, nil, false
 	}
-	var claims accessTokenClaims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		return accessTokenClaims{}, false
-	}
-	return claims, true
-}
-
-// own judges an access token that the client itself was given, without the
-// introspection endpoint: Keycloak calls it inactive there, since a client is not
-// in the audience of its own tokens. Signature, issuer and validity decide.
-func (l *link) own(ctx context.Context, token secret.Text) (introspection, bool) {
-	if l.dialect() != as.DialectKeycloak {
-		return introspection{}, false
-	}
-	ctx = oidc.ClientContext(ctx, l.client)
-	verified, err := l.oidc.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, Now: l.now}).Verify(ctx, token.Reveal())
-	if err != nil {
-		return introspection{}, false
-	}
-	var claims accessTokenClaims
-	var all map[string]any
-	if errors.Join(verified.Claims(&claims), verified.Claims(&all)) != nil || claims.AuthorizedParty != l.rp.ClientID || claims.Type != "Bearer" {
-		return introspection{}, false
-	}
-	all["active"] = true
-	return fromMembers(all), true
+	return claims, all, true
 }

@@ -33,16 +33,13 @@ func (s *Server) userInfo(ctx context.Context, c *Call, p userInfoParams) (userI
 	if l.oidc.UserInfoEndpoint() == "" {
 		return userInfoResult{}, fail(CodeBadRequest, "the OP names no userinfo_endpoint")
 	}
-	client := *l.client
-	seen := &observed{next: client.Transport}
-	client.Transport = seen
-	info, err := l.oidc.UserInfo(oidc.ClientContext(ctx, &client), oauth2.StaticTokenSource(&oauth2.Token{AccessToken: p.AccessToken, TokenType: "Bearer"}))
+	info, status, err := l.askUserInfo(ctx, p.AccessToken)
 	switch {
 	case err == nil:
-	case seen.status == 0:
+	case status == 0:
 		return userInfoResult{}, (&Error{Code: CodeInternal, Description: "the OP's userinfo endpoint does not answer"}).because(transportCause(err))
-	case seen.status != http.StatusOK:
-		return userInfoResult{}, fail(CodeHTTPStatus(seen.status), "the OP does not accept the access_token for userinfo")
+	case status != http.StatusOK:
+		return userInfoResult{}, fail(CodeHTTPStatus(status), "the OP does not accept the access_token for userinfo")
 	default:
 		return userInfoResult{}, &Error{Code: CodeInternal, Description: "the OP's userinfo endpoint answers with something that is not userinfo"}
 	}
@@ -68,6 +65,15 @@ func (s *Server) userInfo(ctx context.Context, c *Call, p userInfoParams) (userI
 		}
 	}
 	return userInfoResult{Claims: out}, nil
+}
+
+// askUserInfo calls the userinfo endpoint. status is 0 when there was no answer.
+func (p *provider) askUserInfo(ctx context.Context, token string) (info *oidc.UserInfo, status int, err error) {
+	client := *p.client
+	seen := &observed{next: client.Transport}
+	client.Transport = seen
+	info, err = p.oidc.UserInfo(oidc.ClientContext(ctx, &client), oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, TokenType: "Bearer"}))
+	return info, seen.status, err
 }
 
 // claimValues makes oxd's list of one claim.
