@@ -75,9 +75,13 @@ func tokenFailure(err error, seen *observed) *Error {
 			})
 			words = string(said)
 		}
-		return &Error{Code: CodeHTTPStatus(refused.Response.StatusCode), Description: words}
+		e := &Error{Code: CodeHTTPStatus(refused.Response.StatusCode), Description: words}
+		if status := refused.Response.StatusCode; status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
+			e.Cause = errNoAnswer
+		}
+		return e
 	case seen.status == 0:
-		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint does not answer"}).because(transportCause(err))
+		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint does not answer"}).because(errors.Join(errNoAnswer, transportCause(err)))
 	case ok, seen.json:
 		// The library's words may quote the answer.
 		return &Error{Code: CodeNoAccessToken, Description: "the OP's answer has no access_token"}
@@ -114,15 +118,27 @@ func (s *Server) tokensByCode(ctx context.Context, c *Call, p codeParams) (token
 	if p.Code == "" || p.State == "" {
 		return tokensResult{}, fail(CodeBadRequest, "code and state are needed, as the OP gave them")
 	}
-	begun, err := s.takeLogin(ctx, c.RP, p.State)
-	if err != nil {
-		return tokensResult{}, err
-	}
 	l, err := s.link(ctx, c.RP)
 	if err != nil {
 		return tokensResult{}, err
 	}
-	grant := url.Values{"grant_type": {grantAuthorizationCode}, "code": {p.Code}, "redirect_uri": {begun.RedirectURI}}
+	unknown := fail(CodeBadRequest, "state is not known: it was used already, has expired, or is of another site")
+	var out tokensResult
+	err = s.once(ctx, memoLogin, loginID(c.RP, p.State), unknown, func(memo store.Memo) (bool, error) {
+		var err error
+		out, err = s.finishLogin(ctx, l, memo, p.Code)
+		return !mayTryAgain(err), err
+	})
+	return out, err
+}
+
+// finishLogin exchanges the code, and judges what it brings.
+func (s *Server) finishLogin(ctx context.Context, l *link, memo store.Memo, code string) (tokensResult, error) {
+	var begun login
+	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &begun); err != nil {
+		return tokensResult{}, errors.New("oxd: a stored login is not JSON") // the cause may quote it
+	}
+	grant := url.Values{"grant_type": {grantAuthorizationCode}, "code": {code}, "redirect_uri": {begun.RedirectURI}}
 	if begun.Verifier != "" {
 		grant.Set("code_verifier", begun.Verifier)
 	}
@@ -134,12 +150,12 @@ func (s *Server) tokensByCode(ctx context.Context, c *Call, p codeParams) (token
 		return tokensResult{}, fail(CodeNoIDToken, "the OP gives no id_token")
 	}
 	claims, err := l.verify(ctx, got.IDToken, expectation{
-		nonce: &begun.Nonce, acr: begun.ACRValues, accessToken: got.AccessToken, code: p.Code, now: s.now,
+		nonce: &begun.Nonce, acr: begun.ACRValues, accessToken: got.AccessToken, code: code, now: s.now,
 	})
 	if err != nil {
 		return tokensResult{}, err
 	}
-	if err := s.remember(ctx, c.RP, got, claims.subject); err != nil {
+	if err := s.remember(ctx, l.rp, got, claims.subject); err != nil {
 		return tokensResult{}, err
 	}
 	return tokensResult{
@@ -147,21 +163,11 @@ func (s *Server) tokensByCode(ctx context.Context, c *Call, p codeParams) (token
 	}, nil
 }
 
-// takeLogin gives the login of that state, once.
-func (s *Server) takeLogin(ctx context.Context, rp *RP, state string) (login, error) {
-	memo, err := s.config.Store.TakeMemo(ctx, memoLogin, loginID(rp, state), s.now())
-	if errors.Is(err, store.ErrNotFound) {
-		return login{}, fail(CodeBadRequest, "state is not known: it was used already, has expired, or is of another site")
-	}
-	if err != nil {
-		return login{}, err
-	}
-	var begun login
-	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &begun); err != nil {
-		return login{}, errors.New("oxd: a stored login is not JSON") // the cause may quote it
-	}
-	return begun, nil
-}
+// errNoAnswer is wrapped by the error of a token request that the OP did not answer, or
+// only to say that it cannot now: the code may still be good.
+var errNoAnswer = errors.New("oxd: the OP's token endpoint did not decide")
+
+func mayTryAgain(err error) bool { return errors.Is(err, errNoAnswer) }
 
 type refreshParams struct {
 	SiteParams

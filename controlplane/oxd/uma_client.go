@@ -62,23 +62,37 @@ func (s *Server) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTRes
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return getRPTResult{}, err
 	}
-	if err := s.spendClaimsState(ctx, c.RP, p.State); err != nil {
-		return getRPTResult{}, err
+	if p.State == "" {
+		out, _, err := s.exchangeTicket(ctx, l, p, id)
+		return out, err
 	}
+	// The state that a person came back with. It is used up by the RPT that it brings.
+	unknown := fail(CodeBadRequest, "state is not known, or was used: uma_rp_get_claims_gathering_url gives one")
+	var out getRPTResult
+	err = s.once(ctx, memoClaims, claimsID(c.RP, p.State), unknown, func(store.Memo) (given bool, err error) {
+		out, given, err = s.exchangeTicket(ctx, l, p, id)
+		return given, err
+	})
+	return out, err
+}
+
+// exchangeTicket asks the AS. given says that it gave an RPT, also where that could not
+// be kept.
+func (s *Server) exchangeTicket(ctx context.Context, l *link, p getRPTParams, id string) (out getRPTResult, given bool, err error) {
 	answer, err := rpt.Exchange(ctx, l.client, l.server, l.auth, rpt.TicketRequest{
 		Ticket: p.Ticket.Reveal(), ClaimToken: p.ClaimToken, ClaimTokenFormat: p.ClaimTokenFormat, PCT: p.PCT, RPT: p.RPT, Scope: p.Scope.clean(),
 	})
 	if err != nil {
-		return getRPTResult{}, fail(CodeInternal, "the AS did not answer the exchange of the ticket as it must").because(err)
+		return out, false, fail(CodeInternal, "the AS did not answer the exchange of the ticket as it must").because(err)
 	}
 	if answer.RPT.IsZero() {
-		return getRPTResult{}, grantFailure(answer)
+		return out, false, grantFailure(answer)
 	}
-	out := getRPTResult{
+	out = getRPTResult{
 		AccessToken: answer.RPT.Reveal(), TokenType: answer.TokenType, PCT: answer.PCT.Reveal(),
 		Upgraded: answer.Upgraded, Updated: answer.Upgraded,
 	}
-	return out, s.keepRPT(ctx, c.RP, id, out, answer.Lifetime)
+	return out, true, s.keepRPT(ctx, l.rp, id, out, answer.Lifetime)
 }
 
 func (p getRPTParams) check() error {
@@ -201,18 +215,6 @@ func (s *Server) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (cla
 		Kind: memoClaims, ID: claimsID(c.RP, state), OxdID: c.RP.ID, Value: secret.New("."), ExpiresAt: now.Add(s.config.LoginLifetime),
 	}, now)
 	return claimsURLResult{URL: endpoint.String(), State: state}, err
-}
-
-// spendClaimsState checks the state that a person came back with. It is good once.
-func (s *Server) spendClaimsState(ctx context.Context, rp *RP, state string) error {
-	if state == "" {
-		return nil
-	}
-	_, err := s.config.Store.TakeMemo(ctx, memoClaims, claimsID(rp, state), s.now())
-	if errors.Is(err, store.ErrNotFound) {
-		return fail(CodeBadRequest, "state is not known, or was used: uma_rp_get_claims_gathering_url gives one")
-	}
-	return err
 }
 
 func claimsID(rp *RP, state string) string {
