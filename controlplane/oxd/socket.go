@@ -19,8 +19,11 @@ import (
 // default.
 type SocketLimits struct {
 	// Connections is how many there are at most (256). One more takes the place of
-	// the one that has been idle longest; when none is idle, it is closed at once.
+	// another, see [socket.add]; when a command of each is under way, it is closed at
+	// once.
 	Connections int
+	// First is how long a connection may take to begin its first command (1 min).
+	First time.Duration
 	// Idle is how long a connection may have no command under way (12 h: oxdpython
 	// keeps one connection for ever, and does not connect anew).
 	Idle time.Duration
@@ -41,7 +44,9 @@ func (l SocketLimits) withDefaults() SocketLimits {
 	if l.Connections <= 0 {
 		l.Connections = 256
 	}
+	set(&l.First, time.Minute)
 	set(&l.Idle, 12*time.Hour)
+	l.First = min(l.First, l.Idle)
 	set(&l.Frame, 10*time.Second)
 	set(&l.Write, 10*time.Second)
 	set(&l.Command, time.Minute)
@@ -63,8 +68,13 @@ type socket struct {
 type conn struct {
 	net.Conn
 
-	// idle is since when no command is under way; zero while one is. Under socket.mu.
-	idle time.Time
+	// peer is the address that it came from, without the port.
+	peer string
+	// idle is since when no command is under way, zero while one is: a command that has
+	// not arrived whole is none. standing is what it has shown of itself. Both under
+	// socket.mu.
+	idle     time.Time
+	standing standing
 }
 
 // ServeSocket answers on the listener until ctx ends. When it returns, the
@@ -103,9 +113,9 @@ func (k *socket) accept(ctx context.Context, listener net.Listener) error {
 			}
 			continue
 		}
-		c := &conn{Conn: accepted, idle: time.Now()}
+		c := &conn{Conn: accepted, peer: peerOf(accepted), idle: time.Now(), standing: unproven}
 		if !k.add(c) {
-			k.server.config.Logger.Warn("oxd socket refuses a connection: too many, and none is idle", slog.Int("connections", k.limits.Connections))
+			k.server.config.Logger.Warn("oxd socket refuses a connection: too many, and a command of each is under way", slog.Int("connections", k.limits.Connections))
 			_ = c.Close()
 			continue
 		}
@@ -118,27 +128,6 @@ func (k *socket) accept(ctx context.Context, listener net.Listener) error {
 
 // acceptPause keeps a listener that fails from failing in a circle.
 const acceptPause = 50 * time.Millisecond
-
-// add makes room for c, and says whether there is.
-func (k *socket) add(c *conn) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.conns) >= k.limits.Connections {
-		var oldest *conn
-		for other := range k.conns {
-			if !other.idle.IsZero() && (oldest == nil || other.idle.Before(oldest.idle)) {
-				oldest = other
-			}
-		}
-		if oldest == nil {
-			return false
-		}
-		delete(k.conns, oldest)
-		_ = oldest.Close() // its goroutine ends by it
-	}
-	k.conns[c] = struct{}{}
-	return true
-}
 
 func (k *socket) remove(c *conn) {
 	k.mu.Lock()
@@ -155,23 +144,42 @@ func (k *socket) closeAll() {
 	}
 }
 
-func (k *socket) setIdle(c *conn, since time.Time) {
+// begin says that a command is under way. It is false for a connection that had to make
+// room in the meantime: its command is not run.
+func (k *socket) begin(c *conn) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c.idle = since
+	_, stays := k.conns[c]
+	c.idle = time.Time{}
+	return stays
+}
+
+// prove counts an answer, before the client sees it.
+func (k *socket) prove(c *conn, response Response) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	shown := answered
+	if response.OK() {
+		shown = established
+	}
+	c.standing = max(c.standing, shown)
+}
+
+// end says that the command was answered.
+func (k *socket) end(c *conn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c.idle = time.Now()
 }
 
 // serve answers the commands of one connection until it ends.
 func (k *socket) serve(ctx context.Context, c *conn) {
 	reader := bufio.NewReader(c)
-	for ctx.Err() == nil {
-		now := time.Now()
-		k.setIdle(c, now)
-		if c.SetReadDeadline(now.Add(k.limits.Idle)) != nil {
+	for patience := k.limits.First; ctx.Err() == nil; patience = k.limits.Idle {
+		if c.SetReadDeadline(time.Now().Add(patience)) != nil {
 			return
 		}
 		frame, err := readFrame(reader, func() {
-			k.setIdle(c, time.Time{})
 			_ = c.SetReadDeadline(time.Now().Add(k.limits.Frame)) // a closed one is noticed by the read
 		})
 		switch {
@@ -186,9 +194,15 @@ func (k *socket) serve(ctx context.Context, c *conn) {
 			}
 			return
 		}
-		if k.write(c, k.answer(ctx, frame)) != nil {
+		if !k.begin(c) {
 			return
 		}
+		response := k.answer(ctx, frame)
+		k.prove(c, response)
+		if k.write(c, response) != nil {
+			return
+		}
+		k.end(c)
 	}
 }
 
