@@ -37,18 +37,22 @@ func requestID(r *http.Request) string {
 }
 
 // LoopbackNames answers only to names of loopback when at is loopback: a web page
-// may have its own name lead there (DNS rebinding), and read what stands here.
-func LoopbackNames(at net.Addr, next http.Handler) http.Handler {
+// may have its own name lead there (DNS rebinding), and read what stands here. Any
+// other name is for misdirected, which answers 421; a problem when nil.
+func LoopbackNames(at net.Addr, next, misdirected http.Handler) http.Handler {
 	if tcp, ok := at.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopbackName(r.Host) {
+		switch {
+		case loopbackName(r.Host):
+			next.ServeHTTP(w, r)
+		case misdirected != nil:
+			misdirected.ServeHTTP(w, r)
+		default:
 			guard(w.Header())
 			NewProblem(CodeMisdirected, "this name is not one of a loopback address: ask by 127.0.0.1 or localhost").write(w, requestID(r))
-			return
 		}
-		next.ServeHTTP(w, r)
 	})
 }
 

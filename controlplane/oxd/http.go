@@ -16,29 +16,63 @@ const maxBody = 1 << 20
 
 // Handler serves every command as POST /its-name, and GET /health-check and
 // /openapi.json. A command that failed is answered with 200 and the envelope, as
-// oxd-https-extension did: its clients read no body of another status. Only a call
-// without a bearer token (403), and a body that is not what the command takes
-// (400), are told by the status.
+// oxd-https-extension did: its clients read no body of another status. Only what is no
+// command is told by the status, and that in the envelope, too: no bearer token (403),
+// a body that is not what the command takes (400) or does not arrive (408, 413), another
+// path or method (404, 405), another host (421).
 func (s *Server) Handler() (http.Handler, error) {
 	document, err := OpenAPI()
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
+	// Paths are compared as they come: a router that cleans them answers redirects.
+	routes := map[string]route{
+		"/health-check": {http.MethodGet, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = io.WriteString(w, "running") // a client that is gone is no concern
+		})},
+		"/openapi.json": {http.MethodGet, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(document) // as above
+		})},
+	}
 	for _, c := range Commands() {
 		for _, path := range c.paths() {
-			mux.Handle("POST "+path, s.serveCommand(&c))
+			routes[path] = route{http.MethodPost, s.serveCommand(&c)}
 		}
 	}
-	mux.HandleFunc("GET /health-check", func(w http.ResponseWriter, _ *http.Request) {
-		plain(w, http.StatusOK, "running")
-	})
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(document) // a client that is gone is no concern
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to, ok := routes[r.URL.Path]
+		switch {
+		case !ok:
+			s.answer(w, http.StatusNotFound, failed(fail(CodeUnsupportedOperation, "there is no command of this name")))
+		case r.Method != to.method && (r.Method != http.MethodHead || to.method != http.MethodGet):
+			w.Header().Set("Allow", to.method)
+			s.answer(w, http.StatusMethodNotAllowed, failed(fail(CodeBadRequest, "this is asked by %s", to.method)))
+		default:
+			to.handler.ServeHTTP(w, r)
+		}
 	})
 	// setup-client needs no token: a web page must not make a browser call it.
-	return http.NewCrossOriginProtection().Handler(mux), nil
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { s.forbid(w) }))
+	return protection.Handler(handler), nil
+}
+
+type route struct {
+	method  string
+	handler http.Handler
+}
+
+// Misdirected answers a request that is for another host.
+func (s *Server) Misdirected() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.answer(w, http.StatusMisdirectedRequest, failed(fail(CodeBadRequest, "this name is not one of a loopback address: ask by 127.0.0.1 or localhost")))
+	})
+}
+
+func (s *Server) forbid(w http.ResponseWriter) {
+	s.answer(w, http.StatusForbidden, failed(&Error{Code: "403", Description: "Forbidden Access"}))
 }
 
 func (c *Command) paths() []string {
@@ -51,22 +85,22 @@ func (c *Command) paths() []string {
 
 func (s *Server) serveCommand(c *Command) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
 		token := bearer(r.Header)
 		if token.IsZero() && !c.Open {
-			s.answer(w, http.StatusForbidden, failed(&Error{Code: "403", Description: "Forbidden Access"}))
+			s.forbid(w)
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
+			status, e := http.StatusRequestTimeout, fail(CodeBadRequest, "the parameters did not arrive whole")
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-				plain(w, http.StatusRequestEntityTooLarge, "the parameters are larger than 1 MiB")
+				status, e = http.StatusRequestEntityTooLarge, fail(CodeBadRequest, "the parameters are larger than 1 MiB")
 			}
-			return // else the client is gone
+			s.answer(w, status, failed(e)) // who is gone does not see it
+			return
 		}
 		if e := c.check(body); e != nil {
-			plain(w, http.StatusBadRequest, e.Description)
+			s.answer(w, http.StatusBadRequest, failed(e))
 			return
 		}
 		s.answer(w, http.StatusOK, s.Handle(r.Context(), c.Name, body, token))
@@ -101,16 +135,13 @@ func (s *Server) answer(w http.ResponseWriter, status int, response Response) {
 	body, err := encodeASCII(response)
 	if err != nil {
 		s.config.Logger.Error("oxd answer not encoded", slog.Any("error", err))
-		plain(w, http.StatusInternalServerError, errInternal)
-		return
+		status = http.StatusInternalServerError
+		// It has nothing that cannot be encoded.
+		body, _ = encodeASCII(failed(&Error{Code: CodeInternal, Description: errInternal}))
 	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that is gone is no concern
-}
-
-func plain(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text)
 }

@@ -1,16 +1,21 @@
 package oxd_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -46,8 +51,11 @@ func TestHTTP(t *testing.T) {
 		{"a list", "POST", "/get-rp", "Bearer x", `[]`, 400, "params"},
 		{"another type", "POST", "/get-rp", "Bearer x", `{"oxd_id":{}}`, 400, "oxd_id must be a string"},
 		{"too large", "POST", "/get-rp", "Bearer x", `{"oxd_id":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "larger than 1 MiB"},
-		{"another method", "GET", "/get-rp", "Bearer x", "", 405, ""},
-		{"no such command", "POST", "/get-nothing", "Bearer x", "{}", 404, ""},
+		{"another method", "GET", "/get-rp", "Bearer x", "", 405, `"error":"bad_request"`},
+		{"a method for a document", "POST", "/health-check", "Bearer x", "", 405, `"error":"bad_request"`},
+		{"no such command", "POST", "/get-nothing", "Bearer x", "{}", 404, `"error":"unsupported_operation"`},
+		{"a path that others clean", "POST", "//get-rp", "Bearer x", "{}", 404, `"error":"unsupported_operation"`},
+		{"the root", "GET", "/", "", "", 404, `"error":"unsupported_operation"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,13 +63,72 @@ func TestHTTP(t *testing.T) {
 			status, body := send(t, tt.method, base+tt.path, tt.authorization, tt.body, nil)
 			require.Equal(t, tt.status, status, body)
 			require.Contains(t, body, tt.want)
+			if tt.name != "health" {
+				enveloped(t, body)
+			}
 		})
 	}
 	t.Run("a web page of another site", func(t *testing.T) {
 		t.Parallel()
-		status, _ := send(t, "POST", base+"/setup-client", "", `{}`, http.Header{"Sec-Fetch-Site": {"cross-site"}})
+		status, body := send(t, "POST", base+"/setup-client", "", `{}`, http.Header{"Sec-Fetch-Site": {"cross-site"}})
 		require.Equal(t, 403, status)
+		require.JSONEq(t, forbidden, body)
 	})
+}
+
+// enveloped: whatever the status, it is what clients of oxd read.
+func enveloped(t *testing.T, body string) {
+	t.Helper()
+	var got struct {
+		Status string          `json:"status"`
+		Data   *map[string]any `json:"data"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+	require.Equal(t, "error", got.Status)
+	require.NotNil(t, got.Data)
+	for _, member := range []string{"error", "error_description", "details"} {
+		require.Contains(t, *got.Data, member)
+	}
+}
+
+// TestHTTPOfHalfABody: a body that does not arrive is told of, and of another host.
+func TestHTTPOfHalfABody(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, startOP(t, devas.Options{}), nil)
+	base := serveHTTP(t, k.Server)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "POST /get-rp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nContent-Length: 100\r\n\r\n{\"oxd_id\":")
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	require.Equal(t, http.StatusRequestTimeout, response.StatusCode)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	enveloped(t, string(body))
+
+	handler, err := k.Handler()
+	require.NoError(t, err)
+	handler = api.LoopbackNames(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, handler, k.Misdirected())
+	for _, tt := range []struct {
+		name   string
+		host   string
+		body   io.Reader
+		status int
+	}{
+		{"too slow", "localhost", iotest.ErrReader(os.ErrDeadlineExceeded), http.StatusRequestTimeout},
+		{"another host", "rebound.example.com", strings.NewReader("{}"), http.StatusMisdirectedRequest},
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+tt.host+"/get-rp", tt.body)
+		request.Header.Set("Authorization", "Bearer x")
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		require.Equal(t, tt.status, recorder.Code, tt.name)
+		enveloped(t, recorder.Body.String())
+	}
 }
 
 func send(t *testing.T, method, address, authorization, body string, header http.Header) (int, string) {

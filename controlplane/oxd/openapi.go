@@ -62,18 +62,22 @@ func (c *Command) operation() (*openapi3.Operation, error) {
 	failed := envelope(statusError, openapi3.NewSchemaRef("#/components/schemas/Failure", nil))
 	either := openapi3.NewSchema()
 	either.OneOf = openapi3.SchemaRefs{envelope(statusOK, result), failed}
-	text := openapi3.NewStringSchema().NewRef()
 	operation := &openapi3.Operation{
 		OperationID: c.Name, Summary: c.Summary,
 		RequestBody: &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithJSONSchemaRef(params)},
 		Responses: openapi3.NewResponses(
 			openapi3.WithStatus(200, response("Done, or an error of oxd's.", "application/json", either.NewRef())),
-			openapi3.WithStatus(400, response("The parameters are not JSON, or of another type.", "text/plain", text)),
+			openapi3.WithStatus(400, response("The parameters are not JSON, or of another type.", "application/json", failed)),
+			openapi3.WithStatus(408, response("The parameters did not arrive whole.", "application/json", failed)),
+			openapi3.WithStatus(413, response("The parameters are larger than 1 MiB.", "application/json", failed)),
+			openapi3.WithStatus(421, response("The name is not one of the address that is listened on.", "application/json", failed)),
 		),
 	}
 	if !c.Open {
 		operation.Security = openapi3.NewSecurityRequirements().With(openapi3.NewSecurityRequirement().Authenticate("protection_access_token"))
 		operation.Responses.Set("403", response("No bearer token.", "application/json", failed))
+	} else {
+		operation.Responses.Set("403", response("A web page of another site.", "application/json", failed))
 	}
 	return operation, nil
 }

@@ -69,7 +69,7 @@ func explain(err error) *api.Problem {
 
 // serveAPI answers until ctx ends, and returns when the last answer is given.
 func serveAPI(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	return serveHTTP(ctx, listener, api.LoopbackNames(listener.Addr(), handler))
+	return serveHTTP(ctx, listener, api.LoopbackNames(listener.Addr(), handler, nil))
 }
 
 // serveHTTP answers until ctx ends, and returns when the last answer is given.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 
+	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/site"
@@ -130,7 +131,7 @@ func (a *oxdAPI) serveHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveAPI(ctx, a.http, handler)
+	return serveHTTP(ctx, a.http, api.LoopbackNames(a.http.Addr(), handler, a.server.Misdirected()))
 }
 
 func (a *oxdAPI) serveSocket(ctx context.Context) error {
