@@ -186,6 +186,23 @@ func TestValidate(t *testing.T) {
 			require.NotContains(t, out+stderr, "hunter2")
 		})
 	}
+	for name, tt := range map[string]struct{ line, shown string }{
+		"false":           {"  protect_commands_with_access_token: false", "protect_commands_with_access_token: false\n"},
+		"with a comment":  {"  protect_commands_with_access_token: false # at first", "protect_commands_with_access_token: false # at first\n"},
+		"not of YAML 1.2": {"  protect_commands_with_access_token: no", "protect_commands_with_access_token: no\n"},
+		"a secret":        {"  op_hosts: [{url: 'https://op', initial_access_token: falsehood, x: y}]", "initial_access_token: [redacted]\n"},
+	} {
+		t.Run("excerpt of a boolean/"+name, func(t *testing.T) {
+			t.Parallel()
+			path := file(t, "oxd:\n  http: 127.0.0.1:1\n  op_hosts: [{url: 'https://op.example.com'}]\n"+tt.line+"\n")
+			if name == "a secret" {
+				path = file(t, "oxd:\n  http: 127.0.0.1:1\n"+tt.line+"\n")
+			}
+			_, out, _ := run(t, nil, "validate", "-c", path)
+			require.Contains(t, out, tt.shown)
+			require.NotContains(t, out, "falsehood")
+		})
+	}
 	t.Run("no file", func(t *testing.T) {
 		t.Parallel()
 		code, out, stderr := run(t, nil, "validate", "-c", filepath.Join(t.TempDir(), "none.yaml"))

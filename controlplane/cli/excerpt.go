@@ -76,7 +76,8 @@ func secretKey() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)(secret|token|key|password|statement|store)["']?\s*:\s*`)
 }
 
-// harmless matches a key whose value names a source of secrets, or is no secret.
+// harmless matches a key whose value names a source of secrets, or is no secret: also
+// one that can only be true or false, such as protect_commands_with_access_token.
 func harmless() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^[^:]*:\s*(\{\s*["']?(env|file)["']?\s*:|["']?\$\{\w+\}|[|>&*#,}]|$)|^token["']?\s*:\s*\{`)
+	return regexp.MustCompile(`(?i)^[^:]*:\s*(\{\s*["']?(env|file)["']?\s*:|["']?\$\{\w+\}|[|>&*#,}]|$|(true|false|yes|no|on|off|null|~)\s*([,}#]|$))|^token["']?\s*:\s*\{`)
 }
