@@ -75,6 +75,9 @@ type Dialect struct {
 	DeepList bool
 	// Names is how a resource is found by name.
 	Names NameSearch
+	// NameTaken is the error code of a 409 that says that a name is taken: one with
+	// another code is [ErrCollision]. Empty: every 409 says so.
+	NameTaken string
 	// Description says that a resource may have a description.
 	Description bool
 	// URIs says that a resource may have addresses, in its member "uris".

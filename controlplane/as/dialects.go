@@ -53,6 +53,7 @@ func keycloakDialect() Dialect {
 	d.PageSize = 100
 	d.DeepList = true
 	d.Names = SearchExactName
+	d.NameTaken = "invalid_request" // two that bring the same new scope at once: "conflict"
 	d.Description = false
 	d.URIs = true
 	d.MergeOnUpdate = true

@@ -47,6 +47,9 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: 409, a resource of that name exists.
 	ErrConflict = errors.New("a resource of that name exists")
+	// ErrCollision: 409, another write at the same moment was in the way, and nothing
+	// was done. Worth trying again.
+	ErrCollision = errors.New("the authorization server was writing something else at that moment")
 	// ErrRejected: any other 4xx.
 	ErrRejected = errors.New("the authorization server rejects the request")
 )
@@ -112,7 +115,7 @@ func (e *Error) Unwrap() []error {
 // Temporary reports whether the same call may succeed later with nothing
 // changed.
 func (e *Error) Temporary() bool {
-	return errors.Is(e.Kind, ErrUnavailable) || errors.Is(e.Kind, ErrRateLimited)
+	return errors.Is(e.Kind, ErrUnavailable) || errors.Is(e.Kind, ErrRateLimited) || errors.Is(e.Kind, ErrCollision)
 }
 
 // Doubtful reports that the AS may have done what was asked, and that it cannot be
@@ -154,6 +157,7 @@ func Remedy(err error) string {
 		{ErrPATRefused, "Let the client have the right to protect resources: scope uma_protection, at Keycloak the client role uma_protection."},
 		{ErrOwner, "At Keycloak, give the client's service account the role manage-authorization of the client realm-management, and the client Full scope allowed (or that role in its scope)."},
 		{ErrConflict, "Rename the resource, delete the one at the AS, or adopt it with adopt: true."},
+		{ErrCollision, "None needed: umagate tries again by itself, and a command can be run again."},
 		{ErrRateLimited, "None needed: it is tried again when the AS allows."},
 		{ErrUnavailable, "None needed if the AS is down: umagate serve tries again by itself, and a command can be run again when it is up. Otherwise check address, DNS and TLS trust from this host."},
 		{ErrMalformed, "Check authorization_server.dialect."},

@@ -113,7 +113,7 @@ func (p *Protection) createByAdmin(ctx context.Context, r Resource) (Resource, e
 	post := func(id string) (wireResource, error) {
 		in.url = base + "/" + url.PathEscape(id) + d.adminPath
 		var got wireResource
-		_, err := p.server.caller.doJSON(ctx, in, &got)
+		_, err := p.server.apart(ctx, func() (answer, error) { return p.server.caller.doJSON(ctx, in, &got) })
 		return got, err
 	}
 	// A client that registered itself has its client_id for an id.

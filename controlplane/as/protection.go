@@ -23,8 +23,12 @@ func (s *Server) Protection(pats *PATSource) *Protection {
 	return &Protection{server: s, pats: pats}
 }
 
-// do makes the call with the PAT.
+// do makes the call with the PAT, and again while it collides.
 func (p *Protection) do(ctx context.Context, in call, target any) (answer, error) {
+	return p.server.apart(ctx, func() (answer, error) { return p.once(ctx, in, target) })
+}
+
+func (p *Protection) once(ctx context.Context, in call, target any) (answer, error) {
 	in.kinds = map[int]error{}
 	for _, status := range p.server.dialect.PATRefused {
 		in.kinds[status] = ErrPATRefused

@@ -98,7 +98,9 @@ func (p *pause) over(ctx context.Context, sleep func(context.Context, time.Durat
 
 // refusedUnheard says that the AS did not act on the call. Only then is it safe
 // to repeat a creation: any other failure may hide a success.
-func refusedUnheard(e *as.Error) bool { return errors.Is(e, as.ErrRateLimited) }
+func refusedUnheard(e *as.Error) bool {
+	return errors.Is(e, as.ErrRateLimited) || errors.Is(e, as.ErrCollision)
+}
 
 func wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

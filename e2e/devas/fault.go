@@ -30,6 +30,9 @@ const (
 	FaultRateLimit FaultKind = "rate_limit"
 	// FaultBadToken answers as to an expired PAT or access token.
 	FaultBadToken FaultKind = "bad_token"
+	// FaultCollision answers 409 as Keycloak does to one of two writes at the same
+	// moment that bring the same new scope: nothing was done, and no name is taken.
+	FaultCollision FaultKind = "collision"
 
 	// FaultSlow waits for Delay, then works.
 	FaultSlow FaultKind = "slow"
@@ -58,7 +61,7 @@ const (
 // FaultKinds lists all of them.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
-		FaultDown, FaultHang, FaultStatus, FaultHTML, FaultEmpty, FaultRateLimit, FaultBadToken, FaultSlow, FaultTruncated, FaultOversized,
+		FaultDown, FaultHang, FaultStatus, FaultHTML, FaultEmpty, FaultRateLimit, FaultBadToken, FaultCollision, FaultSlow, FaultTruncated, FaultOversized,
 		FaultWrongTypes, FaultActiveString, FaultAlwaysActive, FaultOtherResource, FaultNoScopes, FaultOtherIssuer, FaultOtherAudience, FaultExpired,
 	}
 }
@@ -206,6 +209,8 @@ func (f Fault) replace(w http.ResponseWriter, r *http.Request) bool {
 		newError(http.StatusTooManyRequests, "temporarily_unavailable", "a fault that was asked for").write(w)
 	case FaultBadToken:
 		bearerRefused("a fault that was asked for").write(w)
+	case FaultCollision:
+		newError(http.StatusConflict, "conflict", "Duplicate resource error").write(w)
 	default:
 		return false
 	}

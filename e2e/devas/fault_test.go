@@ -57,6 +57,11 @@ func TestFaults(t *testing.T) {
 			t.Helper()
 			require.Equal(t, 401, a.status)
 		}},
+		{"collision", devas.Fault{Kind: devas.FaultCollision}, func(t *testing.T, a answer, _ error) {
+			t.Helper()
+			require.Equal(t, 409, a.status)
+			require.Equal(t, "conflict", a.body["error"])
+		}},
 		{"slow", devas.Fault{Kind: devas.FaultSlow, Delay: time.Millisecond}, func(t *testing.T, a answer, _ error) {
 			t.Helper()
 			require.Equal(t, true, a.body["active"])
