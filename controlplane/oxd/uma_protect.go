@@ -26,7 +26,8 @@ type Records interface {
 }
 
 // Sites is told that what RPs protect has changed, so that Envoy enforces it. It
-// returns when every Envoy that is connected has been sent it.
+// returns when every Envoy that is connected enforces it, or was waited for long
+// enough.
 type Sites interface {
 	Changed(ctx context.Context) error
 }
@@ -111,54 +112,65 @@ func documentFailure(err error) *Error {
 // setProtection makes d what the RP protects: stored first, then registered, then
 // pushed. A crash in between is made good by the site's worker, which brings what
 // is stored in step. With change, d is what it makes of what is stored.
-func (s *Server) setProtection(ctx context.Context, rp *RP, d protection.Document, overwrite bool, change func(protection.Document) (protection.Document, error)) (err error) {
+func (s *Server) setProtection(ctx context.Context, rp *RP, d protection.Document, overwrite bool, change func(protection.Document) (protection.Document, error)) error {
+	stored, err := s.registerProtection(ctx, rp, d, overwrite, change)
+	if stored {
+		// What it must deny now, Envoy is told also when the AS failed. Nobody else waits
+		// for Envoys: the registrations are unlocked.
+		err = errors.Join(err, s.sitesChanged(ctx))
+	}
+	return err
+}
+
+// registerProtection is setProtection without Envoys. stored says that there is something new
+// to enforce, whatever the error.
+func (s *Server) registerProtection(ctx context.Context, rp *RP, d protection.Document, overwrite bool, change func(protection.Document) (protection.Document, error)) (stored bool, err error) {
 	l, err := s.umaLink(ctx, rp)
 	if err != nil {
-		return err
+		return false, err
 	}
 	key := keyOf(rp)
 	unlock, err := s.lock(ctx, key)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	before, err := s.config.Records.Protection(ctx, rp.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+		return false, err
 	}
 	known := err == nil
 	switch {
 	case change != nil && !known:
-		return notProtected()
+		return false, notProtected()
 	case change != nil:
-		stored, err := protection.Parse(before.Document)
+		kept, err := protection.Parse(before.Document)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if d, err = change(stored); err != nil {
-			return err
+		if d, err = change(kept); err != nil {
+			return false, err
 		}
 	case before.Settled && !overwrite:
-		return fail(CodeUMAProtectionExists, "this oxd_id protects resources already: send overwrite with true to replace them")
+		return false, fail(CodeUMAProtectionExists, "this oxd_id protects resources already: send overwrite with true to replace them")
 	}
 	document, err := d.Encode()
 	if err != nil {
-		return err
+		return false, err
 	}
 	next := store.Protection{OxdID: rp.ID, Document: document, Settled: before.Settled, UpdatedAt: s.now()}
 	if err := s.config.Records.PutProtection(ctx, next); err != nil {
-		return err
+		return false, err
 	}
 	if err := s.settle(ctx, l, key, next, overwrite); err != nil {
-		// What it must deny now, Envoy is told all the same.
-		return errors.Join(err, s.sitesChanged(ctx))
+		return true, err
 	}
 	next.Settled = true
 	if err := s.config.Records.PutProtection(ctx, next); err != nil {
-		return err
+		return true, err
 	}
 	s.config.Logger.Info("an application's resources are protected", slog.String("oxd_id", rp.ID), slog.String("resources", d.String()))
-	return s.sitesChanged(ctx)
+	return true, nil
 }
 
 // settle brings the AS's registrations in step. A PAT may have ended at the AS

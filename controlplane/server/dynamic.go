@@ -70,27 +70,66 @@ func (s *serving) merge(ctx context.Context, file *site.File) (*site.File, error
 
 // changes hands requests to the goroutine that serves them: what it starts must
 // outlive who asked.
-type changes chan chan<- error
+type changes struct {
+	requests chan chan<- error
+	// await waits for Envoys; ctx bounds it.
+	await func(ctx context.Context)
+}
 
 // ErrStopping tells that the control plane is about to end.
 var ErrStopping = errors.New("umagate is stopping")
 
 // Changed takes over what applications protect now. When it returns without an
-// error, every Envoy that is connected has been sent it. Safe for concurrent use.
+// error, every Envoy that is connected has been sent it and has acknowledged it, or
+// was waited for long enough. Safe for concurrent use.
 func (c changes) Changed(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
-	case c <- done:
+	case c.requests <- done:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
 	case err := <-done:
+		if err == nil {
+			c.await(ctx)
+		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
+
+// turn is how long after an acknowledgement, which comes from Envoy's main thread,
+// its workers have taken the configuration, too: each does at its next turn, and
+// until then may read more from a connection that it had at hand. Envoy itself
+// counts a turn of 200 ms as a miss (watchdog_miss).
+const turn = 250 * time.Millisecond
+
+// awaitEnvoys waits until every connected Envoy enforces what was published, and
+// tells of those that have not acknowledged it in the time they have. One that
+// refuses is not waited for: it keeps what it had, whatever anybody does.
+func (s *serving) awaitEnvoys(ctx context.Context) {
+	waiting, cancel := context.WithTimeout(ctx, s.options.Pace.Acknowledge)
+	defer cancel()
+	got := s.xds.Await(waiting)
+	if got.Acknowledged > 0 {
+		timer := time.NewTimer(turn)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	if len(got.Refused)+len(got.Silent) == 0 || len(got.Silent) > 0 && ctx.Err() != nil {
+		return // or who asked has gone, so that nobody is answered
+	}
+	s.options.Logger.Warn("an application is answered, and some Envoys enforce what it had protected before", slog.Int("acknowledged", got.Acknowledged),
+		slog.Any("refused", few(got.Refused)), slog.Any("not_acknowledged", few(got.Silent)), slog.String("remedy", "umagate status tells what each Envoy has"))
+}
+
+// few is the beginning of a list, for the log.
+func few(nodes []string) []string { return nodes[:min(len(nodes), maxEnvoyProblems)] }
 
 // serveChanges works until ctx ends. Requests that wait are served together.
 func (s *serving) serveChanges(ctx context.Context, requests changes) {
@@ -99,12 +138,12 @@ func (s *serving) serveChanges(ctx context.Context, requests changes) {
 		select {
 		case <-ctx.Done():
 			return
-		case done := <-requests:
+		case done := <-requests.requests:
 			waiting = append(waiting, done)
 		}
 		for more := true; more; {
 			select {
-			case done := <-requests:
+			case done := <-requests.requests:
 				waiting = append(waiting, done)
 			default:
 				more = false

@@ -51,6 +51,9 @@ type Pace struct {
 	// Follow is how often a replica that does not lead reads the store anew and asks
 	// to lead (1 s).
 	Follow time.Duration
+	// Acknowledge is how long an application that protects something is kept waiting
+	// for Envoys that have not acknowledged it (5 s).
+	Acknowledge time.Duration
 	// Forgotten is how long after a registration the AS may refuse the client
 	// without it being registered anew (1 min). It grows fourfold with each
 	// registration of a day.
@@ -72,6 +75,7 @@ func (p Pace) withDefaults() Pace {
 	set(&p.Discover, time.Hour)
 	set(&p.Watch, 2*time.Second)
 	set(&p.Follow, time.Second)
+	set(&p.Acknowledge, 5*time.Second)
 	set(&p.Forgotten, time.Minute)
 	set(&p.Doubt, time.Minute)
 	return p

@@ -36,7 +36,7 @@ func (s *serving) openOXD(ctx context.Context, file *site.File, kept *store.SQL)
 		return nil, err
 	}
 	s.dynamic = s.applications(kept)
-	requests := make(changes)
+	requests := changes{requests: make(chan chan<- error), await: s.awaitEnvoys}
 	config.Sites = requests
 	api := &oxdAPI{changes: requests, limits: oxd.SocketLimits{Connections: settings.SocketConnections, Idle: settings.SocketIdle}}
 	if api.server, err = oxd.New(config); err != nil {

@@ -45,9 +45,11 @@ type fleet struct {
 	groups  []Group // nil before the first push
 	// trusted is what connections from before are judged by; nil as long as nothing has
 	// changed since they were made.
-	trusted  *Certificates
-	roster   roster
-	streams  map[streamKey]*stream
+	trusted *Certificates
+	roster  roster
+	streams map[streamKey]*stream
+	// news is closed when an Envoy answers or leaves; nil while nobody listens.
+	news     chan struct{}
 	alarmed  map[alarm]bool
 	refusals map[refusal]uint64
 }
@@ -148,6 +150,7 @@ func (f *fleet) closed(key streamKey) {
 	delete(f.streams, key)
 	if s != nil && s.member != nil {
 		f.roster.leave(s.member)
+		f.tell()
 	}
 }
 
@@ -262,6 +265,7 @@ func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 		state.Refused, state.Words, state.RefusedAt = "", "", time.Time{}
 	}
 	s.member.Types[kind] = state
+	f.tell()
 	return refused
 }
 

@@ -29,6 +29,9 @@ type Server struct {
 
 	mu      sync.Mutex
 	current map[string]pushed
+	// pushes counts them; history has the filter's versions of each group, oldest first.
+	pushes  uint64
+	history map[string][]numbered
 }
 
 // pushed is what a group was given last.
@@ -108,6 +111,7 @@ func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map
 		s.current[g.Name] = next[g.Name]
 	}
 	s.current = next
+	s.remember(next)
 	return s.versions(), nil
 }
 

@@ -75,12 +75,17 @@ func start(t *testing.T) *rig {
 	return &rig{server: s, log: log, conn: conn}
 }
 
-func (r *rig) push(t *testing.T, filter, cluster, pat string) map[xds.Type]string {
+func typed(t *testing.T, filter string) *corev3.TypedExtensionConfig {
 	t.Helper()
 	config, err := anypb.New(wrapperspb.String(filter))
 	require.NoError(t, err)
+	return &corev3.TypedExtensionConfig{Name: filterName, TypedConfig: config}
+}
+
+func (r *rig) push(t *testing.T, filter, cluster, pat string) map[xds.Type]string {
+	t.Helper()
 	versions, err := r.server.Push(t.Context(), xds.Resources{
-		Filter:   &corev3.TypedExtensionConfig{Name: filterName, TypedConfig: config},
+		Filter:   typed(t, filter),
 		Clusters: []*clusterv3.Cluster{{Name: cluster}},
 		Secrets: []*tlsv3.Secret{{Name: "pat", Type: &tlsv3.Secret_GenericSecret{GenericSecret: &tlsv3.GenericSecret{
 			Secret: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "Bearer " + pat}},
