@@ -207,10 +207,19 @@ func (s *Server) settle(ctx context.Context, l *link, key store.Key, p store.Pro
 	return err
 }
 
-func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []sync.Desired) error {
+func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []sync.Desired) (err error) {
 	const attempts, base, longest = 2, 200 * time.Millisecond, 2 * time.Second
+	unlock, err := s.lock(ctx, clientKey(l.rp))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	foreign, err := s.foreign(ctx, l.rp)
+	if err != nil {
+		return err
+	}
 	r := &sync.Reconciler{
-		AS: l.server.Protection(l.pats), Records: s.config.Records, Key: key, Now: s.config.Now, Audit: s.config.Audit,
+		AS: apart{l.server.Protection(l.pats), foreign}, Records: s.config.Records, Key: key, Now: s.config.Now, Audit: s.config.Audit,
 		Retry: sync.Retry{Attempts: attempts, Base: base, Max: longest},
 	}
 	plan, err := r.Plan(ctx, desired)
@@ -227,8 +236,8 @@ func patMayHaveEnded(err error) bool {
 }
 
 func protectFailure(err error) *Error {
-	if errors.Is(err, sync.ErrConflict) || errors.Is(err, sync.ErrAmbiguous) {
-		return fail(CodeUMAProtectionExists, "the client has resources of these names at the AS that were not registered here: send overwrite with true to take them over").because(err)
+	if errors.Is(err, sync.ErrConflict) || errors.Is(err, sync.ErrAmbiguous) || errors.Is(err, as.ErrConflict) {
+		return fail(CodeUMAProtectionExists, "the client has resources of these names at the AS that were not registered here: send overwrite with true to take them over. Those of another oxd_id stay with it until it is removed").because(err)
 	}
 	return opFailure(err, "the AS does not register the resources")
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 )
 
@@ -151,24 +152,90 @@ func TestProtectSurvivesTheAS(t *testing.T) {
 }
 
 // TestProtectTakesOver: overwrite takes over what the client had registered before
-// umagate was there.
+// umagate was there, and nothing that another oxd_id has.
 func TestProtectTakesOver(t *testing.T) {
 	t.Parallel()
-	k := newUMAKit(t, devas.Options{})
-	id := k.register(t, nil)
-	k.protect(t, id, photo, nil)
-	ids := k.records(t, id)
+	for name, dialect := range map[string]devas.Dialect{"names are unique": devas.Keycloak(), "names are free": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newUMAKit(t, devas.Options{Dialect: dialect})
+			scope := []string{"openid"}
+			if !dialect.PATWithoutScope {
+				scope = append(scope, "uma_protection")
+			}
+			id := k.register(t, map[string]any{"scope": scope})
+			rp, err := k.store.RP(t.Context(), id)
+			require.NoError(t, err)
+			k.protect(t, id, photo, nil)
+			ids := k.records(t, id)
+
+			// The same client again, under another oxd_id that knows nothing.
+			other := k.register(t, map[string]any{"client_id": rp.ClientID, "client_secret": k.secret(t, id), "scope": scope})
+			params := map[string]any{"oxd_id": other, "resources": json.RawMessage(photo), "overwrite": true}
+			if dialect.StrictResources {
+				k.fails(t, "uma_protection_exists", "uma_rs_protect", params)
+				require.Empty(t, k.records(t, other))
+			} else {
+				k.ok(t, "uma_rs_protect", params) // with resources of its own
+				require.Len(t, k.op.Resources(), 6)
+				k.ok(t, "uma_rs_protect", map[string]any{"oxd_id": other, "overwrite": true, "resources": json.RawMessage(`[{"path":"/other","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)})
+			}
+			require.Equal(t, ids, k.records(t, id))
+			require.Equal(t, ids, k.idsAtAS(t, ids))
+
+			// What nobody has any more may be taken over.
+			k.ok(t, "remove_site", map[string]any{"oxd_id": id})
+			k.ok(t, "uma_rs_protect", params)
+			if dialect.StrictResources {
+				require.Equal(t, ids, k.records(t, other))
+			}
+		})
+	}
+}
+
+// TestProtectLeavesTheFilesSites: overwrite takes nothing that a site of the file has
+// registered with the same client.
+func TestProtectLeavesTheFilesSites(t *testing.T) {
+	t.Parallel()
+	k := newUMAKit(t, devas.Options{Dialect: devas.Keycloak()})
+	first := k.register(t, map[string]any{"scope": []string{"openid"}})
+	rp, err := k.store.RP(t.Context(), first)
+	require.NoError(t, err)
+	second := k.register(t, map[string]any{"client_id": rp.ClientID, "client_secret": k.secret(t, first), "scope": []string{"openid"}})
+	k.protect(t, first, photo, nil)
+	ids := k.records(t, first)
+	k.ok(t, "remove_site", map[string]any{"oxd_id": first})
+	// What is left at the AS, a site of the file has taken over.
+	file := store.Key{Site: "photos", Issuer: rp.Issuer}
+	k.keys = []store.Key{file}
+	require.NoError(t, k.store.PutResource(t.Context(), file, store.Resource{Name: "photo", State: store.ResourceRegistered, ID: ids["[GET] /photo"]}))
+	params := map[string]any{"oxd_id": second, "resources": json.RawMessage(photo), "overwrite": true}
+	k.fails(t, "uma_protection_exists", "uma_rs_protect", params)
+	k.keys = nil
+	k.ok(t, "uma_rs_protect", params)
+	require.Equal(t, ids, k.records(t, second))
+}
+
+// secret is the client secret of an RP.
+func (k *umaKit) secret(t *testing.T, id string) string {
+	t.Helper()
 	rp, err := k.store.RP(t.Context(), id)
 	require.NoError(t, err)
-	// The same client again, under another oxd_id that knows nothing.
 	var sealed struct {
 		Secret string `json:"client_secret"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(rp.Secrets.Reveal()), &sealed))
-	other := k.register(t, map[string]any{"client_id": rp.ClientID, "client_secret": sealed.Secret})
-	params := map[string]any{"oxd_id": other, "resources": json.RawMessage(photo)}
-	k.fails(t, "uma_protection_exists", "uma_rs_protect", params)
-	params["overwrite"] = true
-	k.ok(t, "uma_rs_protect", params)
-	require.Equal(t, ids, k.records(t, other))
+	return sealed.Secret
+}
+
+// idsAtAS are those of ids that the AS has.
+func (k *umaKit) idsAtAS(t *testing.T, ids map[string]string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, r := range k.op.Resources() {
+		if ids[r.Name] == r.ID {
+			out[r.Name] = r.ID
+		}
+	}
+	return out
 }
