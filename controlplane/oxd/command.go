@@ -35,7 +35,12 @@ type Call struct {
 	RP *RP
 	// Caller is who the protection token was given to; nil where none was checked.
 	Caller *Caller
+
+	warnings []string
 }
+
+// warn tells of something that was not done, of a command that succeeds.
+func (c *Call) warn(text string) { c.warnings = append(c.warnings, text) }
 
 // define makes a row of a method. Parameters that embed [SiteParams] get their RP
 // loaded before run is called. Unknown parameters are ignored: clients send their

@@ -18,6 +18,10 @@ type Response struct {
 	Status string `json:"status"`
 	// Data is the command's result, or a [Failure].
 	Data any `json:"data"`
+	// Warnings tell what a command that succeeded has not done. The envelope has no
+	// room for them, as some clients refuse members that they do not know: HTTP has
+	// them in a header, and the log has them.
+	Warnings []string `json:"-"`
 }
 
 // Failure is the data of an error. Every member is written always: clients read

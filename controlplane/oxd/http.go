@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/secret"
@@ -142,6 +143,9 @@ func (s *Server) answer(w http.ResponseWriter, status int, response Response) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	for _, text := range response.Warnings {
+		w.Header().Add("Warning", "199 - "+strconv.Quote(text)) // RFC 7234 section 5.5: to be logged
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that is gone is no concern
 }

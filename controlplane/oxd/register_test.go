@@ -116,7 +116,6 @@ func TestRegistration(t *testing.T) {
 		for _, name := range []string{"state", "nonce", "redirect_uri", "client_id", "code_challenge", "request"} {
 			k.fails(t, "bad_request", "get_authorization_url", map[string]any{"oxd_id": id, "custom_parameters": map[string]any{name: "x"}})
 		}
-		k.fails(t, "bad_request", "update_site", map[string]any{"oxd_id": id, "client_secret_expires_at": 1335205592410})
 		k.fails(t, "no_end_session_endpoint_at_op", "get_logout_uri", map[string]any{"oxd_id": id})
 	})
 	t.Run("an existing client", func(t *testing.T) {

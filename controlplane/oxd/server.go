@@ -114,25 +114,31 @@ func (s *Server) Handle(ctx context.Context, name string, params json.RawMessage
 		s.config.Logger.Info("oxd command", slog.String("command", "unknown"), slog.String("code", string(CodeUnsupportedOperation)))
 		return failed(fail(CodeUnsupportedOperation, "there is no command of this name"))
 	}
-	data, err := s.run(ctx, command, params, protection)
+	c := &Call{Command: command}
+	data, err := s.run(ctx, c, params, protection)
 	attributes := []any{slog.String("command", command.Name), slog.Duration("took", time.Since(start))}
 	if err != nil {
 		e := asError(err)
 		s.config.Logger.Warn("oxd command failed", append(attributes, slog.String("code", string(e.Code)), slog.Any("error", err))...)
 		return failed(e)
 	}
+	for _, text := range c.warnings {
+		s.config.Logger.Warn("oxd command done in part", append(attributes, slog.String("warning", text))...)
+	}
 	s.config.Logger.Info("oxd command", attributes...)
-	return succeeded(data)
+	out := succeeded(data)
+	out.Warnings = c.warnings
+	return out
 }
 
-func (s *Server) run(ctx context.Context, command *Command, raw json.RawMessage, protection secret.Text) (any, error) {
+func (s *Server) run(ctx context.Context, c *Call, raw json.RawMessage, protection secret.Text) (any, error) {
 	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
 		raw = json.RawMessage("{}")
 	}
 	if raw[0] != '{' {
 		return nil, &Error{Code: CodeInternal, Description: "params is missing, or is not an object"}
 	}
-	params, err := command.decode(raw)
+	params, err := c.Command.decode(raw)
 	if err != nil {
 		return nil, malformed(err)
 	}
@@ -151,11 +157,10 @@ func (s *Server) run(ctx context.Context, command *Command, raw json.RawMessage,
 			return nil, err
 		}
 	}
-	c := &Call{Command: command}
 	if err := s.admit(ctx, c, params, protection); err != nil {
 		return nil, err
 	}
-	return command.run(ctx, s, c, params)
+	return c.Command.run(ctx, s, c, params)
 }
 
 // malformed names the parameter at fault, and not its value.

@@ -26,11 +26,14 @@ type Records interface {
 }
 
 // Sites is told that what RPs protect has changed, so that Envoy enforces it. It
-// returns when every Envoy that is connected enforces it, or was waited for long
-// enough.
+// returns when every Envoy that is connected enforces it. ErrEnvoysBehind: some do
+// not, and were waited for long enough.
 type Sites interface {
 	Changed(ctx context.Context) error
 }
+
+// ErrEnvoysBehind means that everything is done, and that some Envoys have not taken it.
+var ErrEnvoysBehind = errors.New("some Envoys enforce what was before: umagate status names them")
 
 type protectParams struct {
 	SiteParams
@@ -48,7 +51,7 @@ func (s *Server) protect(ctx context.Context, c *Call, p protectParams) (protect
 	if err := p.Resources.Validate(); err != nil {
 		return protectResult{}, documentFailure(err)
 	}
-	if err := s.setProtection(ctx, c.RP, p.Resources, p.Overwrite, nil); err != nil {
+	if err := s.setProtection(ctx, c, p.Resources, p.Overwrite, nil); err != nil {
 		return protectResult{}, err
 	}
 	return protectResult{OxdID: c.RP.ID}, nil
@@ -83,7 +86,7 @@ func (s *Server) modify(ctx context.Context, c *Call, p modifyParams) (protectRe
 		}
 		return d, nil
 	}
-	if err := s.setProtection(ctx, c.RP, nil, true, change); err != nil {
+	if err := s.setProtection(ctx, c, nil, true, change); err != nil {
 		return protectResult{}, err
 	}
 	return protectResult{OxdID: c.RP.ID}, nil
@@ -112,12 +115,12 @@ func documentFailure(err error) *Error {
 // setProtection makes d what the RP protects: stored first, then registered, then
 // pushed. A crash in between is made good by the site's worker, which brings what
 // is stored in step. With change, d is what it makes of what is stored.
-func (s *Server) setProtection(ctx context.Context, rp *RP, d protection.Document, overwrite bool, change func(protection.Document) (protection.Document, error)) error {
-	stored, err := s.registerProtection(ctx, rp, d, overwrite, change)
+func (s *Server) setProtection(ctx context.Context, c *Call, d protection.Document, overwrite bool, change func(protection.Document) (protection.Document, error)) error {
+	stored, err := s.registerProtection(ctx, c.RP, d, overwrite, change)
 	if stored {
 		// What it must deny now, Envoy is told also when the AS failed. Nobody else waits
 		// for Envoys: the registrations are unlocked.
-		err = errors.Join(err, s.sitesChanged(ctx))
+		err = errors.Join(err, s.sitesChanged(ctx, c))
 	}
 	return err
 }
@@ -277,23 +280,28 @@ func (s *Server) lock(ctx context.Context, key store.Key) (unlock func() error, 
 	}
 }
 
-func (s *Server) sitesChanged(ctx context.Context) error {
+func (s *Server) sitesChanged(ctx context.Context, c *Call) error {
 	if s.config.Sites == nil {
 		return nil
 	}
-	return s.config.Sites.Changed(ctx)
+	err := s.config.Sites.Changed(ctx)
+	if errors.Is(err, ErrEnvoysBehind) {
+		c.warn(ErrEnvoysBehind.Error())
+		return nil
+	}
+	return err
 }
 
 // forgetProtection ends what a removed RP protects. Its resources stay at the AS,
 // as with oxd.
-func (s *Server) forgetProtection(ctx context.Context, id string) error {
+func (s *Server) forgetProtection(ctx context.Context, c *Call, id string) error {
 	if s.config.Records == nil {
 		return nil
 	}
 	if err := s.config.Records.DeleteProtection(ctx, id); err != nil {
 		return err
 	}
-	return s.sitesChanged(ctx)
+	return s.sitesChanged(ctx, c)
 }
 
 func keyOf(rp *RP) store.Key {

@@ -14,7 +14,7 @@ type updateParams struct {
 	SiteParams
 	clientParams
 
-	// SecretExpiresAt is in milliseconds since 1970.
+	// SecretExpiresAt is in milliseconds since 1970. It has an effect at Gluu only.
 	SecretExpiresAt int64 `json:"client_secret_expires_at"`
 }
 
@@ -46,11 +46,13 @@ func (s *Server) updateSite(ctx context.Context, c *Call, p updateParams) (siteR
 	if err != nil {
 		return siteResult{}, err
 	}
-	if p.SecretExpiresAt > 0 {
-		if op.dialect() != as.DialectGluu {
-			return siteResult{}, fail(CodeBadRequest, "client_secret_expires_at has no effect at this OP: it alone says when a secret expires (RFC 7592 section 2.2)")
-		}
+	switch {
+	case p.SecretExpiresAt <= 0:
+	case op.dialect() == as.DialectGluu:
 		metadata.Extra["client_secret_expires_at"] = time.UnixMilli(p.SecretExpiresAt).Unix()
+	default:
+		// The page has it in its example, and clients send it with each update.
+		c.warn("client_secret_expires_at has no effect at this OP, which alone says when a secret expires (RFC 7592 section 2.2)")
 	}
 	got, err := op.server.UpdateRegistration(ctx, rp.registered(), metadata)
 	if err != nil {
@@ -103,7 +105,7 @@ func (s *Server) removeSite(ctx context.Context, c *Call, _ removeParams) (remov
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
 	}
 	s.links.forget(rp.ID)
-	if err := s.forgetProtection(ctx, rp.ID); err != nil {
+	if err := s.forgetProtection(ctx, c, rp.ID); err != nil {
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protects could not be").because(err)
 	}
 	if err := s.deregister(ctx, rp); err != nil {

@@ -87,15 +87,15 @@ func (s *serving) merge(ctx context.Context, file *site.File) (*site.File, error
 type changes struct {
 	requests chan chan<- error
 	// await waits for Envoys; ctx bounds it.
-	await func(ctx context.Context)
+	await func(ctx context.Context) error
 }
 
 // ErrStopping tells that the control plane is about to end.
 var ErrStopping = errors.New("umagate is stopping")
 
-// Changed takes over what applications protect now. When it returns without an
-// error, every Envoy that is connected has been sent it and has acknowledged it, or
-// was waited for long enough. Safe for concurrent use.
+// Changed takes over what applications protect now, and returns when every Envoy
+// that is connected enforces it. [oxd.ErrEnvoysBehind]: some do not. Safe for
+// concurrent use.
 func (c changes) Changed(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
@@ -106,7 +106,7 @@ func (c changes) Changed(ctx context.Context) error {
 	select {
 	case err := <-done:
 		if err == nil {
-			c.await(ctx)
+			err = c.await(ctx)
 		}
 		return err
 	case <-ctx.Done():
@@ -123,7 +123,7 @@ const turn = 250 * time.Millisecond
 // awaitEnvoys waits until every connected Envoy enforces what was published, and
 // tells of those that have not acknowledged it in the time they have. One that
 // refuses is not waited for: it keeps what it had, whatever anybody does.
-func (s *serving) awaitEnvoys(ctx context.Context) {
+func (s *serving) awaitEnvoys(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, s.options.Pace.Acknowledge)
 	defer cancel()
 	got := s.xds.Await(waiting)
@@ -135,11 +135,15 @@ func (s *serving) awaitEnvoys(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	if len(got.Refused)+len(got.Silent) == 0 || len(got.Silent) > 0 && ctx.Err() != nil {
-		return // or who asked has gone, so that nobody is answered
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case len(got.Refused)+len(got.Silent) == 0:
+		return nil
 	}
 	s.options.Logger.Warn("an application is answered, and some Envoys enforce what it had protected before", slog.Int("acknowledged", got.Acknowledged),
 		slog.Any("refused", few(got.Refused)), slog.Any("not_acknowledged", few(got.Silent)), slog.String("remedy", "umagate status tells what each Envoy has"))
+	return oxd.ErrEnvoysBehind
 }
 
 // few is the beginning of a list, for the log.

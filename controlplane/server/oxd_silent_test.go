@@ -80,6 +80,7 @@ func TestOXDEnvoyThatDoesNotAcknowledge(t *testing.T) {
 			app := p.application()
 			app.register(as.Issuer(), "openid", "uma_protection")
 			app.protect(false, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
+			require.Equal(t, `199 - "some Envoys enforce what was before: umagate status names them"`, app.warning)
 			require.Contains(t, p.log.String(), "some Envoys enforce what it had protected before")
 			require.Contains(t, p.log.String(), tt.told)
 			p.until("status names the Envoy", func(s server.Status) bool { return !s.OK && len(s.Envoys) == 1 })

@@ -29,6 +29,7 @@ type application struct {
 	oxdID   string
 	idToken string
 	token   string // protects commands
+	warning string // of the last answer
 }
 
 // command gives the status and the data of the answer.
@@ -50,6 +51,7 @@ func (a *application) command(name string, params map[string]any) (status string
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(a.t, err)
+	a.warning = resp.Header.Get("Warning")
 	var envelope struct {
 		Status string         `json:"status"`
 		Data   map[string]any `json:"data"`
