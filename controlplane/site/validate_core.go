@@ -31,7 +31,7 @@ func (v *validator) core() {
 			v.fault(sourcePath(f.Path), f.Problem, "")
 		}
 	}
-	v.lax()
+	v.rules()
 }
 
 // Judge lets the filter's own core judge one site that no file has. The error is
@@ -58,8 +58,10 @@ func stand(s *Site) Facts {
 	return f
 }
 
-// lax warns of rules that hold for a token without any scope.
-func (v *validator) lax() {
+// rules warns of rules that hold for a token without any scope, and refuses those
+// that never do: they deny for ever, which nobody asks for with a rule.
+func (v *validator) rules() {
+	const remedy = `write what a token must have: {"or": [{"var": 0}, {"var": 1}]}`
 	for i := range v.file.Sites {
 		for j := range v.file.Sites[i].Resources {
 			for k := range v.file.Sites[i].Resources[j].Conditions {
@@ -68,12 +70,16 @@ func (v *validator) lax() {
 					continue
 				}
 				need, err := scope.Compile(e.Rule, e.Data)
-				if err != nil || !need.SatisfiedByNone() {
-					continue
+				if err != nil {
+					continue // told by the filter's core
 				}
-				at := config.Index(config.Index(config.Index("sites", i)+".resources", j)+".conditions", k)
-				v.warn(at+".scope_expression.rule", "a token without any of the scopes satisfies this rule",
-					`write what a token must have: {"or": [{"var": 0}, {"var": 1}]}`)
+				at := config.Index(config.Index(config.Index("sites", i)+".resources", j)+".conditions", k) + ".scope_expression.rule"
+				switch {
+				case need.SatisfiedByNone():
+					v.warn(at, "a token without any of the scopes satisfies this rule", remedy)
+				case !need.CanHold():
+					v.fault(at, "no token can satisfy this rule, whatever scopes it has", remedy)
+				}
 			}
 		}
 	}

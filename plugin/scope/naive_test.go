@@ -126,6 +126,7 @@ func requireSame(t *testing.T, rule string) {
 	}
 	var decoded any
 	require.NoError(t, json.Unmarshal([]byte(rule), &decoded), rule)
+	holds := false
 	for subset := range 1 << len(naiveData) {
 		var set scope.Set
 		has := make([]bool, len(naiveData))
@@ -137,7 +138,9 @@ func requireSame(t *testing.T, rule string) {
 		value, ok := naive(decoded, has)
 		require.True(t, ok, rule)
 		require.Equal(t, naiveTruth(value), r.Satisfied(set), "%s with %v", rule, has)
+		holds = holds || naiveTruth(value)
 	}
+	require.Equal(t, holds, r.CanHold(), rule)
 }
 
 // FuzzRule compares the compiled rule with the naive evaluation.

@@ -112,7 +112,17 @@ func (e *Expression) validate() error {
 	if len(e.Rule) == 0 || len(e.Data) == 0 {
 		return errExpressionForm
 	}
-	_, err := scope.Compile(e.Rule, e.Data)
+	return e.judge()
+}
+
+var errNever = errors.New("no token can satisfy the rule, whatever scopes it has")
+
+// judge says what is wrong with a rule that can be read.
+func (e *Expression) judge() error {
+	need, err := scope.Compile(e.Rule, e.Data)
+	if err == nil && !need.CanHold() {
+		err = errNever
+	}
 	return err
 }
 
@@ -155,9 +165,7 @@ func (c Condition) validateScopes() error {
 		}
 	}
 	if need := c.expression(); need != nil {
-		if _, err := scope.Compile(need.Rule, need.Data); err != nil {
-			return err
-		}
+		return need.judge() // with scopes beside it, it may contradict them
 	}
 	return nil
 }
