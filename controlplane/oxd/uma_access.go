@@ -94,12 +94,47 @@ func (s *Server) checkAccess(ctx context.Context, c *Call, p accessParams) (acce
 	switch {
 	case made.Effect == decision.EffectAllow:
 		return accessResult{Access: accessGranted}, nil
-	case made.Reason == decision.ReasonUnmatched, made.Reason == decision.ReasonMethodNotCovered:
+	case nobodys(made.Reason), refusedUnseen(made.Reason) && s.unprotected(policy, request):
 		return accessResult{}, notProtected()
 	case ticket == "":
 		return accessResult{Access: accessDenied}, nil
 	}
 	return accessResult{Access: accessDenied, Ticket: ticket, Challenge: fmt.Sprintf(`UMA realm="rs",as_uri=%q,error="insufficient_scope",ticket=%q`, asURI(c.RP), ticket)}, nil
+}
+
+// nobodys says that nothing protects the request.
+func nobodys(r decision.Reason) bool {
+	return r == decision.ReasonUnmatched || r == decision.ReasonMethodNotCovered
+}
+
+// refusedUnseen says that the core refuses the request whatever is protected.
+func refusedUnseen(r decision.Reason) bool {
+	return r == decision.ReasonAmbiguousPath || r == decision.ReasonNotForwarded || r == decision.ReasonInvalidCredentials
+}
+
+// unprotected says that nothing protects a request that the core refuses unseen,
+// however its path is read. Where that cannot be told, it is protected.
+func (s *Server) unprotected(policy *decision.Policy, request *decision.Request) bool {
+	var method, target string
+	for _, h := range request.Headers {
+		switch h.Name {
+		case ":method":
+			method = h.Value
+		case ":path":
+			target = h.Value
+		}
+	}
+	if method == http.MethodConnect {
+		return true // no document can have it
+	}
+	readings, ok := protection.Readings(target)
+	for _, path := range readings {
+		read := &decision.Request{Headers: []decision.Header{{Name: ":authority", Value: anyHost}, {Name: ":method", Value: method}, {Name: ":path", Value: path}}}
+		// Without a token, what is protected leads to a call for a ticket, which is not made.
+		x, step := decision.NewWorker().Gate(policy).Start(read, s.now())
+		ok = ok && step.Kind == decision.KindDeny && nobodys(x.Decision().Reason)
+	}
+	return ok
 }
 
 // asURI is the op_host as the RP wrote it, made whole.
