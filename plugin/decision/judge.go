@@ -98,6 +98,9 @@ func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
 			x.held = append(slices.Clip(x.held), p.Scopes...)
 		}
 	}
+	if t.Unread > 0 {
+		x.note("permission", "some of the answer cannot be read, and count for nothing")
+	}
 	x.noteScopes("of the resource's permissions", x.held)
 	if len(x.held) > 0 && x.cond.need.Satisfied(set) {
 		return ReasonPermitted

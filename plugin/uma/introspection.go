@@ -20,9 +20,12 @@ const (
 	MaxScopes      = 16384 // of the token and all its permissions together
 )
 
-// lastSecond is the end of the year 9999. A time behind it is no time in seconds:
-// milliseconds would make a token live for ever.
-const lastSecond = 253402300799
+const (
+	// lastSecond is the end of the year 9999: a time behind it is no time in seconds.
+	lastSecond = 253402300799
+	// firstMilli is the least number that is taken for milliseconds, of 2001.
+	firstMilli = 1e12
+)
 
 // Token is what the authorization server says of a token. Times are seconds
 // since 1970; zero is absent.
@@ -39,6 +42,8 @@ type Token struct {
 	NotBefore   int64
 	IssuedAt    int64
 	Permissions []Permission
+	// Unread is how many permissions more there are that could not be read.
+	Unread int
 
 	// Bound tells that the token is bound to a key of the client (a "cnf" member,
 	// RFC 7800; DPoP, RFC 9449; mutual TLS, RFC 8705), so that it is no bearer token.

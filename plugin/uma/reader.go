@@ -84,7 +84,7 @@ func (r *reader) claim(name string, v gjson.Result) error {
 	case "nbf":
 		return r.notBefore(10, v, &t.NotBefore)
 	case "iat":
-		return r.time(11, v, &t.IssuedAt)
+		return r.issued(11, v, &t.IssuedAt)
 	case "permissions", "permission": // WSO2 Identity Server spells it either way, by version
 		if r.payload {
 			return nil
@@ -201,42 +201,53 @@ func (r *reader) scopes(v gjson.Result) error {
 	return nil
 }
 
-// time reads a NumericDate. One that no clock will show is wrong, not late.
-func (r *reader) time(bit uint, v gjson.Result, to *int64) error {
-	_, err := r.number(bit, v, to)
+// issued reads when a token was issued. A time that no clock shows is not known:
+// what is revoked up to a time counts such a token in.
+func (r *reader) issued(bit uint, v gjson.Result, to *int64) error {
+	n, err := r.number(bit, v)
+	if n > 0 && n <= lastSecond {
+		*to = int64(n)
+	}
 	return err
 }
 
-// expires reads a time that ends something: one in 1970 is there, and not absent.
+// expires reads a time that ends something. One in 1970 is there, and not absent;
+// -1, and what no clock shows (2^63-1), is how servers write that there is no end.
 func (r *reader) expires(bit uint, v gjson.Result, to *int64) error {
-	there, err := r.number(bit, v, to)
-	if there && *to == 0 {
-		*to = 1
+	n, err := r.number(bit, v)
+	if err == nil && v.Type != gjson.Null && n != -1 && n <= lastSecond {
+		if *to = 1; n > 1 {
+			*to = int64(n)
+		}
 	}
 	return err
 }
 
 // notBefore reads a time that begins something: not before its fraction.
 func (r *reader) notBefore(bit uint, v gjson.Result, to *int64) error {
-	there, err := r.number(bit, v, to)
-	if there && float64(*to) < v.Num {
-		*to++
+	n, err := r.number(bit, v)
+	if n > 0 {
+		if *to = lastSecond + 1; n <= lastSecond {
+			*to = int64(math.Ceil(n))
+		}
 	}
 	return err
 }
 
-func (r *reader) number(bit uint, v gjson.Result, to *int64) (there bool, err error) {
+// number reads a NumericDate, in milliseconds where that is no time in seconds.
+func (r *reader) number(bit uint, v gjson.Result) (float64, error) {
 	if err := r.once(bit); err != nil {
-		return false, err
+		return 0, err
 	}
+	n := v.Num
 	switch {
 	case v.Type == gjson.Null:
-		return false, nil
-	case v.Type != gjson.Number || math.IsNaN(v.Num) || v.Num < 0 || v.Num > lastSecond:
-		return false, ErrWrongType
+	case v.Type != gjson.Number || math.IsNaN(n):
+		return 0, ErrWrongType
+	case n >= firstMilli && n <= lastSecond*1000:
+		n /= 1000
 	}
-	*to = int64(v.Num)
-	return true, nil
+	return n, nil
 }
 
 func (r *reader) permissions(v gjson.Result) error {
@@ -247,24 +258,25 @@ func (r *reader) permissions(v gjson.Result) error {
 		return ErrWrongType
 	}
 	list := []Permission{} // not nil: the answer had permissions, maybe none
-	var err error
+	n := 0
 	v.ForEach(func(_, item gjson.Result) bool {
-		var p Permission
-		if p, err = r.permission(item); err == nil {
+		if p, err := r.permission(item); err == nil {
 			list = append(list, p)
-			if len(list) > MaxPermissions {
-				err = ErrManyRights
-			}
 		}
-		return err == nil
+		n++
+		return n <= MaxPermissions && r.scopeCount <= MaxScopes
 	})
-	r.token.Permissions = list
-	return err
+	if n > MaxPermissions || r.scopeCount > MaxScopes {
+		return ErrManyRights
+	}
+	r.token.Permissions, r.token.Unread = list, n-len(list)
+	return nil
 }
 
 // permission reads a permission in the spec's spelling (resource_id,
 // resource_scopes) or in Keycloak's (rsid, scopes). Where both are there they
-// must agree.
+// must agree. One that cannot be read grants nothing, and takes nothing from the
+// others.
 func (r *reader) permission(v gjson.Result) (Permission, error) {
 	var p Permission
 	one := reader{scopeCount: r.scopeCount}
