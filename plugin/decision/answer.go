@@ -179,18 +179,22 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		{"content-type", "application/problem+json"},
 		{"cache-control", "no-store"},
 	}
+	later := x.wait
 	switch reason {
 	case ReasonNoTicket, ReasonNotRegistered:
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
 	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyLookups:
-		d.Headers = append(d.Headers, Header{"retry-after", "1"})
-	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonControlPlaneUnreachable, ReasonLookupFailed:
-		d.Headers = append(d.Headers, Header{"retry-after", "5"})
+		later = 1
+	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
+		later = max(later, 5)
 	case ReasonInvalidCredentials:
 		d.Headers = append(d.Headers, Header{"www-authenticate", uma.Challenge{
 			Scheme: "Bearer", Realm: x.site.realm, Error: uma.ErrorInvalidRequest,
 		}.String()})
 	default:
+	}
+	if later > 0 {
+		d.Headers = append(d.Headers, Header{"retry-after", strconv.FormatInt(later, 10)})
 	}
 	if because.offersTicket() && (ticket != "" || x.site.oauth) {
 		d.Headers = x.challenge(d.Headers, because, ticket)

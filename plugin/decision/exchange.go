@@ -78,6 +78,7 @@ type Exchange struct {
 	token      *uma.Token
 	held       []string // scopes the token has for the resource
 	reason     Reason   // why a ticket is asked for
+	wait       int64    // seconds that the AS wants to be left alone
 	call       *call    // what it waits for
 	cache      CacheUse
 	problem    route.Problem
@@ -222,7 +223,7 @@ func (x *Exchange) verify(now time.Time) *Step {
 		reason := x.weigh(e.token, e.revoked, now)
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
-		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter {
+		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter || x.later(PurposeIntrospect, now) {
 			x.cache = CacheHit
 			m.stats.CacheHits++
 			return x.settle(reason, now)
@@ -243,6 +244,9 @@ func (x *Exchange) verify(now time.Time) *Step {
 		m.stats.CallsShared++
 		x.step = Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: PurposeIntrospect, Shared: true}}
 		return &x.step
+	}
+	if x.later(PurposeIntrospect, now) {
+		return x.conclude(ReasonASBusy)
 	}
 	if m.inFlight >= x.site.limits.CallsInFlight {
 		return x.conclude(ReasonTooManyCalls)
@@ -279,6 +283,8 @@ func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 	case x.cond.ticket == nil || x.resourceID == "":
 		x.note("ticket", "resource ", x.cond.resource, " is not registered at the AS")
 		return x.conclude(ReasonNotRegistered)
+	case x.later(PurposeTicket, now):
+		return x.conclude(ReasonNoTicket)
 	case x.memory.inFlight >= x.site.limits.CallsInFlight:
 		return x.conclude(ReasonTooManyCalls)
 	case !x.memory.tickets.take(now, x.site.limits):

@@ -136,7 +136,7 @@ func (m *memory) lookupFailed(c *call, o CallOutcome, status int, now time.Time)
 	switch {
 	case status == 429:
 		c.verdict = ReasonTooManyLookups
-	case o == CallUnreachable || o == CallRefused:
+	case o == CallUnreachable || o == CallRefused || o == CallBusy:
 		c.verdict = ReasonControlPlaneUnreachable
 	}
 	if e := m.instances.known[c.key]; e.usable(now, c.site.finder) {

@@ -53,6 +53,7 @@ const (
 	ReasonASRefused
 	ReasonASError
 	ReasonASBadAnswer
+	ReasonASBusy
 
 	// The registration of an instance is not known.
 	ReasonResourceUnknown
@@ -114,6 +115,7 @@ var verdicts = [Reasons]verdict{
 	ReasonASRefused:     {"as_refused", 503, "The token could not be verified: the authorization server refused the resource server's credentials."},
 	ReasonASError:       {"as_error", 503, "The token could not be verified: the authorization server reported an error."},
 	ReasonASBadAnswer:   {"as_bad_answer", 503, "The token could not be verified: the authorization server's answer could not be used."},
+	ReasonASBusy:        {"as_busy", 503, "The token could not be verified: the authorization server asks to be asked later."},
 
 	ReasonResourceUnknown:         {"resource_unknown", 403, "No resource of this name is registered."},
 	ReasonTooManyLookups:          {"too_many_lookups", 429, "Too many resources were looked up."},

@@ -34,7 +34,7 @@ func TestIntrospectionEnds(t *testing.T) {
 		{"401", answer(401, viewR1), "503 as_refused", decision.CallUnauthorized},
 		{"403", answer(403, viewR1), "503 as_refused", decision.CallUnauthorized},
 		{"404", answer(404, viewR1), "503 as_error", decision.CallError},
-		{"429", answer(429, viewR1), "503 as_error", decision.CallError},
+		{"429", answer(429, viewR1), "503 as_busy", decision.CallBusy},
 		{"500", answer(500, viewR1), "503 as_error", decision.CallError},
 		{"599", answer(599, viewR1), "503 as_error", decision.CallError},
 		{"negative status", answer(-200, viewR1), "503 as_error", decision.CallError},

@@ -13,6 +13,7 @@ const (
 	CallUnauthorized             // 401 or 403: the credential is not accepted
 	CallError                    // another status
 	CallBadAnswer                // not what the spec says
+	CallBusy                     // 429, or 503 with Retry-After: later
 
 	// CallOutcomes is how many there are.
 	CallOutcomes
@@ -20,7 +21,7 @@ const (
 
 // String returns the outcome as metrics name it.
 func (o CallOutcome) String() string {
-	return [...]string{"ok", "not_sent", "unreachable", "unauthorized", "error", "bad_answer", "", ""}[o&7]
+	return [...]string{"ok", "not_sent", "unreachable", "unauthorized", "error", "bad_answer", "busy", ""}[o&7]
 }
 
 // failure is why a token could not be verified.
@@ -32,6 +33,8 @@ func (o CallOutcome) failure() Reason {
 		return ReasonASRefused
 	case CallError:
 		return ReasonASError
+	case CallBusy:
+		return ReasonASBusy
 	case CallRefused, CallUnreachable, CallOutcomes:
 	}
 	return ReasonASUnreachable

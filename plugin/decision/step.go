@@ -98,6 +98,8 @@ type Response struct {
 	// Status is the HTTP status; 0 when there was no answer and the host made up
 	// none.
 	Status int
+	// RetryAfter is the header of that name.
+	RetryAfter string
 	// Body is the whole body. The host leaves it empty and sets TooLarge when it
 	// is longer than [MaxResponse].
 	Body     []byte

@@ -52,6 +52,7 @@ type memory struct {
 	flights  map[string]*call // introspections under way, by token
 	inFlight int
 	tickets  bucket
+	quiet    [PurposeTicket + 1]int64 // until when the AS wants to be left alone, by purpose
 	stats    SiteStats
 	revoked  *revoked // nil for nothing
 
@@ -226,6 +227,7 @@ func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 func (w *Worker) Reply(id uint64, r Response, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
 		c.memory.stats.observe(c.purpose, since(c.began, now))
+		c.heed(&r, now.Unix())
 		switch c.purpose {
 		case PurposeTicket:
 			return w.readTicket(c, r)
@@ -292,8 +294,10 @@ func (x *Exchange) resume(c *call, token *uma.Token, revoked bool, failure Reaso
 	case c.purpose == PurposeTicket && ticket != "":
 		return x.concludeWith(x.reason, x.reason, ticket)
 	case c.purpose == PurposeTicket:
+		x.later(c.purpose, now)
 		return x.conclude(ReasonNoTicket)
 	case token == nil:
+		x.later(c.purpose, now)
 		return x.conclude(failure)
 	}
 	return x.settle(x.weigh(token, revoked, now), now)
@@ -344,6 +348,8 @@ func (w *Worker) readIntrospection(c *call, r Response, now time.Time) (*uma.Tok
 // classify reads the status of an answer.
 func classify(r Response, success int) CallOutcome {
 	switch {
+	case r.Status == 429, r.Status == 503 && r.RetryAfter != "":
+		return CallBusy
 	case r.Status == 0, r.Status >= 502 && r.Status <= 504:
 		// Envoy answers 503 or 504 itself for a connection that failed or a
 		// time-out; a gateway in front of the AS says 502.
