@@ -106,6 +106,7 @@ func breakers(s *site.Site) *clusterv3.CircuitBreakers {
 		MaxConnections:     wrapperspb.UInt32(limit),
 		MaxPendingRequests: wrapperspb.UInt32(limit),
 		MaxRequests:        wrapperspb.UInt32(limit),
+		MaxRetries:         wrapperspb.UInt32(limit), // the filter has each call made once more at most
 		TrackRemaining:     true,
 	}}}
 }

@@ -12,6 +12,7 @@ import (
 	internalv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/bootstrap/internal_listener/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
@@ -117,6 +118,8 @@ func patListener(in Input, s *site.Site, e config.Endpoint) (*listenerv3.Listene
 					Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 						ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: turnUpstream(e)},
 						Timeout:          duration(s.AuthorizationServer.Timeout),
+						// The filter asks for it, too, and is answered by this listener.
+						RetryPolicy: &routev3.RetryPolicy{RetryOn: "reset", NumRetries: wrapperspb.UInt32(1)},
 					}},
 				}},
 			}},

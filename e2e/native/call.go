@@ -55,6 +55,10 @@ func (c Cluster) do(ctx context.Context, call *decision.Call) decision.Response 
 		request.Header.Set("Authorization", c.Credential.Reveal())
 	}
 	response, err := c.Transport.RoundTrip(request)
+	if err != nil && ctx.Err() == nil { // once more, as the filter asks Envoy to
+		request.Body = io.NopCloser(bytes.NewReader(call.Body))
+		response, err = c.Transport.RoundTrip(request)
+	}
 	if err != nil {
 		return decision.Response{}
 	}
@@ -66,5 +70,5 @@ func (c Cluster) do(ctx context.Context, call *decision.Call) decision.Response 
 	case len(body) > decision.MaxResponse:
 		return decision.Response{Status: response.StatusCode, TooLarge: true}
 	}
-	return decision.Response{Status: response.StatusCode, Body: body}
+	return decision.Response{Status: response.StatusCode, RetryAfter: response.Header.Get("Retry-After"), Body: body}
 }

@@ -26,6 +26,8 @@ type badAnswer struct {
 	// slow marks what ends by the timeout, plain what needs a site without rules for
 	// tokens.
 	slow, plain bool
+	// again: the call is made once more.
+	again bool
 }
 
 // reset closes the connection without an answer.
@@ -120,7 +122,7 @@ func padded(size int) fault {
 // brokenAnswers fit both endpoints: they are no answer at all.
 func brokenAnswers() []badAnswer {
 	return []badAnswer{
-		{name: "reset", fault: func(w http.ResponseWriter, _ *http.Request, _ func() asAnswer) { reset(w) }, code: "as_unreachable"},
+		{name: "reset", fault: func(w http.ResponseWriter, _ *http.Request, _ func() asAnswer) { reset(w) }, code: "as_unreachable", again: true},
 		{name: "hang", fault: hang, code: "as_unreachable", slow: true},
 		{name: "headers-then-hang", fault: func(w http.ResponseWriter, r *http.Request, _ func() asAnswer) {
 			w.Header().Set("Content-Type", "application/json")
@@ -137,7 +139,7 @@ func brokenAnswers() []badAnswer {
 			w.WriteHeader(http.StatusFound)
 		}, code: "as_error"},
 		{name: "404", fault: says(404, "application/json", `{}`), code: "as_error"},
-		{name: "429", fault: says(429, "application/json", `{}`), code: "as_error"},
+		{name: "429", fault: says(429, "application/json", `{}`), code: "as_busy"},
 		{name: "401-credential", fault: says(401, "application/json", `{"error":"invalid_token"}`), code: "as_refused"},
 		{name: "403-credential", fault: says(403, "application/json", `{"error":"invalid_bearer_token"}`), code: "as_refused"},
 		{name: "html", fault: says(200, "text/html", "<!doctype html><h1>We will be back</h1>"), code: "as_bad_answer"},
@@ -178,7 +180,7 @@ func introspectionAnswers() []badAnswer {
 		{name: "inactive", fault: sayJSON(`{"active":false}`), status: 401, code: "inactive_token", error: inactive},
 		{name: "inactive-with-permissions", fault: lies(map[string]any{"active": false}), status: 401, code: "inactive_token", error: inactive},
 		{name: "permissions-no-list", fault: lies(map[string]any{"permissions": map[string]any{"a": 1}}), code: "as_bad_answer"},
-		{name: "permissions-of-numbers", fault: lies(map[string]any{"permissions": []any{1, 2}}), code: "as_bad_answer"},
+		{name: "permissions-of-numbers", fault: lies(map[string]any{"permissions": []any{1, 2}}), status: 401, code: "insufficient_permission", error: insufficient},
 		{name: "exp-text", fault: lies(map[string]any{"exp": "tomorrow"}), code: "as_bad_answer"},
 		{name: "always-active", plain: true, fault: sayJSON(`{"active":true}`), status: 401, code: "insufficient_permission", error: insufficient},
 		{name: "no-permissions", fault: lies(map[string]any{"permissions": nil}), status: 401, code: "insufficient_permission", error: insufficient},
@@ -251,6 +253,9 @@ func failureScenarios() []scenario {
 						}}
 						if bad.slow {
 							s.host = "hasty." + e.host
+						}
+						if bad.again {
+							s.tickets = 2
 						}
 						e.step(t, s)
 					})
@@ -327,6 +332,9 @@ func (e *env) badIntrospection(t *testing.T, bad *badAnswer) {
 	s := &step{name: bad.name, path: "/echo/album/a", token: "=" + rpt, status: bad.status, code: bad.code, introspections: 1}
 	if s.status == 0 {
 		s.status = 503
+	}
+	if bad.again {
+		s.introspections = 2
 	}
 	if bad.error != "" {
 		s.challenge, s.fault, s.tickets = "UMA", bad.error, 1

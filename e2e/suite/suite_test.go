@@ -13,7 +13,8 @@ const negativeEntries = 40
 // scenarios is the table.
 func scenarios() []scenario {
 	return slices.Concat(storyScenarios(), conditionScenarios(), identityScenarios(), failureScenarios(),
-		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios(), revocationScenarios())
+		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios(), revocationScenarios(),
+		answerScenarios())
 }
 
 func TestScenarios(t *testing.T) {

@@ -115,6 +115,9 @@ func (h *Host) doCall(ctx context.Context, c *clusterState, headers *headerMap, 
 	if err != nil {
 		return &callAnswer{}, err
 	}
+	again := headers.value("x-envoy-retry-on") == "reset" && headers.value("x-envoy-max-retries") == "1"
+	headers.remove("x-envoy-retry-on")
+	headers.remove("x-envoy-max-retries")
 	req := &http.Request{
 		Method: headers.value(":method"), URL: target, Host: headers.value(":authority"),
 		Header: headers.toHTTP(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -135,6 +138,10 @@ func (h *Host) doCall(ctx context.Context, c *clusterState, headers *headerMap, 
 		req.ContentLength = -1
 	}
 	resp, err := c.transport.RoundTrip(req)
+	if err != nil && again && ctx.Err() == nil {
+		req.Body = bodyOf(body)
+		resp, err = c.transport.RoundTrip(req)
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return failedAnswer(http.StatusGatewayTimeout, "upstream request timeout"), nil

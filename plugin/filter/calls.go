@@ -27,6 +27,12 @@ func (p *plugin) own() bool {
 	return proxywasm.SetEffectiveContext(p.id) == nil
 }
 
+// oneMore has Envoy make a call once more that was reset before there was an
+// answer: the other side may close a connection that has been idle in the very
+// moment in which a call goes out on it. Every call may be repeated. Envoy's router
+// reads the headers, of dispatches too, and takes them away.
+var oneMore = [...][2]string{{"x-envoy-retry-on", "reset"}, {"x-envoy-max-retries", "1"}}
+
 // send sends calls that no request waits for.
 func (p *plugin) send(calls []*decision.Call) {
 	for _, c := range calls {
@@ -42,11 +48,12 @@ func (p *plugin) dispatch(c *decision.Call, trace [][2]string) bool {
 	if !p.own() {
 		return false
 	}
-	headers := make([][2]string, len(c.Headers), len(c.Headers)+1+len(trace))
+	headers := make([][2]string, len(c.Headers), len(c.Headers)+1+len(oneMore)+len(trace))
 	for i, h := range c.Headers {
 		headers[i] = [2]string{h.Name, h.Value}
 	}
 	headers = append(headers, [2]string{"content-length", strconv.Itoa(len(c.Body))})
+	headers = append(headers, oneMore[:]...)
 	headers = append(headers, trace...)
 	id := c.ID
 	_, err := proxywasm.DispatchHttpCall(c.Cluster, headers, c.Body, nil, uint32(c.Timeout/time.Millisecond), //nolint:gosec // checked when compiled
@@ -79,10 +86,13 @@ func readResponse(bodySize int) decision.Response {
 	}
 	var r decision.Response
 	for _, h := range headers {
-		if h[0] == ":status" {
+		switch h[0] {
+		case ":status":
 			if r.Status, err = strconv.Atoi(h[1]); err != nil {
 				return decision.Response{}
 			}
+		case "retry-after":
+			r.RetryAfter = h[1]
 		}
 	}
 	if bodySize > decision.MaxResponse {
