@@ -92,8 +92,13 @@ func (b *Book) readNotBefore(ctx context.Context) error {
 		if site.NotBeforeURL == "" || site.Client == nil || site.NotBeforeEvery <= 0 || !b.due(site) {
 			continue
 		}
-		if err := b.readRealm(ctx, site); err != nil {
-			errs = append(errs, fmt.Errorf("site %s: read the realm's not-before: %w", site.Name, err))
+		err := b.readRealm(ctx, site)
+		if err != nil {
+			err = fmt.Errorf("read the realm's not-before at %s: %w", site.NotBeforeURL, err)
+			errs = append(errs, fmt.Errorf("site %s: %w", site.Name, err))
+		}
+		if site.NotBeforeRead != nil && ctx.Err() == nil {
+			site.NotBeforeRead(err)
 		}
 	}
 	return errors.Join(errs...)

@@ -27,6 +27,8 @@ type Site struct {
 	OwnClientID string
 	// NotBeforeURL is where Keycloak tells its not-before; empty elsewhere.
 	NotBeforeURL string
+	// NotBeforeRead, when set, is told how each reading of it ended.
+	NotBeforeRead func(err error)
 	// Client makes calls to the AS.
 	Client *http.Client
 	// RevokeAtAS revokes a token at the AS (RFC 7009); nil when it cannot be done.

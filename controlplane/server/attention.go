@@ -16,6 +16,8 @@ const (
 	aboutSecret   topic = "client secret"
 	aboutKeys     topic = "client keys"
 	aboutDeletion topic = "deletions"
+	// aboutNotBefore is Keycloak's word for what it has revoked.
+	aboutNotBefore topic = "not-before"
 )
 
 // attention is one thing to look at.

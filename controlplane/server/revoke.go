@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/revoke"
@@ -54,10 +56,29 @@ func (w *worker) revocation() revoke.Site {
 	server, auth, metadata := w.server, w.auth, w.server.Metadata()
 	out.Issuer, out.JWKS, out.Client = metadata.Issuer, metadata.JWKSURI, server.HTTPClient()
 	if server.Dialect().Name == as.DialectKeycloak {
-		out.NotBeforeURL = metadata.Issuer // the realm's own address
+		out.NotBeforeURL = realmURL(metadata)
+		out.NotBeforeRead = w.tellNotBefore
 	}
 	if auth != nil && server.CanRevoke() {
 		out.RevokeAtAS = func(ctx context.Context, token secret.Text) error { return server.Revoke(ctx, auth, token) }
 	}
 	return out
+}
+
+// realmURL is a Keycloak realm's own address as it is reached from here: that which
+// its token endpoint is below. The issuer may be a name for browsers only.
+func realmURL(m as.Metadata) string {
+	if realm, ok := strings.CutSuffix(m.TokenEndpoint, "/protocol/openid-connect/token"); ok {
+		return realm
+	}
+	return m.Issuer
+}
+
+// tellNotBefore has status say that what Keycloak revokes is not known.
+func (w *worker) tellNotBefore(err error) {
+	if err == nil {
+		w.resolve(aboutNotBefore)
+		return
+	}
+	w.attend(aboutNotBefore, fmt.Errorf("tokens that Keycloak has revoked up to a time stay good: %w; have umagate reach it there, or write revocation.not_before_every: 0s", err))
 }

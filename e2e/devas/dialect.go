@@ -54,6 +54,8 @@ type Dialect struct {
 	// zero.
 	PageSize int
 
+	// RealmDocument answers the issuer's own address as a realm of Keycloak's does.
+	RealmDocument bool
 	// StrictMetadata refuses unknown members of client metadata.
 	StrictMetadata bool
 	// SingleAudience refuses a client assertion whose aud is an array of several.
@@ -99,6 +101,7 @@ func Keycloak() Dialect {
 		NoLocation:              true,
 		PutNoContent:            true,
 		PageSize:                100,
+		RealmDocument:           true,
 		StrictMetadata:          true,
 		SingleAudience:          true,
 	}

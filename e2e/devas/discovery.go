@@ -2,6 +2,7 @@ package devas
 
 import (
 	"net/http"
+	"strings"
 )
 
 // metadata is the discovery document (OpenID Connect Discovery section 3, RFC
@@ -78,6 +79,13 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Cache-Control", "public, max-age=60")
 	writeJSON(w, http.StatusOK, m)
 	return nil
+}
+
+// serveRealm answers what Keycloak tells everybody of a realm. Nothing is revoked.
+func (s *Server) serveRealm(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{
+		"realm": strings.TrimPrefix(s.prefix, "/realms/"), "token-service": s.Issuer() + "/protocol/openid-connect", "tokens-not-before": 0,
+	})
 }
 
 func (s *Server) knownScopes() []string {

@@ -175,6 +175,9 @@ func (s *Server) routes() {
 			s.mux.Handle(e.path+s.prefix, h)
 		}
 	}
+	if s.options.Dialect.RealmDocument {
+		s.mux.HandleFunc("GET "+s.prefix, s.serveRealm)
+	}
 	s.mux.Handle("/admin/", s.adminHandler())
 }
 
