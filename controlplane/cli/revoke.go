@@ -43,6 +43,9 @@ or those issued before a time. The names are the claims sub, client_id and sid.
 For a subject and a client, tokens issued up to now are meant: who logs in again
 gets in, unless in this very second. With --issued-before, those issued before
 then. A token that does not say when it was issued is taken for one issued before.
+Of a token issued before then that does not say whose it is, the AS is asked; where
+it does not say either, the token is refused, too. One of which nobody names a session
+belongs to none: --session does not reach it.
 
 It waits until every connected Envoy has acknowledged it, for --wait at most.
 
@@ -165,6 +168,23 @@ func printRevocation(w io.Writer, r revoke.Revocation, now time.Time) {
 	if r.AtAuthorizationServer != "" {
 		_, _ = fmt.Fprintf(w, "AS       %s\n", r.AtAuthorizationServer)
 	}
+	if note := reach(r); note != "" {
+		_, _ = fmt.Fprintf(w, "note     %s\n", note)
+	}
+}
+
+// reach says what becomes of tokens that do not name what is revoked.
+func reach(r revoke.Revocation) string {
+	switch r.Kind {
+	case revoke.Subject:
+		return "a token issued before then is refused, too, if the AS does not say whose it is"
+	case revoke.Client:
+		return "a token issued before then is refused, too, if the AS does not say which client's it is"
+	case revoke.Session:
+		return "a token that names no session (sid), and of which the AS names none, is not reached: revoke its subject"
+	case revoke.Token, revoke.Issued:
+	}
+	return ""
 }
 
 // describeRevocation says in words which tokens are meant.

@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,7 +175,11 @@ func (s *Server) decide(ctx context.Context, l *link, policy *decision.Policy, r
 		var response decision.Response
 		switch step.Call.Purpose { //nolint:exhaustive // an RP has no instances
 		case decision.PurposeIntrospect:
-			response = s.answerIntrospection(ctx, l, request)
+			hint := ""
+			if bytes.Contains(step.Call.Body, []byte("token_type_hint=")) {
+				hint = l.server.Dialect().TokenTypeHint
+			}
+			response = s.answerIntrospection(ctx, l, request, hint)
 		case decision.PurposeTicket:
 			response, ticket = s.answerTicket(ctx, l, step.Call.Body)
 		}
@@ -191,9 +196,9 @@ func (s *Server) decide(ctx context.Context, l *link, policy *decision.Policy, r
 	return made, ticket
 }
 
-func (s *Server) answerIntrospection(ctx context.Context, l *link, request *decision.Request) decision.Response {
+func (s *Server) answerIntrospection(ctx context.Context, l *link, request *decision.Request, hint string) decision.Response {
 	token := strings.TrimPrefix(request.Headers[len(request.Headers)-1].Value, "Bearer ")
-	raw, err := l.server.Introspect(ctx, l.auth, l.pats, secret.New(token))
+	raw, err := l.server.IntrospectAs(ctx, l.auth, l.pats, secret.New(token), hint)
 	if err != nil {
 		return s.brokenAnswer(err, "token not introspected")
 	}

@@ -35,7 +35,7 @@ func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	o.Cleanup(stop)
 	a := &authServer{
 		kind: "devas", issuer: server.Issuer(), caps: canUpgradeRPT | canOAuth | canExpire,
-		rs: client{"photos-rs", secret.New("rs secret/+%")}, app: newAppClient(),
+		rs: client{"photos-rs", secret.New("rs secret/+%")}, app: newAppClient(), light: newAppClient(),
 		patScope: devas.ScopePAT, expirePATs: server.ExpirePATs,
 		subjects: map[string]string{"alice": "sub-of-alice", "bob": "sub-of-bob"},
 	}

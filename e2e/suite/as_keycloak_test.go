@@ -29,9 +29,13 @@ func keycloakKind() asKind {
 			server.Stop()
 		})
 		a := &authServer{
-			kind: "keycloak", issuer: server.Issuer(), app: client{id: keycloak.AppClient},
+			kind: "keycloak", issuer: server.Issuer(), app: client{id: keycloak.AppClient}, light: client{id: "light"},
 			hint: "requesting_party_token", claims: config.ClaimsFromToken, subjects: map[string]string{},
 		}
+		require.NoError(t, server.Admin(o.Context(), http.MethodPost, "/clients", map[string]any{
+			"clientId": a.light.id, "publicClient": true, "directAccessGrantsEnabled": true,
+			"attributes": map[string]string{"client.use.lightweight.access.token.enabled": "true"},
+		}, nil))
 		a.rs = registerClient(t, a.issuer)
 		a.discover(t, o)
 		a.register(t)

@@ -43,6 +43,9 @@ type authServer struct {
 	// rs is the resource server's client, app the people's.
 	rs, app  client
 	patScope string
+	// light is a client of the people's whose tokens do not say whose they are when
+	// they are introspected with hint; app where there is none of its own.
+	light client
 	// hint and claims are what the AS's dialect needs in the filter.
 	hint   string
 	claims config.ClaimsSource
@@ -248,6 +251,37 @@ func (a *authServer) mint(ctx context.Context, t *testing.T, user, resource stri
 	value, err := a.rpt(ctx, t, user, ticket, "")
 	require.NoError(t, err)
 	return value
+}
+
+// lightweight is mint for alice's album by the client light.
+func (a *authServer) lightweight(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	status, answer := a.token(ctx, t, a.light, "", url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"alice"}})
+	require.Equal(t, 200, status, "%v", answer)
+	login, _ := answer["access_token"].(string)
+	ticket := a.ticket(ctx, t, config.Permission{ResourceID: a.resources["album"], ResourceScopes: []string{"view"}})
+	status, answer = a.token(ctx, t, client{}, login, url.Values{"grant_type": {grantUMA}, "ticket": {ticket}})
+	require.Equal(t, 200, status, "%v", answer)
+	value, _ := answer["access_token"].(string)
+	return value
+}
+
+// session is the sid of a token, as the AS tells without a hint.
+func (a *authServer) session(t *testing.T, token string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.endpoints.Introspection, strings.NewReader(url.Values{"token": {token}}.Encode()))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth(url.QueryEscape(a.rs.id), url.QueryEscape(a.rs.secret.Reveal()))
+	status, body := send(t.Context(), t, request)
+	require.Equal(t, 200, status, "%s", body)
+	var answer struct {
+		Active bool   `json:"active"`
+		SID    string `json:"sid"`
+	}
+	require.NoError(t, json.Unmarshal(body, &answer), "%s", body)
+	require.True(t, answer.Active, "%s", body)
+	return answer.SID
 }
 
 // The names of the clusters that every site's calls go to.

@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ func revocationScenarios() []scenario {
 		{name: "revoked", run: revoked},
 		{name: "revoked-never-seen", run: revokedNeverSeen},
 		{name: "revoked-in-flight", run: revokedInFlight},
+		{name: "revoked-lightweight", site: askedForRPTs, run: revokedLightweight},
 	}
 }
 
@@ -141,6 +143,70 @@ func revokedInFlight(e *env) {
 			require.NotNil(t, a)
 			require.Equal(t, 401, a.status, "%s", a.body)
 			require.Contains(t, string(a.body), "revoked_token")
+			e.restore(t)
+		})
+	}
+}
+
+// askedForRPTs has the AS introspect with the hint that has Keycloak leave out of a
+// lightweight access token whose it is.
+func askedForRPTs(_ *env, s *config.Site) {
+	s.AuthorizationServer.Introspection.TokenTypeHint = "requesting_party_token"
+}
+
+// discreet has an AS that knows no such tokens answer as Keycloak does.
+func (e *env) discreet(t *testing.T) {
+	t.Helper()
+	if e.as.light.id != e.as.app.id {
+		return
+	}
+	e.front.spoil(t, introspection, func(w http.ResponseWriter, r *http.Request, ask func() asAnswer) {
+		if strings.Contains(e.front.lastCall(introspection).body, "token_type_hint") {
+			lies(map[string]any{"sub": nil, "client_id": nil, "sid": nil})(w, r, ask)
+			return
+		}
+		ask().write(w)
+	})
+}
+
+// revokedLightweight: of a token that does not say whose it is, the AS is asked for
+// that while somebody's tokens are revoked, and only then.
+func revokedLightweight(e *env) {
+	t := e.t
+	e.discreet(t)
+	ends, soon := time.Now().Add(time.Hour).Unix(), time.Now().Unix()+60
+	of := func(value string) config.Digests {
+		return config.NewDigests([]config.Digest{config.DigestOf(value, ends, soon)})
+	}
+	token := e.as.lightweight(t.Context(), t)
+	own, err := uma.ParseJWT(token)
+	if err == nil {
+		require.Empty(t, own.Subject, "the token says whose it is, so this shows nothing")
+	}
+	e.step(t, &step{name: "known", path: revokedPath, token: "=" + token, status: 200, introspections: 1, api: map[string]string{"X-Uma-Subject": ""}})
+	e.revoke(t, config.Revocations{Site: e.name, Subjects: of("nobody"), ClientIDs: of("nothing")})
+	e.step(t, &step{name: "asked further", path: revokedPath, token: "=" + token, status: 200, introspections: 1, api: map[string]string{"X-Uma-Subject": e.as.subjects["alice"]}})
+	e.step(t, &step{name: "remembered", path: revokedPath, token: "=" + token, status: 200, introspections: 0})
+	for _, r := range []revocation{
+		{"subject", config.Revocations{Site: e.name, Subjects: of(e.as.subjects["alice"])}},
+		{"client", config.Revocations{ClientIDs: of(e.as.light.id)}},
+		{"session", config.Revocations{}}, // of its own
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			other := e.as.lightweight(t.Context(), t)
+			if r.name == "session" {
+				sid, otherSID := e.as.session(t, token), e.as.session(t, other)
+				if sid == "" {
+					t.Skip("the AS names no session")
+				}
+				r.list.Sessions = config.NewDigests([]config.Digest{config.DigestOf(sid, ends, 0), config.DigestOf(otherSID, ends, 0)})
+			}
+			e.revoke(t, r.list)
+			e.step(t, &step{name: "cached", path: revokedPath, token: "=" + token, status: 401, code: "revoked_token", challenge: "UMA", fault: "invalid_token", tickets: 1})
+			e.step(t, &step{
+				name: "never seen", path: revokedPath, token: "=" + other, status: 401, code: "revoked_token",
+				challenge: "UMA", fault: "invalid_token", introspections: -1, tickets: 1,
+			})
 			e.restore(t)
 		})
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"encoding/base64"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,6 +145,20 @@ func (d Digests) Find(value string) (Digest, bool) {
 	at := low*record + digestText
 	found.Ends, found.IssuedBefore = readTime(d[at:at+timeText]), readTime(d[at+timeText:at+2*timeText])
 	return found, true
+}
+
+// Latest covers all of d, which is valid and read as a whole: when the last of them
+// ends, and before when the last token was issued that any can be for.
+func (d Digests) Latest() (ends, before int64) {
+	for at := digestText; at < len(d); at += record {
+		ends = max(ends, readTime(d[at:at+timeText]))
+		b := readTime(d[at+timeText : at+2*timeText])
+		if b == 0 {
+			b = math.MaxInt64
+		}
+		before = max(before, b)
+	}
+	return ends, before
 }
 
 func readTime(digits Digests) int64 {

@@ -13,7 +13,8 @@ type entry struct {
 	expires instant
 
 	checked *revoked // what it was compared with last
-	revoked bool     // and the result
+	told    told     // and the result
+	whole   bool     // the AS has said all that it has to say of it
 
 	value      string // the token itself
 	memory     *memory
@@ -88,7 +89,7 @@ func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry 
 	}
 	e.owner.touch(e)
 	if e.checked != m.revoked {
-		e.checked, e.revoked = m.revoked, m.revoked.names(e.value, e.token, now.Unix())
+		e.checked, e.told = m.revoked, m.revoked.names(e.value, e.token, now.Unix())
 	}
 	return e
 }
@@ -104,7 +105,11 @@ func (w *Worker) remember(c *call, token *uma.Token, now time.Time) {
 	if old := c.memory.tokens[c.token]; old != nil {
 		old.drop()
 	}
-	expires := now.Add(c.site.ttl(token.Active))
+	fetched := at(now)
+	if c.about != nil && token.Active {
+		fetched = c.about.fetched // its permissions are as old as that
+	}
+	expires := now.Add(c.site.ttl(token.Active) - since(fetched, now))
 	if token.Expires != 0 {
 		if end := time.Unix(token.Expires+c.site.leeway, 0); end.Before(expires) {
 			expires = end
@@ -114,7 +119,7 @@ func (w *Worker) remember(c *call, token *uma.Token, now time.Time) {
 	if !now.Before(expires) || w.memories[c.site.key] != c.memory {
 		return
 	}
-	e := &entry{token: token, fetched: at(now), expires: at(expires), value: c.token, memory: c.memory, size: size(c.token, token)}
+	e := &entry{token: token, fetched: fetched, expires: at(expires), whole: c.whole(), value: c.token, memory: c.memory, size: size(c.token, token)}
 	if e.size > list.maxBytes { // it would push out all others and then itself
 		return
 	}

@@ -21,7 +21,9 @@
 //	             not registered                               Deny 403
 //	             too many lookups                             Deny 429
 //	             no answer, and none from before              Deny 503
-//	introspecting  active, and has what the condition needs   Allow
+//	introspecting  active, but not whose, and somebody's
+//	             tokens are revoked                           introspecting, once
+//	             active, and has what the condition needs     Allow
 //	             not active, revoked, or lacks it             ticketing
 //	             no answer, or one that cannot be used        Deny 503
 //	ticketing    oauth_scopes: there are no tickets           Deny 401 403

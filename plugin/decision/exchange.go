@@ -220,7 +220,11 @@ func pathProblem(err error) route.Problem {
 func (x *Exchange) verify(now time.Time) *Step {
 	w, m := x.gate.worker, x.memory
 	if e := w.lookUp(m, x.site, x.request.token, now); e != nil {
-		reason := x.weigh(e.token, e.revoked, now)
+		if e.told.asks() && !e.whole {
+			x.note("cache", "has the token, but not whose it is, and somebody's are revoked: the AS is asked for that")
+			return x.introspect(e, now)
+		}
+		reason := x.weigh(e.token, e.told, now)
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
 		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter || x.later(PurposeIntrospect, now) {
@@ -237,6 +241,13 @@ func (x *Exchange) verify(now time.Time) *Step {
 	if m.revoked.namesToken(x.request.token, now.Unix()) {
 		return x.settle(ReasonRevoked, now) // whatever the AS would say
 	}
+	return x.introspect(nil, now)
+}
+
+// introspect asks the AS about the token, or, where it has been asked with a
+// token_type_hint, for the rest of what it can say.
+func (x *Exchange) introspect(about *entry, now time.Time) *Step {
+	w, m := x.gate.worker, x.memory
 	m.stats.CacheMisses++
 	if c := m.flights[x.request.token]; c != nil && !c.overdue(now) {
 		c.waiting = append(c.waiting, x)
@@ -253,13 +264,14 @@ func (x *Exchange) verify(now time.Time) *Step {
 	}
 	x.cache = CacheMiss
 	form := appendForm(nil, "token", x.request.token)
-	if x.site.hint != "" {
+	if x.site.hint != "" && about == nil {
 		form = appendForm(form, "token_type_hint", x.site.hint)
 	}
 	if x.site.clientID != "" {
 		form = appendForm(form, "client_id", x.site.clientID)
 	}
 	step := w.send(x, PurposeIntrospect, &x.site.introspect, form, now)
+	x.call.about = about
 	m.flights[x.call.token] = x.call
 	return step
 }

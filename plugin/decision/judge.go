@@ -10,14 +10,19 @@ import (
 	"github.com/umagate/umagate/plugin/uma"
 )
 
-// weigh judges a token unless it is revoked.
-func (x *Exchange) weigh(t *uma.Token, revoked bool, now time.Time) Reason {
-	if revoked {
-		x.token = t
-		x.note("token", ReasonRevoked.Detail())
-		return ReasonRevoked
+// weigh judges a token unless it is revoked, or cannot be told from one that is.
+func (x *Exchange) weigh(t *uma.Token, told told, now time.Time) Reason {
+	reason := ReasonRevoked
+	switch told.final() {
+	case toldNot, toldNoSession:
+		return x.judge(t, now)
+	case untold:
+		reason = ReasonUntold
+	case toldRevoked:
 	}
-	return x.judge(t, now)
+	x.token = t
+	x.note("token", reason.Detail())
+	return reason
 }
 
 // judge decides whether a token does for the exchange's condition. What it finds

@@ -1,6 +1,8 @@
 package decision
 
 import (
+	"slices"
+
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/uma"
 )
@@ -8,7 +10,35 @@ import (
 // revoked is what is revoked of one site's tokens: by the list of every site and
 // by its own. It is replaced when one of them changes, so that a cached token is
 // looked at once after each change, when it is used.
-type revoked [2]*config.Revocations
+type revoked struct {
+	lists [2]*config.Revocations
+	// latest covers the sessions, subjects and clients of each, once there was a token
+	// of which they are not known.
+	latest [2][3]struct{ ends, before int64 }
+}
+
+// told is what can be told of a token: whether it is revoked.
+type told uint8
+
+const (
+	toldNot       told = iota
+	toldNoSession      // unless by its session, which is not known
+	untold             // who it is of is not known, and somebody is revoked
+	toldRevoked
+)
+
+// asks tells that more should be heard of the token.
+func (t told) asks() bool { return t == toldNoSession || t == untold }
+
+// final is what can be told of a token that nothing more is to be heard of. One of
+// which the AS names no session belongs to none, as that of a client for itself. But
+// each is somebody's.
+func (t told) final() told {
+	if t == toldNoSession {
+		return toldNot
+	}
+	return t
+}
 
 // revocations checks the lists.
 func (b *builder) revocations(lists []config.Revocations) {
@@ -36,19 +66,19 @@ func (b *builder) revocations(lists []config.Revocations) {
 // began under an older one.
 func (w *Worker) revoke(p *Policy, m *memory) {
 	none := &config.Revocations{}
-	r := &revoked{none, none}
+	r := &revoked{lists: [2]*config.Revocations{none, none}}
 	for i := range p.revocations {
 		switch list := &p.revocations[i]; list.Site {
 		case "":
-			r[0] = list
+			r.lists[0] = list
 		case m.site:
-			r[1] = list
+			r.lists[1] = list
 		}
 	}
 	switch {
-	case r[0] == none && r[1] == none:
+	case r.lists[0] == none && r.lists[1] == none:
 		m.revoked = nil
-	case m.revoked == nil || *m.revoked[0] != *r[0] || *m.revoked[1] != *r[1]:
+	case m.revoked == nil || *m.revoked.lists[0] != *r.lists[0] || *m.revoked.lists[1] != *r.lists[1]:
 		m.revoked = r
 	}
 }
@@ -59,52 +89,61 @@ func (r *revoked) namesToken(token string, now int64) bool {
 		return false
 	}
 	signed := config.Signed(token)
-	for i := range r {
-		if found, ok := r[i].Tokens.Find(signed); ok && now < found.Ends {
+	for _, l := range r.lists {
+		if found, ok := l.Tokens.Find(signed); ok && now < found.Ends {
 			return true
 		}
 	}
 	return false
 }
 
-// names tells that a token is revoked, by itself or by what the AS says of it.
+// names tells whether a token is revoked, by itself or by what the AS says of it.
 // What the AS does not say is looked for in the token, if it is a JWT: it is
 // active, so that is its payload. A token that does not say when it was issued
 // was issued too early.
-func (r *revoked) names(token string, t *uma.Token, now int64) bool {
+func (r *revoked) names(token string, t *uma.Token, now int64) told {
 	if r == nil || !t.Active {
-		return false
+		return toldNot
 	}
 	if r.namesToken(token, now) {
-		return true
+		return toldRevoked
 	}
-	subject, client, session, issued := t.Subject, t.ClientID, t.SessionID, t.IssuedAt
-	if subject == "" || client == "" || session == "" || issued == 0 {
+	values, issued := [...]string{t.SessionID, t.Subject, t.ClientID}, t.IssuedAt
+	if slices.Contains(values[:], "") || issued == 0 {
 		if own, err := uma.ParseJWT(token); err == nil {
-			subject, client, session = firstOf(subject, own.Subject), firstOf(client, own.ClientID), firstOf(session, own.SessionID)
+			for i, s := range [...]string{own.SessionID, own.Subject, own.ClientID} {
+				values[i] = firstOf(values[i], s)
+			}
 			if issued == 0 {
 				issued = own.IssuedAt
 			}
 		}
 	}
-	for i := range r {
-		l := r[i]
+	told := toldNot
+	for i, l := range r.lists {
 		if l.IssuedBefore != 0 && now < l.IssuedBeforeEnds && issued < l.IssuedBefore {
-			return true
+			return toldRevoked
 		}
-		for _, by := range [...]struct {
-			set   config.Digests
-			value string
-		}{{l.Sessions, session}, {l.Subjects, subject}, {l.ClientIDs, client}} {
-			if by.value == "" {
+		for j, set := range [...]config.Digests{l.Sessions, l.Subjects, l.ClientIDs} {
+			if values[j] != "" {
+				if found, ok := set.Find(values[j]); ok && now < found.Ends && (found.IssuedBefore == 0 || issued < found.IssuedBefore) {
+					return toldRevoked
+				}
 				continue
 			}
-			if found, ok := by.set.Find(by.value); ok && now < found.Ends && (found.IssuedBefore == 0 || issued < found.IssuedBefore) {
-				return true
+			latest := &r.latest[i][j]
+			if latest.ends == 0 {
+				latest.ends, latest.before = set.Latest()
+			}
+			if now < latest.ends && issued < latest.before {
+				told = max(told, toldNoSession)
+				if j > 0 {
+					told = untold
+				}
 			}
 		}
 	}
-	return false
+	return told
 }
 
 func firstOf(a, b string) string {

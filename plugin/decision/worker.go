@@ -71,12 +71,17 @@ type call struct {
 	newest  bool   // nothing newer has been asked or told of its instance
 	found   string // what a lookup has brought, and whether a request goes on with it
 	verdict Reason
+	about   *entry // what is known of the token already, of an introspection without hint
 	memory  *memory
 	site    *site
 	waiting []*Exchange
 	began   instant
 	timeout time.Duration
 }
+
+// whole tells that the answer of an introspection is all that the AS has to say. A
+// token_type_hint has some servers leave out whose the token is.
+func (c *call) whole() bool { return c.about != nil || c.site.hint == "" }
 
 func (c *call) overdue(now time.Time) bool {
 	return since(c.began, now) > c.timeout+overdueAfter
@@ -277,17 +282,20 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 	if w.memories[c.site.key] != c.memory {
 		w.revoke(w.policy, c.memory) // of an older policy: no push has reached it since
 	}
-	revoked := token != nil && c.memory.revoked.names(c.token, token, now.Unix())
+	told := toldNot
+	if token != nil {
+		told = c.memory.revoked.names(c.token, token, now.Unix())
+	}
 	outcomes := make([]Outcome, 0, len(c.waiting))
 	for _, x := range c.waiting {
 		x.call = nil
-		outcomes = append(outcomes, Outcome{x, *x.resume(c, token, revoked, failure, ticket, now)})
+		outcomes = append(outcomes, Outcome{x, *x.resume(c, token, told, failure, ticket, now)})
 	}
 	return outcomes
 }
 
 // resume takes an exchange on with what a call brought.
-func (x *Exchange) resume(c *call, token *uma.Token, revoked bool, failure Reason, ticket string, now time.Time) *Step {
+func (x *Exchange) resume(c *call, token *uma.Token, told told, failure Reason, ticket string, now time.Time) *Step {
 	switch {
 	case !c.purpose.toAS():
 		return x.answered(c, now)
@@ -299,8 +307,10 @@ func (x *Exchange) resume(c *call, token *uma.Token, revoked bool, failure Reaso
 	case token == nil:
 		x.later(c.purpose, now)
 		return x.conclude(failure)
+	case told.asks() && !c.whole():
+		return x.introspect(&entry{token: token, fetched: at(now)}, now)
 	}
-	return x.settle(x.weigh(token, revoked, now), now)
+	return x.settle(x.weigh(token, told, now), now)
 }
 
 // ended counts how a call ended.
@@ -334,8 +344,11 @@ func (w *Worker) readIntrospection(c *call, r Response, now time.Time) (*uma.Tok
 				err = nil // an opaque token: the answer is all there is
 			}
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			token, outcome = nil, CallBadAnswer
+		case token.Active && c.about != nil:
+			token = c.about.token.With(token)
 		}
 	}
 	w.ended(c, outcome, r.Status)

@@ -19,6 +19,19 @@ func AddJWTClaims(t *Token, jwt string) error {
 	if err != nil {
 		return err
 	}
+	t.complete(own)
+	return nil
+}
+
+// With is t completed with what the server says of the same token when it is asked
+// in another way. Permissions are those of t.
+func (t *Token) With(more *Token) *Token {
+	both := *t
+	both.complete(more)
+	return &both
+}
+
+func (t *Token) complete(own *Token) {
 	complete(&t.Subject, own.Subject)
 	complete(&t.Issuer, own.Issuer)
 	complete(&t.ClientID, own.ClientID)
@@ -40,7 +53,6 @@ func AddJWTClaims(t *Token, jwt string) error {
 	t.Bound = t.Bound || own.Bound
 	t.NotAccess = t.NotAccess || own.NotAccess
 	t.pack()
-	return nil
 }
 
 // ParseJWT reads the payload of a JWT, and nothing else of it: whoever calls it
