@@ -55,6 +55,8 @@ type Options struct {
 	Leads func() bool
 	// Record keeps what was done at the AS in the audit log; may be nil.
 	Record func(ctx context.Context, action audit.Action, name string, detail map[string]string)
+	// Ended is called when a registration has ended in the store; may be nil.
+	Ended func(ctx context.Context)
 	// Logger is told what fails; never a secret.
 	Logger *slog.Logger
 	// Pace overrides waits; the zero value means the defaults.
@@ -115,6 +117,9 @@ func New(options Options) (*Keeper, error) {
 	options.Pace = options.Pace.withDefaults()
 	if options.Record == nil {
 		options.Record = func(context.Context, audit.Action, string, map[string]string) {}
+	}
+	if options.Ended == nil {
+		options.Ended = func(context.Context) {}
 	}
 	if options.Now == nil {
 		options.Now = time.Now
@@ -194,8 +199,12 @@ func (k *Keeper) Remove(ctx context.Context, name string) (store.Instance, error
 		return in, err
 	}
 	k.finder.forget(name)
+	k.options.Ended(ctx)
 	return k.now(ctx, in)
 }
+
+// Forget forgets an instance whose registration has ended.
+func (k *Keeper) Forget(name string) { k.finder.removed(name) }
 
 // RemoveValues is [Keeper.Remove] of an instance by its values.
 func (k *Keeper) RemoveValues(ctx context.Context, r Request) (store.Instance, error) {

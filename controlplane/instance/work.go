@@ -93,7 +93,9 @@ func (k *Keeper) work(ctx context.Context, in store.Instance) (store.Instance, e
 		return k.failed(ctx, in, err)
 	}
 	if done.State == "" { // it is gone at the AS
-		return done, k.options.Store.DeleteInstance(ctx, k.options.Key, in.Name, before)
+		err := k.options.Store.DeleteInstance(ctx, k.options.Key, in.Name, before)
+		k.options.Ended(ctx)
+		return done, err
 	}
 	done.Failure, done.Attempts, done.UpdatedAt = "", 0, k.options.Now()
 	done.DueAt = k.options.Now().Add(k.options.Pace.Check - rand.N(k.options.Pace.Check/4+1)) //nolint:gosec // jitter, not a secret

@@ -127,9 +127,29 @@ func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
 		return nil, nil //nolint:nilnil // it registers nothing
 	}
 	return instance.New(instance.Options{
-		Site: w.site, Key: w.key, Store: s.kept, AS: w.protection, Leads: s.leads, Record: w.record, Logger: w.logger,
+		Site: w.site, Key: w.key, Store: s.kept, AS: w.protection, Leads: s.leads, Record: w.record, Logger: w.logger, Ended: s.instancesEnded,
 		Pace: instance.Pace{Poll: w.pace.Follow, Retry: w.pace.Retry, RetryMax: w.pace.RetryMax},
 	})
+}
+
+// newRemovals makes what tells Envoys of instances that are registered no more.
+func (s *serving) newRemovals(opened *store.SQL) *instance.Removals {
+	return instance.NewRemovals(instance.RemovalsOptions{
+		Store: opened, Changes: opened.Changes, Logger: s.options.Logger, Every: s.options.Pace.Follow,
+		Changed: func() { s.publisher.changed() },
+		Forget: func(site, name string) {
+			if k := s.keeper(site); k != nil {
+				k.Forget(name)
+			}
+		},
+	})
+}
+
+// instancesEnded has Envoys told without waiting for the next look at the store.
+func (s *serving) instancesEnded(ctx context.Context) {
+	if err := s.removals.Load(context.WithoutCancel(ctx)); err != nil {
+		s.options.Logger.Warn("registrations that have ended are told to Envoys later", slog.Any("error", err))
+	}
 }
 
 // errNotReady: the site has not come far enough to ask its AS for anything.

@@ -27,6 +27,8 @@ type publisher struct {
 	gather func() (*site.File, []*worker)
 	// instances gives what Envoys need to ask for instances.
 	instances func() (address string, credential secret.Text)
+	// removals has which instances of sites are registered no more; nil for none.
+	removals func(sites []string) map[string]string
 	// book has what is revoked.
 	book *revoke.Book
 	// compilers are by group, under pushing.
@@ -203,6 +205,9 @@ func (p *publisher) compile(group string, in envoyconf.Input, revoked []config.R
 		_, ok := in.File.Site(r.Site)
 		return r.Site != "" && !ok
 	})
+	if p.removals != nil {
+		in.Config.Removals = p.removals(withInstances(in.File))
+	}
 	if in.Document, err = config.Encode(&in.Config); err != nil {
 		return in, fmt.Errorf("encode filter configuration: %w", err)
 	}
@@ -213,6 +218,17 @@ func (p *publisher) compile(group string, in envoyconf.Input, revoked []config.R
 		return in, fmt.Errorf("the filter would refuse it: %w", err)
 	}
 	return in, nil
+}
+
+// withInstances names the sites that have instances.
+func withInstances(file *site.File) []string {
+	var out []string
+	for i := range file.Sites {
+		if file.Sites[i].HasInstances() {
+			out = append(out, file.Sites[i].Name)
+		}
+	}
+	return out
 }
 
 func resourcesOf(in envoyconf.Input, credentials map[string]envoyconf.Credentials, instances secret.Text) (xds.Resources, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -38,6 +39,7 @@ type serving struct {
 	xds       *xds.Server
 	publisher *publisher
 	book      *revoke.Book
+	removals  *instance.Removals
 	reloader  *reloader
 	tls       *certificateWatch // nil where xDS is plain text
 	metrics   *metrics
@@ -121,6 +123,8 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	s.book = s.newBook(opened)
 	s.publisher = newPublisher(s.xds, options.Logger, s.current, s.book)
+	s.removals = s.newRemovals(opened)
+	s.publisher.removals = s.removals.Compiled
 	s.publisher.instances = s.instances.access
 	s.reloader = &reloader{
 		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
@@ -177,6 +181,10 @@ func Run(ctx context.Context, options Options) (err error) {
 		s.stopWorkers(nil)
 		return err
 	}
+	if err := s.removals.Load(ctx); err != nil {
+		s.stopWorkers(nil)
+		return err
+	}
 	s.publisher.publish(ctx)
 	options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
 		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", link.LocalToken(options.Path, file)))
@@ -197,6 +205,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	guard(func(ctx context.Context) error { opened.Watch(ctx, s.nudge); return nil })
 	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.book.Run(ctx); return nil })
+	guard(func(ctx context.Context) error { s.removals.Run(ctx); return nil })
 	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
 	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener, xdsOptions...) })
 	if s.tls != nil {

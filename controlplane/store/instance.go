@@ -56,8 +56,8 @@ type InstanceCount struct {
 }
 
 // Instances keeps the instances of resources. Every replica writes, also one that
-// does not lead; it is no change that [Store.Changes] tells of, since nothing that
-// is published follows from it. Otherwise as [Store].
+// does not lead. [Store.Changes] tells only of registrations that have ended, since
+// nothing else that is published follows from it. Otherwise as [Store].
 type Instances interface {
 	// Instance gives one; ErrNotFound.
 	Instance(ctx context.Context, key Key, name string) (Instance, error)
@@ -73,12 +73,17 @@ type Instances interface {
 	// RemoveInstance gives one that is not there for removal the state of one that
 	// is; ErrNotFound.
 	RemoveInstance(ctx context.Context, key Key, name string, now time.Time) (Instance, error)
-	// DeleteInstance forgets one that has that state still.
+	// DeleteInstance forgets one that has that state still. Like RemoveInstance, it
+	// notes the end of a registration for Removals.
 	DeleteInstance(ctx context.Context, key Key, name string, from InstanceState) error
 	// DueInstances lists the names of those that are due, those due first in front.
 	DueInstances(ctx context.Context, key Key, now time.Time, most int) ([]string, error)
 	// ClaimInstance moves the due time of one that is due, and says whether it was.
 	ClaimInstance(ctx context.Context, key Key, name string, now, until time.Time) (Instance, bool, error)
+	// Removals lists the registrations that have ended, the last one last: the newest
+	// 500 at least, where there are as many. earlier is how many more there were.
+	// [Store.Changes] tells of another.
+	Removals(ctx context.Context) (list []Removal, earlier int64, err error)
 	// SharedSecret gives the secret of a name, and makes it of fresh where there is
 	// none yet.
 	SharedSecret(ctx context.Context, name string, fresh secret.Text) (secret.Text, error)
@@ -199,10 +204,10 @@ func (s *SQL) PutInstance(ctx context.Context, key Key, in Instance, from Instan
 // RemoveInstance implements [Instances]. One that is pending may be under way:
 // whoever is at it has until the due time.
 func (s *SQL) RemoveInstance(ctx context.Context, key Key, name string, now time.Time) (Instance, error) {
-	_, err := s.execInstance(ctx, key, `UPDATE instance SET state = $4, attempts = 0, failure = '', updated_at = $5,
+	err := s.removing(ctx, key, name, now, `UPDATE instance SET state = $4, attempts = 0, failure = '', updated_at = $5,
 		due_at = CASE WHEN state = $6 THEN due_at ELSE $5 END
 		WHERE site = $1 AND issuer = $2 AND name = $3 AND state <> $4`,
-		name, InstanceRemoving, toMillis(now), InstancePending)
+		InstanceRemoving, toMillis(now), InstancePending)
 	if err != nil {
 		return Instance{}, err
 	}
@@ -211,7 +216,11 @@ func (s *SQL) RemoveInstance(ctx context.Context, key Key, name string, now time
 
 // DeleteInstance implements [Instances].
 func (s *SQL) DeleteInstance(ctx context.Context, key Key, name string, from InstanceState) error {
-	_, err := s.execInstance(ctx, key, `DELETE FROM instance WHERE site = $1 AND issuer = $2 AND name = $3 AND state = $4`, name, from)
+	const forget = `DELETE FROM instance WHERE site = $1 AND issuer = $2 AND name = $3 AND state = $4`
+	if from == InstanceRegistered {
+		return s.removing(ctx, key, name, time.Now(), forget, from)
+	}
+	_, err := s.execInstance(ctx, key, forget, name, from)
 	return err
 }
 

@@ -25,6 +25,11 @@ type Config struct {
 	Sites []Site `json:"sites,omitempty"`
 	// Revocations are the tokens that are refused before they expire.
 	Revocations []Revocations `json:"revocations,omitempty"`
+	// Removals are, by site, the registrations of instances that have ended: workers
+	// forget what they remember of them. Each is a text of lines: how many more have
+	// ended before, and then each resource_id, the last one last. They stand beside
+	// the sites, as Revocations do.
+	Removals map[string]string `json:"removals,omitempty"`
 }
 
 // Cache bounds a worker's memory of tokens. Zero means the default.

@@ -41,6 +41,11 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 			fill(t, field, n)
 		}
 	default:
+		if texts, ok := reflect.TypeAssert[*map[string]string](v.Addr()); ok {
+			*n++
+			*texts = map[string]string{"photos": fmt.Sprintf("%d\n", *n)}
+			return
+		}
 		require.Fail(t, "a kind that the document has no form for", "%s", v.Type())
 	}
 }
@@ -124,7 +129,7 @@ func TestEveryUnknownMember(t *testing.T) {
 	objects := 0
 	walk(map[string]any{"": tree}, "", func(path string, value any, _ func(any)) {
 		object, ok := value.(map[string]any)
-		if !ok || strings.Contains(path, "rule") {
+		if !ok || strings.Contains(path, "rule") || strings.HasSuffix(path, "removals") { // whose members are sites
 			return
 		}
 		objects++

@@ -108,6 +108,14 @@ func (p *parser) config(v gjson.Result, c *Config) {
 			c.Sites = list(p, v, p.siteOrCut)
 		case "revocations":
 			c.Revocations = list(p, v, p.revocations)
+		case "removals":
+			c.Removals = map[string]string{}
+			p.object(v, func(site string, v gjson.Result) bool {
+				var ids string
+				p.text(v, &ids)
+				c.Removals[site] = ids
+				return true
+			})
 		default:
 			return false
 		}

@@ -1,6 +1,9 @@
 package decision
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // instances is what a worker remembers of the instances of one site: those that
 // are registered, and, bounded apart, those that are not.
@@ -89,4 +92,29 @@ func (e *instance) fresh(now time.Time) bool {
 // control plane does not answer.
 func (e *instance) usable(now time.Time, f *finder) bool {
 	return e != nil && e.id != "" && !before(now, e.asked) && since(e.asked, now) < f.ttl+f.stale
+}
+
+// maxRemoved bounds, in bytes, the registrations that are looked for one by one when
+// they have ended. That it were more is rare, and then all are forgotten.
+const maxRemoved = 4 << 10
+
+// remove forgets what was told since to have ended; one too many does no harm. A
+// lookup under way may have been answered before: it is believed for who waits for
+// it, and not remembered.
+func (m *memory) remove(told string) {
+	if told == m.removals {
+		return
+	}
+	fresh, more := strings.CutPrefix(told, m.removals)
+	m.removals = told
+	for _, e := range m.instances.known {
+		if e.id != "" && (!more || len(fresh) > maxRemoved || strings.Contains(fresh, e.id)) {
+			m.instances.drop(e)
+		}
+	}
+	for key, c := range m.lookups {
+		if c.report == nil {
+			delete(m.lookups, key)
+		}
+	}
 }

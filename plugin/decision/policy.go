@@ -20,6 +20,7 @@ type Policy struct {
 	hosts             *route.Hosts
 	sites             []*site
 	revocations       []config.Revocations
+	removals          map[string]string
 }
 
 // Sites returns the names of the sites.
@@ -158,6 +159,7 @@ func compile(c *config.Config, compiled []*site) (*Policy, error) {
 		b.policy.sites = append(b.policy.sites, s)
 	}
 	b.revocations(c.Revocations)
+	b.policy.removals = c.Removals
 	if err := b.faults.Err(); err != nil {
 		return nil, err
 	}

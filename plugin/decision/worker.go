@@ -57,6 +57,7 @@ type memory struct {
 	revoked  *revoked // nil for nothing
 
 	instances  instances
+	removals   string           // that were told
 	lookups    map[string]*call // under way, by instance
 	lookupRate bucket
 }
@@ -126,6 +127,7 @@ func (w *Worker) Gate(p *Policy) *Gate {
 	}
 	for _, m := range kept {
 		w.revoke(p, m)
+		m.remove(p.removals[m.site])
 	}
 	w.memories = kept
 	return g

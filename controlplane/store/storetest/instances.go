@@ -33,6 +33,61 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 		return instances, reopen
 	}
 
+	t.Run("registrations that ended are told", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := instancesOf(t)
+		ctx := t.Context()
+		changes, ok := s.(store.Store)
+		require.True(t, ok)
+		number, err := changes.Changes(ctx)
+		require.NoError(t, err)
+		list, generation, err := s.Removals(ctx)
+		require.NoError(t, err)
+		require.Empty(t, list)
+		require.Zero(t, generation)
+		register := func(name string) {
+			t.Helper()
+			in := album(name)
+			_, _, err := s.AddInstance(ctx, photos, in)
+			require.NoError(t, err)
+			in.State, in.ID = store.InstanceRegistered, "id of "+name
+			_, err = s.PutInstance(ctx, photos, in, store.InstancePending)
+			require.NoError(t, err)
+		}
+		remove := func(name string, now time.Time) {
+			t.Helper()
+			_, err := s.RemoveInstance(ctx, photos, "album-"+name, now)
+			require.NoError(t, err)
+			require.NoError(t, s.DeleteInstance(ctx, photos, "album-"+name, store.InstanceRemoving))
+		}
+		register("1")
+		unchanged, err := changes.Changes(ctx)
+		require.NoError(t, err)
+		require.Equal(t, number, unchanged, "a registration is asked for")
+		remove("1", at)
+		changed, err := changes.Changes(ctx)
+		require.NoError(t, err)
+		require.Greater(t, changed, number, "an end is told")
+		_, _, err = s.AddInstance(ctx, photos, album("pending"))
+		require.NoError(t, err)
+		remove("pending", at)
+		register("gone")
+		require.NoError(t, s.DeleteInstance(ctx, photos, "album-gone", store.InstanceRegistered))
+		want := []store.Removal{{Site: "photos", Name: "album-1", ID: "id of 1"}, {Site: "photos", Name: "album-gone", ID: "id of gone"}}
+		list, generation, err = s.Removals(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, list)
+		require.Zero(t, generation)
+		if reopen != nil {
+			if again, ok := reopen().(store.Instances); ok {
+				s = again
+				list, _, err = s.Removals(ctx)
+				require.NoError(t, err)
+				require.Equal(t, want, list)
+			}
+		}
+	})
+
 	t.Run("instances survive, in order and by state", func(t *testing.T) {
 		t.Parallel()
 		s, reopen := instancesOf(t)

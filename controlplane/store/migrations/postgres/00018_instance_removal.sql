@@ -1,0 +1,13 @@
+-- +goose Up
+-- Registrations of instances that have ended, for Envoys that may still remember
+-- them. The last one stays, so that seq ascends; of those before, no more than are told.
+CREATE TABLE instance_removal (
+    seq        BIGINT NOT NULL PRIMARY KEY,
+    site       TEXT COLLATE "C" NOT NULL,
+    name       TEXT COLLATE "C" NOT NULL,
+    id         TEXT COLLATE "C" NOT NULL, -- that it had at the AS
+    removed_at BIGINT NOT NULL
+);
+
+-- +goose Down
+DROP TABLE instance_removal;
