@@ -229,10 +229,38 @@ func TestDiscovery(t *testing.T) {
 
 func TestHTTPSIssuerMustNotNameHTTPEndpoints(t *testing.T) {
 	t.Parallel()
-	client, err := as.New(as.Config{Issuer: "https://as.example.com"})
-	require.NoError(t, err)
-	_, err = client.Known(as.Metadata{Issuer: "https://as.example.com", TokenEndpoint: "http://as.example.com/token"})
-	require.ErrorIs(t, err, as.ErrInsecureEndpoint)
+	tests := []struct {
+		name, issuer, endpoint string
+		insecure               bool
+		err                    error
+	}{
+		{"beyond loopback", "https://as.example.com", "http://as.example.com/token", false, as.ErrInsecureEndpoint},
+		{"an address of its own", "https://as.example.com", "http://10.0.0.1:8080/token", false, as.ErrInsecureEndpoint},
+		{"a name like loopback's", "https://as.example.com", "http://localhost.example.com/token", false, as.ErrInsecureEndpoint},
+		{"the file asks for it", "https://as.example.com", "http://keycloak:8080/token", true, nil},
+		{"loopback", "https://as.example.com", "http://127.0.0.1:8080/token", false, nil},
+		{"loopback, IPv6", "https://as.example.com", "http://[::1]:8080/token", false, nil},
+		{"loopback by name", "https://as.example.com", "http://localhost:8080/token", false, nil},
+		{"http under http", "http://as.example.com", "http://as.example.com/token", false, nil},
+		{"no scheme", "https://as.example.com", "//as.example.com/token", true, as.ErrMalformed},
+		{"another scheme", "https://as.example.com", "ftp://127.0.0.1/token", true, as.ErrMalformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			client, err := as.New(as.Config{Issuer: tt.issuer, InsecureHTTP: tt.insecure, Transport: noTransport{t}})
+			require.NoError(t, err)
+			server, err := client.Known(as.Metadata{Issuer: tt.issuer, TokenEndpoint: tt.endpoint})
+			require.ErrorIs(t, err, tt.err)
+			if tt.err != nil {
+				return
+			}
+			if !tt.insecure && strings.HasPrefix(tt.issuer, "https:") {
+				_, err = server.ReadRegistration(t.Context(), as.Registration{ClientID: "c1", URI: "http://elsewhere.example.com/c1"})
+				require.ErrorIs(t, err, as.ErrInsecureEndpoint)
+			}
+		})
+	}
 }
 
 func TestRegistrationTokenDoesNotGoInTheClear(t *testing.T) {

@@ -25,6 +25,8 @@ type Config struct {
 	// DiscoveryURL is where the metadata is, for an AS that keeps it elsewhere
 	// than its issuer says.
 	DiscoveryURL string
+	// InsecureHTTP takes http endpoints of an https issuer that are not on loopback.
+	InsecureHTTP bool
 	// NoDiscovery uses Endpoints and the dialect alone.
 	NoDiscovery bool
 	// CertificateAuth says that the client authenticates with a certificate, so that
@@ -74,6 +76,8 @@ type Server struct {
 	dialect  Dialect
 	audience string
 	caller   *caller
+	// insecureHTTP is [Config.InsecureHTTP].
+	insecureHTTP bool
 }
 
 // Metadata is what is known of the AS. Store it for [Client.Known].
@@ -139,7 +143,7 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 	if c.config.NoDiscovery || dialect.Undiscovered {
 		m.fill(dialect.endpoints(m))
 	}
-	if err := m.check(c.config.Endpoints); err != nil {
+	if err := m.check(c.config.Endpoints, c.config.InsecureHTTP); err != nil {
 		return nil, &Error{Op: op, Kind: ErrMalformed, Cause: err}
 	}
 	if c.config.PATScopes != nil {
@@ -148,7 +152,7 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 			dialect.RegisterScope = strings.Join(dialect.PATScopes, " ")
 		}
 	}
-	return &Server{metadata: m, dialect: dialect, audience: audience(c.config.Audience, dialect, m), caller: c.caller}, nil
+	return &Server{metadata: m, dialect: dialect, audience: audience(c.config.Audience, dialect, m), caller: c.caller, insecureHTTP: c.config.InsecureHTTP}, nil
 }
 
 func audience(configured string, dialect Dialect, m Metadata) string {

@@ -21,8 +21,8 @@ var (
 	ErrNoMetadata = errors.New("no discovery document")
 	// ErrMissingEndpoint: the AS has no such endpoint, as far as is known.
 	ErrMissingEndpoint = errors.New("the authorization server names no such endpoint")
-	// ErrInsecureEndpoint: an https issuer named an http endpoint.
-	ErrInsecureEndpoint = errors.New("an https issuer must not name an http endpoint")
+	// ErrInsecureEndpoint: an https issuer named an http endpoint beyond loopback.
+	ErrInsecureEndpoint = errors.New("an https issuer must not name an http endpoint that is not on loopback")
 	// ErrRedirect: the AS answered with a redirect, which is not followed because
 	// the call carries a credential.
 	ErrRedirect = errors.New("redirects are not followed")
@@ -146,7 +146,7 @@ func Remedy(err error) string {
 		{ErrIssuer, "Write the issuer in umagate.yaml exactly as the AS's metadata spells it, with or without the trailing slash."},
 		{ErrNoMetadata, "Check authorization_server.issuer, or name the endpoints in authorization_server.endpoints."},
 		{ErrMissingEndpoint, "Name it in authorization_server.endpoints."},
-		{ErrInsecureEndpoint, "Make the AS name https endpoints (behind a proxy: its public address), or name them in authorization_server.endpoints."},
+		{ErrInsecureEndpoint, "Make the AS name https endpoints (behind a proxy: its public address), or name them in authorization_server.endpoints. Where the back channel is meant to be http, as inside a cluster, write authorization_server.insecure_http: true."},
 		{ErrRedirect, "Write the address it redirects to in umagate.yaml, if it is the AS's own."},
 		{ErrNotJSON, "Something other than the AS's API answers there: check the address, and for a login or proxy page in between."},
 		{ErrTooLarge, "Check that the address is the AS's API."},

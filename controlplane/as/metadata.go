@@ -2,6 +2,7 @@ package as
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 )
@@ -107,14 +108,10 @@ func (m *Metadata) fill(defaults Endpoints) {
 	}
 }
 
-// check refuses addresses that are not absolute http(s), and http ones that the
-// AS's own document names under an https issuer. What the operator wrote is the
+// check refuses addresses that are not absolute http(s), and those that the AS's own
+// document names and that exposed tells of. What the operator wrote is the
 // operator's: over is exempt from the latter.
-func (m *Metadata) check(over Endpoints) error {
-	issuer, err := url.Parse(m.Issuer)
-	if err != nil {
-		return fmt.Errorf("issuer: %w", err)
-	}
+func (m *Metadata) check(over Endpoints, insecureHTTP bool) error {
 	for _, p := range m.pairs(over) {
 		if *p.field == "" {
 			continue
@@ -123,11 +120,23 @@ func (m *Metadata) check(over Endpoints) error {
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 			return fmt.Errorf("%w: %s is not an absolute http or https address", ErrMalformed, p.name)
 		}
-		if issuer.Scheme == "https" && u.Scheme == "http" && p.value == "" {
+		if p.value == "" && m.exposed(u, insecureHTTP) {
 			return fmt.Errorf("%w: %s %s", ErrInsecureEndpoint, p.name, printableURL(*p.field))
 		}
 	}
 	return nil
+}
+
+// exposed tells that what is sent to an address goes over a network in the clear, and
+// that nobody has asked for it: the issuer is https and the address http, not on
+// loopback and not by [Config.InsecureHTTP]. A back channel inside a cluster is often
+// like that (Keycloak's hostname-backchannel-dynamic).
+func (m *Metadata) exposed(u *url.URL, insecureHTTP bool) bool {
+	if u.Scheme != "http" || insecureHTTP || !strings.HasPrefix(m.Issuer, "https:") {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // wellKnown appends to the issuer, as OpenID Connect Discovery section 4 and

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/secret"
@@ -196,7 +195,7 @@ func (s *Server) DeleteRegistration(ctx context.Context, r Registration) error {
 // changes the client, in the clear because the AS names its own address wrongly.
 func (s *Server) manageable(op string, r Registration) error {
 	u, err := url.Parse(r.URI)
-	if err == nil && u.Scheme == "http" && strings.HasPrefix(s.metadata.Issuer, "https:") {
+	if err == nil && s.metadata.exposed(u, s.insecureHTTP) {
 		return &Error{Op: op, Kind: ErrInsecureEndpoint, Description: "registration_client_uri " + printableURL(r.URI)}
 	}
 	return nil

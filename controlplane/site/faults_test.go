@@ -159,7 +159,7 @@ func TestFaults(t *testing.T) {
 		{"empty secret", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a, secret: {env: EMPTY}}", 1), 8, 29, "sites[0].authorization_server.client.secret", "the secret is empty", "put a value there"},
 		{"http issuer", strings.Replace(around("", "", conditions), "https://", "http://", 1), 7, 13, "sites[0].authorization_server.issuer", "in the clear", "insecure_http: true"},
 		{"issuer with query", strings.Replace(around("", "", conditions), "as.example.com", "as.example.com?a", 1), 7, 13, "sites[0].authorization_server.issuer", "has a query", "RFC 8414"},
-		{"http endpoint", around("", "    endpoints: {token: \"http://as.example.com/t\"}", conditions), 9, 24, "sites[0].authorization_server.endpoints.token", "is http, while the issuer is https", "https://"},
+		{"http endpoint", around("", "    endpoints: {token: \"http://as.example.com/t\"}", conditions), 9, 24, "sites[0].authorization_server.endpoints.token", "is http: credentials would go in the clear", "insecure_http: true"},
 		{"sync too often", around("", "  sync: {interval: 1s}", conditions), 9, 20, "sites[0].sync.interval", "out of range", "10s to 24h"},
 		{"sync deletions", around("", "  sync: {max_deletions: -1}", conditions), 9, 25, "sites[0].sync.max_deletions", "out of range", "0 for none"},
 		{"sync concurrency", around("", "  sync: {concurrency: 0}", conditions), 9, 23, "sites[0].sync.concurrency", "out of range", "1 to 64"},
@@ -252,6 +252,7 @@ func TestWarnings(t *testing.T) {
 		{"rule for nobody", around("", "", `    conditions: [{paths: ["/a"], scope_expression: {rule: {"!": [{var: 0}]}, data: [v]}}]`), "sites[0].resources[0].conditions[0].scope_expression.rule", "without any of the scopes"},
 		{"secret in the file", strings.Replace(around("", "", conditions), "{register: {}}", "{id: a, secret: hunter2}", 1), "sites[0].authorization_server.client.secret", "stands in the file"},
 		{"skip verify", around("", "    tls: {insecure_skip_verify: true}", conditions), "sites[0].authorization_server.tls.insecure_skip_verify", "any certificate"},
+		{"back channel in clear text", around("", "    insecure_http: true\n    endpoints: {token: \"http://as.example.com/t\"}", conditions), "sites[0].authorization_server.insecure_http", "in the clear wherever"},
 		{"clear text", strings.Replace(around("", "    insecure_http: true", conditions), "https://", "http://", 1), "sites[0].authorization_server.insecure_http", "in the clear"},
 	}
 	for _, tt := range tests {

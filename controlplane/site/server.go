@@ -25,7 +25,8 @@ type AuthorizationServer struct {
 	Introspection Introspection `yaml:"introspection"`
 	// TLS towards the AS.
 	TLS TLS `yaml:"tls"`
-	// Take an http issuer that is not on loopback: tokens and credentials go in the clear.
+	// Take http where the AS is not on loopback, for its issuer or for endpoints of an
+	// https issuer (a back channel inside a cluster): tokens and credentials go in the clear.
 	InsecureHTTP bool `yaml:"insecure_http"`
 	// How long a call to the AS may take. Default 5s.
 	Timeout time.Duration `yaml:"timeout"`

@@ -2,7 +2,6 @@ package site
 
 import (
 	"crypto/x509"
-	"net/url"
 	"reflect"
 	"strings"
 	"time"
@@ -12,8 +11,8 @@ import (
 
 func (v *validator) authorizationServer(path string, s *Site) {
 	as := &s.AuthorizationServer
-	issuer := v.issuer(path, as)
-	v.endpoints(path+".endpoints", as, issuer)
+	v.issuer(path, as)
+	v.endpoints(path+".endpoints", as)
 	v.discovery(path, s)
 	v.client(path+".client", as)
 	v.pat(path, as)
@@ -24,31 +23,33 @@ func (v *validator) authorizationServer(path string, s *Site) {
 	}
 }
 
-func (v *validator) issuer(path string, as *AuthorizationServer) *url.URL {
+func (v *validator) issuer(path string, as *AuthorizationServer) {
 	at := path + ".issuer"
 	if as.Issuer == "" {
 		v.fault(at, "the authorization server has no issuer", "write the issuer that its discovery document names")
-		return nil
+		return
 	}
 	u := v.url(at, as.Issuer)
 	if u == nil {
-		return nil
+		return
 	}
 	if u.RawQuery != "" {
 		v.fault(at, "has a query", "take away ? and what follows (RFC 8414 section 2)")
 	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
-		if !as.InsecureHTTP {
-			v.fault(at, "is http: tokens and credentials would go in the clear", "write https://, or insecure_http: true beside it")
-		} else {
-			v.warn(path+".insecure_http", "tokens and credentials go in the clear", "give the authorization server a certificate and write https://")
-		}
+	switch {
+	case u.Scheme == "http" && loopback(u.Hostname()):
+	case as.InsecureHTTP && u.Scheme == "https":
+		v.warn(path+".insecure_http", "tokens and credentials go in the clear wherever the authorization server names an http endpoint", "take it out unless its back channel is http")
+	case as.InsecureHTTP:
+		v.warn(path+".insecure_http", "tokens and credentials go in the clear", "give the authorization server a certificate and write https://")
+	case u.Scheme == "http":
+		v.fault(at, "is http: tokens and credentials would go in the clear", "write https://, or insecure_http: true beside it")
 	}
-	return u
 }
 
-// endpoints checks each override; an https issuer's endpoints are https too.
-func (v *validator) endpoints(path string, as *AuthorizationServer, issuer *url.URL) {
+// endpoints checks each override. A back channel may be http under an https issuer,
+// on loopback or where the file says so.
+func (v *validator) endpoints(path string, as *AuthorizationServer) {
 	value := reflect.ValueOf(as.Endpoints)
 	for i, key := range keysOf(value.Type()) {
 		raw := value.Field(i).String()
@@ -59,9 +60,7 @@ func (v *validator) endpoints(path string, as *AuthorizationServer, issuer *url.
 		if u == nil || u.Scheme == "https" {
 			continue
 		}
-		if issuer != nil && issuer.Scheme == "https" {
-			v.fault(path+"."+key, "is http, while the issuer is https", "write https://")
-		} else if !loopback(u.Hostname()) && !as.InsecureHTTP {
+		if !loopback(u.Hostname()) && !as.InsecureHTTP {
 			v.fault(path+"."+key, "is http: credentials would go in the clear", "write https://, or insecure_http: true beside the issuer")
 		}
 	}

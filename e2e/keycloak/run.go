@@ -48,6 +48,12 @@ func Start(ctx context.Context, installation Installation) (*Server, error) {
 	return start(ctx, installation, 0, nil)
 }
 
+// StartBehind is [Start] of a server whose issuer is below public, an https address
+// that need not answer, and whose back channel has the address that it is called by.
+func StartBehind(ctx context.Context, installation Installation, public string) (*Server, error) {
+	return start(ctx, installation, 0, []string{"--hostname=" + public, "--hostname-backchannel-dynamic=true"})
+}
+
 func start(ctx context.Context, installation Installation, securePort int, arguments []string) (*Server, error) {
 	home, err := os.MkdirTemp("", "umagate-keycloak-")
 	if err != nil {

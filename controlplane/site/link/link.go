@@ -38,6 +38,7 @@ func Config(s *site.Site, transport http.RoundTripper) as.Config {
 			JWKS:                 a.Endpoints.JWKS,
 		},
 		DiscoveryURL:    a.Endpoints.Discovery,
+		InsecureHTTP:    a.InsecureHTTP,
 		NoDiscovery:     a.Discovery == site.DiscoveryOff,
 		CertificateAuth: a.Client.TokenEndpointAuthMethod.UsesTLS(),
 		Audience:        a.Client.AssertionAudience,

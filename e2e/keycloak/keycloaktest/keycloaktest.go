@@ -47,6 +47,14 @@ func Start(t testing.TB) *keycloak.Server {
 	return watched(t, server, err)
 }
 
+// StartBehind is [Start] of a server whose issuer is below public, and whose back
+// channel is plain http on loopback.
+func StartBehind(t testing.TB, public string) *keycloak.Server {
+	t.Helper()
+	server, err := keycloak.StartBehind(t.Context(), Installation(t), public)
+	return watched(t, server, err)
+}
+
 // StartTLS is [Start] of a server that speaks https, too, and asks clients for
 // certificates.
 func StartTLS(t testing.TB, files keycloak.TLS) *keycloak.Server {
