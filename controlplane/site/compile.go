@@ -129,6 +129,10 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			TicketsPerSecond: s.Limits.TicketsPerSecond,
 			TicketBurst:      s.Limits.TicketBurst,
 			CallsInFlight:    s.Limits.CallsInFlight,
+
+			WaitingRequests:        s.Limits.WaitingRequests,
+			WaitingRequestsPerCall: s.Limits.WaitingRequestsPerCall,
+			WaitingBytes:           s.Limits.WaitingBytes,
 		},
 		AuthorizationServer: server,
 		Instances:           compileInstances(s),

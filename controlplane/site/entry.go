@@ -98,8 +98,8 @@ type Revocation struct {
 	NotBeforeEvery time.Duration `yaml:"not_before_every"`
 }
 
-// Limits protect the AS from the clients of a site. Each is per Envoy worker.
-// Zero means the filter's default.
+// Limits protect the AS, and Envoy's memory, from the clients of a site. Each is
+// per Envoy worker. Zero means the filter's default.
 type Limits struct {
 	// Permission tickets asked for in a second. Default 50.
 	TicketsPerSecond int `yaml:"tickets_per_second"`
@@ -107,6 +107,12 @@ type Limits struct {
 	TicketBurst int `yaml:"ticket_burst"`
 	// Calls to the AS without an answer yet. Default 256.
 	CallsInFlight int `yaml:"calls_in_flight"`
+	// Requests that wait for a call. Default 4096.
+	WaitingRequests int `yaml:"waiting_requests"`
+	// Requests that wait for the same call. Default 2048.
+	WaitingRequestsPerCall int `yaml:"waiting_requests_per_call"`
+	// Bytes of the headers of the requests that wait. Default 16777216 (16 MiB).
+	WaitingBytes int `yaml:"waiting_bytes"`
 }
 
 // Resource is one registration at the AS (UMA Federated Authorization section 3)

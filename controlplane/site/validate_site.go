@@ -31,6 +31,12 @@ func (v *validator) site(path string, s *Site) {
 	if n := s.Limits.CallsInFlight; n < 0 || n > mostCalls {
 		v.fault(path+".limits.calls_in_flight", fmt.Sprintf("%d is out of range", n), "write a number from 1 to 100000")
 	}
+	v.positive(path+".limits.waiting_requests", s.Limits.WaitingRequests)
+	v.positive(path+".limits.waiting_requests_per_call", s.Limits.WaitingRequestsPerCall)
+	const leastBytes, mostBytes = 64 << 10, 1 << 30
+	if n := s.Limits.WaitingBytes; n != 0 && (n < leastBytes || n > mostBytes) {
+		v.fault(path+".limits.waiting_bytes", fmt.Sprintf("%d is out of range", n), "write a number of bytes from 65536 to 1073741824")
+	}
 	v.sync(path+".sync", s.Sync)
 	v.authorizationServer(path+".authorization_server", s)
 	if len(s.Resources) == 0 {

@@ -35,16 +35,18 @@ func TestMain(m *testing.M) {
 
 // setup is what a test's Envoy is made of. Parts that are empty are left out.
 type setup struct {
-	Wasm       string // path of the module
-	Config     string // the filter's configuration
-	Upstream   string // host:port of the API
-	AccessLogs []string
-	LogFile    string
-	Listeners  string // YAML list items, two spaces deep
-	Clusters   string // YAML list items, two spaces deep
-	Resources  string // YAML for the top level, such as stats_config
-	HCM        string // YAML for the HTTP connection manager, eight spaces deep
-	Filter     string // replaces the wasm filter, eight spaces deep
+	Wasm     string // path of the module
+	Config   string // the filter's configuration
+	Upstream string // host:port of the API
+	// UpstreamExtra is YAML for the API's cluster, four spaces deep.
+	UpstreamExtra string
+	AccessLogs    []string
+	LogFile       string
+	Listeners     string // YAML list items, two spaces deep
+	Clusters      string // YAML list items, two spaces deep
+	Resources     string // YAML for the top level, such as stats_config
+	HCM           string // YAML for the HTTP connection manager, eight spaces deep
+	Filter        string // replaces the wasm filter, eight spaces deep
 }
 
 var bootstrapTemplate = template.Must(template.New("bootstrap").Funcs(template.FuncMap{"cluster": cluster}).Parse(`
@@ -106,7 +108,7 @@ static_resources:
 {{.Listeners}}
   clusters:
 {{- with .Upstream}}
-{{cluster "api" .}}
+{{cluster "api" . $.UpstreamExtra}}
 {{- end}}
 {{.Clusters}}
 {{.Resources}}

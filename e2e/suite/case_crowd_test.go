@@ -33,6 +33,13 @@ func crowdScenarios() []scenario {
 			run:  callLimit,
 		},
 		{name: "flood-of-bad-tokens", once: true, site: roomy, run: badTokens},
+		{
+			name: "waiting-limit", once: true, needs: canHTTP2,
+			site: func(_ *env, s *config.Site) { s.Limits = config.Limits{WaitingRequestsPerCall: 3} },
+			run:  waitingLimit,
+		},
+		{name: "push-while-many-wait", once: true, needs: canHTTP2, site: roomy, run: pushWhileManyWait},
+		{name: "all-hang-up", once: true, needs: canHTTP2, site: roomy, run: allHangUp},
 	}
 }
 

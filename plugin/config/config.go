@@ -125,8 +125,8 @@ type Token struct {
 	AuthorizationHeader Keep `json:"authorization_header,omitempty"`
 }
 
-// Limits protect the AS from the clients of a site. Each is per Envoy worker.
-// Zero means the default.
+// Limits protect the AS, and Envoy's memory, from the clients of a site. Each is
+// per Envoy worker. Zero means the default.
 type Limits struct {
 	// TicketsPerSecond bounds permission requests, TicketBurst how many may come
 	// at once (defaults 50 and 100).
@@ -134,6 +134,12 @@ type Limits struct {
 	TicketBurst      int `json:"ticket_burst,omitempty"`
 	// CallsInFlight bounds calls to the AS that have no answer yet (default 256).
 	CallsInFlight int `json:"calls_in_flight,omitempty"`
+	// WaitingRequests bounds the requests that wait for a call, to the AS or to the
+	// control plane, WaitingRequestsPerCall those that wait for the same one, and
+	// WaitingBytes the headers of all of them (defaults 4,096, 2,048 and 16 MiB).
+	WaitingRequests        int `json:"waiting_requests,omitempty"`
+	WaitingRequestsPerCall int `json:"waiting_requests_per_call,omitempty"`
+	WaitingBytes           int `json:"waiting_bytes,omitempty"`
 }
 
 // AuthorizationServer tells the filter how to reach a site's AS.

@@ -215,6 +215,12 @@ func (p *parser) limits(v gjson.Result, l *Limits) {
 			p.integer(v, &l.TicketBurst)
 		case "calls_in_flight":
 			p.integer(v, &l.CallsInFlight)
+		case "waiting_requests":
+			p.integer(v, &l.WaitingRequests)
+		case "waiting_requests_per_call":
+			p.integer(v, &l.WaitingRequestsPerCall)
+		case "waiting_bytes":
+			p.integer(v, &l.WaitingBytes)
 		default:
 			return false
 		}

@@ -179,11 +179,11 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		{"content-type", "application/problem+json"},
 		{"cache-control", "no-store"},
 	}
-	later := x.wait
+	later := x.pause
 	switch reason {
 	case ReasonNoTicket, ReasonNotRegistered:
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
-	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyLookups:
+	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyWaiting, ReasonTooManyLookups:
 		later = 1
 	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
 		later = max(later, 5)

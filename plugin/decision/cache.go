@@ -8,6 +8,7 @@ import (
 
 // entry is what the AS said of one token.
 type entry struct {
+	_       incomparable
 	token   *uma.Token
 	fetched instant
 	expires instant

@@ -17,6 +17,7 @@
 //	             a token that is not cached                   introspecting
 //	             an instance that is not known                looking up
 //	             too many calls in flight                     Deny 429
+//	any that waits  no room to wait                           Deny 429
 //	looking up   found                                        as from begin
 //	             not registered                               Deny 403
 //	             too many lookups                             Deny 429
@@ -35,6 +36,9 @@
 // and no ticket is asked for.
 //
 // The zero [Step] denies.
+//
+// Of many requests that wait for one call, a host may take some at a time
+// ([Worker.Bound], [Worker.Next]).
 //
 // An instance that the API creates or removes is told to the control plane after
 // its answer has gone out ([Worker.Ended]), again and again until it has heard.

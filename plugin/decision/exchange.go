@@ -78,10 +78,15 @@ type Exchange struct {
 	token      *uma.Token
 	held       []string // scopes the token has for the resource
 	reason     Reason   // why a ticket is asked for
-	wait       int64    // seconds that the AS wants to be left alone
-	call       *call    // what it waits for
+	pause      int64    // seconds that the AS wants to be left alone
 	cache      CacheUse
+	kept       bool  // see keep
+	call       *call // what it waits for
 	problem    route.Problem
+
+	before, behind *Exchange // in the call's queue
+	headers        []Header  // all of them, while the request begins
+	weight         int       // what they take; 0 is not known yet
 
 	step     Step      // the last one
 	identity [4]Header // room for Allow.Set
@@ -250,17 +255,22 @@ func (x *Exchange) introspect(about *entry, now time.Time) *Step {
 	w, m := x.gate.worker, x.memory
 	m.stats.CacheMisses++
 	if c := m.flights[x.request.token]; c != nil && !c.overdue(now) {
-		c.waiting = append(c.waiting, x)
-		x.call, x.cache = c, CacheShared
+		if !x.mayWait(c) {
+			return x.conclude(ReasonTooManyWaiting)
+		}
+		x.wait(c)
+		x.cache = CacheShared
 		m.stats.CallsShared++
 		x.step = Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: PurposeIntrospect, Shared: true}}
 		return &x.step
 	}
-	if x.later(PurposeIntrospect, now) {
+	switch {
+	case x.later(PurposeIntrospect, now):
 		return x.conclude(ReasonASBusy)
-	}
-	if m.inFlight >= x.site.limits.CallsInFlight {
+	case m.inFlight >= x.site.limits.CallsInFlight:
 		return x.conclude(ReasonTooManyCalls)
+	case !x.mayWait(nil):
+		return x.conclude(ReasonTooManyWaiting)
 	}
 	x.cache = CacheMiss
 	form := appendForm(nil, "token", x.request.token)
@@ -299,6 +309,8 @@ func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 		return x.conclude(ReasonNoTicket)
 	case x.memory.inFlight >= x.site.limits.CallsInFlight:
 		return x.conclude(ReasonTooManyCalls)
+	case !x.mayWait(nil):
+		return x.conclude(ReasonTooManyWaiting)
 	case !x.memory.tickets.take(now, x.site.limits):
 		return x.conclude(ReasonTooManyTickets)
 	}

@@ -41,7 +41,7 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 	if step.Kind == KindCall && step.Call.Purpose == PurposeLookup {
 		// Which id it has is the control plane's to say; the name stands for it.
 		id := x.call.key
-		x.call = nil
+		x.leave()
 		if x.cond.instance != nil {
 			if name, err := route.ParseName(x.cond.instance.template.name); err == nil {
 				id = name.Expand(x.cond.instance.values(x.path))
@@ -56,7 +56,7 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 		if token == nil {
 			token = &uma.Token{}
 		}
-		x.call = nil
+		x.leave()
 		step = x.settle(x.weigh(token, x.memory.revoked.names(x.request.token, token, now.Unix()), now), now)
 	}
 	if step.Kind == KindCall {

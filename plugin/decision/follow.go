@@ -220,7 +220,7 @@ func (w *Worker) Due(now time.Time) []*Call {
 	waiting := w.reports
 	w.reports = nil
 	for _, rep := range waiting {
-		if c := rep.memory.lookups[rep.key]; before(now, rep.due) || c != nil && c.report != nil {
+		if c := rep.memory.lookups[rep.key]; before(now, rep.due) || c != nil && c.report != nil || !w.spend() {
 			w.reports = append(w.reports, rep)
 			continue
 		}

@@ -14,6 +14,7 @@ type instances struct {
 
 // instance is what the control plane said of one instance.
 type instance struct {
+	_          incomparable
 	key        string
 	id         string // its resource_id; empty when it is not registered
 	asked      instant

@@ -20,8 +20,8 @@ func (c *call) heed(r *Response, now int64) {
 // later is how long no call for a purpose may be made, in seconds, which the client
 // is told. A clock that was set back does not make it longer than an AS can.
 func (x *Exchange) later(p Purpose, now time.Time) bool {
-	x.wait = min(x.memory.quiet[p]-now.Unix(), maxQuiet)
-	return x.wait > 0
+	x.pause = min(x.memory.quiet[p]-now.Unix(), maxQuiet)
+	return x.pause > 0
 }
 
 // retryAfter reads a Retry-After, seconds or a date (RFC 9110 section 10.2.3), as

@@ -35,17 +35,23 @@ func (x *Exchange) find(now time.Time) *Step {
 		return x.found(e.id)
 	}
 	m.stats.InstanceMisses++
-	if c := m.lookups[string(key)]; c != nil && !c.overdue(now) {
-		c.waiting = append(c.waiting, x)
-		x.call = c
+	c := m.lookups[string(key)]
+	if c != nil && c.overdue(now) {
+		c = nil
+	}
+	full, usable := !x.mayWait(c), e.usable(now, f)
+	switch {
+	case c != nil && !full:
+		x.wait(c)
 		x.step = Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: c.purpose, Shared: true}}
 		return &x.step
-	}
-	if len(m.lookups) >= f.inFlight || !e.usable(now, f) && !m.lookupRate.take(now, f.rate) {
-		if e.usable(now, f) {
-			m.stats.InstanceStale++
-			return x.found(e.id)
-		}
+	case !full && len(m.lookups) < f.inFlight && (usable || m.lookupRate.take(now, f.rate)):
+	case usable:
+		m.stats.InstanceStale++
+		return x.found(e.id)
+	case full:
+		return x.conclude(ReasonTooManyWaiting)
+	default:
 		return x.conclude(ReasonTooManyLookups)
 	}
 	step := x.gate.worker.send(x, PurposeLookup, &f.lookup, x.cond.instance.request(x.site, x.cond.instance.values(x.path), nil), now)

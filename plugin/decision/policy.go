@@ -44,6 +44,15 @@ func (p *Policy) CacheBytes() int {
 	return n
 }
 
+// WaitingBytes is what the headers of the requests that wait at one site may take.
+func (p *Policy) WaitingBytes() int {
+	n := 0
+	for _, s := range p.sites {
+		n = max(n, s.limits.WaitingBytes)
+	}
+	return n
+}
+
 type site struct {
 	name, realm, asURI string
 	hosts              []string
@@ -280,6 +289,9 @@ func (b *builder) limits(path place, s *site, l config.Limits) {
 	s.limits.TicketsPerSecond = b.bounded(path.member("tickets_per_second"), l.TicketsPerSecond, 50, 1)
 	s.limits.TicketBurst = b.bounded(path.member("ticket_burst"), l.TicketBurst, max(100, s.limits.TicketsPerSecond), 1)
 	s.limits.CallsInFlight = b.bounded(path.member("calls_in_flight"), l.CallsInFlight, 256, 1)
+	s.limits.WaitingRequests = b.bounded(path.member("waiting_requests"), l.WaitingRequests, 4096, 1)
+	s.limits.WaitingRequestsPerCall = b.bounded(path.member("waiting_requests_per_call"), l.WaitingRequestsPerCall, 2048, 1)
+	s.limits.WaitingBytes = b.bounded(path.member("waiting_bytes"), l.WaitingBytes, 16<<20, 64<<10)
 }
 
 func (b *builder) authorizationServer(path place, s *site, a *config.AuthorizationServer) {

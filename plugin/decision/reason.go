@@ -48,6 +48,7 @@ const (
 	ReasonNoTicket
 	ReasonTooManyTickets
 	ReasonTooManyCalls
+	ReasonTooManyWaiting
 
 	// The token cannot be verified.
 	ReasonASUnreachable
@@ -111,7 +112,8 @@ var verdicts = [Reasons]verdict{
 	ReasonNotRegistered:  {"resource_not_registered", 403, "The resource is not registered at the authorization server yet."},
 	ReasonNoTicket:       {"no_ticket", 403, "The authorization server gave no permission ticket."},
 	ReasonTooManyTickets: {"too_many_tickets", 429, "Too many permission tickets were asked for."},
-	ReasonTooManyCalls:   {"too_many_calls", 429, "Too many requests wait for the authorization server."},
+	ReasonTooManyCalls:   {"too_many_calls", 429, "Too many calls to the authorization server have no answer yet."},
+	ReasonTooManyWaiting: {"too_many_waiting", 429, "Too many requests wait for their decision."},
 
 	ReasonASUnreachable: {"as_unreachable", 503, "The token could not be verified: the authorization server did not answer."},
 	ReasonASRefused:     {"as_refused", 503, "The token could not be verified: the authorization server refused the resource server's credentials."},

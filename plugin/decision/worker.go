@@ -29,12 +29,18 @@ type Worker struct {
 	reports  []*report // to be sent again
 	policy   *Policy   // the newest
 
+	ready  []*call // answered, and not all who waited have been taken on
+	bound  bool    // budget counts, see Bound
+	budget int
+
 	// OnFailure, when set, is told of every call that did not end well. status is
 	// 0 when there was no answer.
 	OnFailure func(site string, p Purpose, o CallOutcome, status int)
 	// OnLost, when set, is told of an instance whose creation or removal the control
 	// plane has not heard of, or refused, for good.
 	OnLost func(site string, p Purpose, instance string)
+	// OnFull, when set, is told of every request that finds no room to wait.
+	OnFull func(site string)
 }
 
 // NewWorker makes a worker that remembers nothing.
@@ -47,10 +53,12 @@ func NewWorker() *Worker {
 
 // memory is what is remembered for one site, as long as its AS is the same.
 type memory struct {
+	_        incomparable
 	site     string
 	tokens   map[string]*entry
 	flights  map[string]*call // introspections under way, by token
 	inFlight int
+	waiting  waitingRoom
 	tickets  bucket
 	quiet    [PurposeTicket + 1]int64 // until when the AS wants to be left alone, by purpose
 	stats    SiteStats
@@ -64,6 +72,7 @@ type memory struct {
 
 // call is one call under way and the requests that wait for it.
 type call struct {
+	_       incomparable
 	id      uint64
 	purpose Purpose
 	token   string // of an introspection
@@ -75,9 +84,13 @@ type call struct {
 	about   *entry // what is known of the token already, of an introspection without hint
 	memory  *memory
 	site    *site
-	waiting []*Exchange
+	waiting queue
 	began   instant
 	timeout time.Duration
+
+	answer        answer
+	comparedUnder *Policy // when the token was compared with what is revoked
+	told          told    // and the result
 }
 
 // whole tells that the answer of an introspection is all that the AS has to say. A
@@ -163,21 +176,22 @@ func (g *Gate) Policy() *Policy { return g.policy }
 // Start begins a request. The exchange must be given to [Worker.Abandon] when
 // the request ends while it waits for a call.
 func (g *Gate) Start(r *Request, now time.Time) (*Exchange, Step) {
-	x := &Exchange{gate: g}
+	x := &Exchange{gate: g, headers: r.Headers}
 	x.request.screen(r)
-	return x, *x.begin(now)
+	step := x.begin(now)
+	x.headers = nil
+	return x, *step
 }
 
 // send prepares a call for an exchange, which then waits for it.
 func (w *Worker) send(x *Exchange, purpose Purpose, e *endpoint, body []byte, now time.Time) *Step {
 	c := w.newCall(x.memory, x.site, purpose, e.timeout, now)
-	c.waiting = []*Exchange{x}
 	if purpose == PurposeIntrospect {
 		// The host's text is part of all the headers of the request; a cached token
 		// must not keep them.
 		c.token = strings.Clone(x.request.token)
 	}
-	x.call = c
+	x.wait(c)
 	x.step = Step{Kind: KindCall, Call: &Call{
 		ID: c.id, Purpose: purpose, Cluster: e.cluster, Headers: e.headers, Body: body, Timeout: e.timeout,
 	}}
@@ -197,23 +211,13 @@ func (w *Worker) newCall(m *memory, s *site, purpose Purpose, timeout time.Durat
 // Abandon forgets a request whose stream has gone. Its call goes on: others may
 // wait for it, and its answer is worth keeping.
 func (w *Worker) Abandon(x *Exchange) {
-	c := x.call
-	if c == nil {
-		return
-	}
-	x.call = nil
-	for i, other := range c.waiting {
-		if other == x {
-			c.waiting[i] = c.waiting[len(c.waiting)-1]
-			c.waiting[len(c.waiting)-1] = nil
-			c.waiting = c.waiting[:len(c.waiting)-1]
-			return
-		}
+	if x.call != nil {
+		x.leave()
 	}
 }
 
 // Refused reports that the host could not send a call, and ends the requests
-// that wait for it.
+// that wait for it, as far as [Worker.Bound] allows.
 func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
 		switch {
@@ -229,8 +233,8 @@ func (w *Worker) Refused(id uint64, now time.Time) []Outcome {
 }
 
 // Reply reports how a call ended, and takes the requests that wait for it to
-// their next steps. A call that is not known, or was answered before, changes
-// nothing.
+// their next steps, as far as [Worker.Bound] allows. A call that is not known, or
+// was answered before, changes nothing.
 func (w *Worker) Reply(id uint64, r Response, now time.Time) []Outcome {
 	return w.end(id, now, func(c *call) (*uma.Token, Reason, string) {
 		c.memory.stats.observe(c.purpose, since(c.began, now))
@@ -278,41 +282,31 @@ func (w *Worker) end(id uint64, now time.Time, read func(*call) (*uma.Token, Rea
 	if c.memory.flights[c.token] == c {
 		delete(c.memory.flights, c.token)
 	}
-	token, failure, ticket := read(c)
-	// What has been revoked since the call began counts, whichever policy the
-	// requests began under.
-	if w.memories[c.site.key] != c.memory {
-		w.revoke(w.policy, c.memory) // of an older policy: no push has reached it since
+	c.answer.token, c.answer.failure, c.answer.ticket = read(c)
+	if c.waiting.n > 0 {
+		w.ready = append(w.ready, c)
 	}
-	told := toldNot
-	if token != nil {
-		told = c.memory.revoked.names(c.token, token, now.Unix())
-	}
-	outcomes := make([]Outcome, 0, len(c.waiting))
-	for _, x := range c.waiting {
-		x.call = nil
-		outcomes = append(outcomes, Outcome{x, *x.resume(c, token, told, failure, ticket, now)})
-	}
-	return outcomes
+	return w.Next(now)
 }
 
 // resume takes an exchange on with what a call brought.
-func (x *Exchange) resume(c *call, token *uma.Token, told told, failure Reason, ticket string, now time.Time) *Step {
-	switch {
+func (x *Exchange) resume(c *call, told told, now time.Time) *Step {
+	switch a := &c.answer; {
 	case !c.purpose.toAS():
 		return x.answered(c, now)
-	case c.purpose == PurposeTicket && ticket != "":
-		return x.concludeWith(x.reason, x.reason, ticket)
+	case c.purpose == PurposeTicket && a.ticket != "":
+		return x.concludeWith(x.reason, x.reason, a.ticket)
 	case c.purpose == PurposeTicket:
 		x.later(c.purpose, now)
 		return x.conclude(ReasonNoTicket)
-	case token == nil:
+	case a.token == nil:
 		x.later(c.purpose, now)
-		return x.conclude(failure)
+		return x.conclude(a.failure)
 	case told.asks() && !c.whole():
-		return x.introspect(&entry{token: token, fetched: at(now)}, now)
+		return x.introspect(&entry{token: a.token, fetched: at(now)}, now)
+	default:
+		return x.settle(x.weigh(a.token, told, now), now)
 	}
-	return x.settle(x.weigh(token, told, now), now)
 }
 
 // ended counts how a call ended.

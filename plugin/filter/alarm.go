@@ -30,16 +30,30 @@ func (*alarms) lost(site string, p decision.Purpose, instance string) {
 		" was refused, or not heard for too long; register or remove it by the control plane's API")
 }
 
-func (a *alarms) failure(site string, p decision.Purpose, o decision.CallOutcome, status int) {
+// full logs that requests find no room to wait.
+func (a *alarms) full(site string) {
+	if a.sounds(alarm{site: site, outcome: decision.CallOutcomes}) {
+		proxywasm.LogWarn("umagate: site " + site + ": too many requests wait for a decision, or their headers are too long (limits.waiting_…); those that come are denied")
+	}
+}
+
+// sounds tells whether an alarm may be logged now, and if so counts it as logged.
+func (a *alarms) sounds(key alarm) bool {
 	now := now().UnixNano()
-	key := alarm{site, p, o}
 	if last, ok := a.last[key]; ok && now-last < int64(alarmEvery) {
-		return
+		return false
 	}
 	if a.last == nil {
 		a.last = make(map[alarm]int64)
 	}
 	a.last[key] = now
+	return true
+}
+
+func (a *alarms) failure(site string, p decision.Purpose, o decision.CallOutcome, status int) {
+	if !a.sounds(alarm{site, p, o}) {
+		return
+	}
 	proxywasm.LogWarn("umagate: site " + site + ": the " + p.String() + " endpoint of the " + p.Callee() + " failed: " +
 		o.String() + ", status " + strconv.Itoa(status) + " (0: no answer)")
 }

@@ -82,6 +82,12 @@ func (s *stream) allow(a *decision.Allow) {
 	}
 	s.report()
 	s.state = streamAllowed
+	// A stream may live for hours: it keeps no more than what its end needs.
+	if s.exchange.Watched() {
+		s.exchange.Keep()
+	} else {
+		s.exchange = nil
+	}
 	if s.started {
 		if err := proxywasm.ResumeHttpRequest(); err != nil {
 			proxywasm.LogError("umagate: a request could not be resumed: " + err.Error())

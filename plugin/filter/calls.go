@@ -74,9 +74,7 @@ func (p *plugin) answered(id uint64, numHeaders, bodySize int) {
 		r = readResponse(bodySize)
 	}
 	p.apply(p.worker.Reply(id, r, now()))
-	if p.leaving && p.calls == 0 && p.own() {
-		proxywasm.PluginDone()
-	}
+	p.pace()
 }
 
 func readResponse(bodySize int) decision.Response {

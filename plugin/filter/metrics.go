@@ -62,6 +62,9 @@ func (m *metrics) flush(w *decision.Worker) {
 	entries, bytes := w.Cached()
 	m.set("umagate.cached_tokens", entries)
 	m.set("umagate.cached_token_bytes", bytes)
+	entries, bytes = w.Waiting()
+	m.set("umagate.waiting_requests", entries)
+	m.set("umagate.waiting_request_bytes", bytes)
 }
 
 func (m *metrics) count(name string, n uint64) {

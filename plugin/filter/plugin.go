@@ -3,6 +3,7 @@ package filter
 import (
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
@@ -10,9 +11,17 @@ import (
 	"github.com/umagate/umagate/plugin/decision"
 )
 
-// tickMilliseconds is how often counts are given to Envoy and overdue calls are
-// looked for.
-const tickMilliseconds = 1000
+const (
+	// tick is how often counts are given to Envoy and overdue calls are looked for.
+	tick = time.Second
+	// hurriedTick is the tick while requests that can go on wait for their turn.
+	hurriedTick = time.Millisecond
+	// batch is how many requests and calls go on between two ticks. What Envoy is
+	// asked to do it does when the callback has returned, and it calls back for a
+	// stream that ends, after which it does the next: one inside the other. V8's
+	// stack holds a few hundred. Only a tick is surely not inside another callback.
+	batch = 32
+)
 
 // heapGrowth is how many percent of what is alive the heap may grow by before it
 // is collected. A collection stops the worker, and what is alive is small while
@@ -33,8 +42,10 @@ type plugin struct {
 	worker *worker
 	gate   *decision.Gate
 
-	calls   int  // under way
-	leaving bool // Envoy waits for the calls before it deletes the context
+	calls   int       // under way
+	hurried bool      // the tick is hurriedTick
+	swept   int64     // when overdue calls were looked for, in nanoseconds since 1970
+	leaving bool      // Envoy waits for the calls before it deletes the context
 }
 
 // OnPluginStart implements types.PluginContext. A configuration that is refused
@@ -45,15 +56,16 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 		return refuse("the plugin has no configuration: " + err.Error())
 	}
 	p.worker = p.vm.worker(pluginName())
+	p.worker.Bound(batch)
 	policy, err := p.worker.compiler.Compile(document)
 	if err != nil {
 		return refuse(err.Error())
 	}
-	if err := proxywasm.SetTickPeriodMilliSeconds(tickMilliseconds); err != nil {
+	if err := setTick(tick); err != nil {
 		return refuse("the host has no timer: " + err.Error())
 	}
 	debug.SetGCPercent(heapGrowth)
-	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()))
+	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()) + int64(policy.WaitingBytes()))
 	p.gate = p.worker.Gate(policy)
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
@@ -82,15 +94,46 @@ func (p *plugin) OnTick() {
 	if p.worker == nil {
 		return
 	}
-	p.apply(p.worker.Sweep(now()))
-	p.send(p.worker.Due(now()))
-	p.own()
-	p.worker.metrics.flush(p.worker.Worker)
+	at := now()
+	p.worker.Bound(batch)
+	p.apply(p.worker.Next(at))
+	p.send(p.worker.Due(at))
+	if since := at.UnixNano() - p.swept; since >= int64(tick) || since < 0 {
+		p.swept = at.UnixNano()
+		p.apply(p.worker.Sweep(at))
+		p.own()
+		p.worker.metrics.flush(p.worker.Worker)
+	}
+	p.pace()
+}
+
+// pace makes the tick come soon while requests can go on, and lets Envoy delete the
+// context when nothing more is to come.
+func (p *plugin) pace() {
+	if pending := p.worker.Pending(); pending != p.hurried && p.own() {
+		every := tick
+		if pending {
+			every = hurriedTick
+		}
+		if err := setTick(every); err != nil {
+			proxywasm.LogError("umagate: the host has no timer: " + err.Error())
+			return
+		}
+		p.hurried = pending
+	}
+	if p.leaving && p.calls == 0 && !p.hurried && p.own() {
+		p.leaving = false
+		proxywasm.PluginDone()
+	}
+}
+
+func setTick(every time.Duration) error {
+	return proxywasm.SetTickPeriodMilliSeconds(uint32(every / time.Millisecond)) //nolint:gosec // a constant
 }
 
 // OnPluginDone implements types.PluginContext. Requests of a newer configuration
-// may wait for a call of this one.
+// may wait for a call of this one, or for its tick.
 func (p *plugin) OnPluginDone() bool {
-	p.leaving = p.calls > 0
+	p.leaving = p.calls > 0 || p.hurried
 	return !p.leaving
 }

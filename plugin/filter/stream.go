@@ -37,11 +37,13 @@ const (
 // remember keeps what the request says of its trace. A value that is too long, or
 // there twice, is left out: it is the client's own word.
 func (s *stream) remember(headers [][2]string) {
-	for _, h := range headers {
+	for i := range headers {
+		h := &headers[i]
 		switch h[0] {
 		case "traceparent", "tracestate", "x-request-id":
 			if s.traced < maxTrace && len(h[1]) <= maxTraceValue && !s.has(h[0]) {
-				s.trace[s.traced] = h
+				decision.Own(h[:]) // not part of all the headers any more
+				s.trace[s.traced] = *h
 				s.traced++
 			}
 		}
@@ -87,6 +89,9 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	}
 	s.plugin.apply(s.apply(&step))
 	s.started, s.away = true, true
+	if step.Kind == decision.KindCall {
+		s.plugin.pace()
+	}
 	return s.action()
 }
 
@@ -109,7 +114,7 @@ func (s *stream) OnHttpStreamDone() {
 	case s.exchange == nil:
 	case s.state == streamWaiting:
 		s.plugin.worker.Abandon(s.exchange)
-	case s.state == streamAllowed && s.exchange.Watched():
+	case s.state == streamAllowed:
 		s.ended()
 	}
 }
@@ -135,4 +140,5 @@ func (s *stream) ended() {
 		location = ""
 	}
 	s.plugin.send(s.plugin.worker.Ended(s.exchange, status, location, now()))
+	s.plugin.pace()
 }

@@ -98,6 +98,18 @@ func ParsePath(target, authority string, normalize bool) (Path, error) {
 	return newPath(path+query, path, form, true), nil
 }
 
+// Clone is the path in memory of its own.
+func (p Path) Clone() Path {
+	if p.Target == "" {
+		return p
+	}
+	p.Target = strings.Clone(p.Target)
+	if strings.HasPrefix(p.Target[1:], p.decoded) { // nothing was escaped
+		p.decoded = p.Target[1 : 1+len(p.decoded)]
+	}
+	return p
+}
+
 func newPath(target, path string, f form, rewritten bool) Path {
 	p := Path{Target: target, Rewritten: rewritten, decoded: path[1:], odd: f.escaped || f.odd}
 	if n := len(p.decoded); n > 0 && p.decoded[n-1] == '/' {

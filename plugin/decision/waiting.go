@@ -1,0 +1,212 @@
+package decision
+
+import (
+	"strings"
+	"time"
+
+	"github.com/umagate/umagate/plugin/uma"
+)
+
+// waitingRoom is what the requests that wait at one site take: how many they are,
+// and the bytes of their headers, which the host keeps as well.
+type waitingRoom struct{ requests, bytes int }
+
+// queue is the requests that wait for one call, in the order they came.
+type queue struct {
+	first, last *Exchange
+	n           int
+}
+
+func (q *queue) push(x *Exchange) {
+	if x.before = q.last; q.last == nil {
+		q.first = x
+	} else {
+		q.last.behind = x
+	}
+	q.last = x
+	q.n++
+}
+
+func (q *queue) remove(x *Exchange) {
+	if x.before == nil {
+		q.first = x.behind
+	} else {
+		x.before.behind = x.behind
+	}
+	if x.behind == nil {
+		q.last = x.before
+	} else {
+		x.behind.before = x.before
+	}
+	x.before, x.behind = nil, nil
+	q.n--
+}
+
+// mayWait tells whether there is room for one more, and for one more at a call,
+// nil for a new one.
+func (x *Exchange) mayWait(c *call) bool {
+	if x.weight == 0 {
+		x.weight = headerBytes(x.headers)
+	}
+	room, limits := &x.memory.waiting, &x.site.limits
+	if room.requests < limits.WaitingRequests && room.bytes+x.weight <= limits.WaitingBytes &&
+		(c == nil || c.waiting.n < limits.WaitingRequestsPerCall) {
+		return true
+	}
+	if w := x.gate.worker; w.OnFull != nil {
+		w.OnFull(x.site.name)
+	}
+	return false
+}
+
+// headerBytes is what the headers of a request take, and not 0.
+func headerBytes(headers []Header) int {
+	n := 1
+	for i := range headers {
+		n += len(headers[i].Name) + len(headers[i].Value)
+	}
+	return n
+}
+
+// wait puts an exchange that may wait into a call's queue.
+func (x *Exchange) wait(c *call) {
+	switch {
+	case c.purpose == PurposeIntrospect:
+		x.request.token = c.token // the same text
+	case c.purpose == PurposeTicket:
+		x.request.token = "" // it has been judged
+	case !x.kept:
+		token := [...]string{x.request.token}
+		Own(token[:])
+		x.request.token = token[0]
+	}
+	x.keep()
+	x.call = c
+	x.memory.waiting.requests++
+	x.memory.waiting.bytes += x.weight
+	c.waiting.push(x)
+}
+
+// leave takes an exchange out of the queue that it waits in.
+func (x *Exchange) leave() {
+	x.call.waiting.remove(x)
+	x.call = nil
+	x.memory.waiting.requests--
+	x.memory.waiting.bytes -= x.weight
+}
+
+// keep copies what the exchange still needs of the host's text, the token apart.
+// That text is part of all the headers of the request: what waits, or lives as long
+// as a stream, must not keep them all.
+func (x *Exchange) keep() {
+	if x.kept {
+		return
+	}
+	x.kept = true
+	r := &x.request
+	r.path = "" // x.path has it
+	x.path = x.path.Clone()
+	names := [...]string{r.authority, r.method, x.authority}
+	Own(names[:])
+	r.authority, r.method, x.authority = names[0], names[1], names[2]
+	Own(r.identity)
+	Own(r.overrides)
+}
+
+// Own copies texts of the host, so that they keep nothing else alive.
+//
+//go:noinline
+func Own(texts []string) {
+	for i, s := range texts {
+		texts[i] = strings.Clone(s)
+	}
+}
+
+// Keep makes an allowed exchange that is [Exchange.Watched] fit to be kept until
+// its stream ends. Its step must have been done.
+func (x *Exchange) Keep() {
+	x.step = Step{}
+	x.request.token, x.request.identity, x.request.overrides = "", nil, nil
+	x.keep()
+}
+
+// Waiting is how many requests wait now, and the bytes of their headers.
+func (w *Worker) Waiting() (requests, bytes int) {
+	for _, m := range w.memories {
+		requests += m.waiting.requests
+		bytes += m.waiting.bytes
+	}
+	return requests, bytes
+}
+
+// Bound makes Reply, Refused, Sweep, Next and Due return n outcomes and calls at
+// most, all together, until it is called again. The rest stays for [Worker.Next].
+// A host needs it in which doing one thing may do the next inside it: Envoy's
+// stack holds only so many. Without Bound there is no bound.
+func (w *Worker) Bound(n int) { w.bound, w.budget = true, n }
+
+// spend takes one from the budget, and tells whether there was one.
+func (w *Worker) spend() bool {
+	switch {
+	case !w.bound:
+	case w.budget <= 0:
+		return false
+	default:
+		w.budget--
+	}
+	return true
+}
+
+// Pending tells that the budget is spent, or that something waits for one: the
+// host must call Bound and Next soon.
+func (w *Worker) Pending() bool { return len(w.ready) > 0 || w.bound && w.budget <= 0 }
+
+// Next takes requests whose call has been answered to their next steps. Each is
+// judged when its turn comes, so what was revoked or has expired meanwhile counts.
+func (w *Worker) Next(now time.Time) []Outcome {
+	var outcomes []Outcome
+	for len(w.ready) > 0 {
+		c := w.ready[0]
+		x := c.waiting.first
+		if x == nil {
+			w.ready[0] = nil
+			w.ready = w.ready[1:]
+			continue
+		}
+		if !w.spend() {
+			break
+		}
+		x.leave()
+		outcomes = append(outcomes, Outcome{x, *x.resume(c, w.told(c, now), now)})
+	}
+	return outcomes
+}
+
+// told says whether the token that a call was about is revoked now, whichever
+// policy the requests began under.
+func (w *Worker) told(c *call, now time.Time) told {
+	if c.answer.token == nil {
+		return toldNot
+	}
+	if c.comparedUnder != w.policy {
+		if w.memories[c.site.key] != c.memory {
+			w.revoke(w.policy, c.memory) // of an older policy: no push has reached it since
+		}
+		c.comparedUnder = w.policy
+		c.told = c.memory.revoked.names(c.token, c.answer.token, now.Unix())
+	}
+	return c.told
+}
+
+// incomparable keeps the compiler from making an equality function of a type that
+// nobody compares.
+type incomparable [0]func()
+
+// answer is what a call to the AS has brought: a token, why there is none, or a
+// ticket.
+type answer struct {
+	_       incomparable
+	token   *uma.Token
+	failure Reason
+	ticket  string
+}
