@@ -20,7 +20,7 @@ type RevocationRequest struct {
 	// Site is the name of a site; every site when left out.
 	Site string `json:"site,omitempty" jsonschema:"pattern=^[a-z0-9_-]*$,maxLength=63"`
 	// Token is an access token, as clients send it. It is not kept.
-	Token string `json:"token,omitempty" jsonschema:"maxLength=16384"`
+	Token string `json:"token,omitempty" jsonschema:"maxLength=1048576"`
 	// Subject, ClientID and SessionID are the claims sub, client_id and sid of tokens.
 	Subject   string `json:"subject,omitempty" jsonschema:"maxLength=1024"`
 	ClientID  string `json:"client_id,omitempty" jsonschema:"maxLength=1024"`

@@ -2,9 +2,6 @@ package uma
 
 import "github.com/tidwall/gjson"
 
-// maxTicket bounds a permission ticket: it must fit a response header.
-const maxTicket = 8 << 10
-
 // AppendPermissionRequest appends the entry of one resource to a permission
 // request (UMA Federated Authorization section 4.1). The request itself is an
 // array, which every server takes; a single object is refused by some.
@@ -21,7 +18,8 @@ func AppendPermissionRequest(dst []byte, resourceID string, scopes []string) []b
 	return append(dst, ']', '}')
 }
 
-// ParseTicket reads the answer to a permission request.
+// ParseTicket reads the answer to a permission request. A ticket may be as long as
+// an answer.
 func ParseTicket(body []byte) (string, error) {
 	var ticket string
 	var r reader
@@ -36,7 +34,7 @@ func ParseTicket(body []byte) (string, error) {
 		return "", err
 	case ticket == "":
 		return "", ErrNoTicket
-	case len(ticket) > maxTicket || !isQuotable(ticket):
+	case !isQuotable(ticket):
 		return "", ErrBadTicket
 	}
 	return ticket, nil
