@@ -11,6 +11,8 @@ import (
 	fileaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -20,6 +22,13 @@ import (
 // DecisionState is the filter state in which the filter reports its decision, as
 // a JSON object.
 const DecisionState = "wasm.umagate"
+
+const (
+	// quietIdleTimeout is the idle time-out of what may be silent for long.
+	quietIdleTimeout = 5 * time.Minute
+	// maxRequestHeadersKB bounds the headers of a request, the token among them.
+	maxRequestHeadersKB = 96
+)
 
 // listener takes requests, lets the filter decide, and routes by host.
 func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, error) {
@@ -58,8 +67,12 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 			InitialConnectionWindowSize: wrapperspb.UInt32(1 << 20),
 		},
 		// A WebSocket is judged by its handshake, which is a GET.
-		UpgradeConfigs:            []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-		StreamIdleTimeout:         duration(5 * time.Minute),
+		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		// A stream that hangs because the filter trapped ends by it; see RATIONALE, "Why
+		// 90 seconds of silence?".
+		StreamIdleTimeout: duration(file.Envoy.StreamIdleTimeout),
+		// An RPT with some hundred permissions has 40 KB; Envoy's default is 60 KiB.
+		MaxRequestHeadersKb:       wrapperspb.UInt32(maxRequestHeadersKB),
 		RequestHeadersTimeout:     duration(10 * time.Second),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: duration(15 * time.Minute)},
 	})
@@ -88,17 +101,41 @@ func routes(file *site.File) (*routev3.RouteConfiguration, error) {
 		out.VirtualHosts = append(out.VirtualHosts, &routev3.VirtualHost{
 			Name:    s.Name,
 			Domains: s.Hosts,
-			Routes: []*routev3.Route{{
-				Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-					ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamCluster(s.Name)},
-					// Long answers are the API's own matter; idle ones end with stream_idle_timeout.
-					Timeout: duration(0),
-				}},
-			}},
+			Routes:  siteRoutes(upstreamCluster(s.Name), file.Envoy.StreamIdleTimeout),
 		})
 	}
 	return out, nil
+}
+
+// siteRoutes sends everything to a cluster. What may be silent for long by its
+// nature has routes of its own: upgrades (WebSockets), gRPC and streams of events.
+func siteRoutes(cluster string, idle time.Duration) []*routev3.Route {
+	to := func(match *routev3.RouteMatch, idle *durationpb.Duration) *routev3.Route {
+		match.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: "/"}
+		return &routev3.Route{Match: match, Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
+			// Long answers are the API's own matter; idle ones end with stream_idle_timeout.
+			Timeout:     duration(0),
+			IdleTimeout: idle,
+		}}}
+	}
+	var out []*routev3.Route
+	if idle != 0 && idle < quietIdleTimeout {
+		quiet := duration(quietIdleTimeout)
+		out = append(
+			out,
+			to(&routev3.RouteMatch{Headers: []*routev3.HeaderMatcher{{
+				Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+			}}}, quiet),
+			to(&routev3.RouteMatch{Grpc: &routev3.RouteMatch_GrpcRouteMatchOptions{}}, quiet),
+			to(&routev3.RouteMatch{Headers: []*routev3.HeaderMatcher{{
+				Name: "accept", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+					MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "text/event-stream"},
+				}},
+			}}}, quiet),
+		)
+	}
+	return append(out, to(&routev3.RouteMatch{}, nil))
 }
 
 func upstreamCluster(name string) string { return "upstream/" + name }

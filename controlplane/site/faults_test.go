@@ -95,6 +95,7 @@ func TestFaults(t *testing.T) {
 		{"traces out of range", around("telemetry: {otlp: {endpoint: http://127.0.0.1:4318, sample_percent: 101}}", "", conditions), 2, 69, "telemetry.otlp.sample_percent", "out of range", "1 to 100"},
 		{"duration without unit", around("", "  token: {max_ttl: 60}", conditions), 9, 20, "sites[0].token.max_ttl", `"60" is not a duration`, "30s"},
 		{"duration out of range", around("", "  token: {leeway: 1h}", conditions), 9, 19, "sites[0].token.leeway", "out of range", "5m"},
+		{"silent for no time", around("envoy: {stream_idle_timeout: 10ms}", "", conditions), 2, 30, "envoy.stream_idle_timeout", "out of range", "90s"},
 		{"no room to wait", around("", "  limits: {waiting_bytes: 1000}", conditions), 9, 27, "sites[0].limits.waiting_bytes", "out of range", "65536"},
 		{"less than nobody waits", around("", "  limits: {waiting_requests: -1}", conditions), 9, 30, "sites[0].limits.waiting_requests", "out of range", "from 1"},
 		{"a revocation kept for no time", around("", "  revocation: {keep: 0s}", conditions), 9, 22, "sites[0].revocation.keep", "out of range", "longest life"},

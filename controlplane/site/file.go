@@ -101,6 +101,9 @@ type Envoy struct {
 	// File with the certificates that Envoy trusts for an https AS or upstream.
 	// Default /etc/ssl/certs/ca-certificates.crt.
 	CAFile string `yaml:"ca_file"`
+	// How long a stream may be silent in both directions; a WebSocket, a gRPC call and
+	// a stream of events five minutes if that is longer. Default 90s; 0s for ever.
+	StreamIdleTimeout time.Duration `yaml:"stream_idle_timeout"`
 }
 
 // Cache bounds a worker's memory of tokens. Zero means the filter's default.
@@ -135,9 +138,11 @@ func (f *File) setDefaults() {
 		Admin:       "127.0.0.1:9901",
 		NodeID:      "umagate-envoy",
 		NodeCluster: "umagate",
-		AccessLog:   "/dev/stdout",
-		CAFile:      "/etc/ssl/certs/ca-certificates.crt",
-		XDSTLS:      EnvoyTLS{Certificate: "/etc/envoy/tls/tls.crt", Key: "/etc/envoy/tls/tls.key", CA: "/etc/envoy/tls/ca.crt"},
+
+		StreamIdleTimeout: 90 * time.Second,
+		AccessLog:         "/dev/stdout",
+		CAFile:            "/etc/ssl/certs/ca-certificates.crt",
+		XDSTLS:            EnvoyTLS{Certificate: "/etc/envoy/tls/tls.crt", Key: "/etc/envoy/tls/tls.key", CA: "/etc/envoy/tls/ca.crt"},
 	}
 	f.UnknownHosts = config.VerdictDeny
 }

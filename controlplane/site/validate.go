@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -80,6 +81,10 @@ func (v *validator) validate() {
 	}
 	if f.Envoy.Instances != "" {
 		v.hostPort("envoy.instances", f.Envoy.Instances)
+	}
+	const shortest, longest = time.Second, 24 * time.Hour
+	if idle := f.Envoy.StreamIdleTimeout; idle != 0 && (idle < shortest || idle > longest) {
+		v.fault("envoy.stream_idle_timeout", idle.String()+" is out of range", "write a duration from 1s to 24h, such as 90s, or 0s for none")
 	}
 	v.positive("cache.entries", f.Cache.Entries)
 	v.positive("cache.bytes", f.Cache.Bytes)

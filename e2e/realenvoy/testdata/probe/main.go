@@ -143,6 +143,10 @@ func (s *stream) OnHttpRequestHeaders(_ int, end bool) types.Action {
 		}
 		_ = proxywasm.SetTickPeriodMilliSeconds(1)
 		return types.ActionPause
+	case "trap":
+		panic("a trap on purpose")
+	case "hold": // until Envoy ends the request
+		return types.ActionPause
 	case "wait": // for the shared call of another stream
 		s.plugin.waiting[s.id] = struct{}{}
 		return types.ActionPause
