@@ -82,6 +82,7 @@ func (s *Server) introspectRPT(ctx context.Context, c *Call, p rptParams) (rptRe
 			return rptResult{}, malformed.because(err)
 		}
 	}
+	uma.Restrict(token, p.RPT.Reveal())
 	out := fromToken(token)
 	if err := json.Unmarshal(raw, &out.extra); err != nil {
 		return rptResult{}, malformed.because(as.ErrMalformed) // the cause may quote it

@@ -340,6 +340,9 @@ func (w *Worker) readIntrospection(c *call, r Response, now time.Time) (*uma.Tok
 				err = nil // an opaque token: the answer is all there is
 			}
 		}
+		if err == nil && token.Active {
+			uma.Restrict(token, c.token)
+		}
 		switch {
 		case err != nil:
 			token, outcome = nil, CallBadAnswer
