@@ -239,6 +239,9 @@ func patMayHaveEnded(err error) bool {
 }
 
 func protectFailure(err error) *Error {
+	if errors.Is(err, sync.ErrOtherSite) {
+		return fail(CodeUMAProtectionExists, "another oxd_id, or a site, of the same client protects resources of these names: use that one, or another client").because(err)
+	}
 	if errors.Is(err, sync.ErrConflict) || errors.Is(err, sync.ErrAmbiguous) || errors.Is(err, as.ErrConflict) {
 		return fail(CodeUMAProtectionExists, "the client has resources of these names at the AS that were not registered here: send overwrite with true to take them over. Those of another oxd_id stay with it until it is removed").because(err)
 	}

@@ -9,6 +9,43 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 )
 
+// TestSharedResources: one resource of two sites, where each means its own.
+func TestSharedResources(t *testing.T) {
+	const one = `
+- name: %s
+  hosts: [%[1]s.example.com]
+  require: %s
+  authorization_server: {issuer: "%s", client: {id: rs, secret: "ssssssssssssssssssss"}}
+  token: {audiences: [x]}
+  resources:
+  - {name: albums, %s}
+`
+	const protected, public = `conditions: [{paths: ["/albums"], scopes: [view]}]`, `conditions: [{paths: ["/albums"], public: true}]`
+	tests := []struct {
+		name, require, issuer, resource string
+		fault                           bool
+	}{
+		{"the same", "uma", "https://as", protected, true},
+		{"the same, its issuer with a slash", "uma", "https://as/", protected, true},
+		{"another authorization server", "uma", "https://other", protected, false},
+		{"one that is not registered", "uma", "https://as", public, false},
+		{"nothing is registered", "oauth_scopes", "https://as", protected, false},
+		{"given by its id", "uma", "https://as", "id: r-1, " + protected, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "sites:" + fmt.Sprintf(one, "a", "uma", "https://as", protected) + fmt.Sprintf(one, "b", tt.require, tt.issuer, tt.resource)
+			_, err := site.Parse("umagate.yaml", []byte(text), site.Environment{LookupEnv: func(string) (string, bool) { return "", false }})
+			if !tt.fault {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "sites[1].resources[0].name")
+			require.ErrorContains(t, err, "a client of its own")
+		})
+	}
+}
+
 // TestSharedInstances: what two sites of one client call by one name is one resource
 // at the AS, so that a permission for one site's would open the other's.
 func TestSharedInstances(t *testing.T) {

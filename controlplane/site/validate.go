@@ -102,7 +102,7 @@ func (v *validator) validate() {
 	for i := range f.Sites {
 		v.site(config.Index("sites", i), &f.Sites[i])
 	}
-	v.sharedInstances()
+	v.sharedResources()
 	v.groups()
 	v.core()
 }

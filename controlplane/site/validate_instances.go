@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/plugin/config"
@@ -43,15 +44,15 @@ func (v *validator) instances(path string, s *Site) {
 	}
 }
 
-// sharedInstances looks for instances of two sites that are one at the AS: sites
-// that share a client there share its resources, and those are found by name.
-func (v *validator) sharedInstances() {
+// sharedResources looks for resources of two sites that are one at the AS: sites that
+// share a client there share its resources, and those are found by name.
+func (v *validator) sharedResources() {
 	for i := range v.file.Sites {
 		s := &v.file.Sites[i]
 		for j := range i {
 			other := &v.file.Sites[j]
 			if s.AuthorizationServer.Client.ID == "" || s.AuthorizationServer.Client.ID != other.AuthorizationServer.Client.ID ||
-				s.AuthorizationServer.Issuer != other.AuthorizationServer.Issuer {
+				strings.TrimSuffix(s.AuthorizationServer.Issuer, "/") != strings.TrimSuffix(other.AuthorizationServer.Issuer, "/") {
 				continue
 			}
 			v.sharedNames(config.Index("sites", i), s, other)
@@ -60,21 +61,29 @@ func (v *validator) sharedInstances() {
 }
 
 func (v *validator) sharedNames(path string, s, other *Site) {
+	const remedy = "give each site a client of its own, or let the names begin with different words"
 	for i := range s.Resources {
 		for j := range other.Resources {
 			mine, theirs := &s.Resources[i], &other.Resources[j]
-			if !mine.HasInstances() && !theirs.HasInstances() {
-				continue
-			}
-			name, err := route.ParseName(mine.Name)
-			name2, err2 := route.ParseName(theirs.Name)
-			if err == nil && err2 == nil && !mine.Whole && !theirs.Whole && name.Overlaps(name2) {
-				v.fault(config.Index(path+".resources", i)+".name",
-					fmt.Sprintf("site %s has %q, which can be the same name at the authorization server: the sites share a client, and so its resources", other.Name, theirs.Name),
-					"give each site a client of its own, or let the names begin with different words")
+			at := config.Index(path+".resources", i) + ".name"
+			switch {
+			case mine.HasInstances() || theirs.HasInstances():
+				name, err := route.ParseName(mine.Name)
+				name2, err2 := route.ParseName(theirs.Name)
+				if err == nil && err2 == nil && !mine.Whole && !theirs.Whole && name.Overlaps(name2) {
+					v.fault(at, fmt.Sprintf("site %s has %q, which can be the same name at the authorization server: the sites share a client, and so its resources", other.Name, theirs.Name), remedy)
+				}
+			case mine.Name == theirs.Name && mine.registers(s) && theirs.registers(other):
+				v.fault(at, fmt.Sprintf("site %s registers %q too, which would be one at the authorization server: the sites share a client, and so its resources", other.Name, theirs.Name),
+					"give each site a client of its own, or another name; if one resource is meant, write its id in both sites")
 			}
 		}
 	}
+}
+
+// registers reports whether umagate registers the resource at the AS.
+func (r *Resource) registers(s *Site) bool {
+	return r.ID == "" && r.NeedsPermission() && s.Require != config.RequireOAuthScopes
 }
 
 func (v *validator) instanceResource(at string, s *Site, r *Resource) {

@@ -88,6 +88,14 @@ func (f Frozen) Resources(ctx context.Context, key Key) ([]Resource, error) {
 	return f.From.Resources(ctx, key)
 }
 
+// ResourceSites implements [Store].
+func (f Frozen) ResourceSites(ctx context.Context, issuer, id string) ([]string, error) {
+	if f.From == nil {
+		return nil, nil
+	}
+	return f.From.ResourceSites(ctx, issuer, id)
+}
+
 // PutResource does nothing.
 func (Frozen) PutResource(context.Context, Key, Resource) error { return nil }
 

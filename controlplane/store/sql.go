@@ -209,6 +209,28 @@ func (s *SQL) Resources(ctx context.Context, key Key) ([]Resource, error) {
 	return out, reading("resources", key, rows.Err())
 }
 
+// ResourceSites implements [Store].
+func (s *SQL) ResourceSites(ctx context.Context, issuer, id string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	key := Key{Issuer: issuer}
+	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT site FROM resource
+		WHERE issuer = $1 AND id = $2 AND id <> '' ORDER BY site`, issuer, id)
+	if err != nil {
+		return nil, reading("resources", key, err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []string
+	for rows.Next() {
+		var site string
+		if err := rows.Scan(&site); err != nil {
+			return nil, reading("resources", key, err)
+		}
+		out = append(out, site)
+	}
+	return out, reading("resources", key, rows.Err())
+}
+
 // PutResource implements [Store].
 func (s *SQL) PutResource(ctx context.Context, key Key, r Resource) error {
 	return s.write(ctx, "resource", key, `INSERT INTO resource (site, issuer, name, state, id, spec, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)

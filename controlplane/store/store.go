@@ -212,6 +212,8 @@ type Store interface {
 	Resources(ctx context.Context, key Key) ([]Resource, error)
 	PutResource(ctx context.Context, key Key, r Resource) error
 	DeleteResource(ctx context.Context, key Key, name string) error
+	// ResourceSites lists the sites that have a record of a resource_id of an issuer.
+	ResourceSites(ctx context.Context, issuer, id string) ([]string, error)
 
 	// TryLock keeps other processes from changing the registrations of a key, until
 	// unlock is called or the process ends. It does not wait: ErrLocked.

@@ -38,9 +38,17 @@ func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resour
 	if err != nil {
 		return nil, err
 	}
+	owner := ""
+	if len(found) == 1 {
+		if owner, err = r.owner(ctx, found[0].ID); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case len(found) > 1:
 		return &Change{Kind: Conflict, Name: d.Name, Err: fmt.Errorf("%d of them: %w", len(found), ErrAmbiguous), desired: d}, nil
+	case len(found) == 1 && owner != "":
+		return &Change{Kind: Conflict, Name: d.Name, ID: found[0].ID, Err: fmt.Errorf("site %s: %w", owner, ErrOtherSite), desired: d}, nil
 	case len(found) == 1 && (d.Adopt || record.State == store.ResourcePending):
 		c := &Change{Kind: Adopt, Name: d.Name, ID: found[0].ID, desired: d}
 		if fields := r.differs(d, found[0], nil); fields != nil {
@@ -59,20 +67,31 @@ func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resour
 	}
 }
 
-// obsolete gives the change that removes a record that nobody declares any more.
+// obsolete gives the change that removes a record that nobody declares any more. A
+// resource that another site has a record of stays at the AS.
 func (r *Reconciler) obsolete(ctx context.Context, record store.Resource, look *view) (*Change, error) {
-	if record.State != store.ResourcePending {
-		return &Change{Kind: Delete, Name: record.Name, ID: record.ID}, nil
+	id := record.ID
+	if record.State == store.ResourcePending {
+		found, err := look.find(ctx, record.Name)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(found) > 1:
+			return &Change{Kind: Conflict, Name: record.Name, Err: fmt.Errorf("%d of them, one of which umagate may have created: %w", len(found), ErrAmbiguous)}, nil
+		case len(found) == 1:
+			id = found[0].ID
+		}
 	}
-	found, err := look.find(ctx, record.Name)
-	switch {
-	case err != nil:
+	c := &Change{Kind: Delete, Name: record.Name, ID: id}
+	if id == "" {
+		return c, nil
+	}
+	owner, err := r.owner(ctx, id)
+	if err != nil {
 		return nil, err
-	case len(found) > 1:
-		return &Change{Kind: Conflict, Name: record.Name, Err: fmt.Errorf("%d of them, one of which umagate may have created: %w", len(found), ErrAmbiguous)}, nil
-	case len(found) == 1:
-		return &Change{Kind: Delete, Name: record.Name, ID: found[0].ID}, nil
-	default:
-		return &Change{Kind: Delete, Name: record.Name}, nil
 	}
+	if owner != "" {
+		c.ID, c.Warnings = "", []string{fmt.Sprintf("%q stays at the AS: site %s has registered it, too", id, owner)}
+	}
+	return c, nil
 }

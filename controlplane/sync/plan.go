@@ -12,6 +12,8 @@ import (
 var (
 	// ErrConflict: the AS has a resource of that name that umagate did not create.
 	ErrConflict = errors.New("the AS has a resource of that name that umagate did not register: rename the declared one, delete the other, or take it over with adopt: true")
+	// ErrOtherSite: the AS has a resource of that name that is another site's.
+	ErrOtherSite = errors.New("the AS has a resource of that name that another site has registered with the same client")
 	// ErrGone: the AS has lost the resource since the plan was made.
 	ErrGone = errors.New("the authorization server has lost the resource since the plan was made: the next run registers it anew")
 	// ErrManyDeletions: more resources would be deleted than may be without asking.
@@ -45,8 +47,8 @@ type Change struct {
 	Fields []Field `json:"fields,omitempty"`
 	// Warnings are what the operator may not expect of the step.
 	Warnings []string `json:"warnings,omitempty"`
-	// Err says why a conflict cannot be done; it wraps [ErrConflict] or
-	// [ErrAmbiguous].
+	// Err says why a conflict cannot be done; it wraps [ErrConflict], [ErrOtherSite]
+	// or [ErrAmbiguous].
 	Err error `json:"-"`
 
 	desired Desired

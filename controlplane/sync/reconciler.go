@@ -33,6 +33,7 @@ type Records interface {
 	Resources(ctx context.Context, key store.Key) ([]store.Resource, error)
 	PutResource(ctx context.Context, key store.Key, r store.Resource) error
 	DeleteResource(ctx context.Context, key store.Key, name string) error
+	ResourceSites(ctx context.Context, issuer, id string) ([]string, error)
 }
 
 // Reconciler brings the resources of one site in step. One call of Plan or Apply
@@ -126,6 +127,21 @@ func (r *Reconciler) Plan(ctx context.Context, desired []Desired) (Plan, error) 
 		}
 	}
 	return plan, nil
+}
+
+// owner is another site that has a record of a resource of the AS, "" for none: sites
+// may share a client there, and so its resources.
+func (r *Reconciler) owner(ctx context.Context, id string) (string, error) {
+	sites, err := r.Records.ResourceSites(ctx, r.Key.Issuer, id)
+	if err != nil {
+		return "", err
+	}
+	for _, site := range sites {
+		if site != r.Key.Site {
+			return site, nil
+		}
+	}
+	return "", nil
 }
 
 // due says that it is the turn of declared resource i of n to be read.

@@ -29,6 +29,7 @@ type world struct {
 	byName      bool
 	described   bool // a survey has descriptions
 	uniqueNames bool
+	elsewhere   map[string]string  // sites by the resource_id of a record
 	fail        map[string][]error // by operation: what its next calls fail with
 
 	operations int
@@ -155,6 +156,21 @@ func (w *world) Resources(context.Context, store.Key) (out []store.Resource, err
 		return nil
 	})
 	return out, err
+}
+
+func (w *world) ResourceSites(_ context.Context, _, id string) (sites []string, err error) {
+	err = w.step("sites", func() error {
+		if site := w.elsewhere[id]; site != "" {
+			sites = append(sites, site)
+		}
+		for _, r := range w.records {
+			if r.ID == id {
+				sites = append(sites, "photos")
+			}
+		}
+		return nil
+	})
+	return sites, err
 }
 
 func (w *world) PutResource(_ context.Context, _ store.Key, r store.Resource) error {

@@ -93,6 +93,30 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		require.ErrorIs(t, err, store.ErrNotFound)
 	})
 
+	t.Run("sites of a resource", func(t *testing.T) {
+		t.Parallel()
+		s, _ := open(t)
+		ctx := t.Context()
+		films, elsewhere := store.Key{Site: "films", Issuer: photos.Issuer}, store.Key{Site: "books", Issuer: "https://another.example.com"}
+		for key, r := range map[store.Key]store.Resource{
+			photos:    {Name: "a", State: store.ResourceRegistered, ID: "r-1"},
+			films:     {Name: "b", State: store.ResourceRegistered, ID: "r-1"},
+			elsewhere: {Name: "a", State: store.ResourceRegistered, ID: "r-1"},
+		} {
+			r.Spec = json.RawMessage(`{}`)
+			require.NoError(t, s.PutResource(ctx, key, r))
+		}
+		require.NoError(t, s.PutResource(ctx, photos, store.Resource{Name: "c", State: store.ResourcePending, Spec: json.RawMessage(`{}`)}))
+		sites, err := s.ResourceSites(ctx, photos.Issuer, "r-1")
+		require.NoError(t, err)
+		require.Equal(t, []string{"films", "photos"}, sites)
+		for _, id := range []string{"r-2", ""} {
+			sites, err = s.ResourceSites(ctx, photos.Issuer, id)
+			require.NoError(t, err)
+			require.Empty(t, sites)
+		}
+	})
+
 	t.Run("keys of a client", func(t *testing.T) {
 		t.Parallel()
 		s, reopen := open(t)
