@@ -13,9 +13,11 @@ import (
 
 // explanation is what "umagate check" prints.
 type explanation struct {
-	Request  requestInfo `json:"request"`
-	Site     string      `json:"site,omitempty"`
-	Resource string      `json:"resource,omitempty"`
+	Request requestInfo `json:"request"`
+	Site    string      `json:"site,omitempty"`
+	// Mode is the site's, in words.
+	Mode     string `json:"mode,omitempty"`
+	Resource string `json:"resource,omitempty"`
 	// Template is the path template that matched; Conditions what it asks of each method.
 	Template   string          `json:"template,omitempty"`
 	Conditions []conditionInfo `json:"conditions,omitempty"`
@@ -82,6 +84,7 @@ func (e *explanation) conclude(file *site.File, d decision.Decision, step decisi
 	e.Problem = string(d.Problem)
 	e.Allowed = step.Kind == decision.KindAllow
 	if s, ok := file.Site(d.Site); ok {
+		e.Mode = modeOf(s)
 		e.Conditions = conditionsOf(s, d.Condition)
 	}
 	if e.Allowed {
@@ -89,6 +92,14 @@ func (e *explanation) conclude(file *site.File, d decision.Decision, step decisi
 		return
 	}
 	e.Status, e.Headers = step.Deny.Status, headers(step.Deny.Headers)
+}
+
+// modeOf says in which mode a request to the site is decided.
+func modeOf(s *site.Site) string {
+	if s.MonitorsInPart() {
+		return "monitor; a condition is enforced, and so is whatever is denied before a condition is known"
+	}
+	return string(s.Mode)
 }
 
 func headers(list []decision.Header) []headerInfo {
@@ -133,6 +144,7 @@ func (e *explanation) print(w io.Writer) error {
 	line("request", "%s %s%s, token: %s", e.Request.Method, e.Request.Host, e.Request.Path, e.Request.Token)
 	if e.Site != "" {
 		line("site", "%s", e.Site)
+		line("mode", "%s", e.Mode)
 	} else {
 		line("site", "none has this host")
 	}

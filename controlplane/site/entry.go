@@ -21,7 +21,10 @@ type Site struct {
 	AuthorizationServer AuthorizationServer `yaml:"authorization_server" jsonschema:"required"`
 	// The realm of the WWW-Authenticate challenge. Default: the name.
 	Realm string `yaml:"realm"`
-	// enforce (default); monitor decides and reports but lets pass; off lets pass.
+	// enforce (default); monitor decides and reports but lets pass; off lets pass,
+	// whatever the conditions say. Where a condition is enforced, monitor denies what
+	// is denied before a condition is known: an ambiguous path, a method that none
+	// covers, a path that none names.
 	Mode config.Mode `yaml:"mode"`
 	// What becomes of a path that no condition names: deny (default) or allow.
 	Unmatched config.Verdict `yaml:"unmatched"`
@@ -31,8 +34,10 @@ type Site struct {
 	// How literal path segments compare: sensitive (default) or insensitive, for
 	// an API that ignores case itself.
 	Case config.Case `yaml:"case"`
-	// X-HTTP-Method-Override, X-Original-URL and their like: strip (default) or keep.
-	// With strip, a query with a _method that is not the request's is refused.
+	// Headers that some APIs take the method, the path, the host or a prefix from
+	// (X-HTTP-Method-Override, X-Original-URL, X-Forwarded-Host, X-Forwarded-Prefix,
+	// Forwarded and their like): strip (default) or keep. With strip, a query with a
+	// _method that is not the request's is refused.
 	OverrideHeaders config.Keep `yaml:"override_headers"`
 	// allow lets a CORS preflight pass without a token. Default deny.
 	CORSPreflight config.Verdict `yaml:"cors_preflight"`

@@ -69,12 +69,23 @@ func (v *validator) siteWarnings(path string, s *Site) {
 	if s.Unmatched == config.VerdictAllow {
 		v.warn(path+".unmatched", "a path that no condition names passes without a token", "write unmatched: deny and name public paths with public: true")
 	}
-	if s.Mode == config.ModeMonitor || s.Mode == config.ModeOff {
-		v.warn(path+".mode", "nothing is enforced at this site", "write mode: enforce when the rollout is over")
-	}
+	v.siteMode(path, s)
 	if s.OverrideHeaders == config.HeaderKeep {
-		v.warn(path+".override_headers", "X-HTTP-Method-Override, _method in the query and their like reach the API, which may act on another method than the one that was judged",
-			"write override_headers: strip, unless the API ignores them")
+		v.warn(path+".override_headers", "X-HTTP-Method-Override, _method in the query, X-Forwarded-Prefix and their like reach the API, which may act on another method or path than was judged",
+			"write override_headers: strip, unless the API ignores them or a proxy before Envoy sets them all anew")
+		v.shapedLocations(path, s)
+	}
+}
+
+// shapedLocations warns where a client may shape the Location that says what it has
+// made.
+func (v *validator) shapedLocations(path string, s *Site) {
+	for i := range s.Resources {
+		if s.Resources[i].OnCreate == OnCreateRegister {
+			v.warn(config.Index(path+".resources", i)+".on_create",
+				"the API may build its Location with headers of the client (X-Forwarded-Prefix, Forwarded), and the client then owns what that names",
+				"write override_headers: strip, or register by the API of the control plane")
+		}
 	}
 }
 
@@ -173,9 +184,7 @@ func (v *validator) condition(path string, s *Site, c *Condition) {
 	for i := range c.Ticket {
 		v.ticket(config.Index(path+".ticket", i), s, &c.Ticket[i])
 	}
-	if c.Mode == config.ModeMonitor || c.Mode == config.ModeOff {
-		v.warn(path+".mode", "this condition is not enforced", "write mode: enforce when the rollout is over")
-	}
+	v.conditionMode(path, s, c)
 }
 
 func (v *validator) ticket(path string, s *Site, t *TicketPermission) {

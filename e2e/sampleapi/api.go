@@ -61,6 +61,7 @@ type Echo struct {
 	Host     string      `json:"host"`
 	Protocol string      `json:"protocol"`
 	Headers  http.Header `json:"headers"`
+	Trailers http.Header `json:"trailers,omitempty"`
 	Body     string      `json:"body,omitempty"`
 }
 

@@ -59,11 +59,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.targets = append(a.targets, r.RequestURI)
 	}
 	a.mu.Unlock()
+	w = &shaped{w, r.Header}
 	switch {
 	case strings.HasPrefix(r.RequestURI, "/albums/") || r.RequestURI == "/albums" && r.Method == http.MethodPost || r.RequestURI == "/healthz":
 		a.albums.ServeHTTP(w, r)
 	case r.Header.Get("Upgrade") == "websocket":
-		upgrade(w)
+		upgrade(w, r)
 	case strings.Contains(r.RequestURI, "/length"):
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {
@@ -76,6 +77,26 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// shaped makes the Location as an application does that believes its proxy, as Flask
+// with Werkzeug's ProxyFix: X-Forwarded-Prefix comes before its path. X-Suite-Prefix
+// stands for what else of a request an application may build its URLs with.
+type shaped struct {
+	http.ResponseWriter
+
+	request http.Header
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *shaped) WriteHeader(status int) {
+	if location := s.Header().Get("Location"); location != "" {
+		s.Header().Set("Location", s.request.Get("X-Suite-Prefix")+s.request.Get("X-Forwarded-Prefix")+location)
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (s *shaped) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -84,12 +105,14 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(sampleapi.Echo{
-		Method: r.Method, Target: r.RequestURI, Host: r.Host, Protocol: r.Proto, Headers: r.Header, Body: string(body),
+		Method: r.Method, Target: r.RequestURI, Host: r.Host, Protocol: r.Proto, Headers: r.Header, Trailers: r.Trailer, Body: string(body),
 	})
 }
 
-// upgrade switches protocols, and sends back each line in upper case.
-func upgrade(w http.ResponseWriter) {
+// upgrade switches protocols, tells of the Connection header it got, and sends back
+// each line in upper case.
+func upgrade(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Connection", strings.Join(r.Header.Values("Connection"), ", "))
 	w.Header().Set("Connection", "Upgrade")
 	w.Header().Set("Upgrade", "websocket")
 	w.WriteHeader(http.StatusSwitchingProtocols)

@@ -17,6 +17,7 @@ func forged() []string {
 	return []string{
 		"x-uma-subject", "X-UMA-SUBJECT", "x_uma_subject", "X_Uma_Subject", "x.uma.subject", "x-uma_subject", "x_uma-scopes", "X-Uma-Client-Id",
 		"x-uma-resource-id", "x-uma-anything-else", "x-uma-", "x~uma~subject",
+		"content_length", "Transfer_Encoding", "transfer.encoding",
 	}
 }
 

@@ -18,9 +18,12 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
@@ -60,7 +63,10 @@ func envoyKind() gatewayKind {
 			Envoy: site.Envoy{
 				Listener: address, Admin: "off", NodeID: "suite", NodeCluster: "suite", AccessLog: g.log, XDS: g.serve(),
 			},
-			Sites: []site.Site{{Name: "api", Hosts: []string{"*"}, Upstream: "http://" + api}},
+			Sites: []site.Site{
+				{Name: "api", Hosts: []string{"*"}, Upstream: "http://" + api},
+				{Name: http2API, Hosts: []string{"*.h2.test"}, Upstream: "http://" + api},
+			},
 		}
 		_, err = g.push(t.Context(), first)
 		require.NoError(t, err)
@@ -93,6 +99,7 @@ func (g *envoyGateway) serve() (address string) {
 func (g *envoyGateway) start() {
 	bootstrap, err := envoyconf.Dynamic(g.file)
 	require.NoError(g.t, err)
+	speakHTTP2(g.t, bootstrap)
 	document, err := protojson.Marshal(bootstrap)
 	require.NoError(g.t, err)
 	// Upgrades are the user's to allow; the scenarios want to see one.
@@ -100,6 +107,29 @@ func (g *envoyGateway) start() {
 	g.process = envoytest.Start(g.t, envoy.Options{
 		Binary: g.binary, Bootstrap: document, Concurrency: suiteWorkers, Arguments: []string{"--file-flush-interval-msec", "50"},
 	})
+}
+
+// http2API is the API once more, for hosts below h2.test. Which protocol an API
+// speaks is the user's to say; the scenarios want to see what goes on by HTTP/2.
+const http2API = "http2"
+
+func speakHTTP2(t *testing.T, bootstrap *bootstrapv3.Bootstrap) {
+	t.Helper()
+	options, err := anypb.New(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{},
+			},
+		},
+	})
+	require.NoError(t, err)
+	for _, c := range bootstrap.GetStaticResources().GetClusters() {
+		if c.GetName() == "upstream/"+http2API {
+			c.TypedExtensionProtocolOptions = map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
+			return
+		}
+	}
+	require.Fail(t, "the API has no cluster for HTTP/2")
 }
 
 // restart implements restarter.

@@ -64,9 +64,9 @@ type Site struct {
 	AmbiguousPaths AmbiguousPaths `json:"ambiguous_paths,omitempty"`
 	// Case is how literal path segments compare.
 	Case Case `json:"case,omitempty"`
-	// OverrideHeaders says what becomes of X-HTTP-Method-Override,
-	// X-Original-URL and their like. With "strip", a query with a _method that is
-	// not the request's is refused.
+	// OverrideHeaders says what becomes of X-HTTP-Method-Override, X-Original-URL,
+	// X-Forwarded-Host, X-Forwarded-Prefix, Forwarded and their like. With "strip", a
+	// query with a _method that is not the request's is refused.
 	OverrideHeaders Keep `json:"override_headers,omitempty"`
 	// CORSPreflight "allow" lets a CORS preflight (OPTIONS with Origin and
 	// Access-Control-Request-Method) pass without a token.
@@ -267,8 +267,12 @@ type (
 // The values of the enumerations, the default first.
 const (
 	ModeEnforce Mode = "enforce" // decide and act
-	ModeMonitor Mode = "monitor" // decide, count and report, but let pass
-	ModeOff     Mode = "off"     // let pass; forged headers are still removed
+	// ModeMonitor decides, counts and reports, but lets pass. Of a site, it lets pass
+	// what is denied before a condition is known only where no condition is enforced.
+	ModeMonitor Mode = "monitor"
+	// ModeOff lets pass. Forged headers are still removed, and what could harm the
+	// connection to the API is refused.
+	ModeOff Mode = "off"
 
 	VerdictDeny  Verdict = "deny"
 	VerdictAllow Verdict = "allow"

@@ -60,54 +60,42 @@ func (x *Exchange) status(reason Reason) int {
 	return reason.Status()
 }
 
-// mode is the mode in force: the condition's, once it is known.
+// mode is the mode in force: the condition's, once it is known. Before that it is
+// the strictest of the site: nobody knows yet that the request is not for what is
+// enforced there.
 func (x *Exchange) mode() config.Mode {
 	switch {
+	case x.unfit || x.site == nil:
+		return config.ModeEnforce
 	case x.cond != nil:
 		return x.cond.mode
-	case x.site != nil:
-		return x.site.mode
 	}
-	return config.ModeEnforce
+	return x.site.strictest
 }
+
+func (x *Exchange) enforced() bool { return x.mode() == config.ModeEnforce }
 
 // allow says how the request is forwarded. Whatever lets it pass, a header that
 // only the filter may set is removed.
 func (x *Exchange) allow(reason Reason) Allow {
-	// Whatever the mode: a server that compares hosts by their letters would serve
-	// another site than the one that was found.
-	a := Allow{Remove: x.request.identity, Authority: x.authority}
-	if x.site == nil || !x.site.keepOverrides {
-		if a.Remove == nil {
-			a.Remove = x.request.overrides
-		} else {
-			a.Remove = append(a.Remove, x.request.overrides...)
-		}
-	}
-	// What a condition lets pass, too, must be the path it was judged by: as it
-	// came in, the path may be one that another condition guards.
-	if x.path.Rewritten && (x.site.mode == config.ModeEnforce || x.mode() == config.ModeEnforce) {
+	// The authority is the one judged, whatever the mode: a server that compares
+	// hosts by their letters would serve another site than the one that was found.
+	a := Allow{Remove: x.removals(reason), Authority: x.authority}
+	if x.path.Rewritten && !x.asCame {
 		a.Path = x.path.Target
 	}
-	if x.dropsToken(reason) {
-		a.Remove = append(a.Remove, "authorization")
+	set := x.identity[:0]
+	if reason == ReasonPermitted && !x.asCame {
+		set = appendIdentity(set, "x-uma-subject", x.token.Subject)
+		set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
+		set = appendIdentity(set, "x-uma-scopes", joinScopes(x.held))
+		set = appendIdentity(set, "x-uma-resource-id", x.resourceID)
 	}
-	if reason != ReasonPermitted {
-		return a
+	if x.request.badOption && x.request.upgrade {
+		set = append(set, Header{"connection", "upgrade"})
 	}
-	set := appendIdentity(x.identity[:0], "x-uma-subject", x.token.Subject)
-	set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
-	set = appendIdentity(set, "x-uma-scopes", joinScopes(x.held))
-	set = appendIdentity(set, "x-uma-resource-id", x.resourceID)
 	a.Set = set
 	return a
-}
-
-// dropsToken tells that the API must not see the token, nor what may hold one.
-// Another scheme's credentials are for the API, and pass where no token is needed.
-func (x *Exchange) dropsToken(reason Reason) bool {
-	return x.site != nil && x.site.dropAuthorization && x.request.credentials != uma.CredentialNone &&
-		x.mode() == config.ModeEnforce && reason != ReasonOff
 }
 
 // joinScopes writes scopes so that the API finds as many as there are: what is

@@ -13,6 +13,9 @@ import (
 func (b *builder) condition(path place, s *site, r *config.Resource, c *config.Condition, t *template) {
 	compiled := &condition{resource: r.Name, resourceID: r.ID, public: c.Public}
 	compiled.mode = choice(b, path.member("mode"), c.Mode, s.mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
+	if s.mode == config.ModeMonitor && compiled.mode == config.ModeEnforce && !c.Public {
+		s.strictest = config.ModeEnforce
+	}
 	b.requirement(path, compiled, c)
 	if !s.oauth && !c.Public {
 		compiled.ticket = b.ticket(path, r, c, compiled.need.Scopes())

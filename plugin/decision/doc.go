@@ -33,7 +33,10 @@
 //	             anything else                                Deny 403 with Warning
 //
 // In mode monitor every Deny becomes an Allow that says what it would have been,
-// and no ticket is asked for.
+// and no ticket is asked for. The mode is the condition's. Before a condition is
+// known it is the strictest of the site: the request may be for what is enforced.
+// What could harm the connection to the API, or have it read another request, is
+// denied in every mode, to a host that no site has, too.
 //
 // The zero [Step] denies.
 //

@@ -83,6 +83,8 @@ type Exchange struct {
 	kept       bool  // see keep
 	call       *call // what it waits for
 	problem    route.Problem
+	unfit      bool // it is refused whatever the mode
+	asCame     bool // its path is forwarded in another form than the one judged
 
 	before, behind *Exchange // in the call's queue
 	headers        []Header  // all of them, while the request begins
@@ -133,24 +135,30 @@ func (x *Exchange) proceed(now time.Time) *Step {
 // locate finds the site and the condition of the request. done tells that no
 // token is needed to decide.
 func (x *Exchange) locate() (step *Step, done bool) {
-	index, forwarded, reason := x.gate.site(x.request.authority)
+	index, forwarded, passes := x.gate.site(x.request.authority)
 	x.authority = forwarded
 	if index < 0 {
-		x.note("host", x.request.authority, ": ", reason.String())
+		x.note("host", x.request.authority, ": ", passes.String())
+		if !passes.Allows() {
+			return x.conclude(passes), true
+		}
+	} else {
+		x.site, x.memory = x.gate.policy.sites[index], x.gate.memories[index]
+		x.note("site", x.request.authority, " belongs to site ", x.site.name, ", mode ", string(x.site.mode), x.site.stricter())
+		if x.site.mode == config.ModeOff {
+			passes = ReasonOff
+		}
+	}
+	// What protects the connection comes before any mode.
+	if reason := x.request.misuse(); reason != ReasonPermitted {
+		x.unfit = true
 		return x.conclude(reason), true
 	}
-	x.site, x.memory = x.gate.policy.sites[index], x.gate.memories[index]
-	x.note("site", x.request.authority, " belongs to site ", x.site.name, ", mode ", string(x.site.mode))
-	if x.site.mode == config.ModeOff {
-		return x.conclude(ReasonOff), true
-	}
-	// A method in other letters than those it was registered in is another one to
-	// some servers and the same to others.
-	if !isMethod(x.request.method) || x.request.method == "CONNECT" || x.request.method == "OPTIONS" && x.request.path == "*" {
-		return x.conclude(ReasonNotForwarded), true
-	}
-	if x.request.badExpect {
-		return x.conclude(ReasonExpectation), true
+	if passes != ReasonPermitted {
+		if problem := pathMisuse(x.request.path); problem != "" {
+			return x.ambiguous(problem), true
+		}
+		return x.conclude(passes), true
 	}
 	return x.locatePath()
 }
@@ -162,6 +170,9 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	}
 	x.path = path
 	if path.Rewritten {
+		// As it came in, the path may be one that a condition guards. Only where none is
+		// enforced does it go on like that: monitor changes nothing.
+		x.asCame = x.site.strictest != config.ModeEnforce && pathMisuse(x.request.path) == ""
 		x.note("path", "rewritten to ", path.Target)
 	}
 	if !x.site.keepOverrides && namesOtherMethod(path.Target, x.request.method) {
@@ -210,6 +221,7 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 
 func (x *Exchange) ambiguous(p route.Problem) *Step {
 	x.problem = p
+	x.unfit = pathMisuse(x.request.path) != ""
 	x.note("path", "ambiguous: ", string(p))
 	return x.conclude(ReasonAmbiguousPath)
 }

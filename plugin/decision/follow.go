@@ -34,7 +34,7 @@ type report struct {
 // Watched tells that the host must report how the request ended to
 // [Worker.Ended]: it may have created or removed an instance.
 func (x *Exchange) Watched() bool {
-	if x.site == nil || x.site.finder == nil || x.rule == nil || x.decided.Effect == EffectDeny {
+	if x.site == nil || x.site.finder == nil || x.rule == nil || x.decided.Effect == EffectDeny || x.asCame {
 		return false
 	}
 	switch x.request.method {

@@ -31,11 +31,11 @@ func namesOtherMethod(target, method string) bool {
 // and '[' at the beginning of a name into '_'; "_method[]" is a list.
 func isMethodField(name []byte) bool {
 	var room [64]byte
-	folded := string(foldName(room[:0], string(name)))
+	folded := foldName(room[:0], string(name))
 	if len(name) > len("_method") && (name[len("_method")] == '[' || name[len("_method")] == 0) {
 		folded = folded[:len("_method")]
 	}
-	return folded == "-method" || isOverride(folded) && strings.Contains(folded, "method")
+	return string(folded) == "-method" || isOverride(folded) && strings.Contains(string(folded), "method")
 }
 
 // unescape decodes a part of a query into the room of dst, which is more than any

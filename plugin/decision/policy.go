@@ -57,6 +57,7 @@ type site struct {
 	name, realm, asURI string
 	hosts              []string
 	mode               config.Mode
+	strictest          config.Mode // of the site and its conditions; off is off for all
 	allowUnmatched     bool
 	allowPreflight     bool
 	normalize          bool
@@ -84,6 +85,14 @@ type site struct {
 
 	fold   bool    // ASCII letters of paths mean the same in both cases
 	finder *finder // nil where no resource has instances
+}
+
+// stricter says in a trace that the site denies what its own mode would not.
+func (s *site) stricter() string {
+	if s.strictest == s.mode {
+		return ""
+	}
+	return "; a condition is enforced, and so is whatever is denied before a condition is known"
 }
 
 // endpoint is where a call goes, ready to be sent.
@@ -230,6 +239,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 		b.fault(path.member("hosts"), `at least one host is needed; "*" is every host`)
 	}
 	s.mode = choice(b, path.member("mode"), c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
+	s.strictest = s.mode
 	s.allowUnmatched = choice(b, path.member("unmatched"), c.Unmatched, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	s.allowPreflight = choice(b, path.member("cors_preflight"), c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	s.normalize = choice(b, path.member("ambiguous_paths"), c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize

@@ -17,7 +17,8 @@ type screened struct {
 	authority, method, path string
 	origin, preflight       bool
 	grpc                    bool
-	badExpect               bool
+	expects, badExpect      bool
+	upgrade, badOption      bool   // what Connection says
 	token                   string // not looked at yet, see verify
 	credentials             uma.Credential
 	authorizations          int
@@ -52,7 +53,10 @@ func (s *screened) screen(r *Request) {
 			s.grpc = isGRPC(value)
 			continue
 		case "expect":
-			s.badExpect = s.badExpect || !strings.EqualFold(value, "100-continue")
+			s.expect(value)
+			continue
+		case "connection":
+			s.connection(value)
 			continue
 		case "origin":
 			s.origin = true
@@ -63,8 +67,13 @@ func (s *screened) screen(r *Request) {
 		}
 		// The ordinary names are told by their first letter and length; only what
 		// may be ours is looked at closer.
-		if c := name[0] | 0x20; c == 'x' {
+		switch name[0] | 0x20 {
+		case 'x':
 			s.screenName(name)
+		case 'c', 't':
+			if (len(name) == len("content-length") || len(name) == len("transfer-encoding")) && name != "content-length" && name != "transfer-encoding" {
+				s.screenName(name)
+			}
 		}
 	}
 }
@@ -78,16 +87,22 @@ func (s *screened) authorization(value string) {
 }
 
 // screenName sorts out a header by its folded name: CGI, WSGI and PHP turn '-',
-// '_', '.' and other characters into one, so X_Uma_Subject would arrive as ours.
+// '_', '.' and other characters into one, so X_Uma_Subject would arrive as ours,
+// and Content_Length as the length of the body.
 func (s *screened) screenName(name string) {
 	var buf [64]byte
 	folded := foldName(buf[:0], name)
 	switch {
-	case len(folded) >= len("x-uma-") && string(folded[:len("x-uma-")]) == "x-uma-":
+	case isIdentity(folded), isFraming(folded):
 		s.identity = append(s.identity, name)
-	case isOverride(string(folded)):
+	case isOverride(folded):
 		s.overrides = append(s.overrides, name)
 	}
+}
+
+func isIdentity(folded []byte) bool {
+	const prefix = "x-uma-"
+	return len(folded) >= len(prefix) && string(folded[:len(prefix)]) == prefix
 }
 
 func foldName(dst []byte, name string) []byte {
@@ -106,14 +121,18 @@ func foldName(dst []byte, name string) []byte {
 
 // isOverride tells that some framework or server takes the method or the path of
 // a request from this header.
-func isOverride(folded string) bool {
-	switch folded {
-	case "x-http-method-override", "x-http-method", "x-method-override", // Rails, ASP.NET, Express, Spring
-		"x-original-url", "x-rewrite-url", "x-override-url", "x-original-path", "x-original-uri", "x-forwarded-uri", "x-forwarded-path", // IIS, Symfony, forward-auth
-		"x-original-method", "x-forwarded-method", "x-envoy-original-path", "x-envoy-original-method":
-		return true
-	}
-	return false
+func isOverride(folded []byte) bool { return isOneOf(overrideNames, folded) }
+
+// overrideNames are read by Rails, ASP.NET, Express and Spring (the method), IIS,
+// Symfony and forward-auth (the path).
+const overrideNames = " x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url x-override-url x-original-path x-original-uri" +
+	" x-forwarded-uri x-forwarded-path x-original-method x-forwarded-method x-envoy-original-path x-envoy-original-method "
+
+// isOneOf tells that a list has a name with a space on either side. No name has a
+// space, as it is folded.
+func isOneOf(list string, folded []byte) bool {
+	var buf [66]byte
+	return len(folded) <= 64 && strings.Contains(list, string(append(append(append(buf[:0], ' '), folded...), ' ')))
 }
 
 // isGRPC tells gRPC from gRPC-Web, which is answered like any HTTP request.

@@ -42,10 +42,10 @@ type plugin struct {
 	worker *worker
 	gate   *decision.Gate
 
-	calls   int       // under way
-	hurried bool      // the tick is hurriedTick
-	swept   int64     // when overdue calls were looked for, in nanoseconds since 1970
-	leaving bool      // Envoy waits for the calls before it deletes the context
+	calls   int   // under way
+	hurried bool  // the tick is hurriedTick
+	swept   int64 // when overdue calls were looked for, in nanoseconds since 1970
+	leaving bool  // Envoy waits for the calls before it deletes the context
 }
 
 // OnPluginStart implements types.PluginContext. A configuration that is refused

@@ -20,7 +20,9 @@ type stream struct {
 
 	state   streamState
 	started bool // OnHttpRequestHeaders has returned
-	away    bool // host calls may act on another context
+	// removesOverrides is the exchange's, which may be gone when trailers come.
+	removesOverrides bool
+	away             bool // host calls may act on another context
 
 	// trace are the headers that join the AS's calls with this request.
 	trace  [maxTrace][2]string
@@ -84,6 +86,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	}
 	exchange, step := s.plugin.gate.Start(&decision.Request{Headers: asHeaders(headers)}, now())
 	s.exchange, exchange.Owner = exchange, s
+	s.removesOverrides = exchange.RemovesOverrides()
 	if step.Kind == decision.KindCall {
 		s.remember(headers)
 	}
@@ -104,8 +107,29 @@ func asHeaders(pairs [][2]string) []decision.Header {
 // OnHttpRequestBody implements types.HttpContext.
 func (s *stream) OnHttpRequestBody(int, bool) types.Action { return s.action() }
 
-// OnHttpRequestTrailers implements types.HttpContext.
-func (s *stream) OnHttpRequestTrailers(int) types.Action { return s.action() }
+// OnHttpRequestTrailers implements types.HttpContext. The trailers may come while
+// the request waits, and not be shown again when it goes on.
+func (s *stream) OnHttpRequestTrailers(int) types.Action {
+	if s.state != streamDenied && !s.removeTrailers() {
+		s.fail("umagate: a forged trailer could not be removed")
+	}
+	return s.action()
+}
+
+// removeTrailers removes what the API must not get in a trailer, and tells whether
+// it could.
+func (s *stream) removeTrailers() bool {
+	trailers, err := proxywasm.GetHttpRequestTrailers()
+	if err != nil {
+		return false
+	}
+	for _, name := range decision.ForbiddenTrailers(asHeaders(trailers), s.removesOverrides) {
+		if err := proxywasm.RemoveHttpRequestTrailer(name); err != nil {
+			return false
+		}
+	}
+	return true
+}
 
 // OnHttpStreamDone implements types.HttpContext. It comes when the request has
 // ended, also when the client hung up.
