@@ -26,6 +26,8 @@ func overrides() []string {
 	return []string{
 		"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Forwarded-Uri",
 		"X-Forwarded-Path", "X-Original-Method", "X-Forwarded-Method", "X-Envoy-Original-Path", "X_HTTP_Method_Override", "x.original.url",
+		"Forwarded", "X-Forwarded-Host", "x_forwarded_host", "X-Forwarded-Prefix", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Original-Host",
+		"X-Host", "X-HTTP-Host-Override", "X-Script-Name", "X-Forwarded-Script-Name", "X-Original-Prefix", "X-Scheme", "X-Envoy-Original-Host",
 	}
 }
 

@@ -299,6 +299,9 @@ func (w *ownersWorld) story(t *testing.T) {
 	r := w.ask(t, "DELETE", path, views, "")
 	require.Equal(t, "insufficient_permission", r.code, "%s", r.body)
 
+	// Nobody gets an album by shaping what the API says of another.
+	w.shape(t, creates)
+
 	// It is of no use for another one.
 	other, otherName := w.create(t, creates)
 	r = w.ask(t, "GET", other, views, "")
@@ -327,6 +330,35 @@ func (w *ownersWorld) story(t *testing.T) {
 	r = w.ask(t, "GET", other, edits, "")
 	require.Equal(t, "resource_unknown", r.code, "at once: %s", r.body)
 	waitForLong(t, "the AS has it no more", func() bool { return !slices.Contains(w.as.names(t), otherName) })
+}
+
+// shape makes albums while the API builds its Location with what the client sends: a
+// header that a proxy would set is removed, and from a Location that names another
+// album before a query or a fragment, or another authority, nothing follows.
+func (w *ownersWorld) shape(t *testing.T, token string) {
+	t.Helper()
+	made := func(header, prefix string) string {
+		r := w.request(t, &step{method: "POST", path: "/albums", body: `{"owner":"alice","title":"Fjords"}`}, token)
+		r.Header.Set(header, prefix)
+		a := w.client.do(t, r)
+		require.Equal(t, 201, a.status, "%s", a.body)
+		return a.header.Get("Location")
+	}
+	path := made("X-Forwarded-Prefix", "/albums/2?")
+	require.Regexp(t, `^/albums/\d+$`, path)
+	for _, prefix := range []string{"/albums/2?", "/albums/2#", "http://photos.test/albums/2?", "http://another.test/albums/2?", "http://another.test:80", "http://photos.test:8080", "/albums/2;"} {
+		location := made("X-Suite-Prefix", prefix)
+		require.True(t, strings.HasPrefix(location, prefix), location)
+	}
+	// The ends of all these come before the next one's on their workers: once an album
+	// that is made now is registered, nothing else is to come.
+	after, afterName := w.create(t, token)
+	waitForLong(t, "the album is registered", func() bool { return w.ask(t, "GET", after, "", "").status == 401 })
+	waitForLong(t, "so is that of the header", func() bool { return w.ask(t, "GET", path, "", "").status == 401 })
+	names := w.as.names(t)
+	require.Contains(t, names, afterName)
+	require.NotContains(t, names, "album-2")
+	require.Equal(t, "resource_unknown", w.ask(t, "GET", "/albums/2", "", "").code)
 }
 
 // registered is the id of an instance, as the control plane has it.

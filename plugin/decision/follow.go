@@ -81,29 +81,45 @@ func (w *Worker) Ended(x *Exchange, status int, location string, now time.Time) 
 	return calls
 }
 
-// locationPath reads a Location that is a whole URL of the site or its path part
-// (RFC 9110 section 10.2.2).
+// locationPath reads a Location that is a path of the site, or a whole URL of the
+// authority that was asked (RFC 9110 section 10.2.2). Whoever can shape a Location,
+// as by a header that the API takes for its own prefix, must not name an instance
+// with it: nothing follows from one that has a query or a fragment, in which the
+// rest of the path may stand, from one of another authority, and from one that has
+// two readings.
 func (x *Exchange) locationPath(location string) (route.Path, bool) {
-	location, _, _ = strings.Cut(location, "#")
-	if scheme, rest, ok := strings.Cut(location, "://"); ok && (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")) {
-		i := strings.IndexByte(rest, '/')
-		if i < 0 {
+	if strings.ContainsAny(location, "?#") {
+		return route.Path{}, false
+	}
+	if scheme, rest, ok := strings.Cut(location, "://"); ok && !strings.HasPrefix(location, "/") {
+		authority, path, _ := strings.Cut(rest, "/")
+		scheme = strings.ToLower(scheme)
+		if authority = authorityOf(scheme, authority); authority == "" || authority != authorityOf(scheme, x.request.authority) {
 			return route.Path{}, false
 		}
-		host, ok := route.CanonicalHost(rest[:i])
-		if !ok {
-			return route.Path{}, false
-		}
-		if index, ok := x.gate.policy.hosts.Find(host); !ok || x.gate.policy.sites[index] != x.site {
-			return route.Path{}, false
-		}
-		location = rest[i:]
+		location = "/" + path
 	}
 	if strings.HasPrefix(location, "//") {
 		return route.Path{}, false // of another host
 	}
-	path, err := route.ParsePath(location, x.request.authority, x.site.normalize)
+	path, err := route.ParsePath(location, x.request.authority, false)
 	return path, err == nil
+}
+
+// authorityOf is an authority as URLs of a scheme compare it: without a port that
+// is the scheme's own, and empty when it is none.
+func authorityOf(scheme, authority string) string {
+	port := ":80"
+	if scheme == "https" {
+		port = ":443"
+	} else if scheme != "http" {
+		return ""
+	}
+	host, ok := route.CanonicalHost(authority)
+	if !ok {
+		return ""
+	}
+	return host + strings.TrimSuffix(authority[len(host):], port) // a canonical host is as long as it was
 }
 
 // report makes the calls for every instance whose own path this is.

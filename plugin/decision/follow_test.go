@@ -64,8 +64,21 @@ func TestCreatedInstanceIsReported(t *testing.T) {
 	}{
 		{"path", "/boxes/7", 201, `["7"]`},
 		{"slash at the end", "/boxes/7/", 201, `["7"]`},
-		{"URL", "https://photos.example.com/boxes/7?x=1#y", 201, `["7"]`},
-		{"URL with port and other letters", "http://Photos.Example.com:8443/boxes/caf%C3%A9", 201, `["café"]`},
+		{"URL", "https://photos.example.com/boxes/7", 201, `["7"]`},
+		{"URL with the scheme's port and other letters", "HTTP://Photos.Example.com:80/boxes/caf%C3%A9", 201, `["café"]`},
+		{"another port", "https://photos.example.com:8443/boxes/7", 201, ""},
+		{"the port of another scheme", "http://photos.example.com:443/boxes/7", 201, ""},
+		{"another scheme", "ftp://photos.example.com/boxes/7", 201, ""},
+		{"userinfo", "https://me@photos.example.com/boxes/7", 201, ""},
+		{"query", "/boxes/7?x=1", 201, ""},
+		{"the rest in a query", "/boxes/8?/boxes/9", 201, ""},
+		{"the rest in a query of a URL", "https://photos.example.com/boxes/8?/boxes/9", 201, ""},
+		{"fragment", "/boxes/7#y", 201, ""},
+		{"the rest in a fragment", "/boxes/8#/boxes/9", 201, ""},
+		{"a host with a query", "https://photos.example.com?/boxes/7", 201, ""},
+		{"another host of the site", "https://other.photos.example.com/boxes/7", 201, ""},
+		{"a URL in a path", "/https://photos.example.com/boxes/7", 201, ""},
+		{"matrix parameter", "/boxes/8;/boxes/9", 201, ""},
 		{"another status", "/boxes/7", 200, ""},
 		{"redirection", "/boxes/7", 303, ""},
 		{"no Location", "", 201, ""},
@@ -81,7 +94,9 @@ func TestCreatedInstanceIsReported(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHarness(t, owned())
+			h := newHarness(t, owned(func(s *config.Site) {
+				s.Hosts, s.AmbiguousPaths = append(s.Hosts, "other.photos.example.com"), config.PathsNormalize
+			}))
 			x := h.passed("POST", "/boxes")
 			call := h.ended(x, tt.status, tt.location)
 			if tt.values == "" {
@@ -96,6 +111,32 @@ func TestCreatedInstanceIsReported(t *testing.T) {
 			require.Equal(t, decision.PurposeRegister, call.Purpose)
 			require.Equal(t, "/v1/instances/register", value(t, call.Headers, ":path"))
 			require.JSONEq(t, `{"site":"photos","resource":"box-{id}","values":`+tt.values+`,"owner":"alice"}`, string(call.Body))
+		})
+	}
+}
+
+// TestAuthorityOfLocation compares the Location's authority with what was asked.
+func TestAuthorityOfLocation(t *testing.T) {
+	tests := []struct {
+		name, asked, location string
+		same                  bool
+	}{
+		{"port", "photos.example.com:8443", "https://photos.example.com:8443", true},
+		{"no port", "photos.example.com:8443", "https://photos.example.com", false},
+		{"the scheme's port was asked", "PHOTOS.example.com:443", "https://photos.example.com", true},
+		{"another scheme's port was asked", "photos.example.com:443", "http://photos.example.com", false},
+		{"every host", "[::1]:8080", "http://[::1]:8080", true},
+		{"another address", "[::1]:8080", "http://[::2]:8080", false},
+		{"userinfo", "photos.example.com", "http://photos.example.com:80@other.example.com", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHarness(t, owned(func(s *config.Site) { s.Hosts = []string{"*"} }))
+			x, step := h.start(with(ask("POST", "/boxes", "alices"), ":authority", tt.asked))
+			step = h.reply(step, 200, alicesRights)
+			require.Equal(t, "allow permitted", outcome(x, step))
+			call := h.ended(x, 201, tt.location+"/boxes/7")
+			require.Equal(t, tt.same, call != nil)
 		})
 	}
 }

@@ -70,6 +70,10 @@ func (s *screened) screen(r *Request) {
 		switch name[0] | 0x20 {
 		case 'x':
 			s.screenName(name)
+		case 'f':
+			if len(name) == len("forwarded") {
+				s.screenName(name)
+			}
 		case 'c', 't':
 			if (len(name) == len("content-length") || len(name) == len("transfer-encoding")) && name != "content-length" && name != "transfer-encoding" {
 				s.screenName(name)
@@ -119,14 +123,29 @@ func foldName(dst []byte, name string) []byte {
 	return dst
 }
 
-// isOverride tells that some framework or server takes the method or the path of
-// a request from this header.
-func isOverride(folded []byte) bool { return isOneOf(overrideNames, folded) }
+// isOverride tells that some framework or server takes the method, the path or the
+// host of a request from this header, or builds its own URLs with it, as of a
+// Location. What Envoy itself sets (x-forwarded-for, x-forwarded-proto,
+// x-forwarded-client-cert) is not among them.
+func isOverride(folded []byte) bool {
+	for _, family := range [...]string{"x-forwarded-", "x-original-", "x-envoy-original-", "x-rewrite-", "x-override-"} {
+		if n := len(family); len(folded) > n && string(folded[:n]) == family {
+			return isOneOf(targetParts, folded[n:])
+		}
+	}
+	return isOneOf(overrideNames, folded)
+}
 
-// overrideNames are read by Rails, ASP.NET, Express and Spring (the method), IIS,
-// Symfony and forward-auth (the path).
-const overrideNames = " x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url x-override-url x-original-path x-original-uri" +
-	" x-forwarded-uri x-forwarded-path x-original-method x-forwarded-method x-envoy-original-path x-envoy-original-method "
+const (
+	// overrideNames are read by Rails, ASP.NET, Express and Spring (the method), by
+	// whoever knows RFC 7239 (forwarded), PHP frameworks and caches (the host), WSGI
+	// behind nginx and Play (the prefix).
+	overrideNames = " x-http-method-override x-http-method x-method-override forwarded x-host x-http-host-override x-script-name x-scheme x-base-path x-base-url "
+	// targetParts are what a proxy's header restates of a request: IIS and Symfony
+	// (x-original-url, x-rewrite-url), forward-auth (x-forwarded-uri), Spring, Werkzeug
+	// and ASP.NET (x-forwarded-host, -port, -prefix), and their like.
+	targetParts = " method host server authority port scheme url uri path query prefix pathbase path-base base base-path script-name context context-path "
+)
 
 // isOneOf tells that a list has a name with a space on either side. No name has a
 // space, as it is folded.

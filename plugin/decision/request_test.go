@@ -206,6 +206,9 @@ var overriding = []string{
 	"x-http-method-override", "x_http_method_override", "x-http-method", "x-method-override", "x-original-url", "X.Original.URL", "x-rewrite-url",
 	"x-original-uri", "x-forwarded-uri", "x-forwarded-path", "x-original-method", "x-forwarded-method", "x-envoy-original-path", "x-envoy-original-method",
 	"x-override-url", "x-original-path",
+	"forwarded", "Forwarded", "x-forwarded-host", "X_Forwarded_Host", "x-forwarded-prefix", "x-forwarded-port", "x-forwarded-server", "x-forwarded-scheme",
+	"x-original-host", "x-host", "x-http-host-override", "x-script-name", "x-forwarded-script-name", "x-original-pathbase", "x-scheme", "x-rewrite-uri",
+	"x-envoy-original-host",
 }
 
 // TestForgedHeaders: whatever lets a request pass, what a client must not send
