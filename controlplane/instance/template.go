@@ -107,7 +107,7 @@ func (t *template) valuesOf(path string) ([]string, error) {
 		c := &t.resource.Conditions[i]
 		for _, text := range c.Paths {
 			source, err := route.ParseTemplate(text)
-			if err != nil || c.Public {
+			if err != nil || c.Public || c.Deny {
 				continue
 			}
 			table := route.NewTable(t.fold)

@@ -80,7 +80,7 @@ func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []si
 			s.Hosts = append(s.Hosts, at.Hosts...)
 			s.Upstream = at.Upstream
 			if err == nil && at.Unmatched != "" {
-				s.Unmatched = at.Unmatched
+				s.Unmatched = site.Unmatched(at.Unmatched)
 			}
 		}
 		if len(s.Hosts) == 0 {

@@ -110,7 +110,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		Hosts:           s.Hosts,
 		Realm:           s.Realm,
 		Mode:            s.Mode,
-		Unmatched:       s.Unmatched,
+		Unmatched:       config.Verdict(s.Unmatched),
 		AmbiguousPaths:  s.AmbiguousPaths,
 		Case:            s.Case,
 		OverrideHeaders: s.OverrideHeaders,
@@ -212,7 +212,7 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 	}
 	for i := range r.Conditions {
 		c := &r.Conditions[i]
-		compiled := config.Condition{Paths: c.Paths, Methods: c.Methods, Public: c.Public, Scopes: c.Scopes, Mode: c.Mode}
+		compiled := config.Condition{Paths: c.Paths, Methods: c.Methods, Public: c.Public, Deny: c.Deny, Scopes: c.Scopes, Mode: c.Mode}
 		if c.ScopeExpression != nil {
 			compiled.ScopeExpression = &config.ScopeExpression{Rule: c.ScopeExpression.Rule, Data: c.ScopeExpression.Data}
 		}
@@ -226,7 +226,7 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 // the filter's default says the same. While a resource of it is not registered,
 // its id is empty, and the filter asks for no ticket.
 func compileTicket(s *Site, c *Condition, id string, facts Facts) []config.Permission {
-	if c.Public || (len(c.TicketScopes) == 0 && len(c.Ticket) == 0) {
+	if c.Public || c.Deny || (len(c.TicketScopes) == 0 && len(c.Ticket) == 0) {
 		return nil
 	}
 	own := c.TicketScopes

@@ -26,8 +26,10 @@ type Site struct {
 	// is denied before a condition is known: an ambiguous path, a method that none
 	// covers, a path that none names.
 	Mode config.Mode `yaml:"mode"`
-	// What becomes of a path that no condition names: deny (default) or allow.
-	Unmatched config.Verdict `yaml:"unmatched"`
+	// What becomes of a path that no condition names: deny (default); authenticated,
+	// which asks for an active token and for no permission; or allow, which lets
+	// everybody pass.
+	Unmatched Unmatched `yaml:"unmatched"`
 	// A path that two parsers may read differently: reject (default) or
 	// normalize, which rewrites it before it is judged and forwarded.
 	AmbiguousPaths config.AmbiguousPaths `yaml:"ambiguous_paths"`
@@ -58,6 +60,16 @@ type Site struct {
 	// What is protected.
 	Resources []Resource `yaml:"resources" jsonschema:"required"`
 }
+
+// Unmatched is what becomes of a path that no condition names.
+type Unmatched string
+
+// The values of unmatched, the default first.
+const (
+	UnmatchedDeny          = Unmatched(config.VerdictDeny)
+	UnmatchedAuthenticated = Unmatched(config.VerdictAuthenticated)
+	UnmatchedAllow         = Unmatched(config.VerdictAllow)
+)
 
 // Token is what a site asks of every token, whatever the condition.
 type Token struct {
@@ -158,7 +170,7 @@ type Resource struct {
 }
 
 // Condition is what a token needs for some methods on some paths. Exactly one of
-// Public, Scopes and ScopeExpression is set.
+// Public, Deny, Scopes and ScopeExpression is set.
 type Condition struct {
 	// Templates, segment by segment: literal text, "{name}" or "*" for a whole
 	// segment or for a part of one byte or more ("{id}.json", "{id}:export",
@@ -170,6 +182,8 @@ type Condition struct {
 	Methods []string `yaml:"methods"`
 	// Everybody may pass, with or without a token.
 	Public bool `yaml:"public"`
+	// Nobody may pass, whatever the token: a path that a wider one would open.
+	Deny bool `yaml:"deny"`
 	// One of these scopes is enough.
 	Scopes []string `yaml:"scopes"`
 	// A JsonLogic rule over the scopes of the token.
@@ -202,7 +216,7 @@ type TicketPermission struct {
 // satisfy, so that it must be registered at the AS when the site requires UMA.
 func (r *Resource) NeedsPermission() bool {
 	for i := range r.Conditions {
-		if !r.Conditions[i].Public {
+		if c := &r.Conditions[i]; !c.Public && !c.Deny {
 			return true
 		}
 	}
@@ -245,7 +259,7 @@ func New() Site {
 
 func (s *Site) setDefaults() {
 	s.Mode = config.ModeEnforce
-	s.Unmatched = config.VerdictDeny
+	s.Unmatched = UnmatchedDeny
 	s.AmbiguousPaths = config.PathsReject
 	s.Case = config.CaseSensitive
 	s.OverrideHeaders = config.HeaderStrip

@@ -32,7 +32,7 @@ func (v *validator) siteMode(path string, s *Site) {
 			"write mode: monitor, which leaves each condition its own mode")
 	case s.Mode == config.ModeOff, s.Mode == config.ModeMonitor && !s.MonitorsInPart():
 		v.warn(path+".mode", "nothing is enforced at this site", "write mode: enforce when the rollout is over")
-	case s.Mode == config.ModeMonitor && s.Unmatched == config.VerdictAllow:
+	case s.Mode == config.ModeMonitor && s.Unmatched == UnmatchedAllow:
 		v.warn(path+".mode", fmt.Sprintf("as %s is enforced, ambiguous paths and methods that no condition covers are denied; other conditions are not enforced", s.firstEnforced()),
 			"write mode: enforce when the rollout is over")
 	case s.Mode == config.ModeMonitor:

@@ -39,7 +39,7 @@ func (v *validator) site(path string, s *Site) {
 	}
 	v.sync(path+".sync", s.Sync)
 	v.authorizationServer(path+".authorization_server", s)
-	if len(s.Resources) == 0 {
+	if len(s.Resources) == 0 && s.Unmatched != UnmatchedAuthenticated {
 		v.fault(path+".resources", "nothing is protected", `write at least one resource with conditions; paths: ["/**"] is every path`)
 	}
 	for i := range s.Resources {
@@ -66,8 +66,11 @@ func (v *validator) revocation(path string, r *Revocation) {
 }
 
 func (v *validator) siteWarnings(path string, s *Site) {
-	if s.Unmatched == config.VerdictAllow {
+	if s.Unmatched == UnmatchedAllow {
 		v.warn(path+".unmatched", "a path that no condition names passes without a token", "write unmatched: deny and name public paths with public: true")
+	}
+	if s.Unmatched == UnmatchedAuthenticated {
+		v.warn(path+".unmatched", "a path that no condition names passes with any active token", "write unmatched: deny, and name what such a token may do")
 	}
 	v.siteMode(path, s)
 	if s.OverrideHeaders == config.HeaderKeep {
@@ -176,8 +179,8 @@ func (v *validator) condition(path string, s *Site, c *Condition) {
 	}
 	ticket := len(c.TicketScopes) > 0 || len(c.Ticket) > 0
 	switch {
-	case ticket && c.Public:
-		v.fault(path, "is public, and names what a ticket asks for", "take ticket_scopes and ticket out: nobody is asked for a token here")
+	case ticket && (c.Public || c.Deny):
+		v.fault(path, "looks at no token, and names what a ticket asks for", "take ticket_scopes and ticket out: nobody is asked for a token here")
 	case ticket && s.Require == config.RequireOAuthScopes:
 		v.fault(path, "names what a ticket asks for, but the site requires oauth_scopes, which has no tickets", "take ticket_scopes and ticket out")
 	}
@@ -221,6 +224,9 @@ func (v *validator) twins(path string, s *Site) {
 	for i := range s.Resources {
 		for j := range s.Resources[i].Conditions {
 			at := config.Index(config.Index(path+".resources", i)+".conditions", j)
+			if s.Resources[i].Conditions[j].Deny {
+				continue // never the laxer one
+			}
 			for k, template := range s.Resources[i].Conditions[j].Paths {
 				bare := strings.TrimSuffix(template, "/")
 				other, ok := first[bare]

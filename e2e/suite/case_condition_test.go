@@ -49,6 +49,36 @@ func conditionScenarios() []scenario {
 			},
 		},
 		{
+			name: "unmatched-authenticated",
+			site: func(_ *env, s *config.Site) { s.Unmatched = config.VerdictAuthenticated },
+			steps: []step{
+				{name: "no token", path: "/echo/nowhere", status: 401, code: "no_token", challenge: "Bearer"},
+				{name: "a token of nobody", path: "/echo/nowhere", token: "=garbage", status: 401, code: "inactive_token", challenge: "Bearer", fault: "invalid_token", introspections: 1},
+				{
+					name: "a permission on something else", path: "/echo/nowhere", token: "bob/other/view", status: 200, introspections: 1,
+					header: http.Header{"X-Uma-Subject": {"forged"}, "X-Uma-Scopes": {"forged"}},
+					api:    map[string]string{"X-Uma-Scopes": "", "X-Uma-Resource-Id": ""},
+				},
+				{name: "it is known now", path: "/echo/elsewhere", token: "bob/other/view", status: 200},
+				{name: "what a condition names", path: "/albums/1", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
+				{name: "a method that none covers", method: "PATCH", path: "/albums/1", token: "bob/other/view", status: 403, code: "method_not_covered"},
+				{name: "an ambiguous path", path: "/echo//nowhere", token: "bob/other/view", status: 400, code: "ambiguous_path"},
+			},
+		},
+		{
+			name: "deny", once: true,
+			site: func(_ *env, s *config.Site) {
+				s.Resources = append(s.Resources, config.Resource{Name: "closed", Conditions: []config.Condition{
+					{Paths: []string{"/echo/public/closed/**"}, Deny: true},
+				}})
+			},
+			steps: []step{
+				{name: "no token", path: "/echo/public/closed/a", status: 403, code: "denied"},
+				{name: "any token", path: "/echo/public/closed", token: "=garbage", status: 403, code: "denied"},
+				{name: "what is beside it", path: "/echo/public/open", status: 200},
+			},
+		},
+		{
 			name: "scopes-or",
 			site: func(e *env, s *config.Site) {
 				s.Resources = one(e, config.Condition{Paths: []string{"/echo/**"}, Scopes: []string{"share", "edit"}})

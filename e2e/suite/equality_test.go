@@ -240,7 +240,7 @@ func (s *script) config() config.Config {
 			Data: []string{"edit", "view"},
 		}}
 		return config.Site{
-			Name: name, Hosts: hosts, Mode: pick(s, "", "", config.ModeMonitor), Unmatched: pick(s, "", config.VerdictAllow),
+			Name: name, Hosts: hosts, Mode: pick(s, "", "", config.ModeMonitor), Unmatched: pick(s, "", config.VerdictAllow, config.VerdictAuthenticated),
 			AmbiguousPaths: pick(s, "", config.PathsNormalize), Case: pick(s, "", config.CaseInsensitive), OverrideHeaders: pick(s, "", config.HeaderKeep),
 			CORSPreflight: pick(s, "", config.VerdictAllow), Require: pick(s, "", "", config.RequireOAuthScopes),
 			Token: config.Token{
@@ -255,7 +255,7 @@ func (s *script) config() config.Config {
 			},
 			Resources: []config.Resource{
 				{Name: "a", ID: pick(s, "id-a", "id-a", ""), Conditions: []config.Condition{view, edit}},
-				{Name: "open", Conditions: []config.Condition{{Paths: []string{"/open/**", "/a/new"}, Public: true}}},
+				{Name: "open", Conditions: []config.Condition{{Paths: []string{"/open/**", "/a/new"}, Public: true}, {Paths: []string{"/open/x/"}, Deny: true}}},
 			},
 		}
 	}

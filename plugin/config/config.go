@@ -56,8 +56,9 @@ type Site struct {
 	// Realm is what WWW-Authenticate names; the site's name when empty.
 	Realm string `json:"realm,omitempty"`
 	Mode  Mode   `json:"mode,omitempty"`
-	// Unmatched says what becomes of a path that no condition names. A path that
-	// a condition names, with a method that none covers, is always denied.
+	// Unmatched says what becomes of a path that no condition names: here a verdict
+	// may be "authenticated", too. A path that a condition names, with a method that
+	// none covers, is always denied.
 	Unmatched Verdict `json:"unmatched,omitempty"`
 	// AmbiguousPaths says whether a path that two parsers may read differently
 	// is refused or rewritten to its canonical form.
@@ -209,7 +210,7 @@ type Resource struct {
 }
 
 // Condition is what a token needs for some methods on some paths. Exactly one
-// of Public, Scopes and ScopeExpression is set.
+// of Public, Deny, Scopes and ScopeExpression is set.
 type Condition struct {
 	// Paths are templates: literal segments, "{name}" or "*" for a segment or a
 	// part of one ("{id}.json"), and, as the last segment, "**" (the rest, which may
@@ -220,6 +221,8 @@ type Condition struct {
 	Methods []string `json:"methods,omitempty"`
 	// Public lets every request pass, and looks at no token.
 	Public bool `json:"public,omitempty"`
+	// Deny lets no request pass, and looks at no token.
+	Deny bool `json:"deny,omitempty"`
 	// Scopes: one of them is enough.
 	Scopes []string `json:"scopes,omitempty"`
 	// ScopeExpression is evaluated over the scopes of the token.
@@ -250,7 +253,7 @@ type Permission struct {
 type (
 	// Mode is how a decision takes effect.
 	Mode string
-	// Verdict is deny or allow.
+	// Verdict is deny or allow, and of unmatched paths also authenticated.
 	Verdict string
 	// AmbiguousPaths is reject or normalize.
 	AmbiguousPaths string
@@ -276,6 +279,9 @@ const (
 
 	VerdictDeny  Verdict = "deny"
 	VerdictAllow Verdict = "allow"
+	// VerdictAuthenticated asks for a token that the AS says is active and that
+	// passes the site's Token, and looks at no permission.
+	VerdictAuthenticated Verdict = "authenticated"
 
 	PathsReject    AmbiguousPaths = "reject"
 	PathsNormalize AmbiguousPaths = "normalize"

@@ -338,6 +338,8 @@ func (p *parser) condition(v gjson.Result, c *Condition) {
 			c.Methods = p.texts(v)
 		case "public":
 			p.boolean(v, &c.Public)
+		case "deny":
+			p.boolean(v, &c.Deny)
 		case "scopes":
 			c.Scopes = p.texts(v)
 		case "scope_expression":

@@ -85,7 +85,7 @@ func (x *Exchange) allow(reason Reason) Allow {
 		a.Path = x.path.Target
 	}
 	set := x.identity[:0]
-	if reason == ReasonPermitted && !x.asCame {
+	if (reason == ReasonPermitted || reason == ReasonAuthenticated) && !x.asCame {
 		set = appendIdentity(set, "x-uma-subject", x.token.Subject)
 		set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
 		set = appendIdentity(set, "x-uma-scopes", joinScopes(x.held))
@@ -184,7 +184,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	if later > 0 {
 		d.Headers = append(d.Headers, Header{"retry-after", strconv.FormatInt(later, 10)})
 	}
-	if because.offersTicket() && (ticket != "" || x.site.oauth) {
+	if because.offersTicket() && (ticket != "" || x.site.oauth || x.cond.anyToken) {
 		d.Headers = x.challenge(d.Headers, because, ticket)
 	}
 	if x.request.grpc {
@@ -199,7 +199,9 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 // challenge adds WWW-Authenticate: UMA with a ticket, or Bearer.
 func (x *Exchange) challenge(headers []Header, because Reason, ticket string) []Header {
 	c := uma.Challenge{Scheme: "UMA", Realm: x.site.realm, ASURI: x.site.asURI, Error: because.challengeError(), Ticket: ticket}
-	if x.site.oauth {
+	// Where no permission is asked for there is no resource to have a ticket for, and
+	// the UMA scheme demands one (UMA Grant section 3.2.1): the challenge is RFC 6750's.
+	if x.site.oauth || x.cond.anyToken {
 		c.Scheme, c.ASURI = "Bearer", ""
 		if because == ReasonNotPermitted {
 			c.Scope = strings.Join(x.cond.need.Scopes(), " ")

@@ -11,13 +11,13 @@ import (
 
 // condition compiles one condition and enters it under each of its paths.
 func (b *builder) condition(path place, s *site, r *config.Resource, c *config.Condition, t *template) {
-	compiled := &condition{resource: r.Name, resourceID: r.ID, public: c.Public}
+	compiled := &condition{resource: r.Name, resourceID: r.ID, public: c.Public, deny: c.Deny}
 	compiled.mode = choice(b, path.member("mode"), c.Mode, s.mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	if s.mode == config.ModeMonitor && compiled.mode == config.ModeEnforce && !c.Public {
 		s.strictest = config.ModeEnforce
 	}
 	b.requirement(path, compiled, c)
-	if !s.oauth && !c.Public {
+	if !s.oauth && !c.Public && !c.Deny {
 		compiled.ticket = b.ticket(path, r, c, compiled.need.Scopes())
 		if t != nil {
 			compiled.own = compiled.need.Scopes()
@@ -46,7 +46,7 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 			continue
 		}
 		entered := compiled
-		if t != nil && !c.Public {
+		if t != nil && !c.Public && !c.Deny {
 			p, problem := t.place(template, s.fold)
 			if problem != "" {
 				b.fault(at, problem)
@@ -95,13 +95,13 @@ func (b *builder) enter(path place, r *rule, methods []string, c *condition) {
 
 func (b *builder) requirement(path place, compiled *condition, c *config.Condition) {
 	given := 0
-	for _, there := range [...]bool{c.Public, c.Scopes != nil, c.ScopeExpression != nil} {
+	for _, there := range [...]bool{c.Public, c.Deny, c.Scopes != nil, c.ScopeExpression != nil} {
 		if there {
 			given++
 		}
 	}
 	if given != 1 {
-		b.fault(path, "exactly one of public, scopes and scope_expression is needed")
+		b.fault(path, "exactly one of public, deny, scopes and scope_expression is needed")
 		return
 	}
 	var err error

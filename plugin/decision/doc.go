@@ -10,7 +10,10 @@
 //	state        event                                        next
 //	begin        site off, unknown host allowed, unmatched
 //	             allowed, preflight, public, mode off         Allow
-//	             bad host, path, method, Expect, credentials  Deny 400 403 405 417
+//	             bad host, path, method, Expect, credentials,
+//	             unmatched denied, a condition that denies    Deny 400 403 405 417
+//	             unmatched: authenticated                     as a condition that needs
+//	                                                          an active token alone
 //	             no token, or a cached one that does not do   ticketing
 //	             a cached token that does                     Allow
 //	             a token that is revoked                      ticketing
@@ -27,7 +30,8 @@
 //	             active, and has what the condition needs     Allow
 //	             not active, revoked, or lacks it             ticketing
 //	             no answer, or one that cannot be used        Deny 503
-//	ticketing    oauth_scopes: there are no tickets           Deny 401 403
+//	ticketing    oauth_scopes, or no permission is needed:
+//	             there are no tickets                         Deny 401 403
 //	             too many tickets                             Deny 429
 //	             201 with a ticket                            Deny 401
 //	             anything else                                Deny 403 with Warning

@@ -189,6 +189,10 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	case index < 0 && x.site.allowUnmatched:
 		x.note("path", "no condition names it; unmatched: allow")
 		return x.conclude(ReasonUnmatchedAllowed), true
+	case index < 0 && x.site.unmatched != nil:
+		x.note("path", "no condition names it; unmatched: authenticated")
+		x.cond = x.site.unmatched
+		return nil, false
 	case index < 0:
 		x.note("path", "no condition names it; unmatched: deny")
 		return x.conclude(ReasonUnmatched), true
@@ -215,6 +219,8 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 		return x.conclude(ReasonOff), true
 	case x.cond.public:
 		return x.conclude(ReasonPublic), true
+	case x.cond.deny:
+		return x.conclude(ReasonDenied), true
 	}
 	return nil, false
 }
@@ -300,17 +306,20 @@ func (x *Exchange) introspect(about *entry, now time.Time) *Step {
 
 // settle ends an exchange whose token has been judged.
 func (x *Exchange) settle(reason Reason, now time.Time) *Step {
-	if reason == ReasonPermitted {
-		return x.conclude(reason)
+	switch {
+	case reason != ReasonPermitted:
+		return x.refuse(reason, now)
+	case x.cond.anyToken:
+		return x.conclude(ReasonAuthenticated)
 	}
-	return x.refuse(reason, now)
+	return x.conclude(reason)
 }
 
 // refuse denies a request that has no token or one that does not do, with a
 // ticket where tickets are used.
 func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 	switch {
-	case x.site.oauth || x.cond.mode == config.ModeMonitor:
+	case x.site.oauth || x.cond.anyToken || x.cond.mode == config.ModeMonitor:
 		return x.conclude(reason)
 	case x.site.unknownAS:
 		return x.conclude(ReasonNoTicket)

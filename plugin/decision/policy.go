@@ -59,6 +59,7 @@ type site struct {
 	mode               config.Mode
 	strictest          config.Mode // of the site and its conditions; off is off for all
 	allowUnmatched     bool
+	unmatched          *condition // asks for a token, and for no permission
 	allowPreflight     bool
 	normalize          bool
 	keepOverrides      bool
@@ -137,6 +138,8 @@ type condition struct {
 	resourceID string
 	instance   *instancePath // of a resource with instances
 	public     bool
+	deny       bool
+	anyToken   bool // no permission is looked at
 	mode       config.Mode
 	need       scope.Requirement
 	ticket     []byte // permission request; nil when there is none to ask for
@@ -240,7 +243,13 @@ func (b *builder) site(path place, c *config.Site) *site {
 	}
 	s.mode = choice(b, path.member("mode"), c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	s.strictest = s.mode
-	s.allowUnmatched = choice(b, path.member("unmatched"), c.Unmatched, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	switch choice(b, path.member("unmatched"), c.Unmatched, config.VerdictDeny, config.VerdictAllow, config.VerdictAuthenticated) {
+	case config.VerdictAllow:
+		s.allowUnmatched = true
+	case config.VerdictAuthenticated:
+		s.unmatched = &condition{anyToken: true}
+	case config.VerdictDeny:
+	}
 	s.allowPreflight = choice(b, path.member("cors_preflight"), c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	s.normalize = choice(b, path.member("ambiguous_paths"), c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize
 	s.keepOverrides = choice(b, path.member("override_headers"), c.OverrideHeaders, config.HeaderStrip, config.HeaderKeep) == config.HeaderKeep
@@ -267,6 +276,9 @@ func (b *builder) site(path place, c *config.Site) *site {
 		for j := range r.Conditions {
 			b.condition(at.element("conditions", j), s, r, &r.Conditions[j], t)
 		}
+	}
+	if s.unmatched != nil {
+		s.unmatched.mode = s.strictest // as for every path that no condition names
 	}
 	return s
 }

@@ -12,6 +12,7 @@ const (
 	ReasonPermitted        // the token has what the condition needs
 	ReasonPublic           // the condition is public
 	ReasonUnmatchedAllowed // no condition has the path, and the site says allow
+	ReasonAuthenticated    // the same, the site says authenticated, and the token does
 	ReasonPreflight        // a CORS preflight, and the site says allow
 	ReasonOff              // mode off
 	ReasonUnknownHostAllowed
@@ -28,6 +29,7 @@ const (
 	ReasonUnknownHost
 	ReasonUnmatched
 	ReasonMethodNotCovered
+	ReasonDenied // the condition denies everybody
 
 	// The token does not do. With UMA the client gets a ticket.
 	ReasonNoToken
@@ -81,6 +83,7 @@ var verdicts = [Reasons]verdict{
 	ReasonPermitted:          {"permitted", 0, ""},
 	ReasonPublic:             {"public", 0, ""},
 	ReasonUnmatchedAllowed:   {"unmatched_allowed", 0, ""},
+	ReasonAuthenticated:      {"unmatched_authenticated", 0, ""},
 	ReasonPreflight:          {"cors_preflight", 0, ""},
 	ReasonOff:                {"off", 0, ""},
 	ReasonUnknownHostAllowed: {"unknown_host_allowed", 0, ""},
@@ -95,6 +98,7 @@ var verdicts = [Reasons]verdict{
 	ReasonUnknownHost:      {"unknown_host", 403, "No protected site answers on this host."},
 	ReasonUnmatched:        {"unmatched_path", 403, "No condition allows this path."},
 	ReasonMethodNotCovered: {"method_not_covered", 403, "No condition allows this method on this path."},
+	ReasonDenied:           {"denied", 403, "A condition denies this request."},
 
 	ReasonNoToken:           {"no_token", 401, "The request has no bearer token."},
 	ReasonInactive:          {"inactive_token", 401, "The token is not active."},

@@ -16,6 +16,11 @@ import (
 func TestRequests(t *testing.T) {
 	normalize := siteOf(func(s *config.Site) { s.AmbiguousPaths = config.PathsNormalize })
 	unmatchedAllowed := siteOf(func(s *config.Site) { s.Unmatched = config.VerdictAllow })
+	unmatchedAuthenticated := siteOf(func(s *config.Site) { s.Unmatched = config.VerdictAuthenticated })
+	denied := siteOf(func(s *config.Site) {
+		s.Unmatched = config.VerdictAllow
+		s.Resources[4].Conditions = append(s.Resources[4].Conditions, config.Condition{Paths: []string{"/open/safe/**"}, Deny: true})
+	})
 	insensitive := siteOf(func(s *config.Site) { s.Case = config.CaseInsensitive })
 	preflight := siteOf(func(s *config.Site) { s.CORSPreflight = config.VerdictAllow })
 	monitor := siteOf(func(s *config.Site) { s.Mode = config.ModeMonitor })
@@ -35,6 +40,13 @@ func TestRequests(t *testing.T) {
 		{"unmatched", nil, ask("GET", "/nothing", "token"), "403 unmatched_path"},
 		{"unmatched is allowed", unmatchedAllowed, ask("GET", "/nothing", ""), "allow unmatched_allowed"},
 		{"method not covered is not unmatched", unmatchedAllowed, ask("POST", "/albums/1", ""), "403 method_not_covered"},
+		{"unmatched needs a token", unmatchedAuthenticated, ask("GET", "/nothing", ""), "401 no_token"},
+		{"unmatched has a token", unmatchedAuthenticated, ask("GET", "/nothing", "token"), "allow unmatched_authenticated"},
+		{"method not covered whatever the token", unmatchedAuthenticated, ask("POST", "/albums/1", "token"), "403 method_not_covered"},
+		{"unmatched with two credentials", unmatchedAuthenticated, ask("GET", "/nothing", "a", "authorization", "Bearer b"), "400 invalid_request"},
+		{"what a condition denies", denied, ask("GET", "/open/safe/1", "token"), "403 denied"},
+		{"what a condition denies, without a token", denied, ask("GET", "/open/safe", ""), "403 denied"},
+		{"what is beside it", denied, ask("GET", "/open/other", ""), "allow public"},
 		{"method not covered", nil, ask("PATCH", "/albums/1", "token"), "403 method_not_covered"},
 
 		{"HEAD needs what GET needs", nil, ask("HEAD", "/albums/1", "token"), "allow permitted"},
@@ -129,6 +141,13 @@ func TestRequests(t *testing.T) {
 		{"site that watches, permitted", monitor, ask("GET", "/albums/1", "token"), "allow permitted"},
 		{"site that watches, ambiguous", monitor, ask("GET", "/albums/../1", ""), "monitor ambiguous_path"},
 		{"site that watches, unmatched", monitor, ask("GET", "/nothing", ""), "monitor unmatched_path"},
+		{"site that watches, unmatched needs a token", func(c *config.Config) { monitor(c); unmatchedAuthenticated(c) }, ask("GET", "/nothing", ""), "monitor no_token"},
+		{"site that watches, unmatched needs a token where a condition is enforced", func(c *config.Config) {
+			monitor(c)
+			unmatchedAuthenticated(c)
+			c.Sites[0].Resources[0].Conditions[0].Mode = config.ModeEnforce
+		}, ask("GET", "/nothing", ""), "401 no_token"},
+		{"site that watches, what a condition denies", func(c *config.Config) { denied(c); monitor(c) }, ask("GET", "/open/safe/1", ""), "monitor denied"},
 		{"site that watches, CONNECT", monitor, ask("CONNECT", "", ""), "405 method_not_forwarded"},
 		{"site that watches, a condition that does not", func(c *config.Config) {
 			monitor(c)

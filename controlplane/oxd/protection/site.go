@@ -59,7 +59,7 @@ func (d Document) Site(in Settings) site.Site {
 	s.Sync.MaxDeletions = MaxConditions
 	s.Sync.MaxDeletions = math.MaxInt // the application asked for what it protects now
 	if in.Unmatched != "" {
-		s.Unmatched = in.Unmatched
+		s.Unmatched = site.Unmatched(in.Unmatched)
 	}
 	s.AuthorizationServer = in.AuthorizationServer
 	s.Resources = []site.Resource{}
