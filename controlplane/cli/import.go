@@ -92,9 +92,22 @@ func newImportKeycloak(env Environment) *cobra.Command {
 		Use:   "keycloak-enforcer FILE",
 		Short: "Make resources and conditions from a Keycloak policy enforcer's JSON",
 		Long: `Make resources and conditions from the "policy-enforcer" of a Keycloak adapter's JSON, or
-from that object itself: paths ("/a/*" is everything below /a), methods and their scopes
-with scopes-enforcement-mode ALL, ANY or DISABLED, enforcement-mode ENFORCING, PERMISSIVE
-or DISABLED, http-method-as-scope.
+from that object itself: paths, methods and their scopes with scopes-enforcement-mode ALL,
+ANY or DISABLED, enforcement-mode ENFORCING, PERMISSIVE (unmatched: authenticated) or
+DISABLED, http-method-as-scope.
+
+Keycloak's authorization export (console: client, Authorization, Export) is read, too, and
+the export of a whole client. It has what an enforcer takes from the server: the URIs of
+the resources. Import it where no path of the enforcer's file is enforced, or where
+lazy-load-paths is on.
+
+Which path an enforcer takes for a request is worked out as Keycloak's own matcher does.
+It is not the most specific one: "/orders/{id}/*" before "/orders/{id}" has /orders/1,
+"/reports/*.pdf" has whatever ends in .pdf, "/api*" has /apis/a, and "/docs/**" and
+"/files/{id}.json" have nothing. Where the filter cannot tell apart what Keycloak does,
+what all of them need is asked for, or the request is denied, and a note names it. Where
+Keycloak asks for nothing, although a path that is enforced reads as if it were meant,
+that one is enforced here.
 
 Issuer and client are taken over; the client's secret is not, but read from the
 environment variable CLIENT_SECRET.` + importNotes,

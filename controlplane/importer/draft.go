@@ -52,6 +52,8 @@ type Draft struct {
 	Notes     []Note
 
 	noted map[Note]bool
+	// resolved: what paths have in common is seen to already.
+	resolved bool
 }
 
 // Resource is one registration.
@@ -60,13 +62,13 @@ type Resource struct {
 	Conditions []Condition
 }
 
-// Condition is one condition. Exactly one of Public, Scopes and Data is set.
+// Condition is one condition. Exactly one of Public, Deny, Scopes and Data is set.
 type Condition struct {
 	// Place is where it stands in the source, Comment what is said of it there.
 	Place, Comment string
 
 	Paths, Methods []string
-	Public         bool
+	Public, Deny   bool
 	Scopes         []string
 	// Rule and Data are a scope_expression; Rule is JSON.
 	Rule         string
@@ -107,7 +109,7 @@ func (d *Draft) resource(name string) *Resource {
 // asksLike reports that both ask for the same. It is called for each pair of
 // conditions.
 func (c *Condition) asksLike(o *Condition) bool {
-	return c.Public == o.Public && slices.Equal(c.Scopes, o.Scopes) && c.Rule == o.Rule &&
+	return c.Public == o.Public && c.Deny == o.Deny && slices.Equal(c.Scopes, o.Scopes) && c.Rule == o.Rule &&
 		slices.Equal(c.Data, o.Data) && slices.Equal(c.TicketScopes, o.TicketScopes)
 }
 

@@ -21,11 +21,13 @@ const maxRounds = 20
 // words. ErrNothing: nothing is left.
 func (d *Draft) Finish() error {
 	d.splitTemplates()
-	d.closeLax()
+	if !d.resolved {
+		d.closeLax()
+	}
 	d.nameOnce()
 	for range maxRounds {
 		d.prune()
-		if len(d.Resources) == 0 {
+		if len(d.Resources) == 0 && d.Unmatched != unmatchedAuthenticated {
 			return fmt.Errorf("%w%s", ErrNothing, d.reasons())
 		}
 		faults, err := d.faults()

@@ -126,14 +126,6 @@ func TestNothingMadeLax(t *testing.T) {
 		name, kind, text, lax string
 	}{
 		{
-			"a public suffix does not open everything", "keycloak",
-			`{"paths": [{"path": "/*.html", "enforcement-mode": "DISABLED"}, {"path": "/a", "scopes": ["s"]}]}`, "public",
-		},
-		{
-			"of two for one path the public one goes", "keycloak",
-			`{"paths": [{"path": "/a/{x}", "enforcement-mode": "DISABLED"}, {"path": "/a/{y}", "scopes": ["s"]}]}`, "public",
-		},
-		{
 			"a regular expression takes nothing from a stricter condition", "gluu",
 			`{"uma_scope_expression": [{"path": "/a/{\\d+}", "conditions": [{"httpMethods": ["GET"], "scopes": ["weak"]}]},
 				{"path": "/a/??", "conditions": [{"httpMethods": ["GET"], "scopes": ["strong"]}]}]}`, `"weak"]}`,

@@ -1,41 +1,44 @@
 package importer
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/umagate/umagate/plugin/config"
 )
 
-// enforcer is a policy enforcer's configuration, alone or inside of keycloak.json.
-type enforcer struct {
-	Mode              string          `json:"enforcement-mode"`
-	Paths             []enforcedPath  `json:"paths"`
-	MethodAsScope     bool            `json:"http-method-as-scope"`
-	Realm             string          `json:"realm"`
-	Server            string          `json:"auth-server-url"`
-	Client            string          `json:"resource"`
-	LazyLoad          bool            `json:"lazy-load-paths"`
-	DenyRedirect      string          `json:"on-deny-redirect-to"`
-	ClaimInformation  json.RawMessage `json:"claim-information-point"`
-	UserManagedAccess json.RawMessage `json:"user-managed-access"`
+// enforcerConfig is a policy enforcer's configuration, alone or inside of
+// keycloak.json.
+type enforcerConfig struct {
+	Mode             text            `json:"enforcement-mode"`
+	Paths            []enforcedPath  `json:"paths"`
+	MethodAsScope    flag            `json:"http-method-as-scope"`
+	Realm            text            `json:"realm"`
+	Server           text            `json:"auth-server-url"`
+	Client           text            `json:"resource"`
+	LazyLoad         flag            `json:"lazy-load-paths"`
+	PathCache        json.RawMessage `json:"path-cache"`
+	DenyRedirect     text            `json:"on-deny-redirect-to"`
+	ClaimInformation json.RawMessage `json:"claim-information-point"`
 }
 
 type enforcedPath struct {
-	Name             string           `json:"name"`
-	Type             string           `json:"type"`
-	Path             string           `json:"path"`
-	Mode             string           `json:"enforcement-mode"`
-	Scopes           []string         `json:"scopes"`
+	Name             text             `json:"name"`
+	Type             text             `json:"type"`
+	Path             text             `json:"path"`
+	Mode             text             `json:"enforcement-mode"`
+	Scopes           []text           `json:"scopes"`
 	Methods          []enforcedMethod `json:"methods"`
 	ClaimInformation json.RawMessage  `json:"claim-information-point"`
 }
 
 type enforcedMethod struct {
-	Method string   `json:"method"`
-	Scopes []string `json:"scopes"`
-	Mode   string   `json:"scopes-enforcement-mode"`
+	Method text   `json:"method"`
+	Scopes []text `json:"scopes"`
+	Mode   text   `json:"scopes-enforcement-mode"`
 }
 
 // The modes of a policy enforcer.
@@ -47,48 +50,125 @@ const (
 	modeAny        = "ANY"
 )
 
+// maxSegments bounds the segments of a path.
+const maxSegments = 32
+
+const unmatchedAuthenticated = string(config.VerdictAuthenticated)
+
+// text is a string as Keycloak reads one: numbers and booleans do, too.
+type text string
+
+// UnmarshalJSON reads a scalar.
+func (t *text) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] != '"' && data[0] != '{' && data[0] != '[' {
+		if string(data) != "null" {
+			*t = text(data)
+		}
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(t))
+}
+
+// flag is a boolean as Keycloak reads one: "true" does, too.
+type flag bool
+
+// UnmarshalJSON reads a boolean, or its name.
+func (f *flag) UnmarshalJSON(data []byte) error {
+	switch strings.ToLower(strings.Trim(string(data), `" `)) {
+	case "true", "1":
+		*f = true
+	case "false", "0", "", "null":
+		*f = false
+	default:
+		return fmt.Errorf("%w: %s is neither true nor false", ErrSource, data)
+	}
+	return nil
+}
+
+func strs(list []text) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = string(s)
+	}
+	return unique(out)
+}
+
 // KeycloakEnforcer reads the configuration of a Keycloak policy enforcer: the
-// "policy-enforcer" of a keycloak.json, or that object itself.
+// "policy-enforcer" of a keycloak.json, or that object itself. It reads Keycloak's
+// authorization export, too, which has the paths that an enforcer loads from the
+// server: the URIs of its resources.
 func KeycloakEnforcer(source string, data []byte, settings Settings) (*Draft, error) {
+	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF"))
 	members, err := object(data)
 	if err != nil {
 		return nil, err
 	}
-	var e enforcer
+	if export, place := findExport(members); export != nil {
+		return keycloakExport(source, export, place, members, settings)
+	}
+	var e enforcerConfig
 	if err := json.Unmarshal(data, &e); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSource, err)
 	}
 	place := ""
 	if inner, ok := members["policy-enforcer"]; ok {
 		outer := e
-		e = enforcer{}
+		e = enforcerConfig{}
 		if err := json.Unmarshal(inner, &e); err != nil {
 			return nil, fmt.Errorf("%w: policy-enforcer: %w", ErrSource, err)
 		}
 		e.Realm, e.Server, e.Client = or(e.Realm, outer.Realm), or(e.Server, outer.Server), or(e.Client, outer.Client)
 		place = "policy-enforcer."
 	} else if members["paths"] == nil && members["enforcement-mode"] == nil {
-		return nil, fmt.Errorf("%w: it has neither policy-enforcer nor paths; is it a keycloak.json?", ErrSource)
+		return nil, fmt.Errorf("%w: it has neither policy-enforcer nor paths, and is no authorization export; is it a keycloak.json?", ErrSource)
 	}
 	d := newDraft(settings, source)
-	d.Dialect, d.ClientID = "keycloak", e.Client
-	if d.Issuer == "" && e.Server != "" && e.Realm != "" {
-		d.Issuer = strings.TrimSuffix(e.Server, "/") + "/realms/" + e.Realm
+	d.keycloakServer(place, &e, settings)
+	c := newKeycloakSource(place)
+	d.enforcement(c, &e)
+	if strings.TrimSpace(string(e.Mode)) == modeDisabled {
+		d.Resources, d.resolved = nil, true
+		return d, nil
 	}
-	if settings.Site == "" && e.Client != "" {
-		d.Site = siteName(e.Client)
-	}
-	d.enforcement(place, &e)
 	for i := range e.Paths {
-		d.enforced(place+"paths["+strconv.Itoa(i)+"]", &e, &e.Paths[i])
+		if err := d.enforced(c, place+"paths["+strconv.Itoa(i)+"]", &e.Paths[i]); err != nil {
+			return nil, err
+		}
+	}
+	d.serverPaths(c, &e)
+	if err := d.putKeycloak(c); err != nil {
+		return nil, err
 	}
 	if len(d.Resources) == 0 {
 		return nil, fmt.Errorf("%w: no path%s", ErrNothing, d.reasons())
 	}
-	if d.ClientID != "" {
-		d.note("resource", "resources of these names that client %q has at Keycloak already are not touched: umagate plan calls them conflicts; write their id: to use them as they are, or adopt: true", e.Client)
-	}
+	d.noteConflicts("resource")
 	return d, nil
+}
+
+// keycloakServer carries over the AS and the client.
+func (d *Draft) keycloakServer(place string, e *enforcerConfig, settings Settings) {
+	d.Dialect, d.ClientID = "keycloak", string(e.Client)
+	if strings.Contains(d.ClientID, "${") {
+		d.ClientID = ""
+		d.note("resource", "the client is named where the application runs: %q. Write client: {id: …, secret: {env: %s}} for one that exists", e.Client, secretVariable)
+	}
+	switch {
+	case d.Issuer != "" || e.Server == "" || e.Realm == "":
+	case strings.Contains(string(e.Server+e.Realm), "${"):
+		d.note(place+"auth-server-url", "the authorization server is named where the application runs (%q, realm %q): give its issuer with --issuer", e.Server, e.Realm)
+	default:
+		d.Issuer = strings.TrimSuffix(string(e.Server), "/") + "/realms/" + string(e.Realm)
+	}
+	if settings.Site == "" && d.ClientID != "" {
+		d.Site = siteName(d.ClientID)
+	}
+}
+
+func (d *Draft) noteConflicts(place string) {
+	if d.ClientID != "" {
+		d.note(place, "resources of these names that client %q has at Keycloak already are not touched: umagate plan calls them conflicts; write their id: to use them as they are, or adopt: true", d.ClientID)
+	}
 }
 
 // object reads the members of the outermost object.
@@ -100,7 +180,7 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-func or(a, b string) string {
+func or[T ~string](a, b T) T {
 	if a != "" {
 		return a
 	}
@@ -122,155 +202,96 @@ func siteName(text string) string {
 }
 
 // enforcement carries over what holds for every path.
-func (d *Draft) enforcement(place string, e *enforcer) {
-	switch strings.ToUpper(e.Mode) {
+func (d *Draft) enforcement(c *keycloakSource, e *enforcerConfig) {
+	switch strings.TrimSpace(string(e.Mode)) {
 	case "", modeEnforcing:
 	case modePermissive:
-		d.Unmatched = "allow"
-		d.note(place+"enforcement-mode", "PERMISSIVE lets pass what no path names: unmatched: allow")
+		c.permissive = true
+		d.note(c.place+"enforcement-mode", "PERMISSIVE lets every authenticated caller pass where no path is named: unmatched: authenticated")
 	case modeDisabled:
-		d.Mode = "off"
-		d.note(place+"enforcement-mode", "DISABLED: mode: off; take it out to enforce")
+		d.authenticated(c)
+		d.noteChanged(c.place+"enforcement-mode", "DISABLED looks at no path and no permission, and wants an authenticated caller: so does unmatched: authenticated. The paths are left out; write ENFORCING to have them")
 	default:
-		d.note(place+"enforcement-mode", "%q is not known: enforced", e.Mode)
+		d.noteNarrowed(c.place+"enforcement-mode", "%q is not known: enforced", e.Mode)
 	}
-	if e.LazyLoad || len(e.Paths) == 0 {
-		d.note(place+"lazy-load-paths", "paths that are kept in Keycloak's resources (their URIs) are not in this file: add them")
-	}
+	c.methodAsScope = bool(e.MethodAsScope)
 	if e.DenyRedirect != "" {
-		d.note(place+"on-deny-redirect-to", "nobody is redirected: a client gets 401 with a ticket, or 403")
+		d.note(c.place+"on-deny-redirect-to", "nobody is redirected: a client gets 401 with a ticket, or 403")
 	}
 	if len(e.ClaimInformation) > 0 {
-		d.note(place+"claim-information-point", "claims are not pushed to the authorization server")
-	}
-	for _, p := range e.Paths {
-		if p.Path == "" && p.Name == "" {
-			d.note(place+"paths", "an entry has neither path nor name")
-		}
+		d.note(c.place+"claim-information-point", "claims are not pushed to the authorization server")
 	}
 }
 
-func (d *Draft) enforced(place string, e *enforcer, p *enforcedPath) {
-	if p.Path == "" {
-		if p.Name != "" {
-			d.note(place, "%q has no path: it is in Keycloak's resource, its URIs; add it", p.Name)
-		}
-		return
+// enforced reads one path. Those of the same text are one: the mode of the first
+// holds, and what their methods and scopes say is joined.
+func (d *Draft) enforced(c *keycloakSource, place string, p *enforcedPath) error {
+	path := string(p.Path)
+	switch {
+	case path == "" && p.Name == "":
+		d.note(place, "an entry has neither path nor name")
+		return nil
+	case path == "":
+		d.noteNarrowed(place, "%q has no path, which Keycloak takes for no request: it is in Keycloak's resource, its URIs; add it", p.Name)
+		c.serverOnly = c.serverOnly || p.Mode != modeDisabled
+		return nil
+	case strings.Contains(path, "${"):
+		return fmt.Errorf("%w: %s.path: %q is completed where the application runs: write its value", ErrSource, place, path)
+	}
+	if strings.Count(path, "/") > maxSegments {
+		return fmt.Errorf("%w: %s.path: it has more than %d segments", ErrSource, place, maxSegments)
+	}
+	if bare := braces().ReplaceAllString(path, ""); strings.ContainsAny(bare, "{}") {
+		return fmt.Errorf("%w: %s.path: %q has a brace too few or too many, on which Keycloak's enforcer fails", ErrSource, place, path)
 	}
 	if len(p.ClaimInformation) > 0 {
 		d.note(place+".claim-information-point", "claims are not pushed to the authorization server")
 	}
-	paths, lost := keycloakTemplate(p.Path)
-	for _, l := range lost {
-		d.note(place+".path", "%s", l)
+	entry, first := c.entry(place, path)
+	if first {
+		entry.name, entry.kind = string(or(p.Name, p.Path)), string(p.Type)
+		switch p.Mode {
+		case "", modeEnforcing:
+		case modeDisabled:
+			entry.disabled = true
+		default:
+			d.noteNarrowed(place+".enforcement-mode", "%q is enforced", p.Mode)
+		}
+	} else {
+		d.note(place, "%q is there twice: mode and name of the first hold, and of its methods the first of each", path)
 	}
-	r := d.resource(or(p.Name, p.Path))
-	r.Type = or(r.Type, p.Type)
-	switch strings.ToUpper(p.Mode) {
-	case "", modeEnforcing:
-	case modeDisabled:
-		r.Conditions = append(r.Conditions, Condition{Place: place, Comment: "enforcement-mode: DISABLED", Paths: slices.Clone(paths), Public: true, widened: len(lost) > 0})
-		return
-	default:
-		d.note(place+".enforcement-mode", "%q is enforced", p.Mode)
-	}
+	entry.scopes = unique(append(entry.scopes, strs(p.Scopes)...))
 	for i, m := range p.Methods {
 		at := place + ".methods[" + strconv.Itoa(i) + "]"
-		c := Condition{Place: at, Paths: slices.Clone(paths), widened: len(lost) > 0, Methods: []string{strings.ToUpper(m.Method)}}
-		d.enforcedScopes(&c, m.Scopes, m.Mode)
-		r.add(c)
+		entry.methods = append(entry.methods, listedMethod{place: at, method: string(m.Method), scopes: strs(m.Scopes), mode: string(m.Mode)})
 	}
-	// Every other method asks for the path's own scopes.
-	c := Condition{Place: place, Paths: slices.Clone(paths), widened: len(lost) > 0}
-	if e.MethodAsScope {
-		d.methodsAsScopes(r, p, c)
-		return
-	}
-	if len(p.Scopes) == 0 && len(p.Methods) > 0 {
-		d.note(place, "methods that are not listed need any permission on the resource at Keycloak; here they are denied")
-		return
-	}
-	d.enforcedScopes(&c, p.Scopes, modeAll)
-	d.otherMethods(r, p, c)
+	return nil
 }
 
-// otherMethods adds the condition of the methods that the path does not list.
-func (d *Draft) otherMethods(r *Resource, p *enforcedPath, c Condition) {
-	if len(p.Methods) == 0 {
-		r.add(c)
-		return
+// serverPaths looks at what the enforcer takes from the server beside the file.
+func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) {
+	const remedy = "export the client's authorization settings (Keycloak's console: Authorization, Export) and import that file"
+	lazy := bool(e.LazyLoad) || len(e.PathCache) > 0 && string(e.PathCache) != "null"
+	switch {
+	case !bool(e.LazyLoad) && !c.enforces():
+		c.untrusted = true
+		d.noteChanged(c.place+"paths", "no path is enforced here, so the enforcer takes its paths from Keycloak's resources (their URIs), which may have any of these: what is public here is denied until you have looked. %s", capital(remedy))
+	case bool(e.LazyLoad):
+		d.noteChanged(c.place+"lazy-load-paths", "paths that are kept in Keycloak's resources (their URIs) are not in this file, and below a \"*\" another resource may be asked for: %s", remedy)
 	}
-	for _, m := range allMethods() {
-		if !slices.ContainsFunc(p.Methods, func(have enforcedMethod) bool { return strings.EqualFold(have.Method, m) }) {
-			c.Methods = append(c.Methods, m)
-		}
+	if c.permissive && (lazy || c.untrusted) {
+		c.permissive = false
+		d.noteNarrowed(c.place+"enforcement-mode", "what no path names is denied after all: Keycloak's resources may have it, which are not in this file")
 	}
-	if len(c.Methods) > 0 {
-		r.add(c)
+	if c.permissive {
+		d.authenticated(c)
 	}
 }
 
-func (d *Draft) methodsAsScopes(r *Resource, p *enforcedPath, c Condition) {
-	d.note(c.Place, "http-method-as-scope: a method that is not listed asks for the scope of its name")
-	for _, m := range allMethods() {
-		if !slices.ContainsFunc(p.Methods, func(have enforcedMethod) bool { return strings.EqualFold(have.Method, m) }) {
-			r.add(Condition{Place: c.Place, Paths: slices.Clone(c.Paths), Methods: []string{m}, Scopes: []string{m}, widened: c.widened})
-		}
-	}
+// authenticated lets an authenticated caller pass where no path is named.
+func (d *Draft) authenticated(c *keycloakSource) {
+	d.Unmatched = unmatchedAuthenticated
+	d.note(c.place+"enforcement-mode", "a caller is authenticated by a token that Keycloak calls active: since 26.7 by one that names this client in its aud")
 }
 
-func allMethods() []string {
-	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-}
-
-// enforcedScopes carries over which of the scopes are needed.
-func (d *Draft) enforcedScopes(c *Condition, scopes []string, mode string) {
-	scopes = unique(scopes)
-	if len(scopes) == 0 {
-		method := ""
-		if len(c.Methods) > 0 {
-			method = c.Methods[0]
-		}
-		c.Scopes = []string{madeUp(method)}
-		d.note(c.Place, "no scope: any permission on the resource would do at Keycloak; scope %q is made up", c.Scopes[0])
-		return
-	}
-	switch strings.ToUpper(mode) {
-	case "", modeAll:
-		c.anyOf([][]string{scopes})
-		return
-	case modeDisabled:
-		d.note(c.Place, "scopes-enforcement-mode DISABLED takes any permission on the resource; here it takes one of %q", scopes)
-	case modeAny:
-	default:
-		d.note(c.Place, "scopes-enforcement-mode %q is not known: all scopes are asked for", mode)
-		c.anyOf([][]string{scopes})
-		return
-	}
-	c.Scopes = scopes
-}
-
-// keycloakTemplate reads Keycloak's patterns: "/a/*" is everything below,
-// "{name}" one segment, "*.html" a suffix.
-func keycloakTemplate(path string) (forms, lost []string) {
-	if cut := strings.IndexByte(path, '?'); cut >= 0 {
-		path, lost = path[:cut], append(lost, "the query is no part of a path")
-	}
-	seen := map[string]bool{}
-	t := templates{segment: func(text string, last bool) ([]string, string) {
-		switch {
-		case text == "*" && last, text == "**":
-			return []string{"**"}, ""
-		case text == "*":
-			return []string{"*"}, ""
-		case last && strings.HasPrefix(text, "*"):
-			return []string{"**"}, fmt.Sprintf("%q is a suffix: everything below is covered, whatever it ends in", text)
-		case strings.Contains(text, "*"):
-			return []string{"*"}, fmt.Sprintf("%q is more than a wildcard: any segment is taken", text)
-		}
-		form, problem := parameter(text, seen)
-		return []string{form}, problem
-	}}
-	forms, more := t.of(path)
-	return forms, append(lost, more...)
-}
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

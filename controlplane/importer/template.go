@@ -64,16 +64,7 @@ func parameter(text string, seen map[string]bool) (form, lost string) {
 	case whole[0] != text:
 		return "*", fmt.Sprintf("%q is more than one parameter: any segment is taken", text)
 	}
-	name := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-':
-			return r
-		}
-		return '_'
-	}, whole[1])
-	if name == "" || ((name[0]|0x20 < 'a' || name[0]|0x20 > 'z') && name[0] != '_') {
-		name = "p" + name
-	}
+	name := variableName(whole[1])
 	for base, n := name, 2; seen[name]; n++ {
 		name = fmt.Sprintf("%s_%d", base, n)
 	}
@@ -85,4 +76,19 @@ func parameter(text string, seen map[string]bool) (form, lost string) {
 // form.
 func literal(text string) string {
 	return strings.NewReplacer("*", "%2A", "{", "%7B", "}", "%7D", "?", "%3F").Replace(text)
+}
+
+// variableName makes a name that a template takes of any text.
+func variableName(text string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-':
+			return r
+		}
+		return '_'
+	}, text)
+	if name == "" || ((name[0]|0x20 < 'a' || name[0]|0x20 > 'z') && name[0] != '_') {
+		name = "p" + name
+	}
+	return name
 }

@@ -78,6 +78,10 @@ func (d *Draft) writeSite(p *printer) {
 			p.line("  %s: %s", setting.key, setting.value)
 		}
 	}
+	if len(d.Resources) == 0 {
+		p.line("  resources: []")
+		return
+	}
 	p.line("  resources:")
 }
 
@@ -104,6 +108,8 @@ func (c *Condition) flow() string {
 	switch {
 	case c.Public:
 		parts = append(parts, "public: true")
+	case c.Deny:
+		parts = append(parts, "deny: true")
 	case len(c.Data) > 0:
 		parts = append(parts, "scope_expression: {rule: "+c.Rule+", data: "+quotes(c.Data)+"}")
 	default:

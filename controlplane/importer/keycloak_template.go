@@ -1,0 +1,229 @@
+package importer
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/umagate/umagate/plugin/route"
+)
+
+// fragment is one segment of a template: literal text around variables.
+type fragment struct {
+	// literals are decoded, one more than variables: a literal segment has one, a
+	// variable two that are empty.
+	literals []string
+	// names of the variables; "" is a "*".
+	names []string
+	// raw is a literal segment as the source spells it.
+	raw string
+}
+
+func literalPiece(raw string) fragment { return fragment{literals: []string{decoded(raw)}, raw: raw} }
+
+func anyPiece() fragment { return fragment{literals: []string{"", ""}, names: []string{""}} }
+
+// endingIn is "*" with text behind it, startingWith "*" with text before it.
+func endingIn(text string) fragment {
+	return fragment{literals: []string{"", text}, names: []string{""}}
+}
+
+func startingWith(text string) fragment {
+	return fragment{literals: []string{text, ""}, names: []string{""}}
+}
+
+func (p fragment) isLiteral() bool { return len(p.names) == 0 }
+
+// isVariable reports that the piece takes every segment.
+func (p fragment) isVariable() bool {
+	return len(p.names) == 1 && p.literals[0] == "" && p.literals[1] == ""
+}
+
+// matches reports that a decoded segment matches.
+func (p fragment) matches(s string) bool {
+	if p.isLiteral() {
+		return s == p.literals[0]
+	}
+	rest, ok := strings.CutPrefix(s, p.literals[0])
+	if !ok {
+		return false
+	}
+	for _, text := range p.literals[1 : len(p.literals)-1] {
+		if rest == "" {
+			return false
+		}
+		at := strings.Index(rest[1:], text)
+		if at < 0 {
+			return false
+		}
+		rest = rest[1+at+len(text):]
+	}
+	last := p.literals[len(p.literals)-1]
+	return len(rest) > len(last) && strings.HasSuffix(rest, last)
+}
+
+// sample is a segment that matches, with value for each variable.
+func (p fragment) sample(value string) string { return strings.Join(p.literals, value) }
+
+// meet is what takes the segments that both take. It is not ok where there are
+// none, or where no piece says them.
+func (p fragment) meet(o fragment) (both fragment, ok bool) {
+	switch {
+	case p.isVariable() && !o.isVariable(), o.isLiteral() && p.matches(o.literals[0]):
+		return o, true
+	case p.isLiteral() && o.matches(p.literals[0]), o.isVariable():
+		return p, true
+	case len(p.names) != 1 || len(o.names) != 1:
+		return fragment{}, false
+	}
+	before, ok := longer(p.literals[0], o.literals[0], strings.HasPrefix)
+	after, fits := longer(p.literals[1], o.literals[1], strings.HasSuffix)
+	return fragment{literals: []string{before, after}, names: p.names}, ok && fits
+}
+
+func longer(a, b string, has func(s, part string) bool) (string, bool) {
+	switch {
+	case has(a, b):
+		return a, true
+	case has(b, a):
+		return b, true
+	}
+	return "", false
+}
+
+// text is the piece as a template has it.
+func (p fragment) text() string {
+	var b strings.Builder
+	for i, literal := range p.literals {
+		b.WriteString(templateText(literal))
+		switch {
+		case i == len(p.names):
+		case p.names[i] == "":
+			b.WriteByte('*')
+		default:
+			b.WriteString("{" + p.names[i] + "}")
+		}
+	}
+	return b.String()
+}
+
+// templateText writes decoded text so that a template has nothing else in it.
+func templateText(s string) string { return encode(s, "*{}?#%") }
+
+// pathText writes it as a request would.
+func pathText(s string) string { return encode(s, "?#%\"<>^`{|}") }
+
+// encode writes those characters, and what is no visible ASCII character, in their
+// encoded form.
+func encode(s, reserved string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7F || strings.IndexByte(reserved, c) >= 0 {
+			b.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// decoded is text without its escapes; what is none stays.
+func decoded(s string) string {
+	const digits = "0123456789abcdef"
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			high, low := strings.IndexByte(digits, s[i+1]|0x20), strings.IndexByte(digits, s[i+2]|0x20)
+			if high >= 0 && low >= 0 {
+				b.WriteByte(byte(high<<4 | low)) //nolint:gosec // two digits
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// outline is a template in the making.
+type outline struct {
+	pieces []fragment
+	rest   bool // "**" follows
+	slash  bool // a slash at the end
+}
+
+func (f outline) with(more ...fragment) outline {
+	return outline{pieces: append(slices.Clone(f.pieces), more...)}
+}
+
+func (f outline) andRest() outline { return outline{pieces: f.pieces, rest: true} }
+
+func (f outline) slashed() outline { return outline{pieces: f.pieces, slash: true} }
+
+// template writes the form. Names stand once in it.
+func (f outline) template() string {
+	var b strings.Builder
+	seen := map[string]bool{}
+	for _, p := range f.pieces {
+		p.names = slices.Clone(p.names)
+		for i, name := range p.names {
+			if seen[name] {
+				p.names[i] = ""
+			}
+			seen[name] = name != ""
+		}
+		b.WriteString("/" + p.text())
+	}
+	switch {
+	case f.rest:
+		b.WriteString("/**")
+	case f.slash || len(f.pieces) == 0:
+		b.WriteByte('/')
+	}
+	return b.String()
+}
+
+// valid reports that the filter takes the template; a path that it cannot say is
+// one that the filter refuses.
+func (f outline) valid() bool {
+	if slices.ContainsFunc(f.pieces, func(p fragment) bool { return p.isLiteral() && p.literals[0] == "" }) {
+		return false
+	}
+	_, err := route.ParseTemplate(f.template())
+	return err == nil
+}
+
+// key is the same for forms that match the same paths.
+func (f outline) key() string {
+	var b strings.Builder
+	for _, p := range f.pieces {
+		b.WriteString("/" + strings.Join(p.literals, "\x00"))
+	}
+	switch {
+	case f.rest:
+		b.WriteString("/\x01")
+	case f.slash:
+		b.WriteByte('/')
+	}
+	return b.String()
+}
+
+// meet is what takes the paths that both take.
+func (f outline) meet(o outline) (both outline, ok bool) {
+	if len(f.pieces) > len(o.pieces) {
+		f, o = o, f
+	}
+	if len(f.pieces) < len(o.pieces) && !f.rest {
+		return outline{}, false
+	}
+	both = outline{rest: f.rest && o.rest, slash: f.slash || o.slash}
+	for i, p := range o.pieces {
+		if i < len(f.pieces) {
+			if p, ok = f.pieces[i].meet(p); !ok {
+				return outline{}, false
+			}
+		}
+		both.pieces = append(both.pieces, p)
+	}
+	return both, true
+}
