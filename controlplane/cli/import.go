@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type importFlags struct {
 	settings importer.Settings
 	out      string
 	force    bool
+	form     output
 }
 
 func (f *importFlags) register(cmd *cobra.Command) {
@@ -41,14 +43,28 @@ func (f *importFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.settings.Issuer, "issuer", "", "`URL` of the authorization server")
 	outFlag(cmd, &f.out)
 	cmd.Flags().BoolVar(&f.force, "force", false, "replace the file of --out where there is one")
+	outputFlag(cmd, &f.form, outputText, outputJSON)
+}
+
+// importReport is what "import --output json" prints.
+type importReport struct {
+	// File is the text; empty where --out has it.
+	File       string          `json:"file,omitempty"`
+	Resources  int             `json:"resources"`
+	Conditions int             `json:"conditions"`
+	Notes      []importer.Note `json:"notes"`
 }
 
 const importNotes = `
 
-The result passes umagate validate as it is. Whatever is not carried over, or not
-exactly, is listed on standard error and at the head of the file, with its place and
-why; a path that had to be left out says which wider path covers it now. Nothing is
-made public that was not.
+The result passes umagate validate as it is. What cannot be written exactly becomes
+narrower: a token needs more, or the request is denied. Each such thing is listed on
+standard error and at the head of the file, with its place and the request, the worst
+first: what is decided otherwise than in the source, what less passes, and the rest.
+Where many are of one kind the first few are shown; --output json has all of them.
+
+deny: true stands where the source cannot be read, or asks for what no token can have,
+so that no wider path is taken in its place.
 
 Exit codes: 0 printed, 1 failed, 64 wrong usage.`
 
@@ -57,15 +73,24 @@ func newImportOpenAPI(env Environment) *cobra.Command {
 	by := string(importer.ByTag)
 	cmd := &cobra.Command{
 		Use:   "openapi FILE",
-		Short: "Make resources and conditions from an OpenAPI 3 document",
-		Long: `Make resources and conditions from an OpenAPI 3.0, 3.1 or 3.2 document: paths with the
-servers' base paths before them, operations as methods, path parameters as {name}.
+		Short: "Make resources and conditions from an OpenAPI document",
+		Long: `Make resources and conditions from an OpenAPI 3.0, 3.1 or 3.2 or a Swagger 2.0 document:
+paths with the servers' base paths before them, operations as methods, path parameters
+as {name}, alone in a segment or with text around them. {proxy+}, {path*}, {path:.*},
+{+rest}, {key...}, {name=projects/*} and x-amazon-apigateway-any-method are read, too.
+
+Only what says who may do what is read; a fault elsewhere, such as a $ref of a schema
+that points at nothing, is noted with its line.
 
 Security becomes scopes: what one requirement lists is needed together, several
 requirements are alternatives, and both make a scope_expression where it takes one.
 security: [] is public. An operation that declares none, or no scope, asks for a scope
 that is made up: read or write. API keys and other schemes cannot be checked by a token,
-and are noted.
+and are noted. Where a request may be one of several operations, it needs what all of
+them ask for.
+
+A server that is relative to the document is taken from --document-url; variables of a
+server's URL are what --server-variable says, or their default.
 
 Resources are named by the first tag, or the path's first segment; --resource-by path
 makes one of each path.` + importNotes,
@@ -83,6 +108,8 @@ makes one of each path.` + importNotes,
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&by, "resource-by", by, "what becomes one resource: tag or path")
+	cmd.Flags().StringVar(&flags.settings.DocumentURL, "document-url", "", "`URL` that the document is served at, to which its servers may be relative")
+	cmd.Flags().StringToStringVar(&flags.settings.ServerVariables, "server-variable", nil, "`NAME=VALUE` of a variable in the URLs of its servers; may be given several times")
 	return cmd
 }
 
@@ -185,6 +212,13 @@ func (f *importFlags) finish(env Environment, draft *importer.Draft, err error) 
 			return fmt.Errorf("%s is there already: name another file, or replace it with --force", f.out)
 		}
 	}
+	report := importReport{Resources: len(draft.Resources), Notes: draft.Notes}
+	for i := range draft.Resources {
+		report.Conditions += len(draft.Resources[i].Conditions)
+	}
+	if f.form == outputJSON {
+		return f.report(env, draft, report)
+	}
 	err = writeTo(env, f.out, func(w io.Writer) error {
 		_, err := draft.WriteTo(w)
 		return err
@@ -192,13 +226,29 @@ func (f *importFlags) finish(env Environment, draft *importer.Draft, err error) 
 	if err != nil {
 		return err
 	}
-	conditions := 0
-	for _, r := range draft.Resources {
-		conditions += len(r.Conditions)
+	for _, shown := range draft.Show() {
+		for _, line := range shown.Lines {
+			_, _ = fmt.Fprintf(env.Stderr, "note (%s): %s\n", shown.Severity, printable(line))
+		}
 	}
-	for _, n := range draft.Notes {
-		_, _ = fmt.Fprintf(env.Stderr, "note: %s: %s\n", printable(n.Place), printable(n.Text))
-	}
-	_, _ = fmt.Fprintf(env.Stderr, "umagate: %s, %s, %s\n", count(len(draft.Resources), "resource"), count(conditions, "condition"), count(len(draft.Notes), "note"))
+	_, _ = fmt.Fprintf(env.Stderr, "umagate: %s, %s, %s\n",
+		count(report.Resources, "resource"), count(report.Conditions, "condition"), count(len(report.Notes), "note"))
 	return nil
+}
+
+// report prints everything as JSON; the file is a part of it, unless --out has it.
+func (f *importFlags) report(env Environment, draft *importer.Draft, report importReport) error {
+	var text bytes.Buffer
+	if _, err := draft.WriteTo(&text); err != nil {
+		return err
+	}
+	if f.out == "" {
+		report.File = text.String()
+	} else if err := writeTo(env, f.out, func(w io.Writer) error { _, err := w.Write(text.Bytes()); return err }); err != nil {
+		return err
+	}
+	if report.Notes == nil {
+		report.Notes = []importer.Note{}
+	}
+	return printJSON(env.Stdout, report)
 }

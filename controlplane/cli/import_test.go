@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,7 +17,7 @@ func TestImport(t *testing.T) {
 		kind, source string
 		note         string
 	}{
-		{"openapi", "openapi-photos.yaml", "note: paths./search.get: a token is optional"},
+		{"openapi", "openapi-photos.yaml", "note (changed): paths./search.get: a token is optional"},
 		{"keycloak-enforcer", "keycloak-photoz.json", "has no path"},
 		{"gluu", "gluu-protect.json", "params.resources[2]: \"/empty\" is left out"},
 		{"gluu", "gluu-gateway.json", "what follows \"??\" is not looked at"},
@@ -47,6 +48,37 @@ func TestImport(t *testing.T) {
 	code, _, stderr := run(t, nil, "import", "gluu", "../importer/testdata/openapi-photos.yaml")
 	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, stderr, "cannot be imported")
+}
+
+// TestImportReport: --output json has every note, and the file.
+func TestImportReport(t *testing.T) {
+	t.Parallel()
+	source := filepath.Join("../importer/testdata", "openapi-servers.yaml")
+	type report struct {
+		File                  string
+		Resources, Conditions int
+		Notes                 []struct{ Severity, Place, Text string }
+	}
+	read := func(text string) (r report) {
+		require.NoError(t, json.Unmarshal([]byte(text), &r), text)
+		return r
+	}
+	args := []string{"import", "openapi", source, "--output", "json", "--document-url", "https://docs.example.com/api/openapi.yaml", "--server-variable", "v=v1"}
+	code, out, stderr := run(t, nil, args...)
+	require.Equal(t, cli.ExitOK, code, stderr)
+	r := read(out)
+	require.Contains(t, r.File, `"/v1/a", "/api/v3/a", "/api/v4/a", "/v5/a", "/a"`)
+	require.Equal(t, 1, r.Conditions)
+	require.Len(t, r.Notes, 1)
+	require.Equal(t, "narrowed", r.Notes[0].Severity)
+
+	path := filepath.Join(t.TempDir(), "umagate.yaml")
+	code, out, stderr = run(t, nil, append(args, "--out", path)...)
+	require.Equal(t, cli.ExitOK, code, stderr)
+	require.Empty(t, read(out).File)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, r.File, string(text))
 }
 
 // TestImportOXD: print, put into a configuration, and bring the RPs over.

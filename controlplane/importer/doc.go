@@ -4,9 +4,16 @@
 // protects ([Gluu]). "umagate import" uses it.
 //
 // Each reader fills a [Draft]; [Draft.Finish] takes out what umagate would refuse,
-// so that what [Draft.WriteTo] prints passes "umagate validate". Whatever is not
-// carried over, or not exactly, is a [Note] with its place and why: nothing is
-// dropped silently, because a path that is left out may be covered by a wider one.
+// so that what [Draft.WriteTo] prints passes "umagate validate".
+//
+// What cannot be written exactly asks for more, and never for less. The readers of
+// OpenAPI and Gluu say what the source asks for, pattern by pattern, as claims. The
+// patterns are closed under meeting, so that each path has one that is the most
+// specific, which is the one that the filter takes; and there holds what all claims
+// ask for that the source could mean by the path. What cannot be read is denied.
+//
+// Whatever is not carried over, or not exactly, is a [Note] with its place, its
+// request and why. [Draft.Show] groups them, the worst first.
 //
 // No secret of the source is copied.
 package importer

@@ -2,7 +2,6 @@ package importer
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -17,13 +16,6 @@ var (
 // MaxSource bounds a source file, in bytes.
 const MaxSource = 32 << 20
 
-// Note is something that was not carried over, or not exactly.
-type Note struct {
-	// Place is where it stands in the source.
-	Place string `json:"place"`
-	Text  string `json:"text"`
-}
-
 // Settings are what the source does not say. Zero values leave it to the source.
 type Settings struct {
 	// Site names the site; default "api".
@@ -31,6 +23,11 @@ type Settings struct {
 	Hosts []string
 	// Issuer is the AS.
 	Issuer string
+	// DocumentURL is where an OpenAPI document is served, to which its servers may be
+	// relative.
+	DocumentURL string
+	// ServerVariables are values of variables in the URLs of its servers.
+	ServerVariables map[string]string
 }
 
 // Draft is a site in the making.
@@ -85,14 +82,6 @@ func newDraft(settings Settings, source string) *Draft {
 		d.Site = "api"
 	}
 	return d
-}
-
-func (d *Draft) note(place, format string, args ...any) {
-	n := Note{Place: place, Text: fmt.Sprintf(format, args...)}
-	if !d.noted[n] {
-		d.noted[n] = true
-		d.Notes = append(d.Notes, n)
-	}
 }
 
 // resource gives the resource of that name, made when it is not there.

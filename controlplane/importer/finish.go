@@ -2,7 +2,6 @@ package importer
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -101,31 +100,37 @@ func (d *Draft) nameOnce() {
 func (d *Draft) leftOut(place, path, why string) {
 	if d.Unmatched == "allow" {
 		d.Unmatched = ""
-		d.note("unmatched", "denied after all: a path is left out, and would pass without a token")
+		d.noteNarrowed("unmatched", "denied after all: a path is left out, and would pass without a token")
 	}
 	wider := d.wider(path)
 	if wider == "" {
-		d.note(place, "%s is left out: %s. It is denied now", strconv.Quote(path), why)
+		d.noteNarrowed(place, "%s is left out: %s. It is denied now", strconv.Quote(path), why)
 		return
 	}
-	d.note(place, "%s is left out: %s. What covers it now: %s", strconv.Quote(path), why, wider)
+	d.noteChanged(place, "%s is left out: %s. What covers it now: %s", strconv.Quote(path), why, wider)
 }
 
-// wider names the "**" templates that a left out path may fall under.
+// wider names the templates that requests for a path that is left out may fall under.
 func (d *Draft) wider(path string) string {
 	var found []string
+	fold := d.Case == "insensitive"
+	left := patternOf(path, fold)
 	for i := range d.Resources {
 		for _, c := range d.Resources[i].Conditions {
 			for _, p := range c.Paths {
-				head, ok := strings.CutSuffix(p, "**")
-				fixed, _, _ := strings.Cut(head, "{")
-				fixed, _, _ = strings.Cut(fixed, "*")
-				if !ok || p == path || !strings.HasPrefix(path, fixed) && path+"/" != fixed {
+				if p == path || p == "" {
+					continue
+				}
+				other := patternOf(p, fold)
+				if _, some, _ := left.meet(&other); !some {
 					continue
 				}
 				what := "asks for scopes"
-				if c.Public {
+				switch {
+				case c.Public:
 					what = "is PUBLIC"
+				case c.Deny:
+					what = "is denied"
 				}
 				found = append(found, p+", which "+what)
 			}
@@ -174,19 +179,27 @@ func (d *Draft) takeOut(faults []site.Fault) bool {
 		if at == nil {
 			return false
 		}
-		i, _ := strconv.Atoi(at[1])
+		i := atoi(at[1])
 		r := &d.Resources[i]
+		// Where everything has its place, nothing that is guarded may go: its paths would
+		// fall to another condition.
+		if guarded := func(c Condition) bool { return !c.Public }; d.resolved && (at[2] == "" && slices.ContainsFunc(r.Conditions, guarded) ||
+			at[3] != "" && guarded(r.Conditions[atoi(at[2])])) {
+			return false
+		}
+		if at[2] != "" && at[3] == "" && r.Conditions[atoi(at[2])].replace(d, f) {
+			continue
+		}
 		if at[2] == "" { // the resource itself: its name, its type
 			for j := range r.Conditions {
 				d.remove(r, i, j, "", f, removed)
 			}
 			continue
 		}
-		j, _ := strconv.Atoi(at[2])
+		j := atoi(at[2])
 		path := ""
 		if at[3] != "" {
-			k, _ := strconv.Atoi(at[3])
-			path = r.Conditions[j].Paths[k]
+			path = r.Conditions[j].Paths[atoi(at[3])]
 		}
 		d.remove(r, i, j, path, f, removed)
 	}
@@ -197,6 +210,22 @@ func (d *Draft) takeOut(faults []site.Fault) bool {
 		}
 	}
 	return true
+}
+
+// replace makes a condition whose requirement is at fault one that denies:
+// without it, its paths would fall to another that asks for less.
+func (c *Condition) replace(d *Draft, f site.Fault) bool {
+	if c.Public || c.Deny {
+		return false
+	}
+	c.Deny, c.Scopes, c.Rule, c.Data, c.TicketScopes = true, nil, "", nil, nil
+	d.noteNarrowed(c.Place, "what it asks for cannot be written: %s. It is denied now", strings.TrimSuffix(f.Problem, "."))
+	return true
+}
+
+func atoi(digits string) int {
+	n, _ := strconv.Atoi(digits) // a match of \d+ in a path that the validator made
+	return n
 }
 
 // remove empties a condition's paths, or the one at fault; prune does the rest.
@@ -213,42 +242,4 @@ func (d *Draft) remove(r *Resource, i, j int, path string, f site.Fault, removed
 		d.leftOut(c.Place, p, strings.TrimSuffix(f.Problem, "."))
 	}
 	removed[[2]int{i, j}] = path == ""
-}
-
-// anyOf turns alternatives, each a list of scopes that are needed together, into
-// a condition's requirement.
-func (c *Condition) anyOf(alternatives [][]string) {
-	var data []string
-	single := true
-	for _, all := range alternatives {
-		data = append(data, all...)
-		single = single && len(all) == 1
-	}
-	data = unique(data)
-	if single {
-		c.Scopes = data
-		return
-	}
-	c.Data = data
-	var terms []any
-	for _, all := range alternatives {
-		var vars []any
-		for _, s := range all {
-			vars = append(vars, map[string]int{"var": slices.Index(data, s)})
-		}
-		if len(vars) == 1 {
-			terms = append(terms, vars[0])
-			continue
-		}
-		terms = append(terms, map[string]any{"and": vars})
-	}
-	var rule any = map[string]any{"or": terms}
-	if len(terms) == 1 {
-		rule = terms[0]
-	}
-	encoded, err := json.Marshal(rule)
-	if err != nil {
-		encoded = []byte("null") // maps and numbers always encode; null is refused
-	}
-	c.Rule = strings.NewReplacer(`":`, `": `, `,`, `, `).Replace(string(encoded))
 }

@@ -94,7 +94,10 @@ func TestRefused(t *testing.T) {
 		name, kind, text string
 		want             error
 	}{
-		{"swagger 2", "openapi", `{"swagger": "2.0", "info": {"title": "a", "version": "1"}, "paths": {}}`, importer.ErrSource},
+		{"swagger 2.0 without a path", "openapi", `{"swagger": "2.0", "info": {"title": "a", "version": "1"}, "paths": {}}`, importer.ErrNothing},
+		{"swagger 1.2", "openapi", `{"swagger": "1.2", "apis": []}`, importer.ErrSource},
+		{"no OpenAPI document", "openapi", `{"a": 1}`, importer.ErrSource},
+		{"paths of another kind", "openapi", `{"openapi": "3.0.0", "paths": ["/a"]}`, importer.ErrSource},
 		{"no path", "openapi", `{"openapi": "3.0.0", "info": {"title": "a", "version": "1"}, "paths": {}}`, importer.ErrNothing},
 		{"a reference to elsewhere", "openapi", `{"openapi": "3.0.0", "info": {"title": "a", "version": "1"}, "paths": {"/a": {"$ref": "http://127.0.0.1:1/a.json"}}}`, importer.ErrSource},
 		{"no keycloak.json", "keycloak", `{"a": 1}`, importer.ErrSource},

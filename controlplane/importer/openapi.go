@@ -4,14 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"net/url"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/getkin/kin-openapi/openapi3"
 )
 
 // ResourceBy says what becomes one resource.
@@ -26,22 +20,22 @@ const (
 	ByPath ResourceBy = "path"
 )
 
-// OpenAPI reads an OpenAPI 3 document from path; what it refers to is read from
-// files only.
+// anyMethod is AWS API Gateway's name of an operation for the methods that have none.
+const anyMethod = "x-amazon-apigateway-any-method"
+
+// OpenAPI reads an OpenAPI 3 or Swagger 2.0 document from path; what it refers to is
+// read from files only. Of the document only what says who may do what is read: a
+// fault elsewhere is a note.
 func OpenAPI(path string, by ResourceBy, settings Settings) (*Draft, error) {
-	loader := openapi3.NewLoader()
-	loader.IsExternalRefsAllowed = true
-	loader.ReadFromURIFunc = func(_ *openapi3.Loader, location *url.URL) ([]byte, error) {
-		if location.Scheme != "" && location.Scheme != "file" || location.Host != "" {
-			return nil, fmt.Errorf("%s: only files are read; keep a copy beside the document", location.Redacted())
-		}
-		return readFile(location.Path)
+	data, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSource, err)
 	}
-	document, err := loader.LoadFromURI(&url.URL{Path: path})
+	document, err := readDocument(path, data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSource, path, err)
 	}
-	return openAPI(document, path, by, settings)
+	return openAPI(document, by, settings)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -61,221 +55,233 @@ func readFile(path string) ([]byte, error) {
 type reading struct {
 	*Draft
 
-	document *openapi3.T
-	by       ResourceBy
+	document  *value
+	documents *documents
+	by        ResourceBy
+	settings  Settings
+	claims    *claims
+	schemes   map[string]*value
+	operation int // how many were read
+	broken    int // how many paths could not be
 }
 
-func openAPI(document *openapi3.T, source string, by ResourceBy, settings Settings) (*Draft, error) {
-	if !strings.HasPrefix(document.OpenAPI, "3.") {
-		return nil, fmt.Errorf("%w: openapi is %q, want 3.0, 3.1 or 3.2; convert Swagger 2.0 first", ErrSource, document.OpenAPI)
+func openAPI(document *file, by ResourceBy, settings Settings) (*Draft, error) {
+	root := document.root
+	switch version, old := root.string("openapi"), root.string("swagger"); {
+	case strings.HasPrefix(version, "3."), version == "" && (old == "2.0" || old == "2"):
+	case version == "" && old == "":
+		return nil, fmt.Errorf("%w: it has neither openapi nor swagger; is it an OpenAPI document?", ErrSource)
+	default:
+		return nil, fmt.Errorf("%w: the version is %q; 2.0, 3.0, 3.1 and 3.2 are read", ErrSource, version+old)
 	}
-	r := &reading{Draft: newDraft(settings, source), document: document, by: by}
-	if n := len(document.Webhooks); n > 0 {
-		r.note("webhooks", "%d of them: they are calls that the API makes, not calls to it", n)
+	r := &reading{
+		Draft: newDraft(settings, document.path), document: root, documents: newDocuments(document),
+		by: by, settings: settings, claims: newClaims(),
 	}
+	if hooks := root.get("webhooks"); hooks.is(isObject) && len(hooks.keys) > 0 {
+		r.note("webhooks", "%d of them: they are calls that the API makes, not calls to it", len(hooks.keys))
+	}
+	r.readSchemes()
 	if len(r.Hosts) == 0 {
-		r.Hosts = hostsOf(document.Servers)
+		r.Hosts = r.hosts()
 	}
-	for _, path := range slices.Sorted(maps.Keys(document.Paths.Map())) {
-		if item := document.Paths.Value(path); item != nil {
-			r.path(path, item)
-		}
+	if err := r.paths(); err != nil {
+		return nil, err
 	}
-	if len(r.Resources) == 0 {
+	switch {
+	case r.operation == 0 && r.broken > 0:
+		return nil, fmt.Errorf("%w: no path of it can be read%s", ErrSource, r.reasons())
+	case len(r.claims.origins) == 0:
 		return nil, fmt.Errorf("%w: no operation in paths%s", ErrNothing, r.reasons())
 	}
+	r.put(r.claims)
+	r.faultsElsewhere()
 	return r.Draft, nil
 }
 
-func hostsOf(servers openapi3.Servers) []string {
-	var out []string
-	for _, s := range servers {
-		if u, err := url.Parse(resolved(s)); err == nil && u.Hostname() != "" && !strings.ContainsAny(u.Hostname(), "{}:") {
-			out = append(out, strings.ToLower(u.Hostname()))
-		}
-	}
-	return unique(out)
-}
-
-// resolved is a server's URL with the defaults of its variables.
-func resolved(s *openapi3.Server) string {
-	if s == nil {
-		return ""
-	}
-	out := s.URL
-	for name, v := range s.Variables {
-		if v != nil {
-			out = strings.ReplaceAll(out, "{"+name+"}", v.Default)
-		}
-	}
-	return out
-}
-
-// bases are the paths that the servers put before each path.
-func (r *reading) bases(place string, servers openapi3.Servers) []string {
-	var out []string
-	for _, s := range servers {
-		u, err := url.Parse(resolved(s))
+func (r *reading) paths() error {
+	for _, paths := range r.document.all("paths") {
+		paths, err := r.documents.follow(paths)
 		if err != nil {
-			r.note(place, "server %q is not a URL", s.URL)
+			return fmt.Errorf("%w: paths: %w", ErrSource, err)
+		}
+		if paths.kind == isNull {
 			continue
 		}
-		for name, v := range s.Variables {
-			if v != nil && len(v.Enum) > 1 {
-				if _, after, ok := strings.Cut(s.URL, "//"); !ok || strings.Contains(after[strings.IndexByte(after+"/", '/'):], "{"+name+"}") {
-					r.note(place, "server variable %q is taken as %q; its other values are not covered", name, v.Default)
+		if paths.kind != isObject {
+			return fmt.Errorf("%w: %s: paths is %s, not an object", ErrSource, paths.at(), paths.kind)
+		}
+		for _, i := range sortedKeys(paths) {
+			path, item := paths.keys[i], paths.items[i]
+			if strings.HasPrefix(path, "x-") || path == "$ref" || item.kind == isNull {
+				continue
+			}
+			if err := r.path(path, item); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// routed is a path of the document with all that is said of it.
+type routed struct {
+	path, place string
+	items       []*value // the path item, and what it refers to
+}
+
+func (r *reading) path(path string, item *value) error {
+	at := routed{path: path, place: "paths." + path}
+	for v := item; ; {
+		if v.kind != isObject {
+			return r.unreadable(at, fmt.Sprintf("%s: it is %s, not an object", v.at(), v.kind))
+		}
+		at.items = append(at.items, v)
+		if v.get("$ref") == nil || len(at.items) > maxDepth {
+			break
+		}
+		next, err := r.documents.find(v.file, v.get("$ref"))
+		if err != nil {
+			if err := r.unreadable(at, err.Error()); err != nil {
+				return err
+			}
+			break
+		}
+		v = next
+	}
+	for _, item := range at.items {
+		for i, key := range item.keys {
+			method, ok := operationMethod(key)
+			if ok && item.items[i].kind != isNull {
+				if err := r.operate(at, method, key, item.items[i]); err != nil {
+					return err
 				}
 			}
 		}
-		out = append(out, strings.TrimSuffix(u.EscapedPath(), "/"))
-	}
-	if len(out) == 0 {
-		return []string{""}
-	}
-	return unique(out)
-}
-
-func (r *reading) path(path string, item *openapi3.PathItem) {
-	place := "paths." + path
-	operations := item.Operations()
-	maps.Copy(operations, item.AdditionalOperations)
-	for _, method := range slices.Sorted(maps.Keys(operations)) {
-		op := operations[method]
-		if op == nil {
-			continue
-		}
-		at := place + "." + strings.ToLower(method)
-		servers, from := r.document.Servers, "servers"
-		if len(item.Servers) > 0 {
-			servers, from = item.Servers, place+".servers"
-		}
-		if op.Servers != nil && len(*op.Servers) > 0 {
-			servers, from = *op.Servers, at+".servers"
-		}
-		c := Condition{Place: at, Methods: []string{strings.ToUpper(method)}, Comment: title(op)}
-		for _, base := range r.bases(from, servers) {
-			forms, lost := openAPITemplate(base + "/" + strings.TrimPrefix(path, "/"))
-			c.Paths = append(c.Paths, forms...)
-			for _, l := range lost {
-				r.note(at, "%s", l)
+		more := item.get("additionalOperations")
+		for i := range more.size() {
+			if err := r.operate(at, strings.ToUpper(more.keys[i]), more.keys[i], more.items[i]); err != nil {
+				return err
 			}
-			c.widened = c.widened || len(lost) > 0
 		}
-		r.requirement(&c, op)
-		r.resource(r.name(path, op)).add(c)
 	}
+	return nil
 }
 
-func openAPITemplate(path string) (forms, lost []string) {
-	if cut := strings.IndexByte(path, '?'); cut >= 0 {
-		path, lost = path[:cut], append(lost, "the query is no part of a path: operations told apart by it are one")
+// size is how many members an object has.
+func (v *value) size() int {
+	if !v.is(isObject) {
+		return 0
 	}
-	seen := map[string]bool{}
-	t := templates{segment: func(text string, _ bool) ([]string, string) {
-		form, problem := parameter(text, seen)
-		return []string{form}, problem
-	}}
-	forms, more := t.of(path)
-	return forms, append(lost, more...)
+	return len(v.keys)
 }
 
-func title(op *openapi3.Operation) string {
-	text := op.OperationID
-	if op.Summary != "" {
-		text = strings.TrimPrefix(text+": "+op.Summary, ": ")
+func operationMethod(key string) (method string, ok bool) {
+	switch key {
+	case "get", "put", "post", "delete", "options", "head", "patch", "trace", "query":
+		return strings.ToUpper(key), true
+	case anyMethod:
+		return "", true
+	}
+	return "", false
+}
+
+// unreadable guards a path of which it is not known what is said.
+func (r *reading) unreadable(at routed, why string) error {
+	r.broken++
+	r.noteNarrowed(at.place, "it cannot be read (%s). Every method of it is denied now", why)
+	return r.claim(at, "", claim{place: at.place, need: nobody(), resource: r.name(at.path, nil)}, nil)
+}
+
+func (r *reading) operate(at routed, method, key string, op *value) error {
+	r.operation++
+	c := claim{place: at.place + "." + strings.ToLower(key)}
+	if !isForwarded(method) {
+		r.noteNarrowed(c.place, "it is left out: umagate refuses each request of this method")
+		return nil
+	}
+	described, err := r.documents.follow(op)
+	switch {
+	case err != nil:
+		r.noteNarrowed(c.place, "it cannot be read (%v). It is denied now", err)
+		c.need, described = nobody(), nil
+	case described.kind != isObject:
+		r.noteNarrowed(c.place, "it cannot be read (%s: it is %s, not an object). It is denied now", described.at(), described.kind)
+		c.need, described = nobody(), nil
+	default:
+		c.need = r.requirement(c.place, method, described)
+		c.comment = title(described)
+	}
+	c.resource = r.name(at.path, described)
+	return r.claim(at, method, c, described)
+}
+
+// claim enters what is said of a method, under each form of the path below each
+// server.
+func (r *reading) claim(at routed, method string, c claim, op *value) error {
+	servers := r.document.all("servers")
+	from := "servers"
+	for _, item := range at.items {
+		if own := item.all("servers"); len(own) > 0 && !emptyList(own[0]) {
+			servers, from = own, at.place+".servers"
+		}
+	}
+	if own := op.all("servers"); len(own) > 0 && !emptyList(own[0]) {
+		servers, from = own, c.place+".servers"
+	}
+	bases, err := r.bases(from, servers)
+	if err != nil {
+		return err
+	}
+	for _, base := range bases {
+		reader := pathReader{}
+		for _, f := range reader.forms(base + "/" + strings.TrimPrefix(at.path, "/")) {
+			template := f.pattern.template()
+			switch err := f.pattern.problem(); {
+			case err != nil:
+				r.noteNarrowed(at.place, "%q is left out: %v. umagate refuses each request for it", template, err)
+			case !r.claims.add(at.path, f, nil, method, c):
+				r.noteNarrowed(c.place, "%q is left out: it cannot be written exactly, and it is public. Without another condition a request such as %q is denied", template, f.pattern.example())
+			}
+		}
+		for _, p := range reader.problems {
+			r.noteNarrowed(at.place, "%s", p)
+		}
+		for _, p := range reader.read {
+			r.note(at.place, "%s", p)
+		}
+	}
+	return nil
+}
+
+func emptyList(v *value) bool { return v.kind == isNull || v.kind == isList && len(v.items) == 0 }
+
+func title(op *value) string {
+	text := op.string("operationId")
+	if summary := op.string("summary"); summary != "" {
+		text = strings.TrimPrefix(text+": "+summary, ": ")
 	}
 	return text
 }
 
 // name is that of the resource of an operation.
-func (r *reading) name(path string, op *openapi3.Operation) string {
+func (r *reading) name(path string, op *value) string {
 	if r.by == ByPath {
 		return path
 	}
-	for _, tag := range op.Tags {
-		if tag != "" {
-			return tag
+	if tags := op.get("tags"); tags.is(isList) {
+		for _, tag := range tags.items {
+			if tag.kind == isText && strings.TrimSpace(tag.text) != "" {
+				return tag.text
+			}
 		}
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		if segment != "" && !strings.Contains(segment, "{") {
+		if segment != "" && !strings.ContainsAny(segment, "{?#") {
 			return segment
 		}
 	}
 	return "root"
-}
-
-// requirement carries over the security of an operation: alternatives of schemes
-// that are needed together (OpenAPI 3.1 section 4.8.30).
-func (r *reading) requirement(c *Condition, op *openapi3.Operation) {
-	requirements := r.document.Security
-	at := "security"
-	if op.Security != nil {
-		requirements, at = *op.Security, c.Place+".security"
-	}
-	if requirements == nil {
-		c.Scopes = []string{madeUp(c.Methods[0])}
-		r.note(c.Place, "no security is declared: scope %q is made up; write public: true if everybody may call it", c.Scopes[0])
-		return
-	}
-	if len(requirements) == 0 {
-		c.Public = true
-		return
-	}
-	var alternatives [][]string
-	for i, requirement := range requirements {
-		if len(requirement) == 0 {
-			c.Public = true
-			r.note(c.Place, "a token is optional (%s[%d] is empty): it is public here, and the API judges the token", at, i)
-			return
-		}
-		if scopes, ok := r.scopes(c, at+"["+strconv.Itoa(i)+"]", requirement); ok {
-			alternatives = append(alternatives, scopes)
-		}
-	}
-	if len(alternatives) == 0 {
-		alternatives = [][]string{{madeUp(c.Methods[0])}}
-		r.note(c.Place, "no alternative of its security is OAuth 2.0 or OpenID Connect: scope %q is made up", alternatives[0][0])
-	}
-	c.anyOf(alternatives)
-}
-
-// scopes gives what one alternative asks for; false when no token can satisfy it.
-func (r *reading) scopes(c *Condition, at string, requirement openapi3.SecurityRequirement) (out []string, ok bool) {
-	var others []string
-	for _, name := range slices.Sorted(maps.Keys(requirement)) {
-		kind := "undefined"
-		if r.document.Components != nil {
-			if ref := r.document.Components.SecuritySchemes[name]; ref != nil && ref.Value != nil {
-				kind = ref.Value.Type
-				if kind == "http" && strings.EqualFold(ref.Value.Scheme, "bearer") {
-					kind = "bearer"
-				}
-			}
-		}
-		switch kind {
-		case "oauth2", "openIdConnect", "bearer":
-			if ok {
-				r.note(c.Place, "%s wants several tokens; one token with all of their scopes is asked for", at)
-			}
-			ok = true
-			out = append(out, requirement[name]...)
-		default:
-			others = append(others, fmt.Sprintf("%s (%s)", name, kind))
-		}
-	}
-	switch {
-	case !ok:
-		r.note(c.Place, "the alternative %s is left out: %s cannot be checked by a token", at, strings.Join(others, ", "))
-		return nil, false
-	case len(others) > 0:
-		r.note(c.Place, "%s wants %s, too, which is not checked here: let the API go on checking it", at, strings.Join(others, ", "))
-	}
-	if out = unique(out); len(out) == 0 {
-		out = []string{madeUp(c.Methods[0])}
-		r.note(c.Place, "%s names no scope: %q is made up", at, out[0])
-	}
-	return out, true
 }
 
 // ParseResourceBy reads a [ResourceBy].

@@ -35,11 +35,11 @@ func (d *Draft) WriteTo(w io.Writer) (int64, error) {
 	p := &printer{to: w}
 	p.line("# Made by umagate import from %s.", comment(d.Source))
 	p.line("# Look through it, see to every TODO, and check it: umagate validate -c FILE")
-	if len(d.Notes) > 0 {
-		p.line("#\n# Not carried over, or not exactly:")
-	}
-	for _, n := range d.Notes {
-		p.line("#   %s: %s", comment(n.Place), comment(n.Text))
+	for _, shown := range d.Show() {
+		p.line("#\n# %s:", headings()[shown.Severity])
+		for _, text := range shown.Lines {
+			p.line("#   %s", comment(text))
+		}
 	}
 	d.writeSite(p)
 	for i := range d.Resources {
@@ -139,7 +139,15 @@ func quotes(list []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-const maxComment = 300
+func headings() map[Severity]string {
+	return map[Severity]string{
+		Changed:     "Decided otherwise than in the source: look at each",
+		Narrowed:    "Less passes than in the source",
+		Information: "For information",
+	}
+}
+
+const maxComment = 400
 
 // comment is text on one line that cannot end the comment.
 func comment(s string) string {

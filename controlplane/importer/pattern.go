@@ -1,0 +1,310 @@
+package importer
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/umagate/umagate/plugin/route"
+)
+
+// variable stands for a variable in the key of a segment: no segment has it.
+const variable = "\x00"
+
+// segment is one of a [pattern]. The last one may be empty: a slash at the end.
+type segment struct {
+	key  string // literal text, decoded, with variable for each variable
+	text string // as a template has it
+}
+
+// pattern is which paths something speaks of, in what templates can say: segments,
+// and with rest any number of them after those.
+type pattern struct {
+	segments []segment
+	rest     bool
+}
+
+// literalSegment is text that stands for itself.
+func literalSegment(text string, fold bool) segment {
+	return segment{key: folded(unescaped(text), fold), text: literal(text)}
+}
+
+// patternOf reads a template.
+func patternOf(template string, fold bool) (p pattern) {
+	template, p.rest = strings.CutSuffix(strings.TrimPrefix(template, "/"), "**")
+	if p.rest {
+		template = strings.TrimSuffix(template, "/")
+	}
+	if template == "" {
+		return p
+	}
+	variables := regexp.MustCompile(`\{[^{}]*\}|\*`)
+	for text := range strings.SplitSeq(template, "/") {
+		p.segments = append(p.segments, segment{key: folded(unescaped(variables.ReplaceAllString(text, variable)), fold), text: text})
+	}
+	return p
+}
+
+func folded(text string, fold bool) string {
+	if fold {
+		return strings.ToLower(text)
+	}
+	return text
+}
+
+// unescaped decodes a text, or leaves one that cannot be decoded.
+func unescaped(text string) string {
+	if decoded, err := url.PathUnescape(text); err == nil {
+		return decoded
+	}
+	return text
+}
+
+// variableSegment is a whole segment.
+func variableSegment(name string) segment {
+	if name == "" {
+		return segment{key: variable, text: "*"}
+	}
+	return segment{key: variable, text: "{" + name + "}"}
+}
+
+// key is the same for patterns of the same paths.
+func (p *pattern) key() string {
+	var b strings.Builder
+	for _, s := range p.segments {
+		b.WriteByte('/')
+		b.WriteString(s.key)
+	}
+	if p.rest {
+		b.WriteString("/**")
+	}
+	return b.String()
+}
+
+// template is the pattern's text. Each name stands once in it.
+func (p *pattern) template() string {
+	var b strings.Builder
+	for _, s := range p.segments {
+		b.WriteByte('/')
+		b.WriteString(s.text)
+	}
+	if p.rest {
+		b.WriteString("/**")
+	}
+	if b.Len() == 0 {
+		return "/"
+	}
+	seen := map[string]bool{}
+	return braces().ReplaceAllStringFunc(b.String(), func(text string) string {
+		base := text[1 : len(text)-1]
+		name := base
+		for n := 2; seen[name]; n++ {
+			name = fmt.Sprintf("%s_%d", base, n)
+		}
+		seen[name] = true
+		return "{" + name + "}"
+	})
+}
+
+// example is a request path that the pattern matches.
+func (p *pattern) example() string {
+	template := p.template()
+	if p.rest {
+		template = strings.TrimSuffix(template, "**") + "x"
+	}
+	return regexp.MustCompile(`\{[^{}]*\}|\*`).ReplaceAllString(template, "x")
+}
+
+// problem says why no template has the pattern.
+func (p *pattern) problem() error {
+	_, err := route.ParseTemplate(p.template())
+	return err
+}
+
+// withSlash is the pattern with a slash at the end. "/" has one.
+func (p *pattern) withSlash() pattern {
+	if len(p.segments) == 0 {
+		return *p
+	}
+	return pattern{segments: append(slices.Clone(p.segments), segment{})}
+}
+
+// turned is the pattern with a slash at the end where it has none, and without where
+// it has one; nil where that makes no difference.
+func (p *pattern) turned() *pattern {
+	n := len(p.segments)
+	if p.rest || n == 0 {
+		return nil
+	}
+	if p.segments[n-1].key == "" {
+		return &pattern{segments: p.segments[:n-1]}
+	}
+	with := p.withSlash()
+	return &with
+}
+
+// takes reports that the filter may judge every path of other by p.
+func (p *pattern) takes(other *pattern) bool {
+	if p.covers(other) {
+		return true
+	}
+	turned := p.turned()
+	return turned != nil && turned.covers(other)
+}
+
+// before reports that the filter judges paths of a third pattern, which both take, by
+// p rather than by other.
+func (p *pattern) before(other, third *pattern) bool {
+	if p == other {
+		return false
+	}
+	if !other.takes(p) {
+		return false
+	}
+	return !p.takes(other) || p.covers(third) && !other.covers(third)
+}
+
+// weight grows with what a pattern leaves open less: of two of which one has all
+// paths of the other, that one weighs less.
+func (p *pattern) weight() int {
+	n := 0
+	for _, s := range p.segments {
+		if s.key == "" {
+			continue // a slash at the end
+		}
+		const perSegment = 10_000
+		n += perSegment + len(s.key)
+		if !strings.Contains(s.key, variable) {
+			n += 2
+		}
+	}
+	if !p.rest {
+		n++
+	}
+	return n
+}
+
+// covers reports that every path of other matches p.
+func (p *pattern) covers(other *pattern) bool {
+	if !p.rest && (other.rest || len(p.segments) != len(other.segments)) || len(p.segments) > len(other.segments) {
+		return false
+	}
+	for i := range p.segments {
+		if !segmentCovers(p.segments[i].key, other.segments[i].key) {
+			return false
+		}
+	}
+	return true
+}
+
+// meet gives the pattern of the paths that match both. There may be some that no
+// pattern describes: then exact is false.
+func (p *pattern) meet(other *pattern) (both pattern, some, exact bool) {
+	short, long := p, other
+	if len(short.segments) > len(long.segments) {
+		short, long = long, short
+	}
+	if len(short.segments) < len(long.segments) && !short.rest {
+		return both, false, false
+	}
+	exact = true
+	for i := range long.segments {
+		if i >= len(short.segments) {
+			both.segments = append(both.segments, long.segments[i])
+			continue
+		}
+		a, b := short.segments[i], long.segments[i]
+		switch {
+		case segmentCovers(a.key, b.key):
+			if a.key == b.key && b.text == "*" {
+				b = a // a name says more
+			}
+			both.segments = append(both.segments, b)
+		case segmentCovers(b.key, a.key):
+			both.segments = append(both.segments, a)
+		case segmentsMeet(a.key, b.key):
+			exact = false
+		default:
+			return both, false, false
+		}
+	}
+	both.rest = short.rest && long.rest
+	if len(short.segments) == len(long.segments) {
+		both.rest = p.rest && other.rest
+	}
+	return both, true, exact
+}
+
+// segmentCovers reports that every segment of small matches big. A variable
+// matches one character or more; that of small is one that no literal has.
+func segmentCovers(big, small string) bool {
+	if big == small {
+		return true
+	}
+	if !strings.Contains(big, variable) || small == "" {
+		return false
+	}
+	if big == variable {
+		return true
+	}
+	pieces := strings.Split(big, variable)
+	first, last := pieces[0], pieces[len(pieces)-1]
+	if len(small) <= len(first)+len(last) || !strings.HasPrefix(small, first) || !strings.HasSuffix(small, last) {
+		return false
+	}
+	small = small[len(first) : len(small)-len(last)]
+	for _, piece := range pieces[1 : len(pieces)-1] {
+		if small == "" {
+			return false
+		}
+		i := strings.Index(small[1:], piece)
+		if i < 0 {
+			return false
+		}
+		small = small[1+i+len(piece):]
+	}
+	return small != ""
+}
+
+// segmentsMeet reports that some segment matches both.
+func segmentsMeet(a, b string) bool {
+	if a == b || a == variable && b != "" || b == variable && a != "" {
+		return true
+	}
+	if !strings.Contains(a, variable) || !strings.Contains(b, variable) {
+		return segmentCovers(a, b) || segmentCovers(b, a)
+	}
+	// Both are walked at once, one character at a time. A variable takes one, and
+	// goes on or ends.
+	type state struct{ i, j int }
+	seen := map[state]bool{}
+	todo := []state{{}}
+	for len(todo) > 0 {
+		at := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		if at.i == len(a) || at.j == len(b) {
+			if at.i == len(a) && at.j == len(b) {
+				return true
+			}
+			continue
+		}
+		left, right := a[at.i] == variable[0], b[at.j] == variable[0]
+		if !left && !right && a[at.i] != b[at.j] {
+			continue
+		}
+		todo = append(todo, state{at.i + 1, at.j + 1})
+		if left {
+			todo = append(todo, state{at.i, at.j + 1})
+		}
+		if right {
+			todo = append(todo, state{at.i + 1, at.j})
+		}
+	}
+	return false
+}
