@@ -164,8 +164,9 @@ func newImportGluu(env Environment) *cobra.Command {
 Gateway's UMA plugin: path, httpMethods, scopes, ticketScopes, scope_expression.
 
 Each condition becomes a resource of its own, named as oxd names it: "[GET] /photo". oxd's
-paths are compared without case. Gluu Gateway's "?" is one segment, "??" any number, and
-{a|b} one of these.
+paths are compared without case. Gluu Gateway's "?" is one segment, "??" any number. Its
+{regular expression} is any segment here, which needs what every condition asks for that
+may be meant.
 
 Beware: oxd never evaluated the rule of a scope_expression at the resource server, and
 umagate does.` + importNotes,

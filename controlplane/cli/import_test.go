@@ -19,8 +19,8 @@ func TestImport(t *testing.T) {
 	}{
 		{"openapi", "openapi-photos.yaml", "note (changed): paths./search.get: a token is optional"},
 		{"keycloak-enforcer", "keycloak-photoz.json", "has no path"},
-		{"gluu", "gluu-protect.json", "params.resources[2]: \"/empty\" is left out"},
-		{"gluu", "gluu-gateway.json", "what follows \"??\" is not looked at"},
+		{"gluu", "gluu-protect.json", "Every method of \"/empty\" is denied now"},
+		{"gluu", "gluu-gateway.json", "matches nothing in the gateway"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.source, func(t *testing.T) {

@@ -35,6 +35,8 @@ type gluuDocument struct {
 	resources []json.RawMessage
 	gateway   bool
 	opHost    string
+	// members are those beside the list: settings of the gateway's plugin.
+	members map[string]json.RawMessage
 }
 
 // Gluu reads what is protected by an oxd application (the uma_rs_protect command,
@@ -50,24 +52,34 @@ func Gluu(source string, data []byte, settings Settings) (*Draft, error) {
 	if !document.gateway {
 		d.Case = "insensitive" // oxd compares paths without case
 	}
+	r := gluuReading{Draft: d, claims: newClaims(), fold: !document.gateway}
+	r.claims.leftToRight, r.claims.ofResource = document.gateway, true
 	for i, raw := range document.resources {
 		place := document.place + "[" + strconv.Itoa(i) + "]"
-		var r gluuResource
-		if err := json.Unmarshal(raw, &r); err != nil {
-			d.note(place, "left out, and so denied: %v", err)
+		var one gluuResource
+		if err := json.Unmarshal(raw, &one); err != nil {
+			if one.Path == "" {
+				return nil, fmt.Errorf("%w: %s: %w", ErrSource, place, err)
+			}
+			d.noteNarrowed(place, "it cannot be read (%v). Every method of %q is denied now", err, one.Path)
+			one.Conditions = nil
+			r.claim(place, one.Path, one.Path, nil, nobody(), nil)
 			continue
 		}
-		d.gluuResource(place, r)
+		r.resource(place, one)
 	}
-	if len(d.Resources) == 0 {
+	if len(r.claims.origins) == 0 {
 		return nil, fmt.Errorf("%w: no resource with conditions%s", ErrNothing, d.reasons())
 	}
+	d.gatewaySettings(document)
+	d.put(r.claims)
 	return d, nil
 }
 
 // findGluu finds the list of resources, as deep as the forms have it.
 func findGluu(data []byte) (gluuDocument, error) {
 	var out gluuDocument
+	data = withoutMark(data)
 	data = bytes.TrimSpace(data)
 	if len(data) > 0 && data[0] == '[' {
 		out.place = "resources"
@@ -84,7 +96,7 @@ func findGluu(data []byte) (gluuDocument, error) {
 		}
 		for _, key := range []string{"resources", "uma_scope_expression"} {
 			if raw, ok := members[key]; ok {
-				out.place, out.gateway = place+key, key != "resources"
+				out.place, out.gateway, out.members = place+key, key != "resources", members
 				return out, list(raw, out.place, &out.resources)
 			}
 		}
@@ -113,112 +125,221 @@ func list(raw json.RawMessage, place string, to *[]json.RawMessage) error {
 	return nil
 }
 
-func (d *Draft) gluuResource(place string, r gluuResource) {
-	if r.Path == "" {
-		d.note(place, "left out: it has no path")
+// gluuReading is the document being read.
+type gluuReading struct {
+	*Draft
+
+	claims *claims
+	fold   bool
+}
+
+// gatewaySettings notes what the plugin's other settings mean.
+func (d *Draft) gatewaySettings(document gluuDocument) {
+	if !document.gateway {
 		return
 	}
-	paths, lost, names := gluuTemplate(r.Path)
-	for _, l := range append(names, lost...) {
-		d.note(place+".path", "%s", l)
+	place := strings.TrimSuffix(document.place, "uma_scope_expression")
+	set := func(key string) bool {
+		text := strings.Trim(string(bytes.TrimSpace(document.members[key])), `"`)
+		return text != "" && text != "false" && text != "null"
 	}
-	if len(r.Conditions) == 0 {
-		d.leftOut(place, r.Path, "it has no condition")
+	if raw, there := document.members["deny_by_default"]; there && !set("deny_by_default") {
+		d.noteNarrowed(place+"deny_by_default", "it is %s: with any valid token the gateway lets pass what no path names. Here it is denied: add conditions, or unmatched: allow to let it pass without a token, too", raw)
 	}
-	for i, c := range r.Conditions {
+	if set("obtain_rpt") {
+		d.noteChanged(place+"obtain_rpt", "the gateway gets an RPT for whom it has logged in; umagate does not: a client gets 401 with a ticket, and brings the RPT itself")
+	}
+	if set("require_id_token") {
+		d.noteChanged(place+"require_id_token", "the gateway pushes the ID token as a claim when it gets the RPT; here the client does so, where it gets the RPT")
+	}
+	if set("redirect_claim_gathering_url") {
+		d.noteChanged(place+"redirect_claim_gathering_url", "nobody is redirected to gather claims: the authorization server tells the client where, and the callback path has no condition")
+	}
+}
+
+func (r *gluuReading) resource(place string, one gluuResource) {
+	if one.Path == "" {
+		r.noteNarrowed(place, "left out: it has no path")
+		return
+	}
+	if len(one.Conditions) == 0 {
+		r.noteNarrowed(place, "it has no condition. Every method of %q is denied now", one.Path)
+		r.claim(place, one.Path, one.Path, nil, nobody(), nil)
+	}
+	for i, c := range one.Conditions {
 		at := place + ".conditions[" + strconv.Itoa(i) + "]"
-		out := Condition{Place: at, Paths: slices.Clone(paths), TicketScopes: unique(c.TicketScopes), widened: len(lost) > 0}
+		var methods []string
 		every := false
 		for _, m := range c.Methods {
 			every = every || m == "?"
-			out.Methods = append(out.Methods, strings.ToUpper(m))
+			if upper := strings.ToUpper(m); upper != "" && (m == "?" || isForwarded(upper)) {
+				methods = append(methods, upper)
+			} else {
+				r.noteNarrowed(at, "method %q is left out: umagate refuses each request of it", m)
+			}
 		}
-		if every {
-			out.Methods = nil
-		} else if out.Methods = unique(out.Methods); len(out.Methods) == 0 {
-			d.leftOut(at, r.Path, "it names no method")
-			continue
-		}
-		if why := d.gluuScopes(&out, c); why != "" {
-			d.leftOut(at, r.Path, why)
+		if methods = unique(methods); len(methods) == 0 {
+			r.noteNarrowed(at, "left out: it names no method")
 			continue
 		}
 		// One registration for each condition, named as oxd names it: a permission on
 		// one is none on the others.
-		name := "[" + strings.Join(out.Methods, ", ") + "] " + r.Path
+		name := "[" + strings.Join(methods, ", ") + "] " + one.Path
 		if every {
-			name = r.Path
+			name, methods = one.Path, nil
 		}
-		to := d.resource(name)
-		to.Conditions = append(to.Conditions, out)
+		asked, why := r.asked(at, c)
+		if why != "" {
+			r.noteNarrowed(at, "what it asks for cannot be written: %s. It is denied now", why)
+			asked = nobody()
+		}
+		r.claim(at, one.Path, name, methods, asked, unique(c.TicketScopes))
 	}
 }
 
-// gluuScopes carries over what a condition needs. The text says why it cannot.
-func (d *Draft) gluuScopes(out *Condition, c gluuCondition) (problem string) {
+// asked reads what a condition needs. The text says why it cannot.
+func (r *gluuReading) asked(at string, c gluuCondition) (n need, problem string) {
 	scopes := unique(c.Scopes)
 	if c.Expression == nil {
 		if len(scopes) == 0 {
-			return "it names no scope"
+			return n, "it names no scope"
 		}
-		out.Scopes = scopes
-		return ""
+		return r.checked(anyOf(scopes))
 	}
 	if len(c.Expression.Data) == 0 {
-		return "its scope_expression has no data"
+		return n, "its scope_expression has no data"
 	}
 	if len(scopes) > 0 {
-		d.note(out.Place, "scopes %q are left out: the scope_expression beside them is what is asked for", scopes)
+		r.note(at, "scopes %q are left out: the scope_expression beside them is what is asked for", scopes)
 	}
 	rule := bytes.TrimSpace(c.Expression.Rule)
 	if len(rule) == 0 || string(rule) == "null" {
-		d.note(out.Place, "scope_expression has no rule: one of its data is asked for")
-		out.Scopes = unique(c.Expression.Data)
-		return ""
+		r.note(at, "scope_expression has no rule: one of its data is asked for")
+		return r.checked(anyOf(unique(c.Expression.Data)))
 	}
-	// JSON on one line, with every character outside of ASCII escaped, is YAML, too.
-	var value any
 	decoder := json.NewDecoder(bytes.NewReader(rule))
 	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil {
-		return "its rule is not JSON"
+	if err := decoder.Decode(&n.rule); err != nil {
+		return n, "its rule is not JSON"
 	}
-	encoded, err := json.Marshal(value)
-	if err != nil || strings.Contains(string(encoded), "${") {
-		return "its rule is not one of JsonLogic"
+	n.data = c.Expression.Data
+	if text, err := json.Marshal(n.rule); err != nil || strings.Contains(string(text), "${") || n.rule == nil {
+		return n, "its rule is not one of JsonLogic"
 	}
-	out.Rule, out.Data = strings.NewReplacer(`":`, `": `, `,`, `, `).Replace(string(encoded)), c.Expression.Data
-	return ""
+	return r.checked(n)
 }
 
-// gluuTemplate reads Gluu Gateway's patterns: "?" is one segment, "??" any
-// number, "{a|b}" a regular expression of one segment; and umagate's own. names
-// tells of braces that are read as umagate's.
-func gluuTemplate(path string) (forms, lost, names []string) {
-	seen := map[string]bool{}
-	words := regexp.MustCompile(`^[A-Za-z0-9_~.-]+(\|[A-Za-z0-9_~.-]+)+$`)
-	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
-	t := templates{segment: func(text string, _ bool) ([]string, string) {
-		inner := strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
-		braced := len(inner) == len(text)-2
-		switch {
-		case text == "?", text == "*":
-			return []string{"*"}, ""
-		case text == "??", text == "**":
-			return []string{"**"}, ""
-		case braced && words.MatchString(inner) && !strings.Contains(inner, "."):
-			return strings.Split(inner, "|"), ""
-		case braced && name.MatchString(inner):
-			form, _ := parameter(text, seen)
-			names = append(names, fmt.Sprintf("%q is taken as the name of a parameter, not as a regular expression", text))
-			return []string{form}, ""
-		case braced:
-			return []string{"*"}, fmt.Sprintf("the regular expression %q is not checked: any segment is taken", text)
-		case strings.ContainsAny(text, "?{}"):
-			return []string{"*"}, fmt.Sprintf("%q is not a whole pattern: any segment is taken", text)
+func anyOf(scopes []string) need {
+	var alternatives [][]string
+	for _, s := range scopes {
+		alternatives = append(alternatives, []string{s})
+	}
+	return needs(alternatives...)
+}
+
+func (r *gluuReading) checked(n need) (need, string) {
+	if err := n.problem(); err != nil {
+		return n, err.Error()
+	}
+	return n, ""
+}
+
+// claim enters what is said of methods, nil for all, under each form of the path.
+func (r *gluuReading) claim(at, path, name string, methods []string, asked need, ticket []string) {
+	if methods == nil {
+		methods = []string{""}
+	}
+	reader := gluuPath{fold: r.fold}
+	forms, steps := reader.forms(path)
+	for _, f := range forms {
+		if err := f.pattern.problem(); err != nil {
+			r.noteNarrowed(at, "%q is left out: %v. umagate refuses each request for it", f.pattern.template(), err)
+			continue
 		}
-		return []string{literal(text)}, ""
-	}}
-	forms, lost = t.of(path)
-	return forms, lost, names
+		for _, m := range methods {
+			r.claims.add(path, f, steps, m, claim{place: at, resource: name, need: asked, ticket: ticket})
+		}
+	}
+	for _, p := range reader.problems {
+		r.noteNarrowed(at, "%s", p)
+	}
+}
+
+// The ranks by which Gluu Gateway chooses, segment by segment.
+const (
+	rankRest int8 = iota + 1
+	rankOne
+	rankExpression
+	rankText
+)
+
+// gluuPath reads Gluu Gateway's patterns: "?" is one segment, "??" any number of
+// them, a slash before included, "{…}" a regular expression that is found anywhere
+// in one segment; and umagate's own.
+type gluuPath struct {
+	fold     bool
+	problems []string
+}
+
+func (r *gluuPath) forms(path string) (out []form, steps []step) {
+	elements := [][]element{}
+	text := strings.TrimPrefix(path, "/")
+	for s := range strings.SplitSeq(text, "/") {
+		if text == "" {
+			break
+		}
+		found, one := r.segment(s)
+		elements, steps = append(elements, found), append(steps, one)
+	}
+	if i := slices.Index(steps, step{rank: rankRest}); i >= 0 && i < len(steps)-1 {
+		// Of several that go on after "??", the gateway takes the one that matches most
+		// of the path: none is before the others.
+		steps = append(slices.Clip(steps[:i+1]), step{rank: rankRest})
+	}
+	// Each choice of a segment is a path of its own.
+	choices := [][]element{nil}
+	for _, found := range elements {
+		var next [][]element
+		for _, before := range choices {
+			for _, e := range found {
+				next = append(next, append(slices.Clip(before), e))
+			}
+		}
+		if len(next) > mostForms {
+			for i := range next {
+				next[i][len(next[i])-1] = found[len(found)-1]
+			}
+			next = next[len(next)-1:]
+		}
+		choices = next
+	}
+	for _, c := range choices {
+		out = append(out, expand(c)...)
+	}
+	return out, steps
+}
+
+// segment gives what a segment may be; the last one covers the others.
+func (r *gluuPath) segment(text string) ([]element, step) {
+	inner := strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
+	switch braced := len(inner) == len(text)-2; {
+	case text == "?", text == "*":
+		return []element{{segment: variableSegment("")}}, step{rank: rankOne}
+	case text == "??", text == "**":
+		return []element{{segment: variableSegment(""), rest: true}}, step{rank: rankRest}
+	case braced:
+		r.problems = append(r.problems, fmt.Sprintf("the regular expression %q is not checked: any segment is taken", text))
+		var out []element
+		if regexp.MustCompile(`^[A-Za-z0-9_~-]+(\|[A-Za-z0-9_~-]+)+$`).MatchString(inner) {
+			for word := range strings.SplitSeq(inner, "|") {
+				out = append(out, element{segment: literalSegment(word, r.fold)})
+			}
+		}
+		name := ""
+		if regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`).MatchString(inner) {
+			name = inner
+		}
+		return append(out, element{segment: variableSegment(name), wide: true}), step{rank: rankExpression, text: text}
+	}
+	return []element{{segment: literalSegment(text, r.fold)}}, step{rank: rankText}
 }

@@ -175,3 +175,20 @@ func TestNotesAreGrouped(t *testing.T) {
 	require.Less(t, strings.Count(head, "\n"), 30)
 	require.Contains(t, head, `paths./a0.get, paths./a1.get, paths./a10.get and 997 more places: no security is declared`)
 }
+
+// TestGatewaySettings: what Gluu Gateway does beside the scopes is told.
+func TestGatewaySettings(t *testing.T) {
+	t.Parallel()
+	const text = `{"config": {"deny_by_default": false, "obtain_rpt": true, "require_id_token": true, "redirect_claim_gathering_url": true,
+		"uma_scope_expression": [{"path": "/a", "conditions": [{"httpMethods": ["GET"], "scope_expression": {"data": ["r"]}}]}]}}`
+	draft, err := importText(t, "gluu", text, importer.Settings{})
+	require.NoError(t, err)
+	served := serve(t, draft)
+	require.Equal(t, "denied", served.decide(t, "GET /b", "r"))
+	require.Equal(t, "denied", served.decide(t, "POST /a", "r"))
+	require.Equal(t, "allowed", served.decide(t, "GET /a", "r"))
+	out := check(t, draft)
+	for _, key := range []string{"deny_by_default", "obtain_rpt", "require_id_token", "redirect_claim_gathering_url"} {
+		require.Contains(t, out, "config."+key+": ")
+	}
+}

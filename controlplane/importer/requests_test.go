@@ -196,6 +196,31 @@ func TestRequests(t *testing.T) {
 			"GET /pets/mine | read | allowed",
 			"GET /dogs/special | admin | allowed",
 		)},
+		{"gluu-expression.json", asks(
+			"GET /p/5 | read | denied",
+			"GET /p/5 | read admin | allowed",
+			"GET /p/a5b | read | denied", // the expression is found in it
+		)},
+		{"gluu-middle.json", asks(
+			"GET /p/a | read | allowed",
+			"GET /p/a | admin | denied",
+			"GET /p/secret | read | denied",
+			"GET /p/secret | admin | allowed",
+			"GET /p/a/secret | read | denied",
+			"GET /p/a/secret | admin | allowed",
+			"GET /p/a/b/c/d/e/f/g/secret | read | denied",
+			"GET /p/a/b/c/d/e/f/g/secret | read admin | allowed",
+		)},
+		{"gluu-gateway.json", asks(
+			"GET /folder/a/file | folder | allowed",
+			"HEAD /folder/a/file | folder | denied", // HEAD is any method there
+			"HEAD /folder/a/file | any | allowed",
+			"PATCH /elsewhere | any | allowed",
+			"GET /elsewhere | any | denied", // GET is named, and not for this
+			"GET /users/1/todos | users items | allowed",
+			"GET /users/1/todos | users | denied",
+			"GET /path/a/b/image.jpg | image | allowed",
+		)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.source, func(t *testing.T) {
