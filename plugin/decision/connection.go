@@ -3,6 +3,7 @@ package decision
 import (
 	"strings"
 
+	"github.com/umagate/umagate/plugin/internal/ascii"
 	"github.com/umagate/umagate/plugin/route"
 	"github.com/umagate/umagate/plugin/uma"
 )
@@ -41,7 +42,7 @@ func pathMisuse(path string) route.Problem {
 // expect reads an Expect header. An API that does not know what it asks for may
 // leave the body on the connection, where it is the next request.
 func (s *screened) expect(value string) {
-	s.badExpect = s.badExpect || s.expects || !strings.EqualFold(value, "100-continue")
+	s.badExpect = s.badExpect || s.expects || !ascii.EqualFold(value, "100-continue")
 	s.expects = true
 }
 

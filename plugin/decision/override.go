@@ -1,6 +1,10 @@
 package decision
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/umagate/umagate/plugin/internal/ascii"
+)
 
 // namesOtherMethod tells that the query of a target asks for another method than
 // the request's own, as frameworks let forms do that can only GET and POST: by
@@ -20,7 +24,7 @@ func namesOtherMethod(target, method string) bool {
 		if !isMethodField(unescape(room[:0], name, true)) {
 			continue
 		}
-		if text := unescape(room[:0], value, false); len(text) > 0 && !strings.EqualFold(string(text), method) {
+		if text := unescape(room[:0], value, false); len(text) > 0 && !ascii.EqualFold(string(text), method) {
 			return true
 		}
 	}

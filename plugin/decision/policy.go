@@ -372,11 +372,14 @@ func (b *builder) endpoint(path place, e *config.Endpoint, contentType string) e
 	return endpoint{e.Cluster, headers, time.Duration(timeout) * time.Millisecond}
 }
 
-func isHeaderText(s string) bool { return isVisible(strings.ReplaceAll(s, " ", "")) }
+func isHeaderText(s string) bool { return isWithin(s, ' ') }
 
-func isVisible(s string) bool {
+func isVisible(s string) bool { return isWithin(s, '!') }
+
+// isWithin reports whether s has ASCII characters from least on, and no DEL.
+func isWithin(s string, least byte) bool {
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7F {
+		if s[i] < least || s[i] >= 0x7F {
 			return false
 		}
 	}

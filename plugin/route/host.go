@@ -3,6 +3,8 @@ package route
 import (
 	"errors"
 	"strings"
+
+	"github.com/umagate/umagate/plugin/internal/ascii"
 )
 
 // Errors of a host in configuration.
@@ -127,7 +129,7 @@ func (h *Hosts) Add(pattern string, value int) error {
 		table, name = h.suffix, pattern[2:]
 	}
 	host, ok := CanonicalHost(name)
-	if !ok || !strings.EqualFold(host, name) { // a port was cut
+	if !ok || !ascii.EqualFold(host, name) { // a port was cut
 		return ErrHostForm
 	}
 	if name != pattern {

@@ -3,6 +3,8 @@ package route
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/umagate/umagate/plugin/internal/ascii"
 )
 
 const upperHex = "0123456789ABCDEF"
@@ -36,14 +38,14 @@ func originForm(path, authority string) (string, error) {
 		return path, nil
 	}
 	scheme, rest, ok := strings.Cut(path, "://")
-	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+	if !ok || !ascii.EqualFold(scheme, "http") && !ascii.EqualFold(scheme, "https") {
 		return "", &PathError{ProblemForm, 0}
 	}
 	host, path := rest, "/"
 	if i := strings.IndexByte(rest, '/'); i >= 0 {
 		host, path = rest[:i], rest[i:]
 	}
-	if host == "" || !strings.EqualFold(host, authority) {
+	if host == "" || !ascii.EqualFold(host, authority) {
 		return "", &PathError{ProblemForm, 0}
 	}
 	return path, nil

@@ -1,6 +1,10 @@
 package uma
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/umagate/umagate/plugin/internal/ascii"
+)
 
 // Credential is what an Authorization header offers.
 type Credential uint8
@@ -30,7 +34,7 @@ func CutBearer(value string) (token string, kind Credential) {
 	if i := strings.IndexAny(value, " \t"); i >= 0 {
 		scheme, rest = value[:i], value[i:]
 	}
-	if !strings.EqualFold(scheme, "bearer") {
+	if !ascii.EqualFold(scheme, "bearer") {
 		if value == "" || hasBearerPrefix(scheme) || joinsBearer(value) {
 			return "", CredentialMalformed
 		}
@@ -59,7 +63,7 @@ func joinsBearer(value string) bool {
 
 func hasBearerPrefix(s string) bool {
 	const bearer = "bearer"
-	return len(s) >= len(bearer) && strings.EqualFold(s[:len(bearer)], bearer)
+	return len(s) >= len(bearer) && ascii.EqualFold(s[:len(bearer)], bearer)
 }
 
 // The characters of token68, a bit each: those below '@', and those from there.
