@@ -29,9 +29,6 @@ type Config struct {
 	Defaults Defaults
 	// Records keeps what applications protect; nil for a server that does not.
 	Records Records
-	// Keys names the sites that are not of RPs: nothing that they have registered is
-	// taken over. May be nil.
-	Keys func() []store.Key
 	// Sites lets Envoy enforce it; nil where there is none.
 	Sites Sites
 	// Revoked is what Envoy refuses, so that uma_rs_check_access does, too; may be nil.

@@ -23,7 +23,6 @@ import (
 type umaKit struct {
 	*kit
 
-	keys    []store.Key // of the file's sites
 	pushed  *atomic.Int64
 	claims  map[string]string // by oxd_id
 	revoked []config.Revocations
@@ -45,7 +44,7 @@ func newUMAKit(t *testing.T, options devas.Options) *umaKit {
 func (k *umaKit) serve(t *testing.T, timeout time.Duration) {
 	t.Helper()
 	server, err := oxd.New(oxd.Config{
-		Store: k.store, Records: k.store, Sites: countSites{k.pushed}, Keys: func() []store.Key { return k.keys }, Revoked: func() []config.Revocations { return k.revoked },
+		Store: k.store, Records: k.store, Sites: countSites{k.pushed}, Revoked: func() []config.Revocations { return k.revoked },
 		OPs: []oxd.OP{{Host: k.op.Issuer(), Timeout: timeout}}, DefaultOP: k.op.Issuer(), Defaults: oxd.Defaults{
 			Scope:      []string{"openid", "uma_protection"},
 			GrantTypes: []string{"authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:uma-ticket"},

@@ -138,6 +138,9 @@ func (s *Server) registerProtection(ctx context.Context, rp *RP, d protection.Do
 		return false, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	if _, err := s.loadRP(ctx, rp.ID); err != nil { // removed since the command came
+		return false, err
+	}
 	before, err := s.config.Records.Protection(ctx, rp.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, err
@@ -210,19 +213,10 @@ func (s *Server) settle(ctx context.Context, l *link, key store.Key, p store.Pro
 	return err
 }
 
-func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []sync.Desired) (err error) {
+func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []sync.Desired) error {
 	const attempts, base, longest = 2, 200 * time.Millisecond, 2 * time.Second
-	unlock, err := s.lock(ctx, clientKey(l.rp))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	foreign, err := s.foreign(ctx, l.rp)
-	if err != nil {
-		return err
-	}
 	r := &sync.Reconciler{
-		AS: apart{l.server.Protection(l.pats), foreign}, Records: s.config.Records, Key: key, Now: s.config.Now, Audit: s.config.Audit,
+		AS: l.server.Protection(l.pats), Records: s.config.Records, Key: key, Now: s.config.Now, Audit: s.config.Audit,
 		Retry: sync.Retry{Attempts: attempts, Base: base, Max: longest},
 	}
 	plan, err := r.Plan(ctx, desired)
@@ -240,10 +234,10 @@ func patMayHaveEnded(err error) bool {
 
 func protectFailure(err error) *Error {
 	if errors.Is(err, sync.ErrOtherSite) {
-		return fail(CodeUMAProtectionExists, "another oxd_id, or a site, of the same client protects resources of these names: use that one, or another client").because(err)
+		return fail(CodeUMAProtectionExists, "another oxd_id, or a site, of the same client has resources of these names at the AS, which stay with it until it is removed: use that one, or another client").because(err)
 	}
 	if errors.Is(err, sync.ErrConflict) || errors.Is(err, sync.ErrAmbiguous) || errors.Is(err, as.ErrConflict) {
-		return fail(CodeUMAProtectionExists, "the client has resources of these names at the AS that were not registered here: send overwrite with true to take them over. Those of another oxd_id stay with it until it is removed").because(err)
+		return fail(CodeUMAProtectionExists, "the client has resources of these names at the AS that were not registered here: send overwrite with true to take them over").because(err)
 	}
 	return opFailure(err, "the AS does not register the resources")
 }
@@ -293,18 +287,6 @@ func (s *Server) sitesChanged(ctx context.Context, c *Call) error {
 		return nil
 	}
 	return err
-}
-
-// forgetProtection ends what a removed RP protects. Its resources stay at the AS,
-// as with oxd.
-func (s *Server) forgetProtection(ctx context.Context, c *Call, id string) error {
-	if s.config.Records == nil {
-		return nil
-	}
-	if err := s.config.Records.DeleteProtection(ctx, id); err != nil {
-		return err
-	}
-	return s.sitesChanged(ctx, c)
 }
 
 func keyOf(rp *RP) store.Key {

@@ -172,23 +172,16 @@ func TestProtectTakesOver(t *testing.T) {
 			// The same client again, under another oxd_id that knows nothing.
 			other := k.register(t, map[string]any{"client_id": rp.ClientID, "client_secret": k.secret(t, id), "scope": scope})
 			params := map[string]any{"oxd_id": other, "resources": json.RawMessage(photo), "overwrite": true}
-			if dialect.StrictResources {
-				k.fails(t, "uma_protection_exists", "uma_rs_protect", params)
-				require.Empty(t, k.records(t, other))
-			} else {
-				k.ok(t, "uma_rs_protect", params) // with resources of its own
-				require.Len(t, k.op.Resources(), 6)
-				k.ok(t, "uma_rs_protect", map[string]any{"oxd_id": other, "overwrite": true, "resources": json.RawMessage(`[{"path":"/other","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)})
-			}
+			k.fails(t, "uma_protection_exists", "uma_rs_protect", params)
+			require.Empty(t, k.records(t, other))
+			k.ok(t, "uma_rs_protect", map[string]any{"oxd_id": other, "overwrite": true, "resources": json.RawMessage(`[{"path":"/other","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)})
 			require.Equal(t, ids, k.records(t, id))
 			require.Equal(t, ids, k.idsAtAS(t, ids))
 
 			// What nobody has any more may be taken over.
 			k.ok(t, "remove_site", map[string]any{"oxd_id": id})
 			k.ok(t, "uma_rs_protect", params)
-			if dialect.StrictResources {
-				require.Equal(t, ids, k.records(t, other))
-			}
+			require.Equal(t, ids, k.records(t, other))
 		})
 	}
 }
@@ -207,11 +200,10 @@ func TestProtectLeavesTheFilesSites(t *testing.T) {
 	k.ok(t, "remove_site", map[string]any{"oxd_id": first})
 	// What is left at the AS, a site of the file has taken over.
 	file := store.Key{Site: "photos", Issuer: rp.Issuer}
-	k.keys = []store.Key{file}
 	require.NoError(t, k.store.PutResource(t.Context(), file, store.Resource{Name: "photo", State: store.ResourceRegistered, ID: ids["[GET] /photo"]}))
 	params := map[string]any{"oxd_id": second, "resources": json.RawMessage(photo), "overwrite": true}
 	k.fails(t, "uma_protection_exists", "uma_rs_protect", params)
-	k.keys = nil
+	require.NoError(t, k.store.DeleteResource(t.Context(), file, "photo"))
 	k.ok(t, "uma_rs_protect", params)
 	require.Equal(t, ids, k.records(t, second))
 }

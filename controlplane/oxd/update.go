@@ -101,17 +101,32 @@ type removeResult struct {
 // too, as far as the OP lets it: nobody else has its credential.
 func (s *Server) removeSite(ctx context.Context, c *Call, _ removeParams) (removeResult, error) {
 	rp := c.RP
-	if err := s.config.Store.DeleteRP(ctx, rp.ID); err != nil {
+	if err := s.forgetSite(ctx, rp); err != nil {
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
 	}
 	s.links.forget(rp.ID)
-	if err := s.forgetProtection(ctx, c, rp.ID); err != nil {
-		return removeResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protects could not be").because(err)
+	if err := s.sitesChanged(ctx, c); err != nil {
+		return removeResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protected is still enforced").because(err)
 	}
 	if err := s.deregister(ctx, rp); err != nil {
 		s.config.Logger.Warn("oxd: the client of a removed site is left at the OP", slog.String("client_id", rp.ClientID), slog.Any("error", err))
 	}
 	return removeResult{OxdID: rp.ID}, nil
+}
+
+// forgetSite deletes the RP and what it protects, while nobody changes the registrations
+// of its site: none of them is recorded anew. They stay at the AS, as with oxd.
+func (s *Server) forgetSite(ctx context.Context, rp *RP) (err error) {
+	key := keyOf(rp)
+	if s.config.Records == nil {
+		return s.config.Store.DeleteRP(ctx, rp.ID, key)
+	}
+	unlock, err := s.lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	return s.config.Store.DeleteRP(ctx, rp.ID, key)
 }
 
 func (s *Server) deregister(ctx context.Context, rp *RP) error {

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/oxd"
-	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -46,18 +44,6 @@ func originOf(settings *site.OXD) oxd.Origin {
 		}
 		return site.New().AuthorizationServer
 	}
-}
-
-// fileKeys names the sites in force that the file has.
-func (s *serving) fileKeys() []store.Key {
-	_, workers := s.current()
-	var out []store.Key
-	for _, w := range workers {
-		if !strings.HasPrefix(w.site.Name, protection.Prefix) {
-			out = append(out, w.key)
-		}
-	}
-	return out
 }
 
 // merge joins the file with the sites that applications made. A site of the file

@@ -79,7 +79,6 @@ func (s *serving) oxdConfig(settings *site.OXD, kept *store.SQL) (oxd.Config, er
 		Store: kept, Records: kept, Audit: s.recorder, Origin: originOf(settings), DefaultOP: settings.DefaultHost(), Protect: settings.ProtectCommands, LoginLifetime: settings.LoginLifetime,
 		Logger:  s.options.Logger.With(slog.String("api", "oxd")),
 		Revoked: s.revoked,
-		Keys:    s.fileKeys,
 		Defaults: oxd.Defaults{
 			Scope: d.Scope, ACRValues: d.ACRValues, GrantTypes: d.GrantTypes, ResponseTypes: d.ResponseTypes,
 			PostLogoutRedirectURI: d.PostLogoutRedirectURI, Contacts: d.Contacts, UILocales: d.UILocales, ClaimsLocales: d.ClaimsLocales,

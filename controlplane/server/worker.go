@@ -283,7 +283,7 @@ func remedy(err error) string {
 		text string
 	}{
 		{resourcesync.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or take it over with adopt: true or umagate apply --adopt NAME."},
-		{resourcesync.ErrOtherSite, "Rename the resource in umagate.yaml, or give each site a client of its own."},
+		{resourcesync.ErrOtherSite, "Rename the resource in umagate.yaml, or give each site a client of its own. If the other site stands in no file any more, put it back and let umagate deregister --site NAME remove what it has."},
 		{resourcesync.ErrGone, "None needed: umagate serve registers it anew, and so does another umagate apply."},
 		{resourcesync.ErrManyDeletions, "Look at umagate plan; if they are meant, run umagate apply on a terminal, or umagate apply --yes --deletions N."},
 		{resourcesync.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},

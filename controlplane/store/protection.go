@@ -28,8 +28,8 @@ type Protections interface {
 	// Protections lists all, the earliest first.
 	Protections(ctx context.Context) ([]Protection, error)
 	// PutProtection writes or replaces one; the time of its creation stays.
+	// It goes with the RP ([RPs]).
 	PutProtection(ctx context.Context, p Protection) error
-	DeleteProtection(ctx context.Context, oxdID string) error
 }
 
 var _ Protections = (*SQL)(nil)
@@ -89,12 +89,6 @@ func (s *SQL) PutProtection(ctx context.Context, p Protection) error {
 		ON CONFLICT (oxd_id) DO UPDATE SET document = excluded.document, settled = excluded.settled, updated_at = excluded.updated_at`,
 		p.OxdID, string(p.Document), settled, toMillis(p.UpdatedAt))
 	return writingProtection(p.OxdID, err)
-}
-
-// DeleteProtection implements [Protections].
-func (s *SQL) DeleteProtection(ctx context.Context, oxdID string) error {
-	_, err := s.writeAny(ctx, true, `DELETE FROM oxd_protection WHERE oxd_id = $1`, oxdID)
-	return writingProtection(oxdID, err)
 }
 
 func readingProtection(oxdID string, err error) error {

@@ -51,8 +51,9 @@ type RPs interface {
 	// PutRP writes a new RP (Version 0) or the next version of one: ErrChanged when
 	// it is no longer, or not yet, the one that was read. It gives the new version.
 	PutRP(ctx context.Context, rp RP) (version int64, err error)
-	// DeleteRP deletes it with its memos.
-	DeleteRP(ctx context.Context, id string) error
+	// DeleteRP deletes it with its memos, with what it protects, and with everything
+	// that is kept of its site: what is left at the AS is nobody's then.
+	DeleteRP(ctx context.Context, id string, site Key) error
 
 	// PutMemo writes or replaces a memo, and forgets those that have expired at now.
 	PutMemo(ctx context.Context, m Memo, now time.Time) error
@@ -145,12 +146,17 @@ func (s *SQL) PutRP(ctx context.Context, rp RP) (int64, error) {
 }
 
 // DeleteRP implements [RPs].
-func (s *SQL) DeleteRP(ctx context.Context, id string) error {
-	if _, err := s.writeAny(ctx, true, `DELETE FROM oxd_rp WHERE id = $1`, id); err != nil {
-		return writingRP(id, err)
-	}
-	_, err := s.writeAny(ctx, false, `DELETE FROM oxd_memo WHERE oxd_id = $1`, id)
-	return writingRP(id, err)
+func (s *SQL) DeleteRP(ctx context.Context, id string, site Key) error {
+	return writingRP(id, s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, statement := range []string{
+			`DELETE FROM oxd_rp WHERE id = $1`, `DELETE FROM oxd_protection WHERE oxd_id = $1`, `DELETE FROM oxd_memo WHERE oxd_id = $1`,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
+				return err
+			}
+		}
+		return deleteSite(ctx, tx, site)
+	}))
 }
 
 // PutMemo implements [RPs].

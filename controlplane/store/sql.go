@@ -209,13 +209,16 @@ func (s *SQL) Resources(ctx context.Context, key Key) ([]Resource, error) {
 	return out, reading("resources", key, rows.Err())
 }
 
+// sitesOfResource selects the sites that have a resource_id.
+const sitesOfResource = `SELECT site FROM resource WHERE issuer = $1 AND id = $2 AND id <> ''
+	UNION SELECT site FROM instance WHERE issuer = $1 AND id = $2 AND id <> ''`
+
 // ResourceSites implements [Store].
 func (s *SQL) ResourceSites(ctx context.Context, issuer, id string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	key := Key{Issuer: issuer}
-	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT site FROM resource
-		WHERE issuer = $1 AND id = $2 AND id <> '' ORDER BY site`, issuer, id)
+	rows, err := s.db.QueryContext(ctx, sitesOfResource+` ORDER BY site`, issuer, id)
 	if err != nil {
 		return nil, reading("resources", key, err)
 	}
@@ -231,12 +234,24 @@ func (s *SQL) ResourceSites(ctx context.Context, issuer, id string) ([]string, e
 	return out, reading("resources", key, rows.Err())
 }
 
-// PutResource implements [Store].
+// PutResource implements [Store]. Writes exclude each other (count), so that what
+// another site has taken is seen.
 func (s *SQL) PutResource(ctx context.Context, key Key, r Resource) error {
-	return s.write(ctx, "resource", key, `INSERT INTO resource (site, issuer, name, state, id, spec, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (site, issuer, name) DO UPDATE SET state = excluded.state, id = excluded.id, spec = excluded.spec,
-		updated_at = excluded.updated_at`,
-		key.Site, key.Issuer, r.Name, r.State, r.ID, string(r.Spec), toMillis(r.UpdatedAt))
+	return s.transact(ctx, "resource", key, func(tx *sql.Tx) error {
+		var taken int64
+		err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM (`+sitesOfResource+`) AS sites WHERE site <> $3`, key.Issuer, r.ID, key.Site).Scan(&taken)
+		if err != nil {
+			return err
+		}
+		if taken > 0 {
+			return fmt.Errorf("%w: %s", ErrTaken, r.ID)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO resource (site, issuer, name, state, id, spec, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (site, issuer, name) DO UPDATE SET state = excluded.state, id = excluded.id, spec = excluded.spec,
+			updated_at = excluded.updated_at`,
+			key.Site, key.Issuer, r.Name, r.State, r.ID, string(r.Spec), toMillis(r.UpdatedAt))
+		return err
+	})
 }
 
 // DeleteResource implements [Store].

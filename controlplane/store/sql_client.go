@@ -114,21 +114,29 @@ func (s *SQL) RenewLogin(ctx context.Context, key Key, l Login) error {
 // Forget implements [Store].
 func (s *SQL) Forget(ctx context.Context, key Key) error {
 	return s.transact(ctx, "everything", key, func(tx *sql.Tx) error {
-		for _, statement := range []string{
-			`DELETE FROM discovery WHERE site = $1 AND issuer = $2`,
-			`DELETE FROM client WHERE site = $1 AND issuer = $2`,
-			`DELETE FROM pat WHERE site = $1 AND issuer = $2`,
-			`DELETE FROM client_key WHERE site = $1 AND issuer = $2`,
-			`DELETE FROM login WHERE site = $1 AND issuer = $2`,
-			`DELETE FROM resource WHERE site = $1 AND issuer = $2`,
-			`DELETE FROM instance WHERE site = $1 AND issuer = $2`,
-		} {
-			if _, err := tx.ExecContext(ctx, statement, key.Site, key.Issuer); err != nil {
-				return err
-			}
+		if err := deleteSite(ctx, tx, key); err != nil {
+			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO client (site, issuer, state, name, client_id, secret_expires_at, auth_method, uri, updated_at)
 			VALUES ($1, $2, $3, '', '', 0, '', '', 0)`, key.Site, key.Issuer, ClientDeregistered)
 		return err
 	})
+}
+
+// deleteSite deletes everything of a key.
+func deleteSite(ctx context.Context, tx *sql.Tx, key Key) error {
+	for _, statement := range []string{
+		`DELETE FROM discovery WHERE site = $1 AND issuer = $2`,
+		`DELETE FROM client WHERE site = $1 AND issuer = $2`,
+		`DELETE FROM pat WHERE site = $1 AND issuer = $2`,
+		`DELETE FROM client_key WHERE site = $1 AND issuer = $2`,
+		`DELETE FROM login WHERE site = $1 AND issuer = $2`,
+		`DELETE FROM resource WHERE site = $1 AND issuer = $2`,
+		`DELETE FROM instance WHERE site = $1 AND issuer = $2`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement, key.Site, key.Issuer); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -25,6 +25,8 @@ var (
 	ErrInUse = errors.New("store: another umagate serve uses this SQLite file: stop it, or give each a store of its own; replicas that share one need store: postgres://…")
 	// ErrLocked: another process is changing the registrations of that key.
 	ErrLocked = errors.New("store: another umagate is changing the registrations of this site")
+	// ErrTaken: sites may share a client, and so what it has at the AS, but no resource.
+	ErrTaken = errors.New("store: another site has this resource_id")
 	// ErrReplaced: this process led once, and another has led since.
 	ErrReplaced = errors.New("store: another process leads by now; what this one wanted to write is left to it")
 )
@@ -210,9 +212,12 @@ type Store interface {
 
 	// Resources lists the records of a key by name.
 	Resources(ctx context.Context, key Key) ([]Resource, error)
+	// PutResource writes or replaces a record; [ErrTaken] when another site has one of
+	// that resource_id. Of those who write at the same time, one has it.
 	PutResource(ctx context.Context, key Key, r Resource) error
 	DeleteResource(ctx context.Context, key Key, name string) error
-	// ResourceSites lists the sites that have a record of a resource_id of an issuer.
+	// ResourceSites lists the sites that have a resource_id of an issuer, as a resource
+	// or an instance of one.
 	ResourceSites(ctx context.Context, issuer, id string) ([]string, error)
 
 	// TryLock keeps other processes from changing the registrations of a key, until

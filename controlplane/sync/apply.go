@@ -154,7 +154,7 @@ func (r *Reconciler) create(ctx context.Context, c Change) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Records.PutResource(ctx, r.Key, record); err != nil {
+	if err := r.put(ctx, record); err != nil {
 		return err
 	}
 	created, err := r.createAtAS(ctx, c)
@@ -169,7 +169,7 @@ func (r *Reconciler) create(ctx context.Context, c Change) error {
 	}
 	record.State, record.ID = store.ResourceRegistered, created.ID
 	// The AS has it: record it also when the caller has given up.
-	return r.Records.PutResource(context.WithoutCancel(ctx), r.Key, record)
+	return r.put(context.WithoutCancel(ctx), record)
 }
 
 // createAtAS asks the AS to create it, again where the AS did not act on the call:
@@ -190,9 +190,18 @@ func (r *Reconciler) createAtAS(ctx context.Context, c Change) (created as.Resou
 	return created, err
 }
 
-// update changes what differs; of one that is adopted as it is, only the record
-// is new.
+// update changes what differs. One that is adopted is this site's before anything of
+// it is changed: of two sites that find it, one has it.
 func (r *Reconciler) update(ctx context.Context, c Change) error {
+	if c.Kind == Adopt {
+		claim, err := r.record(c, store.ResourcePending, c.ID)
+		if err != nil {
+			return err
+		}
+		if err := r.put(ctx, claim); err != nil {
+			return err
+		}
+	}
 	if len(c.Fields) > 0 {
 		err := r.attempt(ctx, func(ctx context.Context) error {
 			return r.AS.Update(ctx, c.desired.resource(c.ID))
@@ -208,7 +217,16 @@ func (r *Reconciler) update(ctx context.Context, c Change) error {
 	if err != nil {
 		return err
 	}
-	return r.Records.PutResource(context.WithoutCancel(ctx), r.Key, record)
+	return r.put(context.WithoutCancel(ctx), record)
+}
+
+// put writes a record, unless another site has the resource.
+func (r *Reconciler) put(ctx context.Context, record store.Resource) error {
+	err := r.Records.PutResource(ctx, r.Key, record)
+	if errors.Is(err, store.ErrTaken) {
+		return fmt.Errorf("%w: %w", ErrOtherSite, err)
+	}
+	return err
 }
 
 func (r *Reconciler) remove(ctx context.Context, c Change) error {

@@ -34,22 +34,16 @@ func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resour
 		}
 		lost = record.ID
 	}
-	found, err := look.find(ctx, d.Name)
+	found, owner, err := r.find(ctx, d.Name, look)
 	if err != nil {
 		return nil, err
-	}
-	owner := ""
-	if len(found) == 1 {
-		if owner, err = r.owner(ctx, found[0].ID); err != nil {
-			return nil, err
-		}
 	}
 	switch {
 	case len(found) > 1:
 		return &Change{Kind: Conflict, Name: d.Name, Err: fmt.Errorf("%d of them: %w", len(found), ErrAmbiguous), desired: d}, nil
-	case len(found) == 1 && owner != "":
-		return &Change{Kind: Conflict, Name: d.Name, ID: found[0].ID, Err: fmt.Errorf("site %s: %w", owner, ErrOtherSite), desired: d}, nil
-	case len(found) == 1 && (d.Adopt || record.State == store.ResourcePending):
+	case len(found) == 0 && owner != "":
+		return &Change{Kind: Conflict, Name: d.Name, Err: fmt.Errorf("site %s: %w", owner, ErrOtherSite), desired: d}, nil
+	case len(found) == 1 && (d.Adopt || began(record, found[0].ID)):
 		c := &Change{Kind: Adopt, Name: d.Name, ID: found[0].ID, desired: d}
 		if fields := r.differs(d, found[0], nil); fields != nil {
 			c.Fields, c.Warnings = fields.Fields, fields.Warnings
@@ -67,31 +61,55 @@ func (r *Reconciler) compare(ctx context.Context, d Desired, record store.Resour
 	}
 }
 
-// obsolete gives the change that removes a record that nobody declares any more. A
-// resource that another site has a record of stays at the AS.
-func (r *Reconciler) obsolete(ctx context.Context, record store.Resource, look *view) (*Change, error) {
-	id := record.ID
-	if record.State == store.ResourcePending {
-		found, err := look.find(ctx, record.Name)
+// began reports whether an earlier run may have made the resource of that id, or has
+// begun to adopt it.
+func began(record store.Resource, id string) bool {
+	return record.State == store.ResourcePending && (record.ID == "" || record.ID == id)
+}
+
+// find gives the resources of a name that no other site has: sites may share a client,
+// and so what it finds. owner is a site that has another one of that name.
+func (r *Reconciler) find(ctx context.Context, name string, look *view) (free []as.Resource, owner string, err error) {
+	found, err := look.find(ctx, name)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, resource := range found {
+		site, err := r.owner(ctx, resource.ID)
 		switch {
 		case err != nil:
-			return nil, err
-		case len(found) > 1:
-			return &Change{Kind: Conflict, Name: record.Name, Err: fmt.Errorf("%d of them, one of which umagate may have created: %w", len(found), ErrAmbiguous)}, nil
-		case len(found) == 1:
-			id = found[0].ID
+			return nil, "", err
+		case site != "":
+			owner = site
+		default:
+			free = append(free, resource)
 		}
 	}
-	c := &Change{Kind: Delete, Name: record.Name, ID: id}
-	if id == "" {
-		return c, nil
-	}
-	owner, err := r.owner(ctx, id)
-	if err != nil {
+	return free, owner, nil
+}
+
+// obsolete gives the change that removes a record that nobody declares any more. What
+// another site has stays at the AS.
+func (r *Reconciler) obsolete(ctx context.Context, record store.Resource, look *view) (*Change, error) {
+	c := &Change{Kind: Delete, Name: record.Name, ID: record.ID}
+	owner := ""
+	var err error
+	if record.ID == "" {
+		var found []as.Resource
+		if found, owner, err = r.find(ctx, record.Name, look); err != nil {
+			return nil, err
+		}
+		if len(found) > 1 {
+			return &Change{Kind: Conflict, Name: record.Name, Err: fmt.Errorf("%d of them, one of which umagate may have created: %w", len(found), ErrAmbiguous)}, nil
+		}
+		if len(found) == 1 {
+			c.ID, owner = found[0].ID, ""
+		}
+	} else if owner, err = r.owner(ctx, record.ID); err != nil {
 		return nil, err
 	}
 	if owner != "" {
-		c.ID, c.Warnings = "", []string{fmt.Sprintf("%q stays at the AS: site %s has registered it, too", id, owner)}
+		c.ID, c.Warnings = "", []string{fmt.Sprintf("%q stays at the AS: site %s has registered it, too", record.Name, owner)}
 	}
 	return c, nil
 }

@@ -16,4 +16,10 @@
 //	looked up, none there → announced in the store → created at the AS → recorded
 //
 // A name that is taken is a conflict, told and left to the operator.
+//
+// Sites may share a client, and so see each other's resources. Each resource_id is one
+// site's: the store takes no other's record of it (store.ErrTaken), and an adoption is
+// recorded, as pending with the id, before anything is changed at the AS. What another
+// site has is [ErrOtherSite], whatever asked for it: a file, "umagate apply", or an
+// application by the protocol of oxd.
 package sync

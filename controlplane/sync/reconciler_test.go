@@ -174,7 +174,13 @@ func (w *world) ResourceSites(_ context.Context, _, id string) (sites []string, 
 }
 
 func (w *world) PutResource(_ context.Context, _ store.Key, r store.Resource) error {
-	return w.step("put", func() error { w.records[r.Name] = r; return nil })
+	return w.step("put", func() error {
+		if r.ID != "" && w.elsewhere[r.ID] != "" {
+			return store.ErrTaken
+		}
+		w.records[r.Name] = r
+		return nil
+	})
 }
 
 func (w *world) DeleteResource(_ context.Context, _ store.Key, name string) error {

@@ -57,3 +57,74 @@ func TestAnotherSitesResource(t *testing.T) {
 		})
 	}
 }
+
+// TestTakenMeanwhile: of two sites that find a resource at the same moment, one has it.
+// The other changes nothing of it.
+func TestTakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, record := range map[string]*store.Resource{
+		"asked for":                      nil,
+		"its own creation was cut short": {Name: "albums", State: store.ResourcePending},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(true, true)
+			theirs := as.Resource{ID: "r-1", Name: "albums", Scopes: []string{"watch"}}
+			w.resources["r-1"] = theirs
+			if record != nil {
+				w.records["albums"] = *record
+			}
+			r := w.reconciler()
+			wanted := []sync.Desired{{Name: "albums", Scopes: []string{"view"}, Adopt: record == nil}}
+			plan, err := r.Plan(t.Context(), wanted)
+			require.NoError(t, err)
+			require.Equal(t, map[string]sync.Kind{"albums": sync.Adopt}, kinds(plan))
+			w.elsewhere = map[string]string{"r-1": "films"} // since
+			_, err = r.Apply(t.Context(), plan)
+			require.ErrorIs(t, err, sync.ErrOtherSite)
+			require.Equal(t, theirs, w.resources["r-1"], "it is as it was")
+			require.Empty(t, w.records["albums"].ID)
+			plan, err = r.Plan(t.Context(), wanted)
+			require.NoError(t, err)
+			require.ErrorIs(t, plan[0].Err, sync.ErrOtherSite)
+		})
+	}
+}
+
+// TestNamesThatAreFree: where an AS has several resources of a name, those of other
+// sites are not among those that are meant.
+func TestNamesThatAreFree(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, record string // the id in the record of an adoption that was cut short
+		free         []string
+		kind         sync.Kind
+		err          error
+	}{
+		{"all are others'", "", nil, sync.Conflict, sync.ErrOtherSite},
+		{"one is nobody's", "", []string{"r-3"}, sync.Adopt, nil},
+		{"one is nobody's, and it was begun with", "r-3", []string{"r-3"}, sync.Adopt, nil},
+		{"one is nobody's, and another was begun with", "r-4", []string{"r-3"}, sync.Conflict, sync.ErrConflict},
+		{"two are nobody's", "", []string{"r-3", "r-4"}, sync.Conflict, sync.ErrAmbiguous},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(true, true)
+			w.elsewhere = map[string]string{"r-1": "films", "r-2": "books"}
+			for _, id := range append([]string{"r-1", "r-2"}, tt.free...) {
+				w.resources[id] = as.Resource{ID: id, Name: "albums", Scopes: []string{"watch"}}
+			}
+			w.records["albums"] = store.Resource{Name: "albums", State: store.ResourcePending, ID: tt.record}
+			plan, err := w.run(t.Context(), []sync.Desired{{Name: "albums", Scopes: []string{"view"}}})
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, map[string]sync.Kind{"albums": tt.kind}, kinds(plan))
+			require.Equal(t, []string{"watch"}, w.resources["r-1"].Scopes)
+			require.Equal(t, []string{"watch"}, w.resources["r-2"].Scopes)
+			if tt.kind == sync.Adopt {
+				require.Equal(t, []string{"view"}, w.resources["r-3"].Scopes)
+				require.Equal(t, store.ResourceRegistered, w.records["albums"].State)
+			}
+		})
+	}
+}

@@ -25,7 +25,7 @@ func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() 
 		require.True(t, ok)
 		_, err := s.RP(ctx, "none")
 		require.ErrorIs(t, err, store.ErrNotFound)
-		require.NoError(t, s.DeleteRP(ctx, "none"))
+		require.NoError(t, s.DeleteRP(ctx, "none", store.Key{}))
 		before, err := opened.Changes(ctx)
 		require.NoError(t, err)
 		rp := store.RP{
@@ -64,7 +64,30 @@ func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() 
 		_, err = s.PutRP(ctx, rp)
 		require.ErrorIs(t, err, store.ErrChanged)
 		require.NoError(t, s.PutMemo(ctx, store.Memo{Kind: "k", ID: "1", OxdID: "b", Value: secret.New("v"), ExpiresAt: at.Add(time.Hour)}, at))
-		require.NoError(t, s.DeleteRP(ctx, "b"))
+		// With it goes what is kept of its site, and of no other.
+		photos := store.Key{Site: "photos", Issuer: rp.Issuer}
+		site := store.Key{Site: "oxd-b", Issuer: rp.Issuer}
+		protections, ok := opened.(store.Protections)
+		require.True(t, ok)
+		for _, key := range []store.Key{site, photos} {
+			require.NoError(t, opened.PutPAT(ctx, key, store.PAT{Value: secret.New("pat"), ClientID: "c1"}))
+			require.NoError(t, opened.PutResource(ctx, key, store.Resource{Name: "albums", State: store.ResourceRegistered, ID: "r-" + key.Site, Spec: json.RawMessage(`{}`)}))
+		}
+		for _, id := range []string{"a", "b"} {
+			require.NoError(t, protections.PutProtection(ctx, store.Protection{OxdID: id, Document: json.RawMessage(`[]`), CreatedAt: at, UpdatedAt: at}))
+		}
+		require.NoError(t, s.DeleteRP(ctx, "b", site))
+		left, err := protections.Protections(ctx)
+		require.NoError(t, err)
+		require.Len(t, left, 1)
+		require.Equal(t, "a", left[0].OxdID)
+		_, err = opened.PAT(ctx, site)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, err = opened.PAT(ctx, photos)
+		require.NoError(t, err)
+		keys, err := opened.Keys(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []store.Key{photos}, keys)
 		_, err = s.RP(ctx, "b")
 		require.ErrorIs(t, err, store.ErrNotFound)
 		_, err = s.Memo(ctx, "k", "1", at)

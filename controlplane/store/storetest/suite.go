@@ -98,23 +98,59 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		s, _ := open(t)
 		ctx := t.Context()
 		films, elsewhere := store.Key{Site: "films", Issuer: photos.Issuer}, store.Key{Site: "books", Issuer: "https://another.example.com"}
-		for key, r := range map[store.Key]store.Resource{
-			photos:    {Name: "a", State: store.ResourceRegistered, ID: "r-1"},
-			films:     {Name: "b", State: store.ResourceRegistered, ID: "r-1"},
-			elsewhere: {Name: "a", State: store.ResourceRegistered, ID: "r-1"},
-		} {
-			r.Spec = json.RawMessage(`{}`)
-			require.NoError(t, s.PutResource(ctx, key, r))
+		resource := func(name, id string) store.Resource {
+			return store.Resource{Name: name, State: store.ResourceRegistered, ID: id, Spec: json.RawMessage(`{}`)}
 		}
-		require.NoError(t, s.PutResource(ctx, photos, store.Resource{Name: "c", State: store.ResourcePending, Spec: json.RawMessage(`{}`)}))
-		sites, err := s.ResourceSites(ctx, photos.Issuer, "r-1")
+		require.NoError(t, s.PutResource(ctx, photos, resource("a", "r-1")))
+		require.NoError(t, s.PutResource(ctx, photos, resource("a", "r-1")), "it is its own")
+		require.NoError(t, s.PutResource(ctx, elsewhere, resource("a", "r-1")), "another AS, another resource")
+		for range 2 {
+			require.NoError(t, s.PutResource(ctx, films, store.Resource{Name: "c", State: store.ResourcePending, Spec: json.RawMessage(`{}`)}))
+			require.NoError(t, s.PutResource(ctx, photos, store.Resource{Name: "c", State: store.ResourcePending, Spec: json.RawMessage(`{}`)}))
+		}
+		require.ErrorIs(t, s.PutResource(ctx, films, resource("b", "r-1")), store.ErrTaken)
+		require.ErrorIs(t, s.PutResource(ctx, films, resource("c", "r-1")), store.ErrTaken)
+		instances, ok := s.(store.Instances)
+		require.True(t, ok)
+		_, added, err := instances.AddInstance(ctx, films, store.Instance{Name: "album-1", Template: "album-{id}", Values: []string{"1"}, State: store.InstanceRegistered, ID: "r-2", Spec: json.RawMessage(`{}`)})
 		require.NoError(t, err)
-		require.Equal(t, []string{"films", "photos"}, sites)
-		for _, id := range []string{"r-2", ""} {
-			sites, err = s.ResourceSites(ctx, photos.Issuer, id)
+		require.True(t, added)
+		require.ErrorIs(t, s.PutResource(ctx, photos, resource("album-1", "r-2")), store.ErrTaken, "it is an instance of films")
+		for id, want := range map[string][]string{"r-1": {"photos"}, "r-2": {"films"}, "r-3": nil, "": nil} {
+			sites, err := s.ResourceSites(ctx, photos.Issuer, id)
 			require.NoError(t, err)
-			require.Empty(t, sites)
+			require.Equal(t, want, sites)
 		}
+		require.NoError(t, s.DeleteResource(ctx, photos, "a"))
+		require.NoError(t, s.PutResource(ctx, films, resource("b", "r-1")), "nobody has it any more")
+	})
+
+	t.Run("of two sites, one has a resource", func(t *testing.T) {
+		t.Parallel()
+		s, reopen := open(t)
+		ctx := t.Context()
+		stores := []store.Store{s, reopen()}
+		const sites = 8
+		errs := make([]error, sites)
+		var group sync.WaitGroup
+		for i := range errs {
+			group.Go(func() {
+				key := store.Key{Site: fmt.Sprintf("s%d", i), Issuer: photos.Issuer}
+				errs[i] = stores[i%2].PutResource(ctx, key, store.Resource{Name: "a", State: store.ResourcePending, ID: "r-1", Spec: json.RawMessage(`{}`)})
+			})
+		}
+		group.Wait()
+		taken := 0
+		for _, err := range errs {
+			if err != nil {
+				require.ErrorIs(t, err, store.ErrTaken)
+				taken++
+			}
+		}
+		require.Equal(t, sites-1, taken)
+		got, err := s.ResourceSites(ctx, photos.Issuer, "r-1")
+		require.NoError(t, err)
+		require.Len(t, got, 1)
 	})
 
 	t.Run("keys of a client", func(t *testing.T) {
@@ -208,9 +244,7 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		one, err := s.Protection(ctx, "b")
 		require.NoError(t, err)
 		require.Equal(t, first, one)
-		require.NoError(t, s.DeleteProtection(ctx, "b"))
-		require.NoError(t, s.DeleteProtection(ctx, "b"))
-		_, err = s.Protection(ctx, "b")
+		_, err = s.Protection(ctx, "none")
 		require.ErrorIs(t, err, store.ErrNotFound)
 	})
 
