@@ -3,6 +3,7 @@ package as
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -163,6 +164,9 @@ func (a assertionAuth) Prove(audience string) (Proof, error) {
 		"iat": now.Unix(), "exp": now.Add(assertionLifetime).Unix(),
 	}
 	assertion, err := jwt.Signed(a.signer).Claims(claims).Serialize()
+	if errors.Is(err, jose.ErrInvalidKeySize) {
+		return Proof{}, fmt.Errorf("the client secret is too short to sign the assertion of %s with (RFC 7518 section 3.2): %w", a.method, err)
+	}
 	if err != nil {
 		return Proof{}, fmt.Errorf("sign the assertion of %s: %w", a.method, err)
 	}

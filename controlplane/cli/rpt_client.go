@@ -79,7 +79,13 @@ func (f *clientFlags) client(env Environment, id string) (rptClient, error) {
 	if out.certificate, err = link.GivenCertificate(&given); err != nil {
 		return rptClient{}, fmt.Errorf("--cert and --key: %w", err)
 	}
-	out.auth, err = link.ClientAuth(&given, method, id, given.Secret)
+	if out.auth, err = link.ClientAuth(&given, method, id, given.Secret); err == nil {
+		// What cannot prove itself is told before anything is asked.
+		_, err = out.auth.Prove("")
+	}
+	if err != nil {
+		err = fmt.Errorf("--auth-method %s: %w", method, err)
+	}
 	return out, err
 }
 

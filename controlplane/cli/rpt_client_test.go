@@ -108,6 +108,8 @@ func TestRPTClientAuthentication(t *testing.T) {
 		{"no such method", hush, method("client_secret_JWT"), `"client_secret_JWT": write one of`, "", false},
 		{"an algorithm of another method", hush, method("client_secret_jwt", "--auth-alg", "RS256"), "signs with", "", false},
 		{"an algorithm of another key", bare, method("private_key_jwt", "--key", keyFile, "--auth-alg", "RS256"), "does not fit", "", false},
+		{"a key that is none", bare, method("private_key_jwt", "--key", certFile), "--auth-method private_key_jwt: as: private_key is not", "", false},
+		{"a secret too short to sign with", hush, method("client_secret_jwt", "--auth-alg", "HS512"), "the client secret is too short", "", false},
 		{"no client", hush, []string{"--auth-method", "client_secret_jwt"}, "--client ID", "", false},
 	}
 	for _, tt := range tests {

@@ -130,6 +130,17 @@ func TestClientAuthentication(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a wrong secret is told as the AS tells it", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, devas.Dialect{})
+		require.NoError(t, w.as.AddClient(devas.Client{ID: "app", Secret: appSecret, Metadata: devas.Metadata{TokenEndpointAuthMethod: string(as.AuthBasic)}}))
+		auth, err := as.NewSecretAuth(as.AuthBasic, "app", secret.New("another"), nil)
+		require.NoError(t, err)
+		flow := rpt.Flow{Client: auth, Party: rpt.Machine{Credentials: rpt.Credentials{Client: auth}}}
+		_, err = flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: w.api.URL + "/albums/1"})
+		require.ErrorIs(t, err, rpt.ErrDenied)
+		require.EqualError(t, err, "get the requesting party's token: the authorization server gives no token: 401 invalid_client (the client secret is wrong)")
+	})
 	t.Run("a secret too short to sign with is not sent instead", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, devas.Dialect{})

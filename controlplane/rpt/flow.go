@@ -19,8 +19,8 @@ var (
 	ErrNoChallenge = errors.New("the API answered 401 without a UMA challenge")
 	// ErrUntrustedAS: the API named an AS that must not get credentials.
 	ErrUntrustedAS = errors.New("the API names an authorization server that is not trusted")
-	// ErrDenied: the AS does not give an RPT.
-	ErrDenied = errors.New("the authorization server gives no RPT")
+	// ErrDenied: the AS does not give an RPT, or the requesting party's own token.
+	ErrDenied = errors.New("the authorization server gives no token")
 	// ErrNotPermitted: the API answered 401 or 403 to a fresh RPT.
 	ErrNotPermitted = errors.New("the API does not accept the RPT")
 )

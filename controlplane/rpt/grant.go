@@ -98,10 +98,7 @@ func submitted(a grantAnswer) bool {
 }
 
 func refusal(a grantAnswer, status int) error {
-	why := clip(a.Error)
-	if a.Description != "" {
-		why += " (" + clip(a.Description) + ")"
-	}
+	why := explained(a.Error, a.Description)
 	switch {
 	case submitted(a):
 		why += ": the resource owner has been asked; try again once they have agreed"
@@ -118,6 +115,14 @@ func refusal(a grantAnswer, status int) error {
 		why = "it answered without an error code"
 	}
 	return fmt.Errorf("%w: %d %s", ErrDenied, status, why)
+}
+
+// explained is an error of the AS as it is shown.
+func explained(code, description string) string {
+	if description == "" {
+		return clip(code)
+	}
+	return clip(code) + " (" + clip(description) + ")"
 }
 
 // tryGrant makes one token request (UMA Grant section 3.3.1).

@@ -127,7 +127,7 @@ func (b Browser) Token(ctx context.Context, server *as.Server, observe func(Step
 		return PartyToken{}, err
 	}
 	if query.Get("code") == "" {
-		return PartyToken{}, fmt.Errorf("%w: the login ended with %s", ErrDenied, clip(query.Get("error")+" "+query.Get("error_description")))
+		return PartyToken{}, fmt.Errorf("%w: the login ended with %s", ErrDenied, explained(query.Get("error"), query.Get("error_description")))
 	}
 	b.Scopes = nil // those of the authorization request
 	return b.get(ctx, server, observe, "get the requesting party's token, by authorization code", url.Values{
@@ -147,7 +147,7 @@ func (c Credentials) get(ctx context.Context, server *as.Server, observe func(St
 	}
 	got, err := server.Grant(ctx, title, c.Client, params, c.Scopes)
 	if refused, ok := errors.AsType[*as.Error](err); ok && refused.Status > 0 {
-		step.Status, step.Note = refused.Status, clip(refused.Code+" "+refused.Description)
+		step.Status, step.Note = refused.Status, explained(refused.Code, refused.Description)
 		err = fmt.Errorf("%w: %d %s", ErrDenied, step.Status, step.Note)
 	} else if err != nil {
 		step.Status, step.Note = 0, err.Error()
