@@ -47,7 +47,8 @@ Of a token issued before then that does not say whose it is, the AS is asked; wh
 it does not say either, the token is refused, too. One of which nobody names a session
 belongs to none: --session does not reach it.
 
-It waits until every connected Envoy has acknowledged it, for --wait at most.
+It waits until every Envoy that is connected to this replica has acknowledged it, for
+--wait at most. Other replicas find it in the store about a second later.
 
 Exit codes: 0 every connected Envoy refuses them; 1 failed, or stored and not in
 force everywhere yet; 64 wrong usage.`,
@@ -163,7 +164,7 @@ func printRevocation(w io.Writer, r revoke.Revocation, now time.Time) {
 	case 0:
 		_, _ = fmt.Fprintln(w, "envoys   none is connected here; each gets it when it connects")
 	default:
-		_, _ = fmt.Fprintf(w, "envoys   %d of %d refuse\n", r.Envoys.Refusing, r.Envoys.Connected)
+		_, _ = fmt.Fprintf(w, "envoys   %d of %d connected here refuse\n", r.Envoys.Refusing, r.Envoys.Connected)
 	}
 	if r.AtAuthorizationServer != "" {
 		_, _ = fmt.Fprintf(w, "AS       %s\n", r.AtAuthorizationServer)

@@ -80,5 +80,5 @@ func (w *worker) tellNotBefore(err error) {
 		w.resolve(aboutNotBefore)
 		return
 	}
-	w.attend(aboutNotBefore, fmt.Errorf("tokens that Keycloak has revoked up to a time stay good: %w; have umagate reach it there, or write revocation.not_before_every: 0s", err))
+	w.attend(aboutNotBefore, fmt.Errorf("a not-before that is set in Keycloak is not known, and tokens that it revokes are still taken: %w; let umagate reach that address, or do without it by revocation.not_before_every: 0s", err))
 }
