@@ -27,6 +27,9 @@ func TestSharedResources(t *testing.T) {
 	}{
 		{"the same", "uma", "https://as", protected, true},
 		{"the same, its issuer with a slash", "uma", "https://as/", protected, true},
+		{"the same, its host in capitals", "uma", "https://AS", protected, true},
+		{"the same, with its port", "uma", "https://as:443", protected, true},
+		{"another port", "uma", "https://as:8443", protected, false},
 		{"another authorization server", "uma", "https://other", protected, false},
 		{"one that is not registered", "uma", "https://as", public, false},
 		{"nothing is registered", "oauth_scopes", "https://as", protected, false},

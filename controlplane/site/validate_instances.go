@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -52,12 +53,26 @@ func (v *validator) sharedResources() {
 		for j := range i {
 			other := &v.file.Sites[j]
 			if s.AuthorizationServer.Client.ID == "" || s.AuthorizationServer.Client.ID != other.AuthorizationServer.Client.ID ||
-				strings.TrimSuffix(s.AuthorizationServer.Issuer, "/") != strings.TrimSuffix(other.AuthorizationServer.Issuer, "/") {
+				oneIssuer(s.AuthorizationServer.Issuer) != oneIssuer(other.AuthorizationServer.Issuer) {
 				continue
 			}
 			v.sharedNames(config.Index("sites", i), s, other)
 		}
 	}
+}
+
+// oneIssuer writes an issuer as others may write it, too: a server that makes its
+// issuer of the name that it is called by has each of them.
+func oneIssuer(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return issuer
+	}
+	u.Host = strings.ToLower(u.Host)
+	if port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]; port != "" {
+		u.Host = strings.TrimSuffix(u.Host, port)
+	}
+	return strings.TrimSuffix(u.String(), "/")
 }
 
 func (v *validator) sharedNames(path string, s, other *Site) {
