@@ -2,11 +2,9 @@ package importer
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/umagate/umagate/controlplane/importer/enforcer"
 	"github.com/umagate/umagate/plugin/route"
 )
 
@@ -48,57 +46,38 @@ func (j *judge) read() error {
 // outcomes are what the enforcer may take for a path: as it is sent, and as it is
 // meant. Where it would ask for nothing, what a reader would say counts, too.
 func (j *judge) outcomes(at *witness) []int {
-	first := ""
-	if len(at.segments) > 0 {
-		first = at.segments[0]
-	}
-	found := map[int]bool{}
+	var found []int
 	meant := "/" + strings.Join(at.segments, "/")
 	if at.slash {
 		meant += "/"
 	}
 	for _, target := range unique([]string{at.raw, meant}) {
-		b := j.bucket(first)
-		for k := range b.paths {
-			j.work += len(b.paths[k])
-			outcome := b.paths[k].Choose(target)
-			if outcome >= 0 {
-				outcome = b.index[k][outcome]
-			}
-			found[outcome] = true
+		for _, order := range j.orders {
+			found = append(found, j.choose(order, target))
 		}
 	}
-	open := slices.ContainsFunc(slices.Collect(maps.Keys(found)), func(outcome int) bool {
+	if slices.ContainsFunc(found, func(outcome int) bool {
 		return slices.ContainsFunc(j.demands(outcome), func(d demand) bool { return d.kind <= demandToken })
-	})
-	if open {
-		for _, i := range j.meant(at) {
-			found[i] = true
-		}
+	}) {
+		found = append(found, j.meant(at)...)
 	}
-	return slices.Sorted(maps.Keys(found))
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
-// bucket gives the paths that may be taken where the first segment is this. Those
-// of another first segment are taken for none.
-func (j *judge) bucket(first string) bucket {
-	b, ok := j.buckets[first]
-	if ok {
-		return b
-	}
-	for _, order := range j.orders {
-		var paths enforcer.Paths
-		var index []int
-		for _, p := range order {
-			segment, _, more := strings.Cut(strings.TrimPrefix(p, "/"), "/")
-			if more && strings.HasPrefix(p, "/") && !strings.ContainsAny(segment, "{*") && !strings.Contains(p, "/*.") &&
-				decoded(segment) != first && segment != first {
-				continue
-			}
-			paths, index = append(paths, p), append(index, slices.Index(j.paths, p))
+// choose gives the path that the enforcer takes for a target when it has the paths in
+// that order. Those are left out of which the beginning shows that they are not.
+func (j *judge) choose(order []int, target string) int {
+	j.candidates, j.indexes = j.candidates[:0], j.indexes[:0]
+	for _, i := range order {
+		if strings.HasPrefix(target, j.begins[i]) {
+			j.candidates, j.indexes = append(j.candidates, j.paths[i]), append(j.indexes, i)
 		}
-		b.paths, b.index = append(b.paths, paths), append(b.index, index)
 	}
-	j.buckets[first] = b
-	return b
+	j.work += 1 + len(j.candidates)
+	outcome := j.candidates.Choose(target)
+	if outcome < 0 {
+		return outcome
+	}
+	return j.indexes[outcome]
 }

@@ -90,10 +90,7 @@ func (j *judge) mayDrop(r *region) bool {
 // dropped takes forms out if the same holds without them, and reports whether it
 // does.
 func (j *judge) dropped(gone ...*region) bool {
-	table, err := j.table(gone...)
-	if err != nil {
-		return false
-	}
+	table := j.table(gone...)
 	var moved []func() // in order, for the examples that are told
 	for _, r := range gone {
 		asked := keyOf(j.all(r.examples, r.slashed))

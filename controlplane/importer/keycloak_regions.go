@@ -17,6 +17,9 @@ const (
 	maxWitnesses = 100_000
 	mostForms    = 4_000
 	maxWork      = 5_000_000
+	// maxEndings bounds the forms, times the endings that are told apart below each: it
+	// shows early that there are too many requests to try.
+	maxEndings = 8_000
 	// maxRefinements bounds how often forms are added. One can only show what the
 	// next has to tell apart.
 	maxRefinements = 6
@@ -35,36 +38,34 @@ var errTooMany = errors.New("its paths overlap in too many ways to be compared")
 // as far as that goes; what is left needs what all of them ask for.
 type judge struct {
 	paths   enforcer.Paths
-	orders  []enforcer.Paths // more than one where the enforcer's order is not known
-	endings [][]fragment     // by path
-	covers  [][]outline      // by path
-	never   []bool           // by path: the enforcer takes it for no request
-	other   string           // a segment that no path has
-	deepest int              // how far below a path an ending is told apart
-	keep    bool             // what is denied stays, for a reader to change it
+	begins  []string     // by path: a text that all begin with for which it may be taken
+	orders  [][]int      // of the paths: more than one where the enforcer's is not known
+	endings [][]fragment // by path
+	covers  [][]outline  // by path
+	never   []bool       // by path: the enforcer takes it for no request
+	other   string       // a segment that no path has
+	deepest int          // how far below a path an ending is told apart
+	keep    bool         // what is denied stays, for a reader to change it
 	// demands gives what an outcome asks for, by method.
 	demands func(outcome int) []demand
 
 	forms   []*region
 	known   map[string]*region
-	buckets map[string]bucket
 	tried   map[string][]int // outcomes, by path
 	work    int
 	reading *route.Table
 	owners  [][]int // paths, by value of reading
-}
 
-// bucket are the paths that may be taken for requests with one first segment.
-type bucket struct {
-	paths []enforcer.Paths
-	index [][]int
+	candidates enforcer.Paths // of choose
+	indexes    []int
 }
 
 // region are the requests that the filter judges by one template. An outcome is
 // the index of a path of the enforcer, or none or a fault.
 type region struct {
-	outline outline
-	derived bool // made to tell requests apart
+	outline  outline
+	template route.Template
+	derived  bool // made to tell requests apart
 	// examples are requests by outcome; slashed those with a slash at the end where
 	// the form has none, or the other way round.
 	examples, slashed map[int]string
@@ -82,6 +83,7 @@ type witness struct {
 // regions finds out what the enforcer takes for the requests of each template. The
 // last one is of the requests that no template has.
 func (j *judge) regions() (regions []*region, unmatched *region, err error) {
+	j.tried = map[string][]int{}
 	for _, j.deepest = range depths() {
 		if regions, unmatched, err = j.tellApart(); !errors.Is(err, errTooMany) {
 			return regions, unmatched, err
@@ -92,7 +94,7 @@ func (j *judge) regions() (regions []*region, unmatched *region, err error) {
 
 func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
 	j.forms, j.owners, j.work = nil, nil, 0
-	j.known, j.buckets, j.tried = map[string]*region{}, map[string]bucket{}, map[string][]int{}
+	j.known = map[string]*region{}
 	if err := j.read(); err != nil {
 		return nil, nil, err
 	}
@@ -114,16 +116,15 @@ func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
 	if j.other, err = j.unheard(); err != nil {
 		return nil, nil, err
 	}
-	for range maxRefinements {
+	endings := len(slices.DeleteFunc(slices.Clone(j.endings), func(end []fragment) bool { return len(end) == 0 }))
+	for again, round := true, 0; again; round++ {
+		if len(j.forms)*endings*j.deepest > maxEndings {
+			return nil, nil, errTooMany
+		}
 		if unmatched, err = j.sort(); err != nil {
 			return nil, nil, err
 		}
-		if !j.refine(unmatched) {
-			break
-		}
-	}
-	if unmatched, err = j.sort(); err != nil {
-		return nil, nil, err
+		again = round < maxRefinements && j.refine(unmatched)
 	}
 	j.drop()
 	return j.forms, unmatched, nil
@@ -131,40 +132,38 @@ func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
 
 func (j *judge) add(f outline, derived bool) bool {
 	key := f.key()
-	if j.known[key] != nil || !f.valid() || len(j.forms) >= mostForms {
+	if j.known[key] != nil || len(j.forms) >= mostForms {
 		return false
 	}
-	r := &region{outline: f, derived: derived}
+	template, ok := f.parsed()
+	if !ok {
+		return false
+	}
+	r := &region{outline: f, template: template, derived: derived}
 	j.known[key] = r
 	j.forms = append(j.forms, r)
 	return true
 }
 
-// table has the forms but for some.
-func (j *judge) table(without ...*region) (*route.Table, error) {
+// table has the forms but for those that are gone, and those that have no request in
+// common with them.
+func (j *judge) table(gone ...*region) *route.Table {
 	table := route.NewTable(false)
 	for i, r := range j.forms {
-		if slices.Contains(without, r) {
+		if slices.Contains(gone, r) || len(gone) > 0 && r.outline.apart(gone[0].outline) {
 			continue
 		}
-		template, err := route.ParseTemplate(r.outline.template())
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrSource, r.outline.template(), err)
-		}
-		table.Add(template, i)
+		table.Add(r.template, i)
 	}
-	return table, nil
+	return table
 }
 
 // sort gives each witness to the template that the filter takes for it.
 func (j *judge) sort() (unmatched *region, err error) {
-	table, err := j.table()
-	if err != nil {
-		return nil, err
-	}
+	table := j.table()
 	unmatched = newRegion(outline{rest: true})
 	for _, r := range j.forms {
-		*r = region{outline: r.outline, derived: r.derived, examples: map[int]string{}, slashed: map[int]string{}}
+		*r = region{outline: r.outline, template: r.template, derived: r.derived, examples: map[int]string{}, slashed: map[int]string{}}
 	}
 	w := &walker{judge: j, emit: func(at *witness) bool {
 		path, err := route.ParsePath(at.raw, "", false)

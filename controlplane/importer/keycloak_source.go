@@ -192,10 +192,10 @@ func (d *Draft) scopeDemand(place, resource string, scopes []string, all bool) d
 // judge prepares the comparison of the source with the filter.
 func (d *Draft) judge(c *keycloakSource, methods []string) *judge {
 	j := &judge{keep: c.untrusted}
-	demands := make([][]demand, len(c.entries))
+	demands, order := make([][]demand, len(c.entries)), []int(nil)
 	for i, e := range c.entries {
 		demands[i] = d.demandsOf(c, e, methods)
-		j.paths = append(j.paths, e.path)
+		j.paths, j.begins, order = append(j.paths, e.path), append(j.begins, enforcer.Begin(e.path)), append(order, i)
 		forms := covers(e.path)
 		never := neverTaken(e.path)
 		if never && e.disabled {
@@ -213,9 +213,9 @@ func (d *Draft) judge(c *keycloakSource, methods []string) *judge {
 			d.noteChanged(e.place+".path", "Keycloak's matcher takes %q for no request, so that a wider path holds; here it counts where otherwise nothing would be asked for", e.path)
 		}
 	}
-	j.orders = []enforcer.Paths{j.paths}
+	j.orders = [][]int{order}
 	if c.unordered {
-		turned := slices.Clone(j.paths)
+		turned := slices.Clone(order)
 		slices.Reverse(turned)
 		j.orders = append(j.orders, turned)
 	}

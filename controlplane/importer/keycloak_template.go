@@ -80,6 +80,19 @@ func (p fragment) meet(o fragment) (both fragment, ok bool) {
 	return fragment{literals: []string{before, after}, names: p.names}, ok && fits
 }
 
+// apart reports that no segment matches both. It may be false where that is so.
+func (p fragment) apart(o fragment) bool {
+	switch {
+	case p.isLiteral():
+		return !o.matches(p.literals[0])
+	case o.isLiteral():
+		return !p.matches(o.literals[0])
+	}
+	_, begins := longer(p.literals[0], o.literals[0], strings.HasPrefix)
+	_, ends := longer(p.literals[len(p.names)], o.literals[len(o.names)], strings.HasSuffix)
+	return !begins || !ends
+}
+
 func longer(a, b string, has func(s, part string) bool) (string, bool) {
 	switch {
 	case has(a, b):
@@ -186,11 +199,33 @@ func (f outline) template() string {
 // valid reports that the filter takes the template; a path that it cannot say is
 // one that the filter refuses.
 func (f outline) valid() bool {
+	_, ok := f.parsed()
+	return ok
+}
+
+// parsed is the template as the filter reads it, if it takes it.
+func (f outline) parsed() (route.Template, bool) {
 	if slices.ContainsFunc(f.pieces, func(p fragment) bool { return p.isLiteral() && p.literals[0] == "" }) {
-		return false
+		return route.Template{}, false
 	}
-	_, err := route.ParseTemplate(f.template())
-	return err == nil
+	template, err := route.ParseTemplate(f.template())
+	return template, err == nil
+}
+
+// apart reports that no path matches both. It may be false where that is so.
+func (f outline) apart(o outline) bool {
+	if len(f.pieces) > len(o.pieces) {
+		f, o = o, f
+	}
+	if len(f.pieces) < len(o.pieces) && !f.rest {
+		return true
+	}
+	for i, p := range f.pieces {
+		if p.apart(o.pieces[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // key is the same for forms that match the same paths.

@@ -32,10 +32,12 @@ func (ps Paths) Choose(target string) int {
 			if fault {
 				return Fault
 			}
-			n, b := len(javaSplit(path, "/")), len(javaSplit(path, "{"))
-			if ok && sameOrBelow(filled, target) && (length == 0 || n > length || b < brackets) {
-				matching, matches = filled, true
-				length, brackets = n, b
+			if ok && sameOrBelow(filled, target) {
+				n, b := javaParts(path, "/"), javaParts(path, "{")
+				if length == 0 || n > length || b < brackets {
+					matching, matches = filled, true
+					length, brackets = n, b
+				}
 			}
 		}
 		if !matches {
@@ -48,7 +50,7 @@ func (ps Paths) Choose(target string) int {
 			exact = i
 		}
 		if strings.HasSuffix(path, "*") {
-			if wildcard == None || len(javaSplit(ps[wildcard], "/")) < len(javaSplit(matching, "/")) {
+			if wildcard == None || javaParts(ps[wildcard], "/") < javaParts(matching, "/") {
 				wildcard = i
 			}
 		} else if at := strings.Index(path, "*."); at >= 0 && strings.HasSuffix(target, path[at+1:]) {
@@ -62,6 +64,18 @@ func (ps Paths) Choose(target string) int {
 		return suffix
 	}
 	return wildcard
+}
+
+// Begin gives a text with which each request begins that a path may be taken for.
+func Begin(path string) string {
+	if strings.Contains(path, "/*.") {
+		return "" // an ending counts anywhere
+	}
+	text, _, _ := strings.Cut(path, "{")
+	if root, ok := strings.CutSuffix(path, "*"); ok {
+		text = text[:min(len(text), max(0, len(root)-1))]
+	}
+	return text
 }
 
 // fixed is what stands before the first wildcard or parameter.
@@ -91,7 +105,7 @@ func sameOrBelow(path, target string) bool {
 func fill(path, target string) (filled string, ok, fault bool) {
 	start := strings.IndexByte(path, '{')
 	expected := strings.TrimSuffix(path, "/*")
-	if start < 0 || start >= len(target) || len(javaSplit(expected, "/")) > len(javaSplit(target, "/")) || target[:start] != expected[:start] {
+	if start < 0 || start >= len(target) || target[:start] != expected[:start] || javaParts(expected, "/") > javaParts(target, "/") {
 		return "", false, false
 	}
 	f := filler{path: expected, filled: path, target: target, params: javaSplit(target[start:], "/"), used: start}
@@ -173,6 +187,17 @@ func indexFrom(s, part string, from int) int {
 		return from + at
 	}
 	return -1
+}
+
+// javaParts is how many parts javaSplit gives.
+func javaParts(s, separator string) int {
+	if s == "" {
+		return 1
+	}
+	if s = strings.TrimRight(s, separator); s == "" {
+		return 0
+	}
+	return strings.Count(s, separator) + 1
 }
 
 // javaSplit is String.split: what is empty at the end is not there.
