@@ -52,9 +52,7 @@ func (j *judge) outcomes(at *witness) []int {
 		meant += "/"
 	}
 	for _, target := range unique([]string{at.raw, meant}) {
-		for _, order := range j.orders {
-			found = append(found, j.choose(order, target))
-		}
+		found = append(found, j.choose(target)...)
 	}
 	if slices.ContainsFunc(found, func(outcome int) bool {
 		return slices.ContainsFunc(j.demands(outcome), func(d demand) bool { return d.kind <= demandToken })
@@ -65,19 +63,27 @@ func (j *judge) outcomes(at *witness) []int {
 	return slices.Compact(found)
 }
 
-// choose gives the path that the enforcer takes for a target when it has the paths in
-// that order. Those are left out of which the beginning shows that they are not.
-func (j *judge) choose(order []int, target string) int {
-	j.candidates, j.indexes = j.candidates[:0], j.indexes[:0]
-	for _, i := range order {
-		if strings.HasPrefix(target, j.begins[i]) {
-			j.candidates, j.indexes = append(j.candidates, j.paths[i]), append(j.indexes, i)
+// choose gives the path that the enforcer takes for a target, or those of which it may
+// take any. It is not asked about paths that begin otherwise.
+func (j *judge) choose(target string) []int {
+	paths, index := j.candidates[:0], j.indexes[:0]
+	for i, begin := range j.begins {
+		if strings.HasPrefix(target, begin) {
+			paths, index = append(paths, j.paths[i]), append(index, i)
 		}
 	}
-	j.work += 1 + len(j.candidates)
-	outcome := j.candidates.Choose(target)
-	if outcome < 0 {
-		return outcome
+	j.candidates, j.indexes = paths, index
+	j.work += 1 + len(paths)
+	outcomes := []int{0}
+	if j.unordered {
+		outcomes = paths.Possible(target)
+	} else {
+		outcomes[0] = paths.Choose(target)
 	}
-	return j.indexes[outcome]
+	for i, outcome := range outcomes {
+		if outcome >= 0 {
+			outcomes[i] = index[outcome]
+		}
+	}
+	return outcomes
 }

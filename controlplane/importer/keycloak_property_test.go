@@ -158,7 +158,7 @@ func TestKeycloakExportOpensNothing(t *testing.T) {
 		}
 		for range 20 {
 			path := enforcertest.SomeTarget(r, c.PathsOf(), i%2 == 1)
-			if strings.ContainsAny(path, " {}*") {
+			if strings.ContainsAny(path, " {}") {
 				continue // the enforcer may lose its way, and deny what is permitted
 			}
 			for _, req := range enforcertest.SomeRequests(r, path) {

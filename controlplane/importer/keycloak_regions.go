@@ -37,15 +37,15 @@ var errTooMany = errors.New("its paths overlap in too many ways to be compared")
 // templates are refined until the enforcer takes one path for all requests of each,
 // as far as that goes; what is left needs what all of them ask for.
 type judge struct {
-	paths   enforcer.Paths
-	begins  []string     // by path: a text that all begin with for which it may be taken
-	orders  [][]int      // of the paths: more than one where the enforcer's is not known
-	endings [][]fragment // by path
-	covers  [][]outline  // by path
-	never   []bool       // by path: the enforcer takes it for no request
-	other   string       // a segment that no path has
-	deepest int          // how far below a path an ending is told apart
-	keep    bool         // what is denied stays, for a reader to change it
+	paths     enforcer.Paths
+	unordered bool         // in which order the enforcer has them is not known
+	begins    []string     // by path: a text that all begin with for which it may be taken
+	endings   [][]fragment // by path
+	covers    [][]outline  // by path
+	never     []bool       // by path: the enforcer takes it for no request
+	other     string       // a segment that no path has
+	deepest   int          // how far below a path an ending is told apart
+	keep      bool         // what is denied stays, for a reader to change it
 	// demands gives what an outcome asks for, by method.
 	demands func(outcome int) []demand
 

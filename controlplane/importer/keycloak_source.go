@@ -191,11 +191,11 @@ func (d *Draft) scopeDemand(place, resource string, scopes []string, all bool) d
 
 // judge prepares the comparison of the source with the filter.
 func (d *Draft) judge(c *keycloakSource, methods []string) *judge {
-	j := &judge{keep: c.untrusted}
-	demands, order := make([][]demand, len(c.entries)), []int(nil)
+	j := &judge{keep: c.untrusted, unordered: c.unordered}
+	demands := make([][]demand, len(c.entries))
 	for i, e := range c.entries {
 		demands[i] = d.demandsOf(c, e, methods)
-		j.paths, j.begins, order = append(j.paths, e.path), append(j.begins, enforcer.Begin(e.path)), append(order, i)
+		j.paths, j.begins = append(j.paths, e.path), append(j.begins, enforcer.Begin(e.path))
 		forms := covers(e.path)
 		never := neverTaken(e.path)
 		if never && e.disabled {
@@ -212,12 +212,6 @@ func (d *Draft) judge(c *keycloakSource, methods []string) *judge {
 		case never:
 			d.noteChanged(e.place+".path", "Keycloak's matcher takes %q for no request, so that a wider path holds; here it counts where otherwise nothing would be asked for", e.path)
 		}
-	}
-	j.orders = [][]int{order}
-	if c.unordered {
-		turned := slices.Clone(order)
-		slices.Reverse(turned)
-		j.orders = append(j.orders, turned)
 	}
 	none, never := make([]demand, len(methods)), make([]demand, len(methods))
 	for i := range methods {

@@ -108,6 +108,11 @@ func TestKeycloakRequests(t *testing.T) {
 			{"GET", "/a/b", nil, false},
 			{"GET", "/b", has("A", "view"), false},
 		}},
+		{"an export has no order: each may be the last of three", "keycloak-export-order.json", []check{
+			{"GET", "/*/a", has("B", "view"), false},
+			{"GET", "/*/a", has("A", "view"), false},
+			{"GET", "/x", has("A", "view"), true},
+		}},
 		{"disabled wants an authenticated caller", "keycloak-disabled.json", []check{
 			{"GET", "/a", nil, false},
 			{"GET", "/a", has(), true},
