@@ -187,6 +187,18 @@ func ending(path string) (pieces []fragment, ok bool) {
 	return pieces, true
 }
 
+// shortValues are the depths at which the matcher tells a value of one character from
+// a longer one: it counts the value of "{id}*" twice, and a slash at the end has room
+// for one character.
+func shortValues(paths []string) (depths []int) {
+	for _, path := range paths {
+		if depth := strings.Count(path, "/") - 1; strings.HasSuffix(path, "}*") && !slices.Contains(depths, depth) {
+			depths = append(depths, depth)
+		}
+	}
+	return depths
+}
+
 // neverTaken reports that the enforcer takes a path for no request.
 func neverTaken(path string) bool {
 	alone := enforcer.Paths{path}

@@ -44,6 +44,8 @@ type judge struct {
 	covers    [][]outline  // by path
 	never     []bool       // by path: the enforcer takes it for no request
 	other     string       // a segment that no path has
+	short     string       // one of a single character
+	shortAt   []int        // where one is told from a longer one, in segments
 	deepest   int          // how far below a path an ending is told apart
 	keep      bool         // what is denied stays, for a reader to change it
 	// demands gives what an outcome asks for, by method.
@@ -113,8 +115,13 @@ func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
 			}
 		}
 	}
-	if j.other, err = j.unheard(); err != nil {
+	if j.other, err = j.unheard(anything, "some", "other", "zqz", "0q0", "~", "~~", "_-_", "-_-", "9z", "kqx", "jxk"); err != nil {
 		return nil, nil, err
+	}
+	if j.shortAt = shortValues(j.paths); len(j.shortAt) > 0 {
+		if j.short, err = j.unheard(strings.Split("~0987654321_zqjkxwvu", "")...); err != nil {
+			return nil, nil, err
+		}
 	}
 	endings := len(slices.DeleteFunc(slices.Clone(j.endings), func(end []fragment) bool { return len(end) == 0 }))
 	for again, round := true, 0; again; round++ {

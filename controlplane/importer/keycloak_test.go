@@ -119,6 +119,13 @@ func TestKeycloakRequests(t *testing.T) {
 			{"GET", "/open/a", nil, false},
 			{"GET", "/open/a", has(), true},
 		}},
+		{"a value of one character, behind which a slash counts as one", "keycloak-short-value.json", []check{
+			{"GET", "/admin/b/", nil, false},
+			{"GET", "/admin/b/", has("/admin/(id)*", "admin"), true},
+			{"GET", "/admin/b", nil, false},
+			{"GET", "/staff/b/", has("B", "staff"), false}, // it may be either
+			{"GET", "/staff/b", has("A", "staff"), true},
+		}},
 		{"text around a parameter", "keycloak-partial.json", []check{
 			{"GET", "/files/1", nil, true},
 			{"GET", "/files/1:export", nil, false},

@@ -18,9 +18,9 @@ type walker struct {
 // anything is a segment that stands for every other one.
 const anything = "anything"
 
-// unheard is a segment, and a value of variables, that the forms do not tell from
-// one with a character that none of them has.
-func (j *judge) unheard() (string, error) {
+// unheard is one of the candidates: a segment, and a value of variables, that the forms
+// do not tell from one with a character that none of them has.
+func (j *judge) unheard(candidates ...string) (string, error) {
 	pieces := []fragment{anyPiece()}
 	seen := map[string]bool{}
 	for _, r := range j.forms {
@@ -32,7 +32,7 @@ func (j *judge) unheard() (string, error) {
 		}
 	}
 	const unused = "\x01"
-	for _, s := range []string{anything, "some", "other", "zqz", "0q0", "~", "~~", "_-_", "-_-", "9z", "kqx", "jxk"} {
+	for _, s := range candidates {
 		heard := slices.ContainsFunc(pieces, func(p fragment) bool {
 			return !p.isLiteral() && slices.ContainsFunc(pieces, func(q fragment) bool { return q.matches(p.sample(s)) != q.matches(p.sample(unused)) })
 		})
@@ -139,6 +139,10 @@ func (w *walker) tokens(alive []outline, depth int) []token {
 	}
 	text := func(s string) { add(token{pathText(s), s}) }
 	text(w.judge.other)
+	short := slices.Contains(w.judge.shortAt, depth)
+	if short {
+		text(w.judge.short)
+	}
 	var mixed []fragment
 	for _, f := range alive {
 		if depth >= len(f.pieces) {
@@ -152,6 +156,9 @@ func (w *walker) tokens(alive []outline, depth int) []token {
 			}
 		case !p.isVariable():
 			text(p.sample(w.judge.other))
+			if short {
+				text(p.sample(w.judge.short))
+			}
 			mixed = append(mixed, p)
 		}
 	}
