@@ -57,7 +57,7 @@ type claims struct {
 
 func newClaims() *claims { return &claims{known: map[string]*origin{}, methods: map[string]bool{}} }
 
-// isForwarded reports that umagate forwards requests of a method; "" is any.
+// isForwarded reports whether umagate forwards requests of a method; "" is any.
 func isForwarded(method string) bool {
 	return method != "CONNECT" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
 }
@@ -300,7 +300,7 @@ func (cs *claims) chooseFirst(matching []*origin, method string) (found []*claim
 	return found
 }
 
-// precedes reports that the source, from left to right, takes o before other. Of two
+// precedes reports whether the source, from left to right, takes o before other. Of two
 // steps of one rank and other texts it may take either.
 func (o *origin) precedes(other *origin) bool {
 	for i := range min(len(o.steps), len(other.steps)) {

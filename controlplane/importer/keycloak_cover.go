@@ -199,7 +199,7 @@ func shortValues(paths []string) (depths []int) {
 	return depths
 }
 
-// neverTaken reports that the enforcer takes a path for no request.
+// neverTaken reports whether the enforcer takes a path for no request.
 func neverTaken(path string) bool {
 	alone := enforcer.Paths{path}
 	for _, f := range distinct(intended(path)) {

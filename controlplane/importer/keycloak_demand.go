@@ -53,7 +53,7 @@ func (d demand) and(o demand) demand {
 	return both
 }
 
-// implies reports that whoever has one of the alternatives has one of the others.
+// implies reports whether whoever has one of the alternatives has one of the others.
 func implies(need, others [][]string) bool {
 	return !slices.ContainsFunc(need, func(all []string) bool {
 		return !slices.ContainsFunc(others, func(less []string) bool {
@@ -62,7 +62,7 @@ func implies(need, others [][]string) bool {
 	})
 }
 
-// asks reports that the demand is one that a condition can ask for.
+// asks reports whether the demand is one that a condition can ask for.
 func (d demand) asks() bool { return d.kind == demandNothing || d.kind == demandScopes }
 
 // key is the same for demands that ask for the same.

@@ -8,8 +8,8 @@ import (
 	"github.com/umagate/umagate/plugin/route"
 )
 
-// meant are the paths that somebody would say a request is of who reads from left
-// to right, as the filter does.
+// meant are the paths that a request belongs to for somebody who reads from left to
+// right, as the filter does.
 func (j *judge) meant(at *witness) []int {
 	path, err := route.ParsePath(at.raw, "", false)
 	if err != nil {

@@ -47,7 +47,7 @@ func order(last bool) int {
 	return 0
 }
 
-// denies reports that nobody passes by the resource.
+// denies reports whether nobody passes by the resource.
 func (r *Resource) denies() bool {
 	return !slices.ContainsFunc(r.Conditions, func(c Condition) bool { return !c.Deny })
 }

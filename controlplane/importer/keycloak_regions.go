@@ -242,7 +242,7 @@ func (j *judge) all(outcomes ...map[int]string) []demand {
 	return out
 }
 
-// differ reports that the outcomes do not ask for the same.
+// differ reports whether the outcomes do not ask for the same.
 func (j *judge) differ(outcomes map[int]string) bool {
 	keys := map[string]bool{}
 	for outcome := range outcomes {
@@ -251,7 +251,7 @@ func (j *judge) differ(outcomes map[int]string) bool {
 	return len(keys) > 1
 }
 
-// public reports that an outcome asks for nothing.
+// public reports whether an outcome asks for nothing.
 func (j *judge) public(outcome int) bool {
 	return !slices.ContainsFunc(j.demands(outcome), func(d demand) bool { return d.kind != demandNothing })
 }

@@ -75,7 +75,7 @@ func (c *keycloakSource) methods() []string {
 	return append(out, "")
 }
 
-// isMethod reports that a request may have the method: those of the filter are in
+// isMethod reports whether a request may have the method: those of the filter are in
 // upper case, and Keycloak compares as they are.
 func isMethod(s string) bool {
 	return s != "" && s != "CONNECT" && !strings.ContainsFunc(s, func(r rune) bool { return (r < 'A' || r > 'Z') && r != '-' && r != '_' })

@@ -33,12 +33,12 @@ func startingWith(text string) fragment {
 
 func (p fragment) isLiteral() bool { return len(p.names) == 0 }
 
-// isVariable reports that the piece takes every segment.
+// isVariable reports whether the piece takes every segment.
 func (p fragment) isVariable() bool {
 	return len(p.names) == 1 && p.literals[0] == "" && p.literals[1] == ""
 }
 
-// matches reports that a decoded segment matches.
+// matches reports whether a decoded segment matches.
 func (p fragment) matches(s string) bool {
 	if p.isLiteral() {
 		return s == p.literals[0]
@@ -196,7 +196,7 @@ func (f outline) template() string {
 	return b.String()
 }
 
-// valid reports that the filter takes the template; a path that it cannot say is
+// valid reports whether the filter takes the template; a path that it cannot say is
 // one that the filter refuses.
 func (f outline) valid() bool {
 	_, ok := f.parsed()

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// walker makes requests such that whatever the enforcer or the filter can tell
-// apart is told apart by some: along each form, with each literal, a text of no
-// form, and the endings, and some segments further.
+// walker makes requests that show every difference that the enforcer or the filter
+// can make: along each form, with each literal, a text of no form, and the endings,
+// and some segments further.
 type walker struct {
 	judge *judge
 	emit  func(*witness) bool

@@ -64,7 +64,7 @@ func (n need) key() string {
 	return string(text)
 }
 
-// implies reports that whoever has n has o. It may be false where that is so.
+// implies reports whether whoever has n has o. It may be false where that is so.
 func (n need) implies(o need) bool {
 	if o.public || n.deny || n.key() == o.key() {
 		return true

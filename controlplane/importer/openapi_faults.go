@@ -15,7 +15,7 @@ type faultWalker struct {
 	seen map[*value]bool
 }
 
-// named reports that the members of an object are named by the author, so that none
+// named reports whether the members of an object are named by the author, so that none
 // of them is a keyword.
 func named(key string) bool {
 	switch key {
@@ -26,7 +26,7 @@ func named(key string) bool {
 	return false
 }
 
-// opaque reports that what stands under a key is anything.
+// opaque reports whether what stands under a key is anything.
 func opaque(key string) bool {
 	switch key {
 	case "example", "examples", "default", "enum", "const", "value":

@@ -186,7 +186,7 @@ func (r *pathReader) variable(text string) piece {
 	return p
 }
 
-// mayHaveSlash reports that what a check lets pass may be more than one segment.
+// mayHaveSlash reports whether what a check lets pass may be more than one segment.
 func mayHaveSlash(check string) bool {
 	if check == "path" {
 		return true

@@ -145,7 +145,7 @@ func (p *pattern) turned() *pattern {
 	return &with
 }
 
-// takes reports that the filter may judge every path of other by p.
+// takes reports whether the filter may judge every path of other by p.
 func (p *pattern) takes(other *pattern) bool {
 	if p.covers(other) {
 		return true
@@ -154,7 +154,7 @@ func (p *pattern) takes(other *pattern) bool {
 	return turned != nil && turned.covers(other)
 }
 
-// before reports that the filter judges paths of a third pattern, which both take, by
+// before reports whether the filter judges paths of a third pattern, which both take, by
 // p rather than by other.
 func (p *pattern) before(other, third *pattern) bool {
 	if p == other {
@@ -166,8 +166,8 @@ func (p *pattern) before(other, third *pattern) bool {
 	return !p.takes(other) || p.covers(third) && !other.covers(third)
 }
 
-// weight grows with what a pattern leaves open less: of two of which one has all
-// paths of the other, that one weighs less.
+// weight grows with how specific a pattern is: one that has all paths of another
+// weighs less.
 func (p *pattern) weight() int {
 	n := 0
 	for _, s := range p.segments {
@@ -186,7 +186,7 @@ func (p *pattern) weight() int {
 	return n
 }
 
-// covers reports that every path of other matches p.
+// covers reports whether every path of other matches p.
 func (p *pattern) covers(other *pattern) bool {
 	if !p.rest && (other.rest || len(p.segments) != len(other.segments)) || len(p.segments) > len(other.segments) {
 		return false
@@ -237,7 +237,7 @@ func (p *pattern) meet(other *pattern) (both pattern, some, exact bool) {
 	return both, true, exact
 }
 
-// segmentCovers reports that every segment of small matches big. A variable
+// segmentCovers reports whether every segment of small matches big. A variable
 // matches one character or more; that of small is one that no literal has.
 func segmentCovers(big, small string) bool {
 	if big == small {
@@ -268,7 +268,7 @@ func segmentCovers(big, small string) bool {
 	return small != ""
 }
 
-// segmentsMeet reports that some segment matches both.
+// segmentsMeet reports whether some segment matches both.
 func segmentsMeet(a, b string) bool {
 	if a == b || a == variable && b != "" || b == variable && a != "" {
 		return true

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// prune takes out patterns of no source for which nothing else holds than for what
-// the filter would choose without them.
+// prune takes out patterns that no source wrote and that change nothing: the same
+// holds for what the filter would choose without them.
 func prune(rules []*rule) []*rule {
 	ordered := slices.Clone(rules)
 	slices.SortStableFunc(ordered, func(a, b *rule) int { return cmp.Compare(a.pattern.weight(), b.pattern.weight()) })
@@ -23,8 +23,8 @@ func prune(rules []*rule) []*rule {
 	return kept
 }
 
-// sameAsNext reports that for the patterns that have all of r's paths, and may be
-// chosen for one without r, the same holds.
+// sameAsNext reports whether the same holds for each pattern that may be chosen for
+// r's paths where r is not there.
 func sameAsNext(r *rule, kept []*rule) bool {
 	found := false
 	for _, other := range kept {
@@ -95,7 +95,7 @@ func (o *outcome) first() *claim {
 	return o.claims[0]
 }
 
-// differ reports that the claims do not ask for the same.
+// differ reports whether the claims do not ask for the same.
 func (o *outcome) differ() bool {
 	return slices.ContainsFunc(o.claims, func(c *claim) bool { return c.need.key() != o.need.key() })
 }

@@ -39,7 +39,7 @@ type Call struct {
 	warnings []string
 }
 
-// warn tells of something that was not done, of a command that succeeds.
+// warn notes what a command has not done, although it succeeds.
 func (c *Call) warn(text string) { c.warnings = append(c.warnings, text) }
 
 // define makes a row of a method. Parameters that embed [SiteParams] get their RP

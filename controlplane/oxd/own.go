@@ -40,7 +40,7 @@ func (l *link) own(ctx context.Context, token secret.Text) (introspection, bool,
 	return fromMembers(all), true, nil
 }
 
-// accepts says whether the OP's userinfo takes the token.
+// accepts reports whether the OP's userinfo takes the token.
 func (l *link) accepts(ctx context.Context, token secret.Text) (bool, error) {
 	if l.oidc.UserInfoEndpoint() == "" {
 		return false, nil
@@ -65,7 +65,7 @@ func (l *link) accepts(ctx context.Context, token secret.Text) (bool, error) {
 func (s *Server) mustBeOwn(ctx context.Context, setup *RP, token secret.Text, said introspection) error {
 	facts := []map[string]any{said.extra}
 	if _, all, ok := unverified(token); ok {
-		// What only refuses counts from wherever it stands.
+		// What can only refuse counts wherever it stands.
 		facts = append(facts, all)
 	}
 	if slices.ContainsFunc(facts, bound) {
@@ -90,7 +90,7 @@ func (s *Server) mustBeOwn(ctx context.Context, setup *RP, token secret.Text, sa
 	return nil
 }
 
-// bound says that who uses the token has to prove more than having it (RFC 7800, RFC
+// bound reports whether who uses the token has to prove more than having it (RFC 7800, RFC
 // 8705 section 3, RFC 9449 section 6).
 func bound(members map[string]any) bool {
 	if members["cnf"] != nil {
@@ -100,7 +100,7 @@ func bound(members map[string]any) bool {
 	return ok && slices.ContainsFunc([]string{"DPoP", "PoP", "mac", "N_A"}, func(s string) bool { return strings.EqualFold(s, kind) })
 }
 
-// ofAnother says that the token is of a login, or names another client.
+// ofAnother reports whether the token is of a login, or names another client.
 func ofAnother(members map[string]any, clientID string) bool {
 	text := func(name string) string {
 		s, _ := members[name].(string)

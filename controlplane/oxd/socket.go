@@ -144,7 +144,7 @@ func (k *socket) closeAll() {
 	}
 }
 
-// begin says that a command is under way. It is false for a connection that had to make
+// begin marks a command as under way. It is false for a connection that had to make
 // room in the meantime: its command is not run.
 func (k *socket) begin(c *conn) bool {
 	k.mu.Lock()

@@ -103,17 +103,17 @@ func (s *Server) checkAccess(ctx context.Context, c *Call, p accessParams) (acce
 	return accessResult{Access: accessDenied, Ticket: ticket, Challenge: fmt.Sprintf(`UMA realm="rs",as_uri=%q,error="insufficient_scope",ticket=%q`, asURI(c.RP), ticket)}, nil
 }
 
-// nobodys says that nothing protects the request.
+// nobodys reports whether nothing protects the request.
 func nobodys(r decision.Reason) bool {
 	return r == decision.ReasonUnmatched || r == decision.ReasonMethodNotCovered
 }
 
-// refusedUnseen says that the core refuses the request whatever is protected.
+// refusedUnseen reports whether the core refuses the request whatever is protected.
 func refusedUnseen(r decision.Reason) bool {
 	return r == decision.ReasonAmbiguousPath || r == decision.ReasonNotForwarded || r == decision.ReasonInvalidCredentials
 }
 
-// unprotected says that nothing protects a request that the core refuses unseen,
+// unprotected reports whether nothing protects a request that the core refuses unseen,
 // however its path is read. Where that cannot be told, it is protected.
 func (s *Server) unprotected(policy *decision.Policy, request *decision.Request) bool {
 	var method, target string

@@ -132,7 +132,7 @@ func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
 	})
 }
 
-// newRemovals makes what tells Envoys of instances that are registered no more.
+// newRemovals makes the list by which Envoys hear of registrations that have ended.
 func (s *serving) newRemovals(opened *store.SQL) *instance.Removals {
 	return instance.NewRemovals(instance.RemovalsOptions{
 		Store: opened, Changes: opened.Changes, Logger: s.options.Logger, Every: s.options.Pace.Follow,

@@ -147,8 +147,8 @@ func (d Digests) Find(value string) (Digest, bool) {
 	return found, true
 }
 
-// Latest covers all of d, which is valid and read as a whole: when the last of them
-// ends, and before when the last token was issued that any can be for.
+// Latest says, of all revocations in d, when the last one ends, and before when a
+// token must have been issued for any to be for it. It reads all of d, which is valid.
 func (d Digests) Latest() (ends, before int64) {
 	for at := digestText; at < len(d); at += record {
 		ends = max(ends, readTime(d[at:at+timeText]))

@@ -8,13 +8,12 @@ import (
 	"github.com/umagate/umagate/plugin/uma"
 )
 
-// misuse tells what makes a request unfit for a connection that other requests
-// share: the API could see another request in it or behind it, or take it for a
-// tunnel. None passes, whatever the mode; ReasonPermitted is for the others.
+// misuse says why a request is unfit for a connection that other requests share:
+// the API could see another request in it or behind it, or take it for a tunnel. It
+// is ReasonPermitted for a request that is fit; any other passes in no mode.
 //
-// A method in other letters than those it was registered in is another one to some
-// servers and the same to others: who takes "head" for HEAD sends no body, and who
-// does not takes the next answer for it.
+// Some servers take "head" for HEAD and some do not: an API that does sends no body,
+// and a proxy that does not takes the next answer for the body.
 func (s *screened) misuse() Reason {
 	switch {
 	case !isMethod(s.method) || s.method == "CONNECT" || s.method == "OPTIONS" && s.path == "*":
@@ -25,8 +24,8 @@ func (s *screened) misuse() Reason {
 	return ReasonPermitted
 }
 
-// pathMisuse is misuse for a path that nobody judges: in the line of a request, it
-// must be one word, and not the name of another host.
+// pathMisuse is misuse for a path that nobody judges: it must be one word of the
+// request's line, and not the name of another host.
 func pathMisuse(path string) route.Problem {
 	if path == "" || path[0] != '/' {
 		return route.ProblemForm
@@ -86,13 +85,13 @@ const headerOnly = " authorization proxy-authorization cookie host connection ke
 // hopOptions are what a Connection header may name: HTTP's own options.
 const hopOptions = " upgrade keep-alive close te http2-settings "
 
-// isFraming tells of the spelling of a field that frames the message to a server
-// that folds names, and to no other.
+// isFraming reports whether a server that folds names, and no other, takes the name
+// for a field that frames the message.
 func isFraming(folded []byte) bool {
 	return string(folded) == "content-length" || string(folded) == "transfer-encoding"
 }
 
-// RemovesOverrides tells that headers which name another target are removed.
+// RemovesOverrides reports whether headers which name another target are removed.
 func (x *Exchange) RemovesOverrides() bool { return x.site == nil || !x.site.keepOverrides }
 
 // removals lists the headers that do not go on to the API.
@@ -110,7 +109,7 @@ func (x *Exchange) removals(reason Reason) []string {
 	return names
 }
 
-// dropsToken tells that the API must not see the token, nor what may hold one.
+// dropsToken reports whether the token, or what may hold one, is kept from the API.
 // Another scheme's credentials are for the API, and pass where no token is needed.
 func (x *Exchange) dropsToken(reason Reason) bool {
 	return x.site != nil && x.site.dropAuthorization && x.request.credentials != uma.CredentialNone &&

@@ -83,7 +83,7 @@ func (p *instancePath) appendValue(dst []byte, value string) []byte {
 	return dst
 }
 
-// owns tells that a path is the instance's own, so that a request on it says
+// owns reports whether a path is the instance's own, so that a request on it says
 // something about the instance: it ends with the variable. "/albums/{id}:share"
 // does not, nor does "/albums/{id}.json" when an instance is to be registered.
 func (p *instancePath) owns(path route.Path, purpose Purpose) bool {

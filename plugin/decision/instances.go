@@ -95,13 +95,13 @@ func (e *instance) usable(now time.Time, f *finder) bool {
 	return e != nil && e.id != "" && !before(now, e.asked) && since(e.asked, now) < f.ttl+f.stale
 }
 
-// maxRemoved bounds, in bytes, the registrations that are looked for one by one when
-// they have ended. That it were more is rare, and then all are forgotten.
+// maxRemoved bounds, in bytes, the ended registrations that are looked for one by
+// one. More are rare, and then all are forgotten.
 const maxRemoved = 4 << 10
 
-// remove forgets what was told since to have ended; one too many does no harm. A
-// lookup under way may have been answered before: it is believed for who waits for
-// it, and not remembered.
+// remove forgets the registrations that have ended since it was last told; to forget
+// one too many does no harm. A lookup under way may have been answered before: it
+// serves those who wait for it, and is not remembered.
 func (m *memory) remove(told string) {
 	if told == m.removals {
 		return

@@ -12,5 +12,5 @@ func at(t time.Time) instant { return instant(t.UnixNano()) }
 // since is how long ago an instant was.
 func since(i instant, now time.Time) time.Duration { return time.Duration(at(now) - i) }
 
-// before tells that an instant is still to come.
+// before reports whether an instant is still to come.
 func before(now time.Time, i instant) bool { return at(now) < i }

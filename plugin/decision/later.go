@@ -40,9 +40,9 @@ func retryAfter(s string, now int64) int64 {
 	return n
 }
 
-// parseDate reads an IMF-fixdate of this century, "Sun, 06 Nov 2044 08:49:37 GMT",
-// and makes no time of a text of another length; what comes of others is bounded as
-// any answer is. Package time could, at 10 KB more for Envoy to compile.
+// parseDate reads an IMF-fixdate of this century, "Sun, 06 Nov 2044 08:49:37 GMT". A
+// text of another length is no date; another wrong text gives some date, which is
+// bounded as any is. Package time would cost 10 KB more for Envoy to compile.
 func parseDate(s string) int64 {
 	const months = "MarAprMayJunJulAugSepOctNovDecJanFeb" // a leap day comes last
 	if len(s) != len("Sun, 06 Nov 2044 08:49:37 GMT") || s[12:14] != "20" {

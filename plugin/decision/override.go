@@ -6,10 +6,10 @@ import (
 	"github.com/umagate/umagate/plugin/internal/ascii"
 )
 
-// namesOtherMethod tells that the query of a target asks for another method than
-// the request's own, as frameworks let forms do that can only GET and POST: by
-// "_method" (Rails, Laravel, Symfony, Spring, WordPress) or by a name of the headers
-// for it. "&" and ";" part fields.
+// namesOtherMethod reports whether the query of a target asks for another method than
+// the request's own. Frameworks allow that to forms, which can only GET and POST: by
+// "_method" (Rails, Laravel, Symfony, Spring, WordPress) or by the name of a header
+// for it. "&" and ";" separate fields.
 func namesOtherMethod(target, method string) bool {
 	_, query, _ := strings.Cut(target, "?")
 	for query != "" {
@@ -31,7 +31,7 @@ func namesOtherMethod(target, method string) bool {
 	return false
 }
 
-// isMethodField tells that a field of a query is for the method. PHP turns '.', ' '
+// isMethodField reports whether a field of a query is for the method. PHP turns '.', ' '
 // and '[' at the beginning of a name into '_'; "_method[]" is a list.
 func isMethodField(name []byte) bool {
 	var room [64]byte

@@ -5,8 +5,9 @@ import (
 	"github.com/umagate/umagate/plugin/route"
 )
 
-// readsOtherwise tells that a server is known that reads the path as one of another
-// condition than the one found, which is nil where none has the path and it passes.
+// readsOtherwise reports whether some server is known to read the path as one of
+// another condition than found. found is nil where no condition has the path and it
+// passes.
 func (x *Exchange) readsOtherwise(found *condition) bool {
 	var literals uint64
 	if found != nil {
@@ -37,9 +38,9 @@ func (x *Exchange) readsOtherwise(found *condition) bool {
 	return false
 }
 
-// means tells that what a path matches in another reading does not make it pass
-// where it must not. A reading that no condition has counts only against what would
-// pass without a token.
+// means reports whether another reading of the path, which matches index, asks for
+// what was found. A reading that no condition has counts only against what would pass
+// without a token.
 func (x *Exchange) means(index int, found *condition) bool {
 	if index < 0 {
 		return found == nil || x.site.allowUnmatched || !found.public && found.mode == config.ModeEnforce

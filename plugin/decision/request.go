@@ -123,7 +123,7 @@ func foldName(dst []byte, name string) []byte {
 	return dst
 }
 
-// isOverride tells that some framework or server takes the method, the path or the
+// isOverride reports whether some framework or server takes the method, the path or the
 // host of a request from this header, or builds its own URLs with it, as of a
 // Location. What Envoy itself sets (x-forwarded-for, x-forwarded-proto,
 // x-forwarded-client-cert) is not among them.
@@ -147,8 +147,8 @@ const (
 	targetParts = " method host server authority port scheme url uri path query prefix pathbase path-base base base-path script-name context context-path "
 )
 
-// isOneOf tells that a list has a name with a space on either side. No name has a
-// space, as it is folded.
+// isOneOf reports whether a list, with a space on either side of each name, has a
+// name. No name has a space, as it is folded.
 func isOneOf(list string, folded []byte) bool {
 	var buf [66]byte
 	return len(folded) <= 64 && strings.Contains(list, string(append(append(append(buf[:0], ' '), folded...), ' ')))

@@ -12,12 +12,12 @@ import (
 // looked at once after each change, when it is used.
 type revoked struct {
 	lists [2]*config.Revocations
-	// latest covers the sessions, subjects and clients of each, once there was a token
-	// of which they are not known.
+	// latest covers the sessions, subjects and clients of each. It is made when the first
+	// token comes of which they are not known.
 	latest [2][3]struct{ ends, before int64 }
 }
 
-// told is what can be told of a token: whether it is revoked.
+// told says whether a token is revoked, as far as that is known.
 type told uint8
 
 const (
@@ -27,12 +27,11 @@ const (
 	toldRevoked
 )
 
-// asks tells that more should be heard of the token.
+// asks reports whether the AS should be asked for more about the token.
 func (t told) asks() bool { return t == toldNoSession || t == untold }
 
-// final is what can be told of a token that nothing more is to be heard of. One of
-// which the AS names no session belongs to none, as that of a client for itself. But
-// each is somebody's.
+// final is the answer when the AS has nothing more to say. A token without a session
+// belongs to none, such as that of a client for itself. But each is somebody's.
 func (t told) final() told {
 	if t == toldNoSession {
 		return toldNot
@@ -97,7 +96,7 @@ func (r *revoked) namesToken(token string, now int64) bool {
 	return false
 }
 
-// names tells whether a token is revoked, by itself or by what the AS says of it.
+// names reports whether a token is revoked, by itself or by what the AS says of it.
 // What the AS does not say is looked for in the token, if it is a JWT: it is
 // active, so that is its payload. A token that does not say when it was issued
 // was issued too early.

@@ -42,7 +42,7 @@ func (q *queue) remove(x *Exchange) {
 	q.n--
 }
 
-// mayWait tells whether there is room for one more, and for one more at a call,
+// mayWait reports whether there is room for one more, and for one more at a call,
 // nil for a new one.
 func (x *Exchange) mayWait(c *call) bool {
 	if x.weight == 0 {
@@ -141,11 +141,11 @@ func (w *Worker) Waiting() (requests, bytes int) {
 
 // Bound makes Reply, Refused, Sweep, Next and Due return n outcomes and calls at
 // most, all together, until it is called again. The rest stays for [Worker.Next].
-// A host needs it in which doing one thing may do the next inside it: Envoy's
-// stack holds only so many. Without Bound there is no bound.
+// Envoy needs it: doing one thing may do the next inside it, and its stack holds
+// only so many. Without Bound there is no bound.
 func (w *Worker) Bound(n int) { w.bound, w.budget = true, n }
 
-// spend takes one from the budget, and tells whether there was one.
+// spend takes one from the budget, and reports whether there was one.
 func (w *Worker) spend() bool {
 	switch {
 	case !w.bound:
@@ -157,7 +157,7 @@ func (w *Worker) spend() bool {
 	return true
 }
 
-// Pending tells that the budget is spent, or that something waits for one: the
+// Pending reports whether the budget is spent, or that something waits for one: the
 // host must call Bound and Next soon.
 func (w *Worker) Pending() bool { return len(w.ready) > 0 || w.bound && w.budget <= 0 }
 

@@ -93,7 +93,7 @@ type call struct {
 	told          told    // and the result
 }
 
-// whole tells that the answer of an introspection is all that the AS has to say. A
+// whole reports whether the answer of an introspection is all that the AS has to say. A
 // token_type_hint has some servers leave out whose the token is.
 func (c *call) whole() bool { return c.about != nil || c.site.hint == "" }
 

@@ -37,7 +37,7 @@ func (a *alarms) full(site string) {
 	}
 }
 
-// sounds tells whether an alarm may be logged now, and if so counts it as logged.
+// sounds reports whether an alarm may be logged now, and if so counts it as logged.
 func (a *alarms) sounds(key alarm) bool {
 	now := now().UnixNano()
 	if last, ok := a.last[key]; ok && now-last < int64(alarmEvery) {

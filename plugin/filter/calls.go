@@ -27,10 +27,10 @@ func (p *plugin) own() bool {
 	return proxywasm.SetEffectiveContext(p.id) == nil
 }
 
-// oneMore has Envoy make a call once more that was reset before there was an
-// answer: the other side may close a connection that has been idle in the very
-// moment in which a call goes out on it. Every call may be repeated. Envoy's router
-// reads the headers, of dispatches too, and takes them away.
+// oneMore has Envoy repeat a call once that was reset before it was answered: the
+// other side may close an idle connection in the very moment in which a call goes out
+// on it. Every call may be repeated. Envoy's router reads the headers, of dispatches
+// too, and takes them away.
 var oneMore = [...][2]string{{"x-envoy-retry-on", "reset"}, {"x-envoy-max-retries", "1"}}
 
 // send sends calls that no request waits for.

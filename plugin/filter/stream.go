@@ -116,7 +116,7 @@ func (s *stream) OnHttpRequestTrailers(int) types.Action {
 	return s.action()
 }
 
-// removeTrailers removes what the API must not get in a trailer, and tells whether
+// removeTrailers removes what the API must not get in a trailer, and reports whether
 // it could.
 func (s *stream) removeTrailers() bool {
 	trailers, err := proxywasm.GetHttpRequestTrailers()

@@ -12,7 +12,7 @@ type pattern string
 
 const variable = "\x00"
 
-// patternMiddle tells that what stands between the first and the last literal of a
+// patternMiddle reports whether what stands between the first and the last literal of a
 // segment matches the rest of a pattern: literals with a variable before and after
 // each. Each literal is taken where it is found first; no other choice matches
 // where that one does not.
@@ -37,7 +37,7 @@ func (p pattern) ends() (first, last int) {
 	return strings.IndexByte(s, variable[0]), len(s) - 1 - strings.LastIndexByte(s, variable[0])
 }
 
-// matches tells that a segment matches.
+// matches reports whether a segment matches.
 func (p pattern) matches(s string) bool {
 	first, last := p.ends()
 	return first+last < len(s) && s[:first] == string(p[:first]) && s[len(s)-last:] == string(p[len(p)-last:]) &&
@@ -138,7 +138,7 @@ func (ps *patterns) match(segment, remainder string, slash bool, others []Other)
 	return value, others
 }
 
-// coversAny tells that p matches all that the pattern of one of the nodes matches,
+// coversAny reports whether p matches all that the pattern of one of the nodes matches,
 // which is then the more specific one. Its variables stand for text that no literal
 // has.
 func (p pattern) coversAny(nodes []*node) bool {

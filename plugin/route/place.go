@@ -28,9 +28,8 @@ func (p Path) Value(at Place) string {
 	return segment[at.before : len(segment)-at.after]
 }
 
-// Segment is the nth segment of the path, decoded, counted from 0. The last value
-// tells that no segment follows it; the text is empty where there is no such
-// segment.
+// Segment is the nth segment of the path, decoded, counted from 0; empty where there
+// is none. last reports whether no segment follows it.
 func (p Path) Segment(n int) (text string, last bool) {
 	rest := p.decoded
 	for ; n > 0; n-- {

@@ -155,7 +155,7 @@ func lowEscape(s string) (c byte, size int) {
 	return hexValue(high)<<4 | hexValue(low), n + m
 }
 
-// isBlank tells what some language's trim takes off.
+// isBlank reports whether the trim of some language takes the character off.
 func isBlank(r rune) bool {
 	switch r {
 	case ' ', 0xA0, 0x1680, 0x202F, 0x205F, 0x3000, 0xFEFF:

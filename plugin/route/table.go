@@ -8,7 +8,7 @@ import "strings"
 // Add does not matter.
 //
 // Of two segments with literal text around variables, the more specific one is
-// preferred: that whose every match the other matches, too. Where neither is
+// preferred: the one whose every match the other matches, too. Where neither is
 // ("{id}.json" and "export-{id}" for "export-1.json"), Match tells both.
 //
 // A trailing slash is not part of the choice: "/a/" is judged by the template

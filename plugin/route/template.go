@@ -199,7 +199,7 @@ func parseLiteral(text string) (string, error) {
 	return unescape(encoded), nil
 }
 
-// isOrdinary tells that a text has nothing in it that has to be looked at.
+// isOrdinary reports whether every byte of a text stands for itself.
 func isOrdinary(s string) bool {
 	for i := range len(s) {
 		if s[i] != '.' && !isUnreserved(s[i]) {

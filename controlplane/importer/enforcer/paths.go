@@ -88,7 +88,7 @@ func fixed(path string) string {
 	return path
 }
 
-// sameOrBelow reports that a path without parameters is, or may be, the target.
+// sameOrBelow reports whether a path without parameters is, or may be, the target.
 func sameOrBelow(path, target string) bool {
 	if path == target {
 		return true

@@ -49,7 +49,7 @@ func Readings(target string) (paths []string, ok bool) {
 	return nil, false // it is encoded more often than anybody does
 }
 
-// decodable says that a path has no canonical form, and one when it is decoded.
+// decodable reports whether a path has no canonical form, and one when it is decoded.
 func decodable(err error) bool {
 	e, ok := errors.AsType[*route.PathError](err)
 	return ok && (e.Problem == route.ProblemEscape || e.Problem == route.ProblemDoubleEncoding || e.Problem == route.ProblemEncDelimiter)

@@ -177,7 +177,7 @@ func SomeRequests(r *rand.Rand, path string) []Request {
 	return out
 }
 
-// Allows reports that the enforcer lets a request pass.
+// Allows reports whether the enforcer lets a request pass.
 func (c *Config) Allows(req Request) bool {
 	paths := c.PathsOf()
 	taken := paths.Choose(req.Path)
