@@ -130,7 +130,7 @@ func needs(c *site.Condition) string {
 	case c.Public:
 		return "nothing: it is public"
 	case c.Deny:
-		return "nothing would do: it is denied"
+		return "what nobody has: it is denied"
 	case c.ScopeExpression != nil:
 		return fmt.Sprintf("%s over %s", c.ScopeExpression.Rule, strings.Join(c.ScopeExpression.Data, ", "))
 	default:

@@ -287,6 +287,17 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
+	t.Run("denied to all", func(t *testing.T) {
+		t.Parallel()
+		text, err := os.ReadFile(example)
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "umagate.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(text), "public: true", "deny: true")), 0o600))
+		code, out, stderr := run(t, nil, "check", "-c", path, "--host", "localhost", "--path", "/healthz", "--scopes", "view")
+		require.Equal(t, cli.ExitDenied, code, out+stderr)
+		require.Contains(t, out, "any method needs what nobody has: it is denied")
+		require.Contains(t, out, "deny (denied)")
+	})
 	t.Run("json", func(t *testing.T) {
 		t.Parallel()
 		_, out, _ := run(t, nil, "check", "-c", example, "--host", "localhost", "--path", "/albums/1", "-o", "json")
