@@ -35,6 +35,10 @@ func (v *validator) siteMode(path string, s *Site) {
 	case s.Mode == config.ModeMonitor && s.Unmatched == UnmatchedAllow:
 		v.warn(path+".mode", fmt.Sprintf("as %s is enforced, ambiguous paths and methods that no condition covers are denied; other conditions are not enforced", s.firstEnforced()),
 			"write mode: enforce when the rollout is over")
+	case s.Mode == config.ModeMonitor && s.Unmatched == UnmatchedAuthenticated:
+		v.warn(path+".mode",
+			fmt.Sprintf("as %s is enforced, ambiguous paths, methods that no condition covers and, without an active token, paths that none names are denied; other conditions are not enforced", s.firstEnforced()),
+			"write mode: enforce when the rollout is over; until then unmatched: allow, if paths that no condition names are to pass")
 	case s.Mode == config.ModeMonitor:
 		v.warn(path+".mode",
 			fmt.Sprintf("as %s is enforced, ambiguous paths, and paths and methods that no condition names are denied; other conditions are not enforced", s.firstEnforced()),

@@ -28,6 +28,9 @@ func TestWarningsOfModes(t *testing.T) {
 		{"a condition is enforced, unmatched paths pass", "  mode: monitor\n  unmatched: allow", "scopes: [v], mode: enforce", map[string]string{
 			at: "as resources[0].conditions[0] is enforced, ambiguous paths and methods that no condition covers are denied", "sites[0].unmatched": "passes without",
 		}},
+		{"a condition is enforced, unmatched paths need a token", "  mode: monitor\n  unmatched: authenticated", "scopes: [v], mode: enforce", map[string]string{
+			at: "ambiguous paths, methods that no condition covers and, without an active token, paths that none names are denied", "sites[0].unmatched": "any active token",
+		}},
 		{"off", `  mode: "off"`, "scopes: [v]", map[string]string{at: "nothing is enforced at this site"}},
 		{"off for all conditions", `  mode: "off"`, "scopes: [v], mode: enforce", map[string]string{
 			at: "nothing is enforced at this site, nor what resources[0].conditions[0] says", inner: "has no effect",
