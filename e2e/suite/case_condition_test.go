@@ -63,6 +63,8 @@ func conditionScenarios() []scenario {
 				{name: "what a condition names", path: "/albums/1", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
 				{name: "a method that none covers", method: "PATCH", path: "/albums/1", token: "bob/other/view", status: 403, code: "method_not_covered"},
 				{name: "an ambiguous path", path: "/echo//nowhere", token: "bob/other/view", status: 400, code: "ambiguous_path"},
+				{name: "some server reads it as what a condition names", path: "/albums%d0%af1", token: "bob/other/view", status: 400, code: "ambiguous_path"},
+				{name: "no server does", path: "/echo/nowhere%d0%af1", token: "bob/other/view", status: 200},
 			},
 		},
 		{

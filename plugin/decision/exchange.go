@@ -184,7 +184,7 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	}
 	index, others := x.site.paths.Match(path, nil)
 	switch {
-	case index < 0 && x.site.allowUnmatched && path.Odd() && x.readsOtherwise(nil):
+	case index < 0 && (x.site.allowUnmatched || x.site.unmatched != nil) && path.Odd() && x.readsOtherwise(nil):
 		return x.ambiguous(route.ProblemSecondReading), true
 	case index < 0 && x.site.allowUnmatched:
 		x.note("path", "no condition names it; unmatched: allow")

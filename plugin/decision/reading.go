@@ -6,8 +6,8 @@ import (
 )
 
 // readsOtherwise reports whether some server is known to read the path as one of
-// another condition than found. found is nil where no condition has the path and it
-// passes.
+// another condition than found, which is nil where no condition has the path and it
+// may pass.
 func (x *Exchange) readsOtherwise(found *condition) bool {
 	var literals uint64
 	if found != nil {

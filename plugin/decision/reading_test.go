@@ -31,6 +31,10 @@ func TestSecondReading(t *testing.T) {
 		s.Unmatched = config.VerdictAllow
 		s.Resources[0].Conditions[0].Paths = s.Resources[0].Conditions[0].Paths[1:]
 	}
+	authenticated := func(s *config.Site) {
+		unmatched(s)
+		s.Unmatched = config.VerdictAuthenticated
+	}
 	tests := []struct {
 		name, path string
 		change     func(*config.Site)
@@ -70,6 +74,9 @@ func TestSecondReading(t *testing.T) {
 		{name: "guarded, by the same condition", path: "/albums/1/aЯb", want: "401"},
 		{name: "guarded, by another condition", path: "/albums/aЯb", want: "refused"},
 		{name: "nothing names the path, which passes", path: "/adminЯpanel", change: unmatched, want: "refused"},
+		{name: "nothing names the path, which any token passes", path: "/adminЯpanel", change: authenticated, want: "refused"},
+		{name: "nothing names either, and any token passes", path: "/xЯy", change: authenticated, want: "401"},
+		{name: "nothing names the other, which any token passes", path: "/docs/aЯbЯc", change: authenticated, want: "refused"},
 		{name: "nothing names either", path: "/xЯy", change: unmatched, want: "passes"},
 		{name: "nothing names the other, which passes", path: "/docs/aЯbЯc", change: unmatched, want: "passes"},
 
