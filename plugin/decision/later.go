@@ -18,9 +18,11 @@ func (c *call) heed(r *Response, now int64) {
 }
 
 // later is how long no call for a purpose may be made, in seconds, which the client
-// is told. A clock that was set back does not make it longer than an AS can.
+// is told. More than an AS can ask for is of a clock that was set back, and nothing.
 func (x *Exchange) later(p Purpose, now time.Time) bool {
-	x.pause = min(x.memory.quiet[p]-now.Unix(), maxQuiet)
+	if x.pause = x.memory.quiet[p] - now.Unix(); x.pause > maxQuiet {
+		x.pause = 0
+	}
 	return x.pause > 0
 }
 

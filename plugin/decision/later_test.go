@@ -60,6 +60,21 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// TestRetryAfterAndAClockSetBack: the AS is left alone no longer than it can ask for,
+// also when the clock of before was ahead by years.
+func TestRetryAfterAndAClockSetBack(t *testing.T) {
+	h := newHarness(t)
+	_, step := h.start(ask("GET", "/albums/1", "token"))
+	h.worker.Reply(step.Call.ID, busy(429, "60"), h.now)
+	h.after(-time.Second)
+	x, step := h.start(ask("GET", "/albums/1", "token"))
+	require.Equal(t, "503 as_busy", outcome(x, step))
+	require.Equal(t, "61", value(t, step.Deny.Headers, "retry-after"))
+	h.after(-10 * time.Minute)
+	x, step = h.start(ask("GET", "/albums/1", "token"))
+	require.Equal(t, "call introspection", outcome(x, step))
+}
+
 // TestRetryAfterDates compares the filter's reading of a date with net/http's, all
 // over a century.
 func TestRetryAfterDates(t *testing.T) {
