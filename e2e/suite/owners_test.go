@@ -306,6 +306,11 @@ func (w *ownersWorld) story(t *testing.T) {
 	other, otherName := w.create(t, creates)
 	r = w.ask(t, "GET", other, views, "")
 	require.Equal(t, "insufficient_permission", r.code, "%s", r.body)
+	// Nor is a path below the one, which a server reads as the other's.
+	for _, up := range []string{"/%C4%AE%C4%AE", "/..%20", "/x%D0%AF..%D0%AF.."} {
+		r = w.ask(t, "GET", path+up+strings.TrimPrefix(other, "/albums"), views, "")
+		require.Equal(t, "ambiguous_path", r.code, "%s: %s", up, r.body)
+	}
 
 	// The control plane goes. What is known goes on, what is not is denied, and what
 	// is made meanwhile is registered when it is back.

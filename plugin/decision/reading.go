@@ -10,16 +10,21 @@ import (
 // may pass.
 func (x *Exchange) readsOtherwise(found *condition) bool {
 	var literals uint64
+	var places []route.Place
 	if found != nil {
 		literals = x.rule.literals
+		if found.instance != nil {
+			places = found.instance.places
+		}
 	}
 	for n := range route.Readings {
-		path, ok := x.path.Reading(n, literals)
+		path, moved, ok := x.path.Reading(n, literals, places)
 		if !ok {
 			continue
 		}
 		index, others := x.site.paths.Match(path, nil)
-		if x.means(index, found) {
+		// The same condition on what another segment names is about another instance.
+		if x.means(index, found) && (index < 0 || !moved) {
 			for len(others) > 0 && x.means(others[0].Value, found) {
 				others = others[1:]
 			}

@@ -115,6 +115,42 @@ func TestSecondReading(t *testing.T) {
 	}
 }
 
+// TestSecondReadingIsOfTheSameInstance: who may see one box must not reach another by
+// a path of the first that a server reads as one of the second, though the condition
+// is the same.
+func TestSecondReadingIsOfTheSameInstance(t *testing.T) {
+	tests := []struct {
+		name, path string
+		want       string // the values looked up; "" when it is refused
+	}{
+		{"low bytes are dots", "/boxes/7/ĮĮ/8", ""},
+		{"low bytes are a way up and down", "/boxes/7/xЯ..Я..Я8", ""},
+		{"dots and a blank", "/boxes/7/.. /8", ""},
+		{"dots and a blank, further down", "/boxes/7/a/.. /.. /8/b", ""},
+		{"two dots after a prefix", "/boxes/7/x../..y../8../8", `["7"]`},
+		{"a variable before it that splits", "/users/aЯtagsЯ8Ā/tags/7", ""},
+		{"the same by the way of another", "/boxes/7/x/.. /y", `["7"]`},
+		{"up, and down again", "/boxes/7/x/.. /.. /7/y", ""},
+		{"a word", "/boxes/Яблоко", `["Яблоко"]`},
+		{"words", "/boxes/лимпопо/техпаспорт", `["лимпопо"]`},
+		{"a blank at the end is another instance, which nobody has", "/boxes/8 ", `["8 "]`},
+		{"what a server may cut off, too", "/boxes/8Ā7", `["8Ā7"]`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHarness(t, owned())
+			target := (&url.URL{Path: tt.path}).EscapedPath()
+			x, step := h.start(ask("GET", target, "token"))
+			if tt.want == "" {
+				require.Equal(t, "400 ambiguous_path", outcome(x, step), target)
+				require.EqualValues(t, "second_reading", x.Decision().Problem)
+				return
+			}
+			require.Contains(t, looked(t, step), `"values":`+tt.want)
+		})
+	}
+}
+
 // TestSecondReadingOfLetters: no letter is refused where it meets no other rule.
 func TestSecondReadingOfLetters(t *testing.T) {
 	h := newHarness(t)

@@ -32,16 +32,18 @@ const (
 
 // Reading is the nth other way to read the path. It is not ok when that makes no
 // difference. The segments whose bits are set in fixed stand as they are: they were
-// not chosen by who sent the request.
-func (p Path) Reading(n int, fixed uint64) (other Path, ok bool) {
+// not chosen by who sent the request. moved tells that what stands at one of places
+// comes from another segment.
+func (p Path) Reading(n int, fixed uint64, places []Place) (other Path, moved, ok bool) {
 	low, ends := (n+1)/readingsOfEnds, (n+1)%readingsOfEnds
 	r := reader{ends: ends}
 	rest, more := p.decoded, true
-	for i := uint(0); more && !r.cut; i++ {
+	for ; more && !r.cut; r.at++ {
 		var segment string
 		segment, rest, more = strings.Cut(rest, "/")
-		if i < 64 && fixed>>i&1 != 0 {
-			r.kept, r.slash = append(r.kept, segment), false
+		if r.at < 64 && fixed>>r.at&1 != 0 {
+			r.slash = false
+			r.keep(segment)
 			continue
 		}
 		for part := range strings.SplitSeq(r.lower(segment, low), "/") {
@@ -50,16 +52,26 @@ func (p Path) Reading(n int, fixed uint64) (other Path, ok bool) {
 	}
 	other.decoded = strings.Join(r.kept, "/")
 	other.slash = len(r.kept) > 0 && (r.slash || p.slash && !r.cut)
-	return other, other.decoded != p.decoded || other.slash != p.slash
+	for _, place := range places {
+		moved = moved || place.Segment >= len(r.from) || r.from[place.Segment] != place.Segment
+	}
+	return other, moved, other.decoded != p.decoded || other.slash != p.slash
 }
 
 // reader puts a reading together.
 type reader struct {
 	ends  int
+	at    int // the segment that is read
 	kept  []string
-	slash bool // it ends in a slash so far
-	cut   bool // nothing more counts
+	from  []int // of which segment each is
+	slash bool  // it ends in a slash so far
+	cut   bool  // nothing more counts
 }
+
+// keep adds a segment as it is. In line, its two appends would take a KB of the filter.
+//
+//go:noinline
+func (r *reader) keep(s string) { r.kept, r.from = append(r.kept, s), append(r.from, r.at) }
 
 // push adds a segment, and resolves it when it is empty or of dots.
 func (r *reader) push(s string) {
@@ -75,14 +87,15 @@ func (r *reader) push(s string) {
 		}
 	case endsPrefix:
 		if prefix, ok := strings.CutSuffix(s, ".."); ok && strings.Trim(prefix, ".") != "" {
-			r.kept, s = append(r.kept, prefix), ".."
+			r.keep(prefix)
+			s = ".."
 		}
 	}
 	switch r.slash = segmentProblem(s) != ""; {
 	case !r.slash:
-		r.kept = append(r.kept, s)
+		r.keep(s)
 	case s == ".." && len(r.kept) > 0:
-		r.kept = r.kept[:len(r.kept)-1]
+		r.kept, r.from = r.kept[:len(r.kept)-1], r.from[:len(r.from)-1]
 	}
 }
 

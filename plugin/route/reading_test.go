@@ -44,7 +44,7 @@ func TestReading(t *testing.T) {
 			require.NoError(t, err)
 			var got []string
 			for n := range Readings {
-				other, ok := p.Reading(n, tt.fixed)
+				other, _, ok := p.Reading(n, tt.fixed, nil)
 				text := "/" + other.decoded
 				if other.slash {
 					text += "/"
@@ -72,9 +72,10 @@ func FuzzReading(f *testing.F) {
 			return
 		}
 		for n := range Readings {
-			other, ok := p.Reading(n, fixed)
+			other, moved, ok := p.Reading(n, fixed, []Place{{Segment: 0}})
 			require.False(t, ok && !p.Odd(), "%q is odd", target)
 			if !ok {
+				require.Equal(t, p.decoded == "", moved, "nothing differs")
 				require.Equal(t, p.decoded, other.decoded)
 				continue
 			}
@@ -85,6 +86,42 @@ func FuzzReading(f *testing.F) {
 			require.False(t, other.slash && other.decoded == "")
 		}
 	})
+}
+
+// TestReadingFromAnotherSegment: where a reading takes a segment from elsewhere, it
+// says so; a part of the segment itself stays in its place.
+func TestReadingFromAnotherSegment(t *testing.T) {
+	tests := []struct {
+		name, path, other string
+		moved             bool
+	}{
+		{"up and down", "/a/1/%C4%AE%C4%AE/2", "/a/2", true},
+		{"up and down to the same text", "/a/1/%C4%AE%C4%AE/1", "/a/1", true},
+		{"one before it splits", "/a%D0%AF2/1", "/a/2/1", true},
+		{"it splits", "/a/1%D0%AF2", "/a/1/2", false},
+		{"its part before is empty", "/a/%D0%AF2", "/a/2", false},
+		{"one behind it", "/a/1/b%D0%AFc", "/a/1/b/c", false},
+		{"it has gone", "/a/1/%C4%AE%C4%AE", "/a/", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := ParsePath(tt.path, "h", false)
+			require.NoError(t, err)
+			found := false
+			for n := range Readings {
+				other, moved, ok := p.Reading(n, 0, []Place{{Segment: 1}})
+				text := "/" + other.decoded
+				if other.slash {
+					text += "/"
+				}
+				if ok && text == tt.other {
+					found = true
+					require.Equal(t, tt.moved, moved)
+				}
+			}
+			require.True(t, found)
+		})
+	}
 }
 
 // TestOrdinaryPathsAreNotOdd: what most requests have costs no second look.
