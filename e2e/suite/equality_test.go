@@ -232,7 +232,7 @@ func (s *script) config() config.Config {
 		}
 		permit := endpoint("/permission")
 		view := config.Condition{
-			Paths: []string{"/a/{id}", "/a/{id}/**"}, Methods: []string{"GET"}, Scopes: []string{"view", "share"},
+			Paths: []string{"/a/{id}", "/a/{id}/**", "/a/{id}.json", "/a/{id}:export"}, Methods: []string{"GET"}, Scopes: []string{"view", "share"},
 			Mode: pick(s, "", "", config.ModeMonitor, config.ModeOff),
 		}
 		edit := config.Condition{Paths: []string{"/a/{id}"}, Methods: []string{"PUT", "DELETE"}, ScopeExpression: &config.ScopeExpression{
@@ -240,7 +240,7 @@ func (s *script) config() config.Config {
 			Data: []string{"edit", "view"},
 		}}
 		return config.Site{
-			Name: name, Hosts: hosts, Mode: pick(s, "", "", config.ModeMonitor), Unmatched: pick(s, "", config.VerdictAllow, config.VerdictAuthenticated),
+			Name: name, Hosts: hosts, Mode: pick(s, "", "", "", config.ModeMonitor, config.ModeOff), Unmatched: pick(s, "", config.VerdictAllow, config.VerdictAuthenticated),
 			AmbiguousPaths: pick(s, "", config.PathsNormalize), Case: pick(s, "", config.CaseInsensitive), OverrideHeaders: pick(s, "", config.HeaderKeep),
 			CORSPreflight: pick(s, "", config.VerdictAllow), Require: pick(s, "", "", config.RequireOAuthScopes),
 			Token: config.Token{
@@ -255,7 +255,10 @@ func (s *script) config() config.Config {
 			},
 			Resources: []config.Resource{
 				{Name: "a", ID: pick(s, "id-a", "id-a", ""), Conditions: []config.Condition{view, edit}},
-				{Name: "open", Conditions: []config.Condition{{Paths: []string{"/open/**", "/a/new"}, Public: true}, {Paths: []string{"/open/x/"}, Deny: true}}},
+				{Name: "open", Conditions: []config.Condition{{Paths: []string{"/open/**", "/a/new", "/a/x-{y}"}, Public: true}, {Paths: []string{"/open/x/"}, Deny: true}}},
+				{Name: "closed", Conditions: []config.Condition{
+					{Paths: []string{"/open/closed/**", "/open/{x}.key"}, Methods: pick(s, nil, []string{"GET", "POST"}), Deny: true, Mode: pick(s, "", "", config.ModeMonitor, config.ModeOff, config.ModeEnforce)},
+				}},
 			},
 		}
 	}
@@ -270,10 +273,11 @@ func (s *script) config() config.Config {
 func (s *script) request() *scriptedRequest {
 	r := &scriptedRequest{
 		method: pick(s, "GET", "GET", "GET", "PUT", "DELETE", "HEAD", "OPTIONS", "POST", "PATCH"),
-		host:   pick(s, "one.test", "one.test", "a.one.test", "ONE.test:80", "two.test", "three.test", "one.test.", "a@one.test", ""),
-		target: pick(s, "/a/1", "/a/1", "/a/1/b", "/a/new", "/A/1", "/open/x", "/a/1?x=/open", "/nowhere") + pick(s, "", "", "", "/", "/..", "/%2e%2e/", ";x", "/%2f", "//", "/%41", "/caf%C3%A9", "?q"),
+		host:   pick(s, "one.test", "one.test", "a.one.test", "ONE.test:80", "One.Test", "a.ONE.test:0443", "two.test", "TWO.test", "three.test", "Three.TEST:08080", "one.test.", "a@one.test", ""),
+		target: pick(s, "/a/1", "/a/1", "/a/1/b", "/a/new", "/A/1", "/a/1.json", "/a/1:export", "/a/x-1.json", "/a/x-1", "/open/x", "/open/closed/x", "/open/a.key", "/open%D0%AFclosed", "/a%D0%AF1", "/a/1?x=/open", "/a/1?_method=PUT", "/nowhere") +
+			pick(s, "", "", "", "", "/", "/..", "/%2e%2e/", ";x", "/%2f", "//", "/%41", "/caf%C3%A9", "/%D0%AF", "%20", ".", "..", "/..%20/x", "?q", "?_method=%47et"),
 		answers: map[string]scripted{
-			"": pick(s, scripted{201, `{"ticket":"t-1"}`}, scripted{201, `{"ticket":"t-1"}`}, scripted{200, `{"ticket":"t-2"}`}, scripted{500, "{}"}, scripted{201, "{}"}, scripted{0, ""}, scripted{403, "{}"}),
+			"": pick(s, scripted{201, `{"ticket":"t-1"}`}, scripted{201, `{"ticket":"t-1"}`}, scripted{200, `{"ticket":"t-2"}`}, scripted{500, "{}"}, scripted{201, "{}"}, scripted{0, ""}, scripted{403, "{}"}, scripted{503, "{}"}),
 		},
 	}
 	tokens := []string{"good", "good", "half", "bad", "odd", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqd3QiLCJpc3MiOiJodHRwczovL2FzLnRlc3QiLCJhenAiOiJhcHAifQ.c2ln"}
@@ -285,7 +289,7 @@ func (s *script) request() *scriptedRequest {
 	}
 	names := map[string]bool{}
 	for range s.IntN(4) {
-		name := pick(s, "X-Uma-Subject", "X_uma_subject", "X.uma.scopes", "X-Http-Method-Override", "X-Original-Url", "X-Other", "Origin", "Access-Control-Request-Method", "Content-Type")
+		name := pick(s, "X-Uma-Subject", "X_uma_subject", "X.uma.scopes", "X-Http-Method-Override", "X-Original-Url", "X-Other", "Origin", "Access-Control-Request-Method", "Content-Type", "X-Forwarded-Prefix", "X_forwarded_path", "X-Host")
 		if !names[name] { // of two equal ones each host makes what it makes
 			names[name] = true
 			r.headers = append(r.headers, [2]string{name, pick(s, "forged", "application/grpc", "PUT", "https://app.test")})
