@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/plugin/config"
+	"github.com/umagate/umagate/plugin/route"
 )
 
 // mixed has public paths beside guarded ones.
@@ -147,6 +148,24 @@ func TestSecondReadingIsOfTheSameInstance(t *testing.T) {
 				return
 			}
 			require.Contains(t, looked(t, step), `"values":`+tt.want)
+		})
+	}
+}
+
+// TestSecondReadingsAreBounded: a path of 16 KiB that has to be read in every way took
+// a worker a hundred times as long as any other.
+func TestSecondReadingsAreBounded(t *testing.T) {
+	h := newHarness(t, siteOf(mixed))
+	for _, tt := range []struct{ name, path, want string }{
+		{"long", "/wiki/%20" + strings.Repeat("a", route.MaxOddPath-9), "allow public"},
+		{"longer", "/wiki/%20" + strings.Repeat("a", route.MaxOddPath-8), "400 ambiguous_path"},
+		{"longer, of letters", "/wiki/" + strings.Repeat("%D0%AF", 700), "400 ambiguous_path"},
+		{"longer, of segments that end in dots", "/wiki" + strings.Repeat("/a..", 1100), "400 ambiguous_path"},
+		{"longer, not odd", "/wiki" + strings.Repeat("/a", 5000), "allow public"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x, step := h.start(ask("GET", tt.path, ""))
+			require.Equal(t, tt.want, outcome(x, step))
 		})
 	}
 }

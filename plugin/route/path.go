@@ -29,7 +29,7 @@ const (
 	ProblemEncDot         Problem = "encoded_dot"          // %2E; mends
 	ProblemEncUnreserved  Problem = "encoded_unreserved"   // a letter, digit, '-', '_' or '~' encoded; mends
 	ProblemEncDelimiter   Problem = "encoded_delimiter"    // %3B, %3F, %23
-	ProblemTooLong        Problem = "too_long"             // more than MaxPath bytes
+	ProblemTooLong        Problem = "too_long"             // more than MaxPath bytes, or MaxOddPath
 	ProblemTrailingSlash  Problem = "trailing_slash"       // a slash at the end selects another condition
 	ProblemSecondReading  Problem = "second_reading"       // some servers read another path, which selects another condition
 	ProblemTwoTemplates   Problem = "two_templates"        // two templates match, of which none is more specific
@@ -38,6 +38,11 @@ const (
 // MaxPath bounds the length of a path in bytes; Envoy's own default bound on all
 // headers together is 60 KiB.
 const MaxPath = 16 << 10
+
+// MaxOddPath bounds the length of a path that is [Path.Odd], in bytes. All of its
+// readings are matched: one of 16 KiB took a worker a hundred times as long as any
+// other path.
+const MaxOddPath = 4 << 10
 
 // PathError is why a path was refused.
 type PathError struct {
@@ -111,7 +116,7 @@ func (p Path) Clone() Path {
 }
 
 func newPath(target, path string, f form, rewritten bool) Path {
-	p := Path{Target: target, Rewritten: rewritten, decoded: path[1:], odd: f.escaped || f.odd}
+	p := Path{Target: target, Rewritten: rewritten, decoded: path[1:], odd: f.odd}
 	if n := len(p.decoded); n > 0 && p.decoded[n-1] == '/' {
 		p.slash = true
 		p.decoded = p.decoded[:n-1]
@@ -125,7 +130,7 @@ func newPath(target, path string, f form, rewritten bool) Path {
 // form is what else is seen of a path that has no problem.
 type form struct {
 	escaped bool // it has percent escapes, all of them valid
-	odd     bool // a segment ends in a dot or names a stream of a file
+	odd     bool // that, or a segment ends in a dot or names a stream of a file
 }
 
 // strictScan finds the first problem of a path that has no query.
@@ -172,6 +177,9 @@ func strictScan(path string) (problem Problem, at int, f form) {
 			return p, segment, f
 		}
 		f.odd = f.odd || last[len(last)-1] == '.'
+	}
+	if f.odd = f.odd || f.escaped; f.odd && len(path) > MaxOddPath {
+		return ProblemTooLong, MaxOddPath, f
 	}
 	return "", 0, f
 }

@@ -36,6 +36,9 @@ const (
 // comes from another segment.
 func (p Path) Reading(n int, fixed uint64, places []Place) (other Path, moved, ok bool) {
 	low, ends := (n+1)/readingsOfEnds, (n+1)%readingsOfEnds
+	if low != lowKept && isASCII(p.decoded) {
+		return p, false, false // as with lowKept
+	}
 	r := reader{ends: ends}
 	rest, more := p.decoded, true
 	for ; more && !r.cut; r.at++ {
@@ -138,6 +141,15 @@ func (r *reader) lower(s string, low int) string {
 		i += size
 	}
 	return string(out)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // lowByte is the low byte of the first character; of one beyond 16 bits, of the
