@@ -158,3 +158,64 @@ func TestAskedFurtherTogether(t *testing.T) {
 	require.Len(t, outcomes, 2)
 	require.Equal(t, "503 as_unreachable", outcome(z, outcomes[0].Step))
 }
+
+// TestAskedFurtherInTurns: the second answer is one for all who waited for the first,
+// also for those whose turn comes when it is there already, and whether it is kept,
+// is none, or changes nothing.
+func TestAskedFurtherInTurns(t *testing.T) {
+	uncached := func(c *config.Config) { c.Sites[0].Token.MaxTTLMS = -1 }
+	tests := []struct {
+		name   string
+		change func(*config.Config)
+		second decision.Response
+		want   string
+	}{
+		{"kept", nil, answer(200, whose), "allow permitted"},
+		{"not kept", uncached, answer(200, whose), "allow permitted"},
+		{"no more", nil, answer(200, anonymous), "401 revocation_unknown"},
+		{"none", nil, decision.Response{}, "503 as_unreachable"},
+		{"not active any more", uncached, answer(200, unknown), "401 inactive_token"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			changes := []func(*config.Config){hinted, revoke(config.Revocations{Subjects: digests("eve", hour, 0)})}
+			if tt.change != nil {
+				changes = append(changes, tt.change)
+			}
+			h := newHarness(t, changes...)
+			const n = 5
+			var first decision.Step
+			for i := range n {
+				_, step := h.start(ask("GET", "/albums/1", "token"))
+				if i == 0 {
+					first = step
+				}
+			}
+			h.worker.Bound(2)
+			outcomes := h.worker.Reply(first.Call.ID, answer(200, anonymous), h.now)
+			require.Len(t, outcomes, 2)
+			second := outcomes[0].Step.Call
+			require.False(t, second.Shared)
+			require.True(t, outcomes[1].Step.Call.Shared)
+			require.Empty(t, h.worker.Reply(second.ID, tt.second, h.now))
+			ended := 0
+			for outcomes = nil; len(outcomes) > 0 || h.worker.Pending(); {
+				h.worker.Bound(2)
+				if len(outcomes) == 0 {
+					outcomes = h.worker.Next(h.now)
+					continue
+				}
+				o := outcomes[0]
+				outcomes = outcomes[1:]
+				if o.Step.Kind == decision.KindCall {
+					require.Equal(t, decision.PurposeTicket, o.Step.Call.Purpose, "the AS is asked about the token again")
+					outcomes = append(outcomes, h.worker.Reply(o.Step.Call.ID, answer(201, `{"ticket":"t1"}`), h.now)...)
+					continue
+				}
+				require.Equal(t, tt.want, outcome(o.Exchange, o.Step))
+				ended++
+			}
+			require.Equal(t, n, ended)
+		})
+	}
+}

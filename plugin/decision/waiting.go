@@ -177,7 +177,11 @@ func (w *Worker) Next(now time.Time) []Outcome {
 			break
 		}
 		x.leave()
-		outcomes = append(outcomes, Outcome{x, *x.resume(c, w.told(c, now), now)})
+		told := w.told(c, now)
+		for ; told.asks() && c.more != nil && w.calls[c.more.id] == nil; told = w.told(c, now) {
+			c = c.more // it has been asked further, and answered
+		}
+		outcomes = append(outcomes, Outcome{x, *x.resume(c, told, now)})
 	}
 	return outcomes
 }

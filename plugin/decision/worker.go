@@ -82,6 +82,7 @@ type call struct {
 	found   string // what a lookup has brought, and whether a request goes on with it
 	verdict Reason
 	about   *entry // what is known of the token already, of an introspection without hint
+	more    *call  // that introspection, of one with hint, for all who waited for it
 	memory  *memory
 	site    *site
 	waiting queue
@@ -303,7 +304,11 @@ func (x *Exchange) resume(c *call, told told, now time.Time) *Step {
 		x.later(c.purpose, now)
 		return x.conclude(a.failure)
 	case told.asks() && !c.whole():
-		return x.introspect(&entry{token: a.token, fetched: at(now)}, now)
+		step := x.introspect(&entry{token: a.token, fetched: at(now)}, now)
+		if x.call != nil {
+			c.more = x.call
+		}
+		return step
 	default:
 		return x.settle(x.weigh(a.token, told, now), now)
 	}
