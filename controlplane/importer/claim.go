@@ -293,7 +293,7 @@ func (cs *claims) chooseFirst(matching []*origin, method string) (found []*claim
 		}
 	}
 	for _, o := range named {
-		if !slices.ContainsFunc(named, func(other *origin) bool { return !other.wide && other.precedes(o) }) {
+		if !slices.ContainsFunc(named, func(other *origin) bool { return !other.wide && other.precedes(o) && cs.reached(other, o) }) {
 			found = append(found, cs.of(o, method)...)
 		}
 	}
@@ -301,16 +301,38 @@ func (cs *claims) chooseFirst(matching []*origin, method string) (found []*claim
 }
 
 // precedes reports whether the source, from left to right, takes o before other. Of two
-// steps of one rank and other texts it may take either.
+// steps of one rank and other texts it may take either; and of two that go on after
+// any number of segments, too.
 func (o *origin) precedes(other *origin) bool {
 	for i := range min(len(o.steps), len(other.steps)) {
 		a, b := o.steps[i], other.steps[i]
 		if a.rank != b.rank {
 			return a.rank > b.rank
 		}
-		if a.text != b.text {
+		if a.text != b.text || a.rank == rankRest && i+1 < min(len(o.steps), len(other.steps)) {
 			return false
 		}
 	}
 	return len(o.steps) > len(other.steps)
+}
+
+// reached reports that nothing keeps the source from o where it goes on after any
+// number of segments, and other ends there: it never comes back from a step to try
+// the next.
+func (cs *claims) reached(o, other *origin) bool {
+	from := len(other.steps)
+	if from == 0 || from >= len(o.steps) || other.steps[from-1].rank != rankRest {
+		return true
+	}
+	return !slices.ContainsFunc(cs.origins, func(third *origin) bool {
+		if len(third.steps) <= from || !slices.Equal(third.steps[:from], other.steps) {
+			return false
+		}
+		for i := from; i < min(len(o.steps), len(third.steps)); i++ {
+			if a, b := o.steps[i], third.steps[i]; a != b {
+				return b.rank >= a.rank
+			}
+		}
+		return false
+	})
 }

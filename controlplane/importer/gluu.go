@@ -291,11 +291,6 @@ func (r *gluuPath) forms(path string) (out []form, steps []step) {
 		found, one := r.segment(s)
 		elements, steps = append(elements, found), append(steps, one)
 	}
-	if i := slices.Index(steps, step{rank: rankRest}); i >= 0 && i < len(steps)-1 {
-		// Of several that go on after "??", the gateway takes the one that matches most
-		// of the path: none is before the others.
-		steps = append(slices.Clip(steps[:i+1]), step{rank: rankRest})
-	}
 	// Each choice of a segment is a path of its own.
 	choices := [][]element{nil}
 	for _, found := range elements {

@@ -211,6 +211,11 @@ func TestRequests(t *testing.T) {
 			"GET /p/a/b/c/d/e/f/g/secret | read | denied",
 			"GET /p/a/b/c/d/e/f/g/secret | read admin | allowed",
 		)},
+		{"gluu-no-way-back.json", asks(
+			"GET /c/a | last | denied", // the gateway goes on with the other expression
+			"GET /c/a | any | denied",
+			"GET /c/a | any last | allowed",
+		)},
 		{"gluu-gateway.json", asks(
 			"GET /folder/a/file | folder | allowed",
 			"HEAD /folder/a/file | folder | denied", // HEAD is any method there
