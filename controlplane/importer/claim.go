@@ -207,7 +207,8 @@ func (cs *claims) judge(r *rule, keys map[string]bool) {
 			}
 		}
 	}
-	for _, method := range cs.methodsOf(slices.Concat(matching, partly)) {
+	methods := cs.methodsOf(slices.Concat(matching, partly))
+	for _, method := range methods {
 		cs.judgeMethod(r, method, matching, partly)
 	}
 	if r.methods[""] != nil && cs.leftToRight {
@@ -217,8 +218,9 @@ func (cs *claims) judge(r *rule, keys map[string]bool) {
 			}
 		}
 	}
-	// The filter judges HEAD by what holds for GET, where HEAD is not named.
-	if r.methods["GET"] != nil && r.methods[""] != nil && r.methods["HEAD"] == nil {
+	// The filter judges HEAD by what holds for GET, where HEAD is not named; to the source
+	// it may be one of every other method.
+	if r.methods["GET"] != nil && slices.Contains(methods, "") && r.methods["HEAD"] == nil {
 		cs.judgeMethod(r, "HEAD", matching, partly)
 	}
 }

@@ -15,6 +15,25 @@ func api(members string) string {
 	return `{"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "components": {"securitySchemes": {"o": {"type": "oauth2"}, "k": {"type": "apiKey"}}}, ` + members + `}`
 }
 
+// TestHeadOfAnyMethod: HEAD is judged by GET, and one of any method of another path
+// that the same request may be of.
+func TestHeadOfAnyMethod(t *testing.T) {
+	t.Parallel()
+	draft, err := importText(t, "openapi", api(`"paths": {
+		"/a{w}/{x}:a": {"get": {"security": [{"o": ["read"]}]}},
+		"/{v}/a{y}": {"get": {"security": [{"o": ["read"]}]}, "x-amazon-apigateway-any-method": {"security": [{"o": ["admin"]}]}}}`), importer.Settings{})
+	require.NoError(t, err)
+	served := serve(t, draft)
+	for _, a := range asks(
+		"GET /ab/a:a | read | allowed",
+		"HEAD /ab/a:a | read | denied",
+		"HEAD /ab/a:a | read admin | allowed",
+		"POST /ab/a:a | read | denied",
+	) {
+		require.Equal(t, a.want, served.decide(t, a.request, a.scopes), "%s with %q", a.request, a.scopes)
+	}
+}
+
 // TestUnreadable: what cannot be read is not taken for open, and what stands beside
 // it is not taken in its place.
 func TestUnreadable(t *testing.T) {
