@@ -49,8 +49,6 @@ type Draft struct {
 	Notes     []Note
 
 	noted map[Note]bool
-	// resolved: what paths have in common is seen to already.
-	resolved bool
 }
 
 // Resource is one registration.
@@ -71,9 +69,6 @@ type Condition struct {
 	Rule         string
 	Data         []string
 	TicketScopes []string
-
-	// widened: the paths match more than the source's do.
-	widened bool
 }
 
 func newDraft(settings Settings, source string) *Draft {
@@ -107,7 +102,7 @@ func (c *Condition) asksLike(o *Condition) bool {
 func (r *Resource) add(c Condition) {
 	for i := range r.Conditions {
 		have := &r.Conditions[i]
-		if len(c.Methods) > 0 && len(have.Methods) > 0 && have.widened == c.widened && slices.Equal(have.Paths, c.Paths) && have.asksLike(&c) {
+		if len(c.Methods) > 0 && len(have.Methods) > 0 && slices.Equal(have.Paths, c.Paths) && have.asksLike(&c) {
 			have.Methods = append(have.Methods, c.Methods...)
 			have.Comment = join(have.Comment, c.Comment)
 			return

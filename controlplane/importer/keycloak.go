@@ -127,7 +127,7 @@ func KeycloakEnforcer(source string, data []byte, settings Settings) (*Draft, er
 	c := newKeycloakSource(place)
 	d.enforcement(c, &e)
 	if strings.TrimSpace(string(e.Mode)) == modeDisabled {
-		d.Resources, d.resolved = nil, true
+		d.Resources = nil
 		return d, nil
 	}
 	for i := range e.Paths {

@@ -12,7 +12,6 @@ const deniedResource = "denied"
 
 // putKeycloak makes conditions of a source.
 func (d *Draft) putKeycloak(c *keycloakSource) error {
-	d.resolved = true
 	methods := c.methods()
 	j := d.judge(c, methods)
 	regions, unmatched, err := j.regions()

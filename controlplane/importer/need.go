@@ -2,6 +2,7 @@ package importer
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,7 +108,7 @@ func (n need) and(o need) need {
 	return out
 }
 
-// problem says why the filter does not take the need.
+// problem says why the filter does not take the need, or that nobody can have it.
 func (n need) problem() error {
 	if n.public || n.deny {
 		return nil
@@ -121,7 +122,10 @@ func (n need) problem() error {
 	if err != nil {
 		return err
 	}
-	_, err = scope.Compile(encoded, r.data)
+	compiled, err := scope.Compile(encoded, r.data)
+	if err == nil && !compiled.CanHold() {
+		err = errors.New("no scopes satisfy its rule")
+	}
 	return err
 }
 

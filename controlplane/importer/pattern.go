@@ -31,22 +31,6 @@ func literalSegment(text string, fold bool) segment {
 	return segment{key: folded(unescaped(text), fold), text: literal(text)}
 }
 
-// patternOf reads a template.
-func patternOf(template string, fold bool) (p pattern) {
-	template, p.rest = strings.CutSuffix(strings.TrimPrefix(template, "/"), "**")
-	if p.rest {
-		template = strings.TrimSuffix(template, "/")
-	}
-	if template == "" {
-		return p
-	}
-	variables := regexp.MustCompile(`\{[^{}]*\}|\*`)
-	for text := range strings.SplitSeq(template, "/") {
-		p.segments = append(p.segments, segment{key: folded(unescaped(variables.ReplaceAllString(text, variable)), fold), text: text})
-	}
-	return p
-}
-
 func folded(text string, fold bool) string {
 	if fold {
 		return strings.ToLower(text)

@@ -241,6 +241,32 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// TestDeniedInstead: what umagate refuses to be asked for is denied, and does not take
+// what stands beside it along.
+func TestDeniedInstead(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, condition, note string }{
+		{"a rule that no token can satisfy", `"scope_expression": {"rule": {"and": [{"var": 0}, {"!": [{"var": 0}]}]}, "data": ["x"]}`, "no scopes satisfy its rule"},
+		{"a rule that is false", `"scope_expression": {"rule": false, "data": ["x"]}`, "no scopes satisfy its rule"},
+		{"a rule that is none", `"scope_expression": {"rule": {"or": []}, "data": ["x"]}`, "wrong number of operands"},
+		{"a scope that is none", `"scopes": ["a b"]`, "cannot be written"},
+		{"ticket scopes that are none", `"scopes": ["x"], "ticketScopes": ["a b"]`, "cannot be written"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			draft, err := importText(t, "gluu", `{"resources": [
+				{"path": "/", "conditions": [{"httpMethods": ["GET"], "scopes": ["x"]}]},
+				{"path": "/a", "conditions": [{"httpMethods": ["GET"], `+tt.condition+`}]}]}`, importer.Settings{})
+			require.NoError(t, err)
+			require.Contains(t, check(t, draft), tt.note)
+			served := serve(t, draft)
+			require.Equal(t, "denied", served.decide(t, "GET /a", "x"))
+			require.Equal(t, "allowed", served.decide(t, "GET /", "x"))
+		})
+	}
+}
+
 // importText imports a document that is not in a file of its own.
 func importText(t testing.TB, kind, text string, settings importer.Settings) (*importer.Draft, error) {
 	t.Helper()

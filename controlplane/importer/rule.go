@@ -53,7 +53,6 @@ func sameOutcomes(a, b *rule) bool {
 
 // put resolves the claims and makes conditions of them.
 func (d *Draft) put(cs *claims) {
-	d.resolved = true
 	for _, r := range cs.resolve() {
 		template := r.pattern.template()
 		for _, method := range slices.Sorted(maps.Keys(r.methods)) {
