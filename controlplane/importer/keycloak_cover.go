@@ -173,11 +173,11 @@ func distinct(forms []outline) []outline {
 // ending is what a path such as "/reports/*.pdf" asks of the end of a request's
 // path, wherever it is: segments from behind "/*". It is not ok for other paths.
 func ending(path string) (pieces []fragment, ok bool) {
-	at := strings.Index(path, "/*.")
-	if at < 0 || strings.HasSuffix(path, "*") {
+	if !strings.Contains(path, "/*.") || strings.HasSuffix(path, "*") {
 		return nil, false
 	}
-	for i, text := range strings.Split(path[at+2:], "/") {
+	// It goes by the first "*." then, wherever in a segment that is.
+	for i, text := range strings.Split(path[strings.Index(path, "*.")+1:], "/") {
 		if i == 0 {
 			pieces = append(pieces, endingIn(decoded(text)))
 			continue

@@ -113,6 +113,10 @@ func TestKeycloakRequests(t *testing.T) {
 			{"GET", "/*/a", has("A", "view"), false},
 			{"GET", "/x", has("A", "view"), true},
 		}},
+		{"an ending with a second one in it", "keycloak-export-endings.json", []check{
+			{"GET", "/*.pdf/*.pdf", has("B", "view"), false},
+			{"GET", "/api/b.pdf", has("B", "view"), true},
+		}},
 		{"disabled wants an authenticated caller", "keycloak-disabled.json", []check{
 			{"GET", "/a", nil, false},
 			{"GET", "/a", has(), true},
