@@ -76,7 +76,7 @@ func (s *serving) beside(path string) string {
 func (s *serving) oxdConfig(settings *site.OXD, kept *store.SQL) (oxd.Config, error) {
 	d := settings.Defaults
 	config := oxd.Config{
-		Store: kept, Records: kept, Audit: s.recorder, Origin: originOf(settings), DefaultOP: settings.DefaultHost(), Protect: settings.ProtectCommands, LoginLifetime: settings.LoginLifetime,
+		Store: kept, Records: kept.Unfenced(), Audit: s.recorder, Origin: originOf(settings), DefaultOP: settings.DefaultHost(), Protect: settings.ProtectCommands, LoginLifetime: settings.LoginLifetime,
 		Logger:  s.options.Logger.With(slog.String("api", "oxd")),
 		Revoked: s.revoked,
 		Defaults: oxd.Defaults{

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/base64"
 	"fmt"
 	"testing"
@@ -63,4 +64,22 @@ oxd:
 	one.until("the leader has both", has(2))
 	two.until("so has the other", has(2))
 	require.Equal(t, "denied", app.check("POST", "")["access"])
+
+	// One that led, and whose session ended unasked, answers as before.
+	db, err := sql.Open("pgx", database)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	require.Eventually(t, func() bool {
+		a, b := one.status(), two.status()
+		if leader(a) && follower(b) {
+			_, err := db.ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'`)
+			require.NoError(t, err)
+		}
+		return leader(b) && follower(a)
+	}, within, 50*time.Millisecond, "the other leads")
+	other.protect(true, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]},{"path":"/film","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
+	two.until("the leader has what it wrote", has(2))
+	require.ElementsMatch(t, []string{"[GET] /photo", "[GET] /film"}, names(as))
+	other.ok("remove-site", map[string]any{})
+	two.until("the site is gone", func(s server.Status) bool { return len(s.Sites) == 0 })
 }

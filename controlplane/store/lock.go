@@ -26,6 +26,14 @@ func (s *SQL) Lead(ctx context.Context) (Lease, error) {
 	return lease, nil
 }
 
+// Unfenced is the same store for what every replica writes, under the lock of its key:
+// that another has led since this process did does not stop it. Close s, not it.
+func (s *SQL) Unfenced() *SQL {
+	return &SQL{
+		db: s.db, sealer: s.sealer, locks: s.locks, key: s.key, session: s.session, snapshot: s.snapshot, overriding: s.overriding, tracer: s.tracer,
+	}
+}
+
 // TryLock implements [Store].
 func (s *SQL) TryLock(ctx context.Context, key Key) (unlock func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

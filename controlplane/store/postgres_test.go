@@ -220,6 +220,7 @@ func sessionEnded(t *testing.T, url string) {
 	require.NoError(t, err)
 	lease := leads(t, second)
 	require.ErrorIs(t, first.PutPAT(t.Context(), k, store.PAT{}), store.ErrReplaced, "before it knows")
+	require.NoError(t, first.Unfenced().PutPAT(t.Context(), k, store.PAT{}), "what every replica writes")
 	lost(t, old)
 	require.NoError(t, old.Release())
 	require.NoError(t, lease.Release())
