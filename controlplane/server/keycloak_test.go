@@ -89,6 +89,24 @@ func TestRealKeycloak(t *testing.T) {
 	p.write(config("people"))
 	p.until("what is no longer declared is gone", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Declared == 1 && len(list()) == 1 })
 
+	// Another site of the same client neither takes over nor deletes what this one has,
+	// also when this one stands in no file for the moment.
+	have := list()["people"]
+	shared := strings.NewReplacer("name: photos\n", "name: films\n", "photos.example.com", "films.example.com",
+		"type: \"https://example.com/people\"", "type: \"https://example.com/films\", adopt: true",
+		"register: {}", `id: "`+clientID+`", secret: "`+clients[0].Secret+`"`)
+	p.write(shared.Replace(p.config(as.Issuer(), "people")))
+	taken := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Name == "films" && s.Sites[0].Failure != nil })
+	require.Contains(t, taken.Sites[0].Failure.Message, "site photos: the AS has a resource of that name that another site has registered")
+	p.write(shared.Replace(p.config(as.Issuer(), "films")))
+	p.until("it has one of its own", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Registered == 1 })
+	require.Equal(t, have, list()["people"], "it is as it was")
+	p.write(config("people"))
+	p.until("the first goes on", func(s server.Status) bool {
+		return s.OK && s.Sites[0].Name == "photos" && s.Sites[0].Resources.Registered == 1
+	})
+	require.Equal(t, have, list()["people"])
+
 	// An administrator deletes the client: without the right to register another,
 	// that is told, with what to do.
 	require.NoError(t, as.DeleteClient(t.Context(), clientID))
