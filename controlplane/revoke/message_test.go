@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/api"
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/revoke"
 )
@@ -276,6 +277,8 @@ func TestOperations(t *testing.T) {
 		kind       revoke.Kind
 	}{
 		{"token", `{"token":"t","site":"photos"}`, 201, revoke.Token},
+		{"as long a token as an answer of the AS", `{"token":"` + strings.Repeat("t", as.MaxBody) + `"}`, 201, revoke.Token},
+		{"a longer one", `{"token":"` + strings.Repeat("t", as.MaxBody+1) + `"}`, 400, ""},
 		{"subject", `{"subject":"bob"}`, 201, revoke.Subject},
 		{"client", `{"client_id":"app"}`, 201, revoke.Client},
 		{"session", `{"session_id":"s"}`, 201, revoke.Session},

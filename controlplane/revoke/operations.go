@@ -83,6 +83,10 @@ type adminInput struct {
 	Body string `body:"text/plain" doc:"a JWS of the realm's key"`
 }
 
+// maxCreate bounds the body with a revocation: the longest token, with as much for
+// the rest as other operations have.
+const maxCreate = 1<<20 + 64<<10
+
 // Operations are those of the API.
 func (b *Book) Operations() []api.Operation {
 	const tag = "revocations"
@@ -93,6 +97,7 @@ func (b *Book) Operations() []api.Operation {
 	}
 	return []api.Operation{{
 		ID: "createRevocation", Method: http.MethodPost, Path: "/v1/revocations", Tag: tag, Role: api.Write, Status: http.StatusCreated,
+		MaxBody: maxCreate,
 		Summary: "Refuse tokens on every Envoy before they expire",
 		Description: "In force at an Envoy as soon as it has acknowledged the configuration with it: GET its Location until envoys.refusing is envoys.connected. " +
 			"The same revocation made again is the same, with the later times.",
