@@ -2,6 +2,7 @@ package decision_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
+	"github.com/umagate/umagate/plugin/route"
 )
 
 // manyResources is a configuration as a large deployment has it.
@@ -126,6 +128,36 @@ func BenchmarkDecide(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkCostlyRequests are requests of 60 KB, which nobody needs a token for, and
+// what each costs a worker.
+func BenchmarkCostlyRequests(b *testing.B) {
+	const size = 60_000
+	full := func(s string) string { return strings.Repeat(s, size/len(s)) }
+	for _, bb := range []struct {
+		name    string
+		request *decision.Request
+	}{
+		{"one_field", ask("GET", "/open/x?a="+full("b"), "")},
+		{"many_fields", ask("GET", "/open/x?"+full("&"), "")},
+		{"many_methods", ask("GET", "/open/x?"+full("_method=GET&"), "")},
+		{"many_options", ask("GET", "/open/x", "", "connection", full("te,"))},
+		{"many_credentials", ask("GET", "/open/x", "", "authorization", "Basic "+full(","))},
+		{"odd_path", ask("GET", "/open/"+strings.Repeat("%D0%AF", route.MaxOddPath/6-1), "")},
+		{"odd_segments", ask("GET", "/open/"+strings.Repeat("a../", route.MaxOddPath/4-2), "")},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			policy, err := decision.Compile(photos())
+			require.NoError(b, err)
+			g := decision.NewWorker().Gate(policy)
+			for b.Loop() {
+				if _, step := g.Start(bb.request, began); step.Kind != decision.KindAllow {
+					b.Fatal(step)
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkConfigure is what stops an Envoy worker at a push.

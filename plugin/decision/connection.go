@@ -49,6 +49,10 @@ func (s *screened) expect(value string) {
 // and then the next proxy takes out what it names: an identity header, perhaps, so
 // that the API sees a request of nobody.
 func (s *screened) connection(value string) {
+	if len(value) > maxConnection {
+		s.badOption = true
+		return
+	}
 	for more := true; more; {
 		var option string
 		option, value, more = strings.Cut(value, ",")
@@ -81,6 +85,9 @@ func ForbiddenTrailers(trailers []Header, overrides bool) []string {
 // headerOnly are fields that frame or route a message, or carry a credential.
 const headerOnly = " authorization proxy-authorization cookie host connection keep-alive upgrade te trailer expect" +
 	" content-length transfer-encoding content-type content-encoding content-range "
+
+// maxConnection is more than all of HTTP's own options take.
+const maxConnection = 256
 
 // hopOptions are what a Connection header may name: HTTP's own options.
 const hopOptions = " upgrade keep-alive close te http2-settings "

@@ -1,6 +1,7 @@
 package decision_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -186,6 +187,8 @@ func TestConnectionOptions(t *testing.T) {
 		{"names the token", []string{"upgrade, authorization"}, true, "upgrade"},
 		{"no upgrade", []string{"x-uma-subject"}, true, ""},
 		{"no list", []string{"upgrade;x-uma-subject"}, true, ""},
+		{"longer than all options", []string{strings.Repeat("te, ", 70) + "upgrade"}, true, ""},
+		{"longer than all options, beside an upgrade", []string{"upgrade", strings.Repeat("te, ", 70)}, true, "upgrade"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

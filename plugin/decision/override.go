@@ -12,12 +12,15 @@ import (
 // for it. "&" and ";" separate fields.
 func namesOtherMethod(target, method string) bool {
 	_, query, _ := strings.Cut(target, "?")
-	for query != "" {
-		field := query
-		if i := strings.IndexAny(query, "&;"); i >= 0 {
-			field, query = query[:i], query[i+1:]
-		} else {
-			query = ""
+	begin := 0 // of the field
+	for i := 0; i <= len(query); i++ {
+		if i < len(query) && query[i] != '&' && query[i] != ';' {
+			continue
+		}
+		field := query[begin:i]
+		begin = i + 1
+		if len(field) <= len("_method=") {
+			continue // of which there can be tens of thousands
 		}
 		name, value, _ := strings.Cut(field, "=")
 		var room [64]byte

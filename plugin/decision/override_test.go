@@ -22,6 +22,8 @@ func TestMethodOverrideInTheQuery(t *testing.T) {
 		{name: "lower case", query: "_method=delete", want: refused},
 		{name: "no method at all", query: "_method=x", want: refused},
 		{name: "after others", query: "a=b&c&_method=PUT", want: refused},
+		{name: "after many", query: strings.Repeat("&;a=b", 5000) + "&_method=P", want: refused},
+		{name: "before many", query: "_method=P" + strings.Repeat(";&a", 5000), want: refused},
 		{name: "after a semicolon", query: "a=b;_method=PUT", want: refused},
 		{name: "encoded name", query: "%5fmethod=PUT", want: refused},
 		{name: "encoded letters", query: "_%6D%65thod=PUT", want: refused},
