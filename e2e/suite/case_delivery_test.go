@@ -42,6 +42,7 @@ type load struct {
 	stop chan struct{}
 	all  sync.WaitGroup
 	sent atomic.Int64
+	each []atomic.Int64 // of each worker
 	mu   sync.Mutex
 	bad  []string
 }
@@ -50,9 +51,9 @@ type load struct {
 // before the request was sent and after its answer came.
 func startLoad[S comparable](t *testing.T, e *env, workers int, now func() S, request func() *http.Request, expect func(before, after S, a *answer, err error) string) *load {
 	t.Helper()
-	l := &load{stop: make(chan struct{})}
+	l := &load{stop: make(chan struct{}), each: make([]atomic.Int64, workers)}
 	transport := crowd(e.gw.address(), workers)
-	for range workers {
+	for i := range workers {
 		l.all.Go(func() {
 			for {
 				select {
@@ -63,6 +64,7 @@ func startLoad[S comparable](t *testing.T, e *env, workers int, now func() S, re
 				before := now()
 				a, err := roundTrip(transport, request())
 				l.sent.Add(1)
+				l.each[i].Add(1)
 				if err != nil {
 					select { // whoever comes back is not to be kept from it
 					case <-l.stop:
@@ -92,11 +94,23 @@ func (l *load) end() []string {
 	return l.bad
 }
 
-// more waits until so many more requests have been answered.
+// more waits until so many more requests have been answered, two of them of each
+// worker: what was under way has come to its end then, and another one since.
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	until := l.sent.Load() + n
-	waitFor(t, "traffic", func() bool { return l.sent.Load() >= until })
+	each := make([]int64, len(l.each))
+	for i := range each {
+		each[i] = l.each[i].Load() + 2
+	}
+	waitFor(t, "traffic", func() bool {
+		for i := range each {
+			if l.each[i].Load() < each[i] {
+				return false
+			}
+		}
+		return l.sent.Load() >= until
+	})
 }
 
 // transit marks the time between the push and its acknowledgement.
