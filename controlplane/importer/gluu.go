@@ -144,7 +144,7 @@ func (d *Draft) gatewaySettings(document gluuDocument) {
 		return text != "" && text != "false" && text != "null"
 	}
 	if raw, there := document.members["deny_by_default"]; there && !set("deny_by_default") {
-		d.noteNarrowed(place+"deny_by_default", "it is %s: with any valid token the gateway lets pass what no path names. Here it is denied: add conditions, or unmatched: allow to let it pass without a token, too", raw)
+		d.noteNarrowed(place+"deny_by_default", "it is %s: with any valid token the gateway lets pass what no path names. Here it is denied: add conditions, or unmatched: authenticated to let it pass likewise", raw)
 	}
 	if set("obtain_rpt") {
 		d.noteChanged(place+"obtain_rpt", "the gateway gets an RPT for whom it has logged in; umagate does not: a client gets 401 with a ticket, and brings the RPT itself")
