@@ -111,6 +111,23 @@ func (r *Resource) add(c Condition) {
 	r.Conditions = append(r.Conditions, c)
 }
 
+// joinPaths makes one condition of those that differ in their paths only. Where they
+// deny, it does not matter from where they are.
+func (r *Resource) joinPaths() {
+	var out []Condition
+	for _, c := range r.Conditions {
+		i := slices.IndexFunc(out, func(have Condition) bool {
+			return have.Comment == c.Comment && slices.Equal(have.Methods, c.Methods) && have.asksLike(&c) && (c.Deny || have.Place == c.Place)
+		})
+		if i < 0 {
+			out = append(out, c)
+			continue
+		}
+		out[i].Paths = unique(append(out[i].Paths, c.Paths...))
+	}
+	r.Conditions = out
+}
+
 func join(a, b string) string {
 	if a == "" || b == "" || a == b {
 		return a + strings.TrimPrefix(b, a)

@@ -32,7 +32,7 @@ func (d *Draft) putKeycloak(c *keycloakSource) error {
 		d.putRegion(c, j, r, methods)
 	}
 	for i := range d.Resources {
-		d.Resources[i].joinForms()
+		d.Resources[i].joinPaths()
 	}
 	// The resource of what is denied stands last.
 	slices.SortStableFunc(d.Resources, func(a, b Resource) int { return order(a.denies()) - order(b.denies()) })
@@ -194,20 +194,4 @@ func (d *Draft) noteRegion(j *judge, r *region, place string, asked []demand) {
 			}
 		}
 	}
-}
-
-// joinForms makes one condition of those that differ in their paths only.
-func (r *Resource) joinForms() {
-	var out []Condition
-	for _, c := range r.Conditions {
-		i := slices.IndexFunc(out, func(have Condition) bool {
-			return have.Comment == c.Comment && slices.Equal(have.Methods, c.Methods) && have.asksLike(&c) && (c.Deny || have.Place == c.Place)
-		})
-		if i < 0 {
-			out = append(out, c)
-			continue
-		}
-		out[i].Paths = unique(append(out[i].Paths, c.Paths...))
-	}
-	r.Conditions = out
 }

@@ -138,19 +138,3 @@ func (d *Draft) tellMeeting(r *rule, method string, o *outcome) {
 	}
 	d.note(places[0], "a request such as %q may be this one or %s: they ask for the same, and are one condition", request, others)
 }
-
-// joinPaths makes one condition of those that differ in their paths only.
-func (r *Resource) joinPaths() {
-	var out []Condition
-	for _, c := range r.Conditions {
-		i := slices.IndexFunc(out, func(have Condition) bool {
-			return have.Place == c.Place && have.Comment == c.Comment && slices.Equal(have.Methods, c.Methods) && have.asksLike(&c)
-		})
-		if i < 0 {
-			out = append(out, c)
-			continue
-		}
-		out[i].Paths = append(out[i].Paths, c.Paths...)
-	}
-	r.Conditions = out
-}
