@@ -3,7 +3,7 @@
 // configuration ([KeycloakEnforcer]), or what an oxd application or a Gluu Gateway
 // protects ([Gluu]). "umagate import" uses it.
 //
-// Each reader fills a [Draft]; [Draft.Finish] takes out what umagate would refuse,
+// Each reader fills a [Draft]; [Draft.Finish] denies what umagate would refuse,
 // so that what [Draft.WriteTo] prints passes "umagate validate".
 //
 // What cannot be written exactly asks for more, and never for less. The readers of

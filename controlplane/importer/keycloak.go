@@ -241,8 +241,10 @@ func (d *Draft) enforced(c *keycloakSource, place string, p *enforcedPath) error
 	if strings.Count(path, "/") > maxSegments {
 		return fmt.Errorf("%w: %s.path: it has more than %d segments", ErrSource, place, maxSegments)
 	}
-	if bare := braces().ReplaceAllString(path, ""); strings.ContainsAny(bare, "{}") {
-		return fmt.Errorf("%w: %s.path: %q has a brace too few or too many, on which Keycloak's enforcer fails", ErrSource, place, path)
+	for segment := range strings.SplitSeq(path, "/") {
+		if strings.ContainsAny(braces().ReplaceAllString(segment, ""), "{}") {
+			return fmt.Errorf("%w: %s.path: %q has a brace too few or too many in a segment, by which Keycloak's enforcer loses its way", ErrSource, place, path)
+		}
 	}
 	if len(p.ClaimInformation) > 0 {
 		d.note(place+".claim-information-point", "claims are not pushed to the authorization server")

@@ -191,6 +191,7 @@ func TestKeycloakRefused(t *testing.T) {
 	tests := []struct{ name, text, told string }{
 		{"a path that is set elsewhere", `{"paths":[{"path":"${CONTEXT}/a","scopes":["s"]}]}`, "write its value"},
 		{"a brace that is open", `{"paths":[{"path":"/a/{x","scopes":["s"]}]}`, "a brace too few or too many"},
+		{"braces around a slash", `{"paths":[{"path":"/*","enforcement-mode":"DISABLED"},{"path":"/{x/}/a","scopes":["s"]}]}`, "a brace too few or too many"},
 		{"no boolean", `{"http-method-as-scope":"perhaps","paths":[{"path":"/a"}]}`, "neither true nor false"},
 		{"an export without URIs", `{"policies":[],"resources":[{"name":"A"}]}`, "no resource with a URI"},
 	}
