@@ -136,7 +136,6 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		},
 		AuthorizationServer: server,
 		Instances:           compileInstances(s),
-		Resources:           []config.Resource{},
 	}
 	for i := range s.Resources {
 		out.Resources = append(out.Resources, compileResource(s, &s.Resources[i], facts))
