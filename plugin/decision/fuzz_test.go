@@ -110,19 +110,15 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// naivelyPermitted tells that some permission for r1 names view or all.
+// naivelyPermitted reports whether some permission for r1 names view or all. One that
+// cannot be read is left out.
 func naivelyPermitted(body []byte) bool {
-	type permission struct {
-		ResourceID     string `json:"resource_id"`
-		ResourceScopes any    `json:"resource_scopes"`
-		RSID           string `json:"rsid"`
-		Scopes         any    `json:"scopes"`
-	}
 	var read struct {
-		Active        any          `json:"active"`
-		Permissions   []permission `json:"permissions"`
+		Active        any               `json:"active"`
+		Permissions   []json.RawMessage `json:"permissions"`
+		Permission    []json.RawMessage `json:"permission"` // WSO2's
 		Authorization struct {
-			Permissions []permission `json:"permissions"`
+			Permissions []json.RawMessage `json:"permissions"`
 		} `json:"authorization"`
 	}
 	if json.Unmarshal(body, &read) != nil {
@@ -131,7 +127,16 @@ func naivelyPermitted(body []byte) bool {
 	if active, isBool := read.Active.(bool); !isBool || !active {
 		return false
 	}
-	for _, p := range slices.Concat(read.Permissions, read.Authorization.Permissions) {
+	for _, raw := range slices.Concat(read.Permissions, read.Permission, read.Authorization.Permissions) {
+		var p struct {
+			ResourceID     string `json:"resource_id"`
+			ResourceScopes any    `json:"resource_scopes"`
+			RSID           string `json:"rsid"`
+			Scopes         any    `json:"scopes"`
+		}
+		if json.Unmarshal(raw, &p) != nil {
+			continue
+		}
 		for _, scopes := range []any{p.ResourceScopes, p.Scopes} {
 			list, isList := scopes.([]any)
 			if !isList {
