@@ -177,12 +177,12 @@ func (t *teller) trade(ctx context.Context, who, ticket, token string) (exchange
 // story: it is not printed.
 func (t *teller) login(ctx context.Context, name string) (string, error) {
 	form := url.Values{"grant_type": {"password"}, "client_id": {clientID}, "username": {name}, "password": {name}}
-	out, err := http.NewRequestWithContext(ctx, http.MethodPost, t.world.as.Issuer()+"/token", strings.NewReader(form.Encode())) //nolint:gosec // this process's own server
+	out, err := http.NewRequestWithContext(ctx, http.MethodPost, t.world.as.Issuer()+"/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", err
 	}
 	out.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := t.http.Do(out) //nolint:gosec // this process's own server
+	response, err := t.http.Do(out)
 	if err != nil {
 		return "", fmt.Errorf("log %s in: %w", name, err)
 	}

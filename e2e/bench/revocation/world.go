@@ -179,13 +179,13 @@ func (w *world) envoy(ctx context.Context, binary envoy.Binary, file *site.File)
 // token is a new access token of alice's.
 func (w *world) token(ctx context.Context) (string, error) {
 	form := url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"alice"}, "scope": {"view"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.issuer+"/token", strings.NewReader(form.Encode())) //nolint:gosec // the dev AS of this process
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.issuer+"/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth("app", "app-secret")
-	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the dev AS of this process
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
 	}
