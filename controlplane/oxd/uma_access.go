@@ -108,13 +108,14 @@ func nobodys(r decision.Reason) bool {
 	return r == decision.ReasonUnmatched || r == decision.ReasonMethodNotCovered
 }
 
-// refusedUnseen reports whether the core refuses the request whatever is protected.
+// refusedUnseen reports whether the core refuses the request whatever is protected: it
+// is wrong in itself.
 func refusedUnseen(r decision.Reason) bool {
-	return r == decision.ReasonAmbiguousPath || r == decision.ReasonNotForwarded || r == decision.ReasonInvalidCredentials
+	return r >= decision.ReasonInvalidHost && r < decision.ReasonUnknownHost
 }
 
 // unprotected reports whether nothing protects a request that the core refuses unseen,
-// however its path is read. Where that cannot be told, it is protected.
+// however its path and its method are read. Where that cannot be told, it is protected.
 func (s *Server) unprotected(policy *decision.Policy, request *decision.Request) bool {
 	var method, target string
 	for _, h := range request.Headers {
@@ -125,15 +126,25 @@ func (s *Server) unprotected(policy *decision.Policy, request *decision.Request)
 			target = h.Value
 		}
 	}
-	if method == http.MethodConnect {
-		return true // no document can have it
+	// Without a token, what is protected leads to a call for a ticket, which is not made.
+	reason := func(path string) decision.Reason {
+		read := &decision.Request{Headers: []decision.Header{{Name: ":authority", Value: anyHost}, {Name: ":method", Value: method}, {Name: ":path", Value: path}}}
+		if x, step := decision.NewWorker().Gate(policy).Start(read, s.now()); step.Kind == decision.KindDeny {
+			return x.Decision().Reason
+		}
+		return decision.ReasonNoToken
+	}
+	_, query, _ := strings.Cut(target, "?")
+	query, _, _ = strings.Cut(query, "#")
+	refused := reason("/?" + query) // whatever the path
+	if refused == decision.ReasonNotForwarded {
+		return true // no document can have the method
 	}
 	readings, ok := protection.Readings(target)
 	for _, path := range readings {
-		read := &decision.Request{Headers: []decision.Header{{Name: ":authority", Value: anyHost}, {Name: ":method", Value: method}, {Name: ":path", Value: path}}}
-		// Without a token, what is protected leads to a call for a ticket, which is not made.
-		x, step := decision.NewWorker().Gate(policy).Start(read, s.now())
-		ok = ok && step.Kind == decision.KindDeny && nobodys(x.Decision().Reason)
+		r := reason(path)
+		// A query that names another method may be believed: then no method is certain.
+		ok = ok && nobodys(r) && (r == decision.ReasonUnmatched || refused != decision.ReasonMethodOverride)
 	}
 	return ok
 }

@@ -1,6 +1,7 @@
 package oxd_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,6 +47,9 @@ func TestCheckOfUnusualPaths(t *testing.T) {
 		{"*", false},
 		{"/none/http://photos.test/photo", false},
 		{"/%6eone", false},
+		{"/none?_method=DELETE", false},
+		{"/none/../none?_method=DELETE", false},
+		{"/none?x=" + strings.Repeat("y", 20_000), false},
 
 		{"//photo", true},
 		{"/./photo", true},
@@ -70,13 +74,16 @@ func TestCheckOfUnusualPaths(t *testing.T) {
 		{"/open/../none", true},
 		{"/open%2Fnone", true},
 		{`\open\none`, true},
+		{"/photo?_method=DELETE", true},
+		{"//photo?_method=DELETE", true},
 		// What they are read as, nobody can tell.
+		{"/none/" + strings.Repeat("y", 20_000), true},
 		{"/none%00", true},
 		{"/none%ff", true},
 		{"/none%EF%BC%8Fx", true},
 		{"/none%25252525252e", true},
 	} {
-		t.Run(tt.path, func(t *testing.T) {
+		t.Run(tt.path[:min(len(tt.path), 60)], func(t *testing.T) {
 			params := map[string]any{"oxd_id": id, "rpt": rpt, "path": tt.path, "http_method": "GET"}
 			if !tt.protected {
 				k.fails(t, "invalid_request", "uma_rs_check_access", params)
@@ -90,4 +97,9 @@ func TestCheckOfUnusualPaths(t *testing.T) {
 	k.fails(t, "invalid_request", "uma_rs_check_access", map[string]any{"oxd_id": id, "rpt": "two, tokens", "path": "/none", "http_method": "GET"})
 	k.fails(t, "invalid_request", "uma_rs_check_access", map[string]any{"oxd_id": id, "rpt": rpt, "path": "/photo", "http_method": "CONNECT"})
 	k.fails(t, "invalid_request", "uma_rs_check_access", map[string]any{"oxd_id": id, "rpt": rpt, "path": "//photo", "http_method": "DELETE"})
+	k.fails(t, "invalid_request", "uma_rs_check_access", map[string]any{"oxd_id": id, "rpt": rpt, "path": "/none", "http_method": "b@d"})
+	// A query that names another method is a request of that one to some.
+	for _, path := range []string{"/photo?_method=GET", "//photo?_method=GET", "/photo?_method=GET#x"} {
+		require.Equal(t, denied, k.ok(t, "uma_rs_check_access", map[string]any{"oxd_id": id, "rpt": rpt, "path": path, "http_method": "POST"}), path)
+	}
 }
