@@ -24,6 +24,8 @@ type origin struct {
 	// wide: the pattern has paths that the source's own does not have. It hides
 	// nothing then, and what is less specific counts, too.
 	wide bool
+	// dead: the source finds nothing for its paths, see addDeadEnds.
+	dead bool
 	// steps are by what the source chooses, where it does so from left to right.
 	steps  []step
 	claims map[string][]*claim // by method; "" is every other one
@@ -148,6 +150,9 @@ func meets(p, q *pattern) (met []pattern, all bool) {
 
 // resolve gives what holds, for each pattern.
 func (cs *claims) resolve() []*rule {
+	if cs.leftToRight {
+		cs.addDeadEnds()
+	}
 	rules := cs.closed()
 	keys := make(map[string]bool, len(rules))
 	for _, r := range rules {
@@ -226,11 +231,11 @@ func (cs *claims) judge(r *rule, keys map[string]bool) {
 }
 
 func (cs *claims) judgeMethod(r *rule, method string, matching, partly []*origin) {
-	found := cs.choose(matching, method)
+	found := cs.choose(cs.withoutExcused(matching, matching, method), method)
 	if len(found) == 0 {
 		return
 	}
-	for _, o := range partly {
+	for _, o := range cs.withoutExcused(partly, matching, method) {
 		found = append(found, cs.of(o, method)...)
 	}
 	r.methods[method] = newOutcome(found)

@@ -101,6 +101,27 @@ func (n *tree) asked(method, path string) string {
 	return at.scope
 }
 
+// loosely is the expression for requests that the import may take for a path though the
+// gateway does not: there an expression is not looked at, nor what follows "??" behind
+// many segments; and the slash before a last "??" may be missing, as at every end.
+func loosely(method, path string) *regexp.Regexp {
+	if !strings.Contains(path, "{") && !strings.Contains(path, "??/") {
+		base, below := strings.CutSuffix(path, "/??")
+		if !below {
+			return regexp.MustCompile(`^\b$`) // none
+		}
+		path = base
+	}
+	if method == "?" {
+		method = "[A-Z]+"
+	}
+	text := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "?")
+	text = regexp.MustCompile(`/\?\?/.*`).ReplaceAllString(text, "/??")
+	text = strings.ReplaceAll(text, "/??", "(/[^/]+)*")
+	text = regexp.MustCompile(`/\?`).ReplaceAllString(text, "/[^/]+")
+	return regexp.MustCompile("^" + method + text + "$")
+}
+
 // TestGluuModel: of random configurations of Gluu Gateway, no request passes without
 // the scope that the gateway asks for.
 func TestGluuModel(t *testing.T) {
@@ -113,6 +134,7 @@ func TestGluuModel(t *testing.T) {
 		var list []any
 		var scopes []string
 		taken := map[string]bool{}
+		vague := map[string]*regexp.Regexp{} // by the scope: of what a path may be taken
 		for i := range 2 + r.IntN(5) {
 			path := ""
 			many := r.IntN(3)
@@ -129,6 +151,7 @@ func TestGluuModel(t *testing.T) {
 			taken[path] = true
 			method, scope := []string{"GET", "PUT", "?"}[r.IntN(3)], fmt.Sprintf("s%d", i)
 			scopes = append(scopes, scope)
+			vague[scope] = loosely(method, path)
 			list = append(list, map[string]any{"path": path, "conditions": []any{map[string]any{"httpMethods": []string{method}, "scope_expression": map[string]any{"data": []string{scope}}}}})
 			at := root
 			for _, s := range append([]string{method}, strings.Split(path[1:], "/")...) {
@@ -153,12 +176,16 @@ func TestGluuModel(t *testing.T) {
 			requests++
 			require.Equal(t, "denied", served.decide(t, method+" "+path, ""), "seed %d: %s %s\n%s", seed, method, path, text)
 			if want == "" {
-				continue
+				// Any segment is taken for an expression, and the rest for any number of segments.
+				others = slices.DeleteFunc(others, func(s string) bool { return vague[s].MatchString(method + path) })
+				if method == "HEAD" { // which the filter may judge as GET
+					others = slices.DeleteFunc(others, func(s string) bool { return s == root.asked("GET", path) || vague[s].MatchString("GET"+path) })
+				}
 			}
 			if len(others) > 0 {
 				require.Equal(t, "denied", served.decide(t, method+" "+path, strings.Join(others, " ")), "seed %d: %s %s passes without %s\n%s", seed, method, path, want, text)
 			}
-			if served.decide(t, method+" "+path, want) == "denied" {
+			if want != "" && served.decide(t, method+" "+path, want) == "denied" {
 				narrowed++
 			}
 		}

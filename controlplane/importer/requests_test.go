@@ -216,6 +216,21 @@ func TestRequests(t *testing.T) {
 			"GET /c/a | any | denied",
 			"GET /c/a | any last | allowed",
 		)},
+		{"gluu-dead-end.json", asks(
+			"GET /a/b | one deep | denied", // the gateway stays with the word
+			"PUT /a/b | one | allowed",     // of which PUT has none
+			"GET /a/x | one | allowed",
+			"GET /a/b/c | deep | allowed",
+			"GET /d/word | word | allowed",
+			"GET /d/word/x | word below | denied",
+			"GET /d/x/x | below | allowed",
+			"GET /p/5/x | number | allowed",
+			"GET /p/5/y | number one | denied",
+			"GET /q/1/z | last | allowed",
+			"GET /q/1/y | last below | denied",
+			"GET /q/1/z/y | last below | denied",
+			"GET /q/ | below | allowed",
+		)},
 		{"gluu-gateway.json", asks(
 			"GET /folder/a/file | folder | allowed",
 			"HEAD /folder/a/file | folder | denied", // HEAD is any method there
