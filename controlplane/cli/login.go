@@ -56,9 +56,7 @@ Exit codes: 0 logged in, 1 failed or not finished in time, 64 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nobody logged in within %s", timeout))
-			defer cancel()
-			done, err := flags.login(ctx, env, file, s, browser)
+			done, err := flags.login(ctx, env, file, s, browser, timeout)
 			if err != nil {
 				return err
 			}
@@ -104,7 +102,8 @@ type loggedIn struct {
 	Name    string `json:"name,omitempty"`
 }
 
-func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File, s *site.Site, browser bool) (out loggedIn, err error) {
+// login bounds by timeout how long the person may take, and nothing else.
+func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File, s *site.Site, browser bool, timeout time.Duration) (out loggedIn, err error) {
 	opened, err := link.OpenStore(ctx, f.path, file)
 	if err != nil {
 		return out, err
@@ -132,9 +131,11 @@ func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File,
 			_, _ = fmt.Fprintf(env.Stderr, "no browser opened (%v): open the link yourself\n", err)
 		}
 	}
-	answer, err := back.Wait(ctx, login.State())
+	waiting, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nobody logged in within %s", timeout))
+	defer cancel()
+	answer, err := back.Wait(waiting, login.State())
 	if err != nil {
-		return out, errors.Join(err, context.Cause(ctx))
+		return out, errors.Join(err, context.Cause(waiting))
 	}
 	person, err := m.FinishLogin(ctx, login, answer)
 	if err != nil {
