@@ -24,7 +24,8 @@ type view struct {
 	limit   int
 
 	// listed is what the list had, by id; nil when it was not read. described says
-	// that it had the descriptions.
+	// that it had the descriptions. Both are read and replaced under list.
+	list      sync.RWMutex
 	listed    map[string]as.Resource
 	described bool
 
@@ -56,19 +57,31 @@ func (v *view) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.listed, v.described = make(map[string]as.Resource, len(found.Resources)), found.Described
+	listed := make(map[string]as.Resource, len(found.Resources))
 	for _, r := range found.Resources {
-		v.listed[r.ID] = r
+		listed[r.ID] = r
 	}
+	v.list.Lock()
+	defer v.list.Unlock()
+	v.listed, v.described = listed, found.Described
 	return nil
+}
+
+// known is what the list had, which does not change any more, and whether it had the
+// descriptions.
+func (v *view) known() (listed map[string]as.Resource, described bool) {
+	v.list.RLock()
+	defer v.list.RUnlock()
+	return v.listed, v.described
 }
 
 // inspect gives a registration as it is at the AS. looked is false for one that
 // is listed and was not to be read this time. ErrNotFound is the AS's word on
 // that id, never the list's silence: a list may be short of one.
 func (v *view) inspect(ctx context.Context, id string, due bool) (have as.Resource, looked bool, err error) {
-	if r, ok := v.listed[id]; ok && (v.described || !due) {
-		return r, v.described, nil
+	listed, described := v.known()
+	if r, ok := listed[id]; ok && (described || !due) {
+		return r, described, nil
 	}
 	err = v.attempt(ctx, func(ctx context.Context) (err error) {
 		have, err = v.as.Read(ctx, id)
@@ -82,7 +95,7 @@ func (v *view) inspect(ctx context.Context, id string, due bool) (have as.Resour
 // asked, unless the list told; of another, every resource is read, once for all
 // names.
 func (v *view) find(ctx context.Context, name string) ([]as.Resource, error) {
-	if v.as.FindsByName() && !v.described {
+	if _, described := v.known(); v.as.FindsByName() && !described {
 		var found []as.Resource
 		err := v.attempt(ctx, func(ctx context.Context) (err error) {
 			found, err = v.as.FindByName(ctx, name)
@@ -103,16 +116,18 @@ func (v *view) find(ctx context.Context, name string) ([]as.Resource, error) {
 
 // index is called with v locked.
 func (v *view) index(ctx context.Context) error {
-	if v.listed == nil {
+	listed, described := v.known()
+	if listed == nil {
 		if err := v.survey(ctx); err != nil {
 			return err
 		}
+		listed, described = v.known()
 	}
-	resources := make([]as.Resource, 0, len(v.listed))
-	for _, r := range v.listed {
+	resources := make([]as.Resource, 0, len(listed))
+	for _, r := range listed {
 		resources = append(resources, r)
 	}
-	if !v.described {
+	if !described {
 		if err := v.readEach(ctx, resources); err != nil {
 			return err
 		}
