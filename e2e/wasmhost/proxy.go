@@ -32,6 +32,9 @@ type exchange struct {
 	in      *http.Request
 	body    io.ReadCloser
 	headers *headerMap // the request's, as the filter left them
+	// announced are the names of the request's trailers. The request's own map is
+	// written by who reads the body.
+	announced http.Header
 }
 
 // ServeHTTP shows the request to the filter and does what the filter decides.
@@ -42,7 +45,7 @@ func (h *Host) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	s := &stream{worker: worker, reply: make(chan *localReply, 1), cancel: cancel, facts: factsOf(r, connection)}
-	x := &exchange{host: h, stream: s, rw: rw, in: r, headers: requestHeaders(r, s.facts.scheme)}
+	x := &exchange{host: h, stream: s, rw: rw, in: r, headers: requestHeaders(r, s.facts.scheme), announced: r.Trailer.Clone()}
 	defer func() {
 		entry := x.entry
 		worker.queue.post(func(ctx context.Context) { s.end(ctx, &entry) })
@@ -168,7 +171,9 @@ func (x *exchange) forward(ctx context.Context) {
 	}
 	x.rw.Header()["Content-Type"] = nil
 	x.entry.UpstreamUsed = true
-	rp.ServeHTTP(x.rw, x.in.WithContext(ctx))
+	in := x.in.WithContext(ctx)
+	in.Trailer = x.announced
+	rp.ServeHTTP(x.rw, in)
 }
 
 // rewrite makes the outgoing request of what the filter left.
@@ -194,7 +199,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 		return
 	}
 	left := int64(-1)
-	if x.in.ProtoMajor == 1 && len(x.in.Trailer) == 0 {
+	if x.in.ProtoMajor == 1 && len(x.announced) == 0 {
 		left = x.in.ContentLength
 	}
 	out.Body = &filteredBody{
@@ -202,9 +207,9 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 		trailers:    func() http.Header { return x.in.Trailer },
 		setTrailers: func(t http.Header) { replace(out.Trailer, t) },
 	}
-	if len(x.in.Trailer) > 0 {
-		out.Trailer = make(http.Header, len(x.in.Trailer))
-		for name := range x.in.Trailer {
+	if len(x.announced) > 0 {
+		out.Trailer = make(http.Header, len(x.announced))
+		for name := range x.announced {
 			out.Trailer[name] = nil
 		}
 		out.ContentLength = -1
