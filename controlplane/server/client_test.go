@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,7 +157,7 @@ func TestKeysByJWKSURI(t *testing.T) {
 	as := startAS(t, devas.Options{})
 	p := newPlane(t)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		target := &url.URL{Scheme: "http", Host: p.api}
+		target := p.target()
 		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(target) }}).ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
@@ -250,7 +249,7 @@ func TestGivenClientWithOwnKeys(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		target := &url.URL{Scheme: "http", Host: p.api}
+		target := p.target()
 		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(target) }}).ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)

@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -50,16 +49,9 @@ func TestKilledWithKeys(t *testing.T) {
 						p.newKey(server)
 					}
 				}
-				dead := make(chan struct{})
-				var once sync.Once
-				killed := startChild(t, p.path())
-				k.arm(method, func() { once.Do(func() { killed.end(); close(dead) }) })
-				if what == "registration" {
-					// It may have been faster than arm: then there is nothing to kill.
-					killed.end()
-					require.NoError(t, os.RemoveAll(p.path()+".api"))
-					killed = startChild(t, p.path())
-				}
+				dead, victim := make(chan struct{}), make(condemned, 1)
+				k.arm(0, method, func() { victim.end(dead) })
+				victim <- startChild(t, p.path())
 				select {
 				case <-dead:
 				case <-time.After(3 * within):

@@ -68,6 +68,7 @@ func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if dies {
 		k.killed, k.method = r.Method+" "+r.URL.Path, ""
 	}
+	kill := k.kill
 	k.mu.Unlock()
 	if !dies {
 		k.next.ServeHTTP(w, r)
@@ -76,15 +77,25 @@ func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if k.after {
 		k.next.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	k.kill()
+	kill()
 	panic(http.ErrAbortHandler)
 }
 
-// arm kills at the next request of that method at the registration endpoint.
-func (k *killer) arm(method string, kill func()) {
+// arm has the killer call kill at its request number at, and at the next request of
+// that method at the registration endpoint. It comes before the child is started.
+func (k *killer) arm(at int, method string, kill func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.method, k.kill = method, kill
+	k.at, k.method, k.kill = at, method, kill
+}
+
+// condemned is a child that a killer ends, once it is known.
+type condemned chan *child
+
+// end ends the child and tells by dead.
+func (c condemned) end(dead chan<- struct{}) {
+	(<-c).end()
+	close(dead)
 }
 
 // child is a control plane in a process of its own.
@@ -158,16 +169,16 @@ func TestKilledAtEveryCall(t *testing.T) {
 			for at := 1; ; at++ {
 				as, err := devas.New(devas.Options{})
 				require.NoError(t, err)
-				k := &killer{next: as, after: after, at: at}
+				k := &killer{next: as, after: after}
 				front := httptest.NewServer(k)
 				as.SetIssuer(front.URL)
 				p := newPlane(t)
 				p.write(p.config(front.URL, "albums", "people"))
 
-				dead := make(chan struct{})
+				dead, victim := make(chan struct{}), make(condemned, 1)
+				k.arm(at, "", func() { victim.end(dead) })
 				first := startChild(t, p.path())
-				var once sync.Once
-				k.kill = func() { once.Do(func() { first.end(); close(dead) }) }
+				victim <- first
 				if at > 12 {
 					// Far enough: from here on it only looks whether all is as it should be.
 					first.serving()

@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +63,15 @@ type plane struct {
 	pace server.Pace
 
 	api, xds, oxd string
-	stop          func()
+	// reached is api for other goroutines than the test's.
+	reached atomic.Value
+	stop    func()
+}
+
+// target is where the control plane's API is, for a handler that stands before it.
+func (p *plane) target() *url.URL {
+	host, _ := p.reached.Load().(string)
+	return &url.URL{Scheme: "http", Host: host}
 }
 
 func newPlane(t *testing.T) *plane {
@@ -104,7 +114,7 @@ func (p *plane) start() {
 			Path: p.path(), Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Pace: p.pace, Version: "test",
 			StartedOXD: func(http, _ string) { p.oxd = http },
-			Started:    func(api, xds string) { p.api, p.xds = api, xds; close(started) },
+			Started:    func(api, xds string) { p.api, p.xds = api, xds; p.reached.Store(api); close(started) },
 		})
 	}()
 	select {

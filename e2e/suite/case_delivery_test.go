@@ -123,6 +123,7 @@ func updateUnderTraffic(e *env) {
 	token := e.fresh(t, "view")
 	e.step(t, &step{name: "known", path: "/echo/album/a", token: "=" + token, status: 200, introspections: 1})
 	var generation atomic.Int64 // even: /echo/flip is public; odd: nothing names it
+	generation.Store(transit)
 	now := func() int64 { return generation.Load() }
 	path := func(p, token string) func() *http.Request {
 		plain := e.request(t, &step{path: p}, token)
@@ -166,7 +167,6 @@ func updateUnderTraffic(e *env) {
 		}))
 		generation.Store(g)
 	}
-	generation.Store(transit)
 	var longest time.Duration
 	for g := range int64(8) {
 		began := time.Now()
