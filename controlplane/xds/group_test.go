@@ -135,6 +135,31 @@ func TestGroupChanges(t *testing.T) {
 	require.NotContains(t, r.server.Versions(), "b")
 }
 
+// TestPushThatFailsChangesNothing: a push that ends early leaves every Envoy in its
+// group, with what it was given.
+func TestPushThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	before, err := r.server.PushGroups(t.Context(), []xds.Group{group("a", byCluster("edge")), group("rest", nil)})
+	require.NoError(t, err)
+	e := r.envoy(t)
+	e.subscribe(resourcev3.SecretType, "", "pat")
+	first := e.receive()
+	require.Equal(t, "Bearer of-a", inline(t, first))
+	e.answer(first, first.GetVersionInfo(), "", "pat")
+
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_, err = r.server.PushGroups(ended, []xds.Group{group("b", byCluster("edge"))})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, before, r.server.Versions())
+
+	next := secretOf("a-again")
+	_, err = r.server.PushGroups(t.Context(), []xds.Group{{Name: "a", Has: byCluster("edge"), Resources: next}, group("rest", nil)})
+	require.NoError(t, err)
+	require.Equal(t, "Bearer of-a-again", inline(t, e.receive()))
+}
+
 // TestNobodyFetchesOnce: the calls without a stream would go by what a node says.
 func TestNobodyFetchesOnce(t *testing.T) {
 	t.Parallel()

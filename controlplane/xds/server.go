@@ -73,6 +73,11 @@ func (s *Server) Push(ctx context.Context, r Resources) (map[Type]string, error)
 // are given nothing. The same content again is not sent again. With an error,
 // nothing has changed.
 func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map[Type]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("xds: push: %w", err)
+	}
+	// Half of a push must not be given out: nothing ends it from here on.
+	ctx = context.WithoutCancel(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := map[string]pushed{}
@@ -101,14 +106,12 @@ func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map
 	}
 	for _, g := range groups {
 		for _, step := range steps[g.Name] {
+			// It fails for a context that ends, or for a resource that cannot be encoded;
+			// contents has encoded each.
 			if err := s.cache.SetSnapshot(ctx, g.Name, snapshot(step)); err != nil {
 				return nil, fmt.Errorf("xds: push to group %s: %w", g.Name, err)
 			}
 		}
-		if s.current == nil {
-			s.current = map[string]pushed{}
-		}
-		s.current[g.Name] = next[g.Name]
 	}
 	s.current = next
 	s.remember(next)
