@@ -10,16 +10,8 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/store"
-)
-
-const (
-	idleTimeout   = 90 * time.Second
-	headerTimeout = 5 * time.Second
-	readTimeout   = 10 * time.Second
-	maxHeader     = 16 << 10
-	writeTimeout  = 30 * time.Second
-	stopTimeout   = 5 * time.Second
 )
 
 // operations is the whole API. Another package's are appended here.
@@ -69,30 +61,5 @@ func explain(err error) *api.Problem {
 
 // serveAPI answers until ctx ends, and returns when the last answer is given.
 func serveAPI(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	return serveHTTP(ctx, listener, api.LoopbackNames(listener.Addr(), handler, nil))
-}
-
-// serveHTTP answers until ctx ends, and returns when the last answer is given.
-func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{
-		Handler: handler, MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	err := server.Shutdown(stopping)
-	if err != nil {
-		err = errors.Join(err, server.Close())
-	}
-	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(err, serveErr)
-	}
-	return err
+	return listen.HTTP(ctx, listener, api.LoopbackNames(listener.Addr(), handler, nil))
 }

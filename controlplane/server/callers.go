@@ -15,6 +15,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -81,7 +82,7 @@ func (s *serving) makeLocalToken(ctx context.Context, file *site.File) error {
 // listenAPI opens listen.api, with TLS where the file has it.
 func (s *serving) listenAPI(ctx context.Context, file *site.File) (net.Listener, error) {
 	t := file.Listen.APITLS
-	listener, err := listen(ctx, "listen.api", file.Listen.API, file.Listen.InsecurePlaintext || t != nil)
+	listener, err := listen.TCP(ctx, "listen.api", file.Listen.API, file.Listen.InsecurePlaintext || t != nil)
 	if err != nil || t == nil {
 		return listener, err
 	}

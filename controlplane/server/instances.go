@@ -13,6 +13,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
@@ -44,7 +45,7 @@ func (i *instanceServer) open(ctx context.Context, file *site.File, kept store.I
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, "listen.instances", file.Listen.Instances, file.Listen.InsecurePlaintext || encrypt != nil)
+	listener, err := listen.TCP(ctx, "listen.instances", file.Listen.Instances, file.Listen.InsecurePlaintext || encrypt != nil)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (i *instanceServer) run(ctx context.Context, handler http.Handler) error {
 	case <-ctx.Done():
 		return nil
 	case listener := <-i.opened:
-		return serveHTTP(ctx, listener, handler)
+		return listen.HTTP(ctx, listener, handler)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -44,20 +45,20 @@ func (s *serving) openOXD(ctx context.Context, file *site.File, kept *store.SQL)
 	}
 	if settings.HTTP != "" {
 		encrypted := settings.TLS.CertFile != ""
-		if api.http, err = listen(ctx, "oxd.http", settings.HTTP, settings.InsecurePlaintext || encrypted); err != nil {
+		if api.http, err = listen.TCP(ctx, "oxd.http", settings.HTTP, settings.InsecurePlaintext || encrypted); err != nil {
 			return nil, err
 		}
 		if encrypted {
-			pair := &certificate{certFile: s.beside(settings.TLS.CertFile), keyFile: s.beside(settings.TLS.KeyFile), logger: s.options.Logger}
-			if _, err := pair.get(nil); err != nil {
+			pair, err := listen.OpenCertificate(s.beside(settings.TLS.CertFile), s.beside(settings.TLS.KeyFile), s.options.Logger)
+			if err != nil {
 				api.close()
 				return nil, fmt.Errorf("oxd.tls: %w", err)
 			}
-			api.http = tls.NewListener(api.http, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"http/1.1"}})
+			api.http = tls.NewListener(api.http, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.Get, NextProtos: []string{"http/1.1"}})
 		}
 	}
 	if settings.Socket != "" {
-		if api.socket, err = listen(ctx, "oxd.socket", settings.Socket, settings.InsecurePlaintext); err != nil {
+		if api.socket, err = listen.TCP(ctx, "oxd.socket", settings.Socket, settings.InsecurePlaintext); err != nil {
 			api.close()
 			return nil, err
 		}
@@ -131,7 +132,7 @@ func (a *oxdAPI) serveHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveHTTP(ctx, a.http, api.LoopbackNames(a.http.Addr(), handler, a.server.Misdirected()))
+	return listen.HTTP(ctx, a.http, api.LoopbackNames(a.http.Addr(), handler, a.server.Misdirected()))
 }
 
 func (a *oxdAPI) serveSocket(ctx context.Context) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"reflect"
@@ -17,6 +16,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -24,10 +24,6 @@ import (
 	"github.com/umagate/umagate/controlplane/telemetry"
 	"github.com/umagate/umagate/controlplane/xds"
 )
-
-// ErrPlaintext says that xDS and the API speak plain text, and that the address
-// is not loopback.
-var ErrPlaintext = errors.New("the address is not loopback, and what is served there is not encrypted: write a loopback address, or listen.insecure_plaintext: true")
 
 // serving is a running control plane.
 type serving struct {
@@ -147,7 +143,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		}
 		xdsOptions = append(xdsOptions, s.tls.certificates.ServerOption())
 	}
-	xdsListener, err := listen(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.tls != nil)
+	xdsListener, err := listen.TCP(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.tls != nil)
 	if err != nil {
 		return err
 	}
@@ -402,18 +398,4 @@ func (s *serving) stopWorkers(which func(*runningWorker) bool) {
 	for _, w := range stopped {
 		<-w.done
 	}
-}
-
-// listen opens an address, and refuses plain text beyond this machine unless the
-// file asks for it.
-func listen(ctx context.Context, key, address string, plaintext bool) (net.Listener, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	if tcp, ok := listener.Addr().(*net.TCPAddr); !plaintext && (!ok || !tcp.IP.IsLoopback()) {
-		return nil, errors.Join(fmt.Errorf("%s %s: %w", key, address, ErrPlaintext), listener.Close())
-	}
-	return listener, nil
 }

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"crypto/tls"
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// certificate is a pair of files, read anew when one of them changes: what renews
-// certificates puts new files in their place.
-type certificate struct {
+// Certificate is a pair of files, read anew when one of them changes: what renews
+// certificates puts new files in their place. It is safe for concurrent use.
+type Certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 
@@ -19,9 +19,17 @@ type certificate struct {
 	loaded *tls.Certificate
 }
 
-// get is tls.Config.GetCertificate. A pair that cannot be read leaves the one
+// OpenCertificate reads the pair for the first time. The logger is told of a later one
+// that cannot be read.
+func OpenCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+	_, err := c.Get(nil)
+	return c, err
+}
+
+// Get is tls.Config.GetCertificate. A pair that cannot be read leaves the one
 // before in use.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var stamp [2]time.Time
