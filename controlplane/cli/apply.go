@@ -10,16 +10,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // manualRetry outlasts a short outage, and an AS that limits the rate.
-func manualRetry() sync.Retry {
+func manualRetry() reconcile.Retry {
 	const attempts = 8
-	return sync.Retry{Attempts: attempts, Base: 250 * time.Millisecond, Max: 15 * time.Second}
+	return reconcile.Retry{Attempts: attempts, Base: 250 * time.Millisecond, Max: 15 * time.Second}
 }
 
 func newApply(env Environment) *cobra.Command {
@@ -90,7 +90,7 @@ type consent struct {
 
 // applied is what was done for one site.
 type applied struct {
-	sync.Result
+	reconcile.Result
 
 	Site   string   `json:"site"`
 	Errors []string `json:"errors"`
@@ -124,7 +124,7 @@ func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File,
 		}
 	}
 	for _, s := range p.Sites {
-		failures = failures || s.Error != "" || s.plan.Count(sync.Conflict) > 0
+		failures = failures || s.Error != "" || s.plan.Count(reconcile.Conflict) > 0
 	}
 	for _, r := range results {
 		failures = failures || len(r.Errors) > 0
@@ -167,7 +167,7 @@ func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.Fi
 			_, _ = fmt.Fprintf(env.Stderr, "site %s: another umagate is bringing its resources in step; waiting\n", s.Name)
 		}
 		limit := &shown.plan
-		options.Deletions = shown.plan.Count(sync.Delete) // confirmed
+		options.Deletions = shown.plan.Count(reconcile.Delete) // confirmed
 		if how.yes {
 			limit = nil // whatever is to be done now
 			options.Deletions = deletions(s, how.deletions)
@@ -178,7 +178,7 @@ func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.Fi
 	return results, nil
 }
 
-func applySite(ctx context.Context, env Environment, options server.ManualOptions, shown *sync.Plan) applied {
+func applySite(ctx context.Context, env Environment, options server.ManualOptions, shown *reconcile.Plan) applied {
 	out := applied{Site: options.Site.Name, Errors: []string{}}
 	m, err := openManual(ctx, env, options)
 	if err == nil {

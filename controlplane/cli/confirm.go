@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 var (
@@ -25,9 +25,9 @@ func deletions(s *site.Site, flag int) int { return max(s.Sync.MaxDeletions, fla
 // than may be.
 func tooMany(sites []*site.Site, p fullPlan, flag int) error {
 	for i, s := range sites {
-		if n := p.Sites[i].plan.Count(sync.Delete); n > deletions(s, flag) {
+		if n := p.Sites[i].plan.Count(reconcile.Delete); n > deletions(s, flag) {
 			return fmt.Errorf("site %s: %s would be deleted, and %d may be (sync.max_deletions): %w. If they are meant, add --deletions %d",
-				s.Name, count(n, "resource"), deletions(s, flag), sync.ErrManyDeletions, n)
+				s.Name, count(n, "resource"), deletions(s, flag), reconcile.ErrManyDeletions, n)
 		}
 	}
 	return nil

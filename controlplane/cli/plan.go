@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 const adoptUsage = "take over the resource `NAME` that is at the authorization server already, as adopt: true does"
@@ -29,7 +29,7 @@ type syncFlags struct {
 func (f *syncFlags) registerSites(cmd *cobra.Command) {
 	f.fileFlags.register(cmd)
 	cmd.Flags().StringArrayVar(&f.sites, "site", nil, "only the site `NAME`; may be given several times")
-	f.concurrency = sync.DefaultConcurrency
+	f.concurrency = reconcile.DefaultConcurrency
 }
 
 func (f *syncFlags) register(cmd *cobra.Command) {
@@ -64,7 +64,7 @@ func (f *syncFlags) adoptions(sites []*site.Site) (map[string][]string, error) {
 	for _, name := range f.adopt {
 		found := false
 		for _, s := range sites {
-			if slices.ContainsFunc(link.Desired(s), func(d sync.Desired) bool { return d.Name == name }) {
+			if slices.ContainsFunc(link.Desired(s), func(d reconcile.Desired) bool { return d.Name == name }) {
 				out[s.Name] = append(out[s.Name], name)
 				found = true
 			}

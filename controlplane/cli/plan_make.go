@@ -6,11 +6,11 @@ import (
 	"log/slog"
 
 	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // sitePlan is what would be done for one site.
@@ -28,11 +28,11 @@ type sitePlan struct {
 	Error  string `json:"error,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
 
-	plan sync.Plan
+	plan reconcile.Plan
 }
 
 type planChange struct {
-	sync.Change
+	reconcile.Change
 
 	Problem string `json:"problem,omitempty"`
 	Remedy  string `json:"remedy,omitempty"`
@@ -151,7 +151,7 @@ func planSite(ctx context.Context, env Environment, options server.ManualOptions
 		if c.Err != nil {
 			change.Problem, change.Remedy = c.Err.Error(), server.Remedy(c.Err)
 		}
-		if c.Kind != sync.Delete {
+		if c.Kind != reconcile.Delete {
 			declared--
 		}
 		out.Changes = append(out.Changes, change)
@@ -166,13 +166,13 @@ func openManual(ctx context.Context, env Environment, options server.ManualOptio
 }
 
 func (t *tally) add(s sitePlan) {
-	t.Create += s.plan.Count(sync.Create)
-	t.Adopt += s.plan.Count(sync.Adopt)
-	t.Update += s.plan.Count(sync.Update)
-	t.Repair += s.plan.Count(sync.Repair)
-	t.Recreate += s.plan.Count(sync.Recreate)
-	t.Delete += s.plan.Count(sync.Delete)
-	t.Conflict += s.plan.Count(sync.Conflict)
+	t.Create += s.plan.Count(reconcile.Create)
+	t.Adopt += s.plan.Count(reconcile.Adopt)
+	t.Update += s.plan.Count(reconcile.Update)
+	t.Repair += s.plan.Count(reconcile.Repair)
+	t.Recreate += s.plan.Count(reconcile.Recreate)
+	t.Delete += s.plan.Count(reconcile.Delete)
+	t.Conflict += s.plan.Count(reconcile.Conflict)
 	t.Unchanged += s.Unchanged
 	if s.RegisterClient != "" && s.Error == "" {
 		t.Clients++

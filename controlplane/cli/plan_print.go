@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"github.com/umagate/umagate/controlplane/instance"
-	"github.com/umagate/umagate/controlplane/sync"
+	"github.com/umagate/umagate/controlplane/reconcile"
 )
 
 // printPlan writes the plan for people.
@@ -77,7 +77,7 @@ func printChange(w *errWriter, paint paint, c planChange) {
 			continue
 		}
 		w.printf("      %-8s  %s → %s", f.Name, paint.red(value(f.From)), paint.green(value(f.To)))
-		if f.Drift && c.Kind == sync.Update {
+		if f.Drift && c.Kind == reconcile.Update {
 			w.printf("  (changed at the authorization server)")
 		}
 		w.printf("\n")
@@ -94,21 +94,21 @@ func printChange(w *errWriter, paint paint, c planChange) {
 }
 
 // mark is how a kind is shown.
-func mark(p paint, kind sync.Kind) (sign string, colour func(string) string, what string) {
+func mark(p paint, kind reconcile.Kind) (sign string, colour func(string) string, what string) {
 	switch kind {
-	case sync.Create:
+	case reconcile.Create:
 		return "+", p.green, ""
-	case sync.Adopt:
+	case reconcile.Adopt:
 		return "←", p.green, "adopted by name"
-	case sync.Update:
+	case reconcile.Update:
 		return "~", p.yellow, ""
-	case sync.Repair:
+	case reconcile.Repair:
 		return "↺", p.yellow, "changed at the authorization server, put back"
-	case sync.Recreate:
+	case reconcile.Recreate:
 		return "+", p.green, "lost by the authorization server, registered anew"
-	case sync.Delete:
+	case reconcile.Delete:
 		return "-", p.red, ""
-	case sync.Conflict:
+	case reconcile.Conflict:
 		return "!", p.red, "conflict"
 	}
 	return "?", p.red, string(kind)

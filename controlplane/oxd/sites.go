@@ -7,10 +7,10 @@ import (
 	"net/url"
 
 	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
 	sitelink "github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // SiteStore is where what applications protect is read from.
@@ -124,7 +124,7 @@ func redirectHost(rp *RP) string {
 }
 
 // siteResources lists what the AS has to have.
-func siteResources(made *site.Site, adopt bool) []sync.Desired {
+func siteResources(made *site.Site, adopt bool) []reconcile.Desired {
 	desired := sitelink.Desired(made)
 	for i := range desired {
 		desired[i].Adopt = adopt

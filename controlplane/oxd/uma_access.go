@@ -12,11 +12,11 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	sitelink "github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/controlplane/sync"
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
 )
@@ -164,7 +164,7 @@ func (s *Server) policy(ctx context.Context, l *link, kept store.Protection) (*d
 		return nil, err
 	}
 	made.Hosts = []string{"*"}
-	ids, err := (&sync.Reconciler{Records: s.config.Records, Key: keyOf(l.rp)}).IDs(ctx)
+	ids, err := (&reconcile.Reconciler{Records: s.config.Records, Key: keyOf(l.rp)}).IDs(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -11,14 +11,14 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // Records is where the resources of RPs are kept: a part of store.Store.
 type Records interface {
 	store.Protections
-	sync.Records
+	reconcile.Records
 
 	PutDiscovery(ctx context.Context, key store.Key, d store.Discovery) error
 	PutPAT(ctx context.Context, key store.Key, p store.PAT) error
@@ -213,11 +213,11 @@ func (s *Server) settle(ctx context.Context, l *link, key store.Key, p store.Pro
 	return err
 }
 
-func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []sync.Desired) error {
+func (s *Server) reconcile(ctx context.Context, l *link, key store.Key, desired []reconcile.Desired) error {
 	const attempts, base, longest = 2, 200 * time.Millisecond, 2 * time.Second
-	r := &sync.Reconciler{
+	r := &reconcile.Reconciler{
 		AS: l.server.Protection(l.pats), Records: s.config.Records, Key: key, Now: s.config.Now, Audit: s.config.Audit,
-		Retry: sync.Retry{Attempts: attempts, Base: base, Max: longest},
+		Retry: reconcile.Retry{Attempts: attempts, Base: base, Max: longest},
 	}
 	plan, err := r.Plan(ctx, desired)
 	if err != nil {
@@ -233,10 +233,10 @@ func patMayHaveEnded(err error) bool {
 }
 
 func protectFailure(err error) *Error {
-	if errors.Is(err, sync.ErrOtherSite) {
+	if errors.Is(err, reconcile.ErrOtherSite) {
 		return fail(CodeUMAProtectionExists, "another oxd_id, or a site, of the same client has resources of these names at the AS, which stay with it until it is removed: use that one, or another client").because(err)
 	}
-	if errors.Is(err, sync.ErrConflict) || errors.Is(err, sync.ErrAmbiguous) || errors.Is(err, as.ErrConflict) {
+	if errors.Is(err, reconcile.ErrConflict) || errors.Is(err, reconcile.ErrAmbiguous) || errors.Is(err, as.ErrConflict) {
 		return fail(CodeUMAProtectionExists, "the client has resources of these names at the AS that were not registered here: send overwrite with true to take them over").because(err)
 	}
 	return opFailure(err, "the AS does not register the resources")

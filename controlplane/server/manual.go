@@ -11,10 +11,10 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
-	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
 
 var (
@@ -45,10 +45,10 @@ type ManualOptions struct {
 	Adopt []string
 	// Concurrency and Retry are those of the reconciler.
 	Concurrency int
-	Retry       resourcesync.Retry
+	Retry       reconcile.Retry
 	// Waiting is called once when another process holds the lock; may be nil.
 	Waiting func()
-	// Progress and Compared are those of [resourcesync.Reconciler]; may be nil.
+	// Progress and Compared are those of [reconcile.Reconciler]; may be nil.
 	Progress, Compared func(done, total int)
 	// Deletions is how many resources Apply may delete.
 	Deletions int
@@ -60,7 +60,7 @@ type ManualOptions struct {
 type Manual struct {
 	options ManualOptions
 	worker  *worker
-	desired []resourcesync.Desired
+	desired []reconcile.Desired
 }
 
 // OpenManual takes over what the store knows and reads the AS's metadata. Close
@@ -79,7 +79,7 @@ func OpenManual(ctx context.Context, options ManualOptions) (*Manual, error) {
 		return nil, err
 	}
 	for _, name := range options.Adopt {
-		i := slices.IndexFunc(m.desired, func(d resourcesync.Desired) bool { return d.Name == name })
+		i := slices.IndexFunc(m.desired, func(d reconcile.Desired) bool { return d.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("%w: %s", ErrNoSuchResource, name)
 		}
@@ -124,12 +124,12 @@ func (m *Manual) Registers() string {
 
 // Plan tells what [Manual.Apply] would do with the resources. Nothing is changed
 // but, perhaps, the PAT.
-func (m *Manual) Plan(ctx context.Context) (resourcesync.Plan, error) {
+func (m *Manual) Plan(ctx context.Context) (reconcile.Plan, error) {
 	return m.reconciler(ctx).Plan(ctx, m.desired)
 }
 
-func (m *Manual) reconciler(ctx context.Context) *resourcesync.Reconciler {
-	r := &resourcesync.Reconciler{
+func (m *Manual) reconciler(ctx context.Context) *reconcile.Reconciler {
+	r := &reconcile.Reconciler{
 		Audit: recorder(m.options.Store, m.options.Logger), AS: nothing{m.worker.server}, Records: m.options.Store, Key: m.worker.key, Concurrency: m.options.Concurrency, Retry: m.options.Retry,
 		Progress: m.options.Progress, Compared: m.options.Compared,
 	}
@@ -145,7 +145,7 @@ func (w *worker) needsProtection() bool { return needsPAT(w.site, w.server) }
 // plan out, while no other process does. With shown not nil, it does nothing that
 // is not in it: ErrPlanChanged; with more deletions than the options have, nothing
 // either: sync.ErrManyDeletions. The plan it gives is the one that was carried out.
-func (m *Manual) Apply(ctx context.Context, shown *resourcesync.Plan) (done resourcesync.Result, plan resourcesync.Plan, err error) {
+func (m *Manual) Apply(ctx context.Context, shown *reconcile.Plan) (done reconcile.Result, plan reconcile.Plan, err error) {
 	if err := m.register(ctx); err != nil {
 		return done, nil, err
 	}
@@ -162,7 +162,7 @@ func (m *Manual) Apply(ctx context.Context, shown *resourcesync.Plan) (done reso
 		return done, plan, ErrPlanChanged
 	}
 	if _, withheld := plan.Bounded(m.options.Deletions); withheld > 0 {
-		return done, plan, fmt.Errorf("%d, and %d may be: %w", withheld, m.options.Deletions, resourcesync.ErrManyDeletions)
+		return done, plan, fmt.Errorf("%d, and %d may be: %w", withheld, m.options.Deletions, reconcile.ErrManyDeletions)
 	}
 	done, err = r.Apply(ctx, plan)
 	return done, plan, err

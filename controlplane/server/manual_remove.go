@@ -9,8 +9,8 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
-	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
 
 var (
@@ -130,7 +130,7 @@ func (m *Manual) removeResources(ctx context.Context) (gone bool, err error) {
 	if err == nil {
 		r := m.reconciler(ctx)
 		r.AS = protection
-		var plan resourcesync.Plan
+		var plan reconcile.Plan
 		if plan, err = r.Plan(ctx, nil); err == nil {
 			_, err = r.Apply(ctx, plan)
 		}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
-	resourcesync "github.com/umagate/umagate/controlplane/sync"
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
@@ -39,7 +39,7 @@ type SitePlan struct {
 
 // PlannedChange is one change of a [SitePlan].
 type PlannedChange struct {
-	resourcesync.Change
+	reconcile.Change
 
 	// Conflict says why it cannot be done.
 	Conflict string `json:"conflict,omitempty"`

@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // Options is what [Run] needs.
@@ -81,6 +81,6 @@ func (p Pace) withDefaults() Pace {
 	return p
 }
 
-func (p Pace) retry() sync.Retry {
-	return sync.Retry{Attempts: 3, Base: p.Retry, Max: p.RetryMax}
+func (p Pace) retry() reconcile.Retry {
+	return reconcile.Retry{Attempts: 3, Base: p.Retry, Max: p.RetryMax}
 }

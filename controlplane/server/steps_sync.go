@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
-	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
 
 // progressEvery is how often a long synchronisation shows what it has done.
@@ -32,7 +32,7 @@ func (w *worker) syncResources(ctx context.Context) error {
 		w.enter(Syncing)
 	}
 	shown := time.Now()
-	r := &resourcesync.Reconciler{
+	r := &reconcile.Reconciler{
 		Audit: recorder(w.store, w.logger), AS: w.server.Protection(w.source(ctx)), Records: w.store, Key: w.key, Retry: w.pace.retry(),
 		Concurrency: w.site.Sync.Concurrency, Reads: readsOf(len(desired), w.interval()), From: w.driftFrom,
 		Progress: func(done, total int) {
@@ -88,7 +88,7 @@ func readsOf(n int, interval time.Duration) int {
 }
 
 // bringInStep plans and applies while no other process does.
-func (w *worker) bringInStep(ctx context.Context, r *resourcesync.Reconciler, desired []resourcesync.Desired) (err error) {
+func (w *worker) bringInStep(ctx context.Context, r *reconcile.Reconciler, desired []reconcile.Desired) (err error) {
 	unlock, err := w.store.TryLock(ctx, w.key)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (w *worker) bringInStep(ctx context.Context, r *resourcesync.Reconciler, de
 // withhold takes the deletions out of the plan if they are more than the site lets
 // happen unasked: a umagate.yaml that was cut short must not delete what it lacks,
 // and the policies on it.
-func (w *worker) withhold(plan resourcesync.Plan) resourcesync.Plan {
+func (w *worker) withhold(plan reconcile.Plan) reconcile.Plan {
 	plan, n := plan.Bounded(w.site.Sync.MaxDeletions)
 	w.mu.Lock()
 	w.withheld = n
@@ -126,15 +126,15 @@ func (w *worker) withhold(plan resourcesync.Plan) resourcesync.Plan {
 		return plan
 	}
 	w.attend(aboutDeletion, fmt.Errorf("%d resources are no longer declared and stay at the authorization server, sync.max_deletions is %d: %w",
-		n, w.site.Sync.MaxDeletions, resourcesync.ErrManyDeletions))
+		n, w.site.Sync.MaxDeletions, reconcile.ErrManyDeletions))
 	return plan
 }
 
 // tellChange logs what was done at the AS, each change once.
-func (w *worker) tellChange(c resourcesync.Change) {
-	done := map[resourcesync.Kind]string{
-		resourcesync.Create: "created", resourcesync.Recreate: "created anew", resourcesync.Adopt: "adopted", resourcesync.Update: "updated",
-		resourcesync.Repair: "repaired", resourcesync.Delete: "deleted",
+func (w *worker) tellChange(c reconcile.Change) {
+	done := map[reconcile.Kind]string{
+		reconcile.Create: "created", reconcile.Recreate: "created anew", reconcile.Adopt: "adopted", reconcile.Update: "updated",
+		reconcile.Repair: "repaired", reconcile.Delete: "deleted",
 	}[c.Kind]
 	w.logger.Info("resource changed at the authorization server", slog.String("change", done), slog.String("resource", c.Name), slog.String("resource_id", c.ID),
 		slog.Any("fields", c.Fields))

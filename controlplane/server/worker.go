@@ -16,10 +16,10 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
-	resourcesync "github.com/umagate/umagate/controlplane/sync"
 )
 
 // Phase is what a site's worker is doing.
@@ -239,7 +239,7 @@ func (w *worker) restore(ctx context.Context) error {
 
 // readIDs takes the resource ids from the store.
 func (w *worker) readIDs(ctx context.Context) error {
-	r := resourcesync.Reconciler{Records: w.store, Key: w.key}
+	r := reconcile.Reconciler{Records: w.store, Key: w.key}
 	ids, err := r.IDs(ctx)
 	if err != nil {
 		return err
@@ -282,11 +282,11 @@ func remedy(err error) string {
 		kind error
 		text string
 	}{
-		{resourcesync.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or take it over with adopt: true or umagate apply --adopt NAME."},
-		{resourcesync.ErrOtherSite, "Rename the resource in umagate.yaml, or give each site a client of its own. If the other site stands in no file any more, put it back and let umagate deregister --site NAME remove what it has."},
-		{resourcesync.ErrGone, "None needed: umagate serve registers it anew, and so does another umagate apply."},
-		{resourcesync.ErrManyDeletions, "Look at umagate plan; if they are meant, run umagate apply on a terminal, or umagate apply --yes --deletions N."},
-		{resourcesync.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},
+		{reconcile.ErrConflict, "Rename the resource in umagate.yaml, remove the other one at the AS, or take it over with adopt: true or umagate apply --adopt NAME."},
+		{reconcile.ErrOtherSite, "Rename the resource in umagate.yaml, or give each site a client of its own. If the other site stands in no file any more, put it back and let umagate deregister --site NAME remove what it has."},
+		{reconcile.ErrGone, "None needed: umagate serve registers it anew, and so does another umagate apply."},
+		{reconcile.ErrManyDeletions, "Look at umagate plan; if they are meant, run umagate apply on a terminal, or umagate apply --yes --deletions N."},
+		{reconcile.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},
 		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
 		{store.ErrReplaced, "Nothing is to be done: another replica leads."},
 		{errLogin, "Let the owner of the resources log in: umagate login --site NAME. Until then Envoys keep the PAT they have."},

@@ -10,7 +10,7 @@
 // Secrets are sealed before they reach the database (see [Sealer]): a copy of the
 // file without the key tells none.
 //
-// The order of writes is the callers' (packages server and sync): an intent
+// The order of writes is the callers' (packages server and reconcile): an intent
 // stands in the store before the call to the AS that it announces, so that a
 // process killed in between can find out what became of the call.
 //

@@ -176,7 +176,7 @@ type Resource struct {
 	State ResourceState
 	// ID is the resource_id; empty while pending.
 	ID string
-	// Spec is what was registered, in the form that package sync gives it.
+	// Spec is what was registered, in the form that package reconcile gives it.
 	Spec      json.RawMessage
 	UpdatedAt time.Time
 }

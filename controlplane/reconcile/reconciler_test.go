@@ -1,4 +1,4 @@
-package sync_test
+package reconcile_test
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 var errKilled = errors.New("the process was killed")
@@ -187,11 +187,11 @@ func (w *world) DeleteResource(_ context.Context, _ store.Key, name string) erro
 	return w.step("forget", func() error { delete(w.records, name); return nil })
 }
 
-func (w *world) reconciler() *sync.Reconciler {
-	return &sync.Reconciler{
+func (w *world) reconciler() *reconcile.Reconciler {
+	return &reconcile.Reconciler{
 		AS: w, Records: w, Key: store.Key{Site: "photos"}, Concurrency: 1,
 		Now: func() time.Time { return time.UnixMilli(1) },
-		Retry: sync.Retry{
+		Retry: reconcile.Retry{
 			Attempts: 3, Base: time.Millisecond, Max: time.Second,
 			Sleep: func(context.Context, time.Duration) error { return nil },
 		},
@@ -199,7 +199,7 @@ func (w *world) reconciler() *sync.Reconciler {
 }
 
 // run plans and applies once.
-func (w *world) run(ctx context.Context, desired []sync.Desired) (sync.Plan, error) {
+func (w *world) run(ctx context.Context, desired []reconcile.Desired) (reconcile.Plan, error) {
 	r := w.reconciler()
 	plan, err := r.Plan(ctx, desired)
 	if err != nil {
@@ -218,18 +218,18 @@ func (w *world) namesAtAS() []string {
 	return out
 }
 
-func kinds(p sync.Plan) map[string]sync.Kind {
-	out := map[string]sync.Kind{}
+func kinds(p reconcile.Plan) map[string]reconcile.Kind {
+	out := map[string]reconcile.Kind{}
 	for _, c := range p {
 		out[c.Name] = c.Kind
 	}
 	return out
 }
 
-func desired(names ...string) []sync.Desired {
-	var out []sync.Desired
+func desired(names ...string) []reconcile.Desired {
+	var out []reconcile.Desired
 	for _, n := range names {
-		out = append(out, sync.Desired{Name: n, Scopes: []string{"view", "edit", "view"}})
+		out = append(out, reconcile.Desired{Name: n, Scopes: []string{"view", "edit", "view"}})
 	}
 	return out
 }
@@ -239,28 +239,28 @@ func TestReconcile(t *testing.T) {
 	tests := []struct {
 		name    string
 		before  func(w *world)
-		desired []sync.Desired
-		want    map[string]sync.Kind
+		desired []reconcile.Desired
+		want    map[string]reconcile.Kind
 		err     error
 		names   []string // at the AS afterwards
 	}{
-		{"nothing", func(*world) {}, nil, map[string]sync.Kind{}, nil, nil},
+		{"nothing", func(*world) {}, nil, map[string]reconcile.Kind{}, nil, nil},
 		{
 			"new ones", func(*world) {}, desired("a", "b"),
-			map[string]sync.Kind{"a": sync.Create, "b": sync.Create},
+			map[string]reconcile.Kind{"a": reconcile.Create, "b": reconcile.Create},
 			nil,
 			[]string{"a", "b"},
 		},
 		{
 			"of others stays", func(w *world) { w.resources["x"] = as.Resource{ID: "x", Name: "foreign"} }, desired("a"),
-			map[string]sync.Kind{"a": sync.Create},
+			map[string]reconcile.Kind{"a": reconcile.Create},
 			nil,
 			[]string{"a", "foreign"},
 		},
 		{
 			"a foreign one of the name", func(w *world) { w.resources["x"] = as.Resource{ID: "x", Name: "a"} }, desired("a", "b"),
-			map[string]sync.Kind{"a": sync.Conflict, "b": sync.Create},
-			sync.ErrConflict,
+			map[string]reconcile.Kind{"a": reconcile.Conflict, "b": reconcile.Create},
+			reconcile.ErrConflict,
 			[]string{"a", "b"},
 		},
 		{
@@ -268,7 +268,7 @@ func TestReconcile(t *testing.T) {
 				w.resources["x"] = as.Resource{ID: "x", Name: "a"}
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourcePending}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Adopt},
+			map[string]reconcile.Kind{"a": reconcile.Adopt},
 			nil,
 			[]string{"a"},
 		},
@@ -276,7 +276,7 @@ func TestReconcile(t *testing.T) {
 			"announced and not created", func(w *world) {
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourcePending}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Create},
+			map[string]reconcile.Kind{"a": reconcile.Create},
 			nil,
 			[]string{"a"},
 		},
@@ -285,7 +285,7 @@ func TestReconcile(t *testing.T) {
 				w.resources["x"] = as.Resource{ID: "x", Name: "a", Scopes: []string{"view"}}
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourceRegistered, ID: "x"}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Update},
+			map[string]reconcile.Kind{"a": reconcile.Update},
 			nil,
 			[]string{"a"},
 		},
@@ -293,7 +293,7 @@ func TestReconcile(t *testing.T) {
 			"lost by the AS", func(w *world) {
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourceRegistered, ID: "gone"}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Recreate},
+			map[string]reconcile.Kind{"a": reconcile.Recreate},
 			nil,
 			[]string{"a"},
 		},
@@ -305,7 +305,7 @@ func TestReconcile(t *testing.T) {
 				w.records["a"] = store.Resource{Name: "a", State: store.ResourceRegistered, ID: "x"}
 				w.records["cut short"] = store.Resource{Name: "cut short", State: store.ResourcePending}
 			}, nil,
-			map[string]sync.Kind{"a": sync.Delete, "cut short": sync.Delete},
+			map[string]reconcile.Kind{"a": reconcile.Delete, "cut short": reconcile.Delete},
 			nil,
 			[]string{"foreign"},
 		},
@@ -313,7 +313,7 @@ func TestReconcile(t *testing.T) {
 			"rate limited, then let through", func(w *world) {
 				w.fail["create"] = []error{&as.Error{Status: 429, Kind: as.ErrRateLimited}, &as.Error{Status: 429, Kind: as.ErrRateLimited}}
 			}, desired("a"),
-			map[string]sync.Kind{"a": sync.Create},
+			map[string]reconcile.Kind{"a": reconcile.Create},
 			nil,
 			[]string{"a"},
 		},
@@ -321,7 +321,7 @@ func TestReconcile(t *testing.T) {
 			"a failed creation is not repeated blindly", func(w *world) {
 				w.fail["create"] = []error{&as.Error{Status: 502, Kind: as.ErrUnavailable}}
 			}, desired("a", "b"),
-			map[string]sync.Kind{"a": sync.Create, "b": sync.Create},
+			map[string]reconcile.Kind{"a": reconcile.Create, "b": reconcile.Create},
 			as.ErrUnavailable,
 			[]string{"b"},
 		},

@@ -1,4 +1,4 @@
-package sync_test
+package reconcile_test
 
 import (
 	"context"
@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // recorded makes a record of what was registered.
-func recorded(t *testing.T, id string, d sync.Desired) store.Resource {
+func recorded(t *testing.T, id string, d reconcile.Desired) store.Resource {
 	t.Helper()
 	spec, err := json.Marshal(d)
 	require.NoError(t, err)
@@ -26,44 +26,44 @@ func recorded(t *testing.T, id string, d sync.Desired) store.Resource {
 // changes.
 func TestDriftAndChange(t *testing.T) {
 	t.Parallel()
-	was := sync.Desired{Name: "a", Type: "old", Scopes: []string{"view"}}
+	was := reconcile.Desired{Name: "a", Type: "old", Scopes: []string{"view"}}
 	tests := []struct {
 		name     string
-		want     sync.Desired
+		want     reconcile.Desired
 		have     as.Resource
-		kind     sync.Kind
-		fields   []sync.Field
+		kind     reconcile.Kind
+		fields   []reconcile.Field
 		warnings int
 	}{
 		{
 			"changed at the AS", was,
 			as.Resource{Name: "a", Type: "old", Scopes: []string{"view", "forged"}},
-			sync.Repair,
-			[]sync.Field{{Name: "scopes", From: []string{"forged", "view"}, To: []string{"view"}, Drift: true}},
+			reconcile.Repair,
+			[]reconcile.Field{{Name: "scopes", From: []string{"forged", "view"}, To: []string{"view"}, Drift: true}},
 			1,
 		},
 		{
 			"changed in the file",
-			sync.Desired{Name: "a", Type: "new", Scopes: []string{"view"}},
+			reconcile.Desired{Name: "a", Type: "new", Scopes: []string{"view"}},
 			as.Resource{Name: "a", Type: "old", Scopes: []string{"view"}},
-			sync.Update,
-			[]sync.Field{{Name: "type", From: "old", To: "new"}},
+			reconcile.Update,
+			[]reconcile.Field{{Name: "type", From: "old", To: "new"}},
 			0,
 		},
 		{
 			"both",
-			sync.Desired{Name: "a", Type: "new", Scopes: []string{"view"}},
+			reconcile.Desired{Name: "a", Type: "new", Scopes: []string{"view"}},
 			as.Resource{Name: "b", Type: "old", Scopes: []string{"view"}},
-			sync.Update,
-			[]sync.Field{{Name: "name", From: "b", To: "a", Drift: true}, {Name: "type", From: "old", To: "new"}},
+			reconcile.Update,
+			[]reconcile.Field{{Name: "name", From: "b", To: "a", Drift: true}, {Name: "type", From: "old", To: "new"}},
 			0,
 		},
 		{
 			"a scope more",
-			sync.Desired{Name: "a", Type: "old", Scopes: []string{"view", "edit"}},
+			reconcile.Desired{Name: "a", Type: "old", Scopes: []string{"view", "edit"}},
 			as.Resource{Name: "a", Type: "old", Scopes: []string{"view"}},
-			sync.Update,
-			[]sync.Field{{Name: "scopes", From: []string{"view"}, To: []string{"edit", "view"}}},
+			reconcile.Update,
+			[]reconcile.Field{{Name: "scopes", From: []string{"view"}, To: []string{"edit", "view"}}},
 			0,
 		},
 	}
@@ -73,13 +73,13 @@ func TestDriftAndChange(t *testing.T) {
 			w := newWorld(true, true)
 			w.resources["x"] = tt.have
 			w.records["a"] = recorded(t, "x", was)
-			plan, err := w.run(t.Context(), []sync.Desired{tt.want})
+			plan, err := w.run(t.Context(), []reconcile.Desired{tt.want})
 			require.NoError(t, err)
 			require.Len(t, plan, 1)
 			require.Equal(t, tt.kind, plan[0].Kind)
 			require.Equal(t, tt.fields, plan[0].Fields)
 			require.Len(t, plan[0].Warnings, tt.warnings)
-			again, err := w.reconciler().Plan(t.Context(), []sync.Desired{tt.want})
+			again, err := w.reconciler().Plan(t.Context(), []reconcile.Desired{tt.want})
 			require.NoError(t, err)
 			require.Empty(t, again)
 		})
@@ -91,7 +91,7 @@ func TestAdoption(t *testing.T) {
 	for _, byName := range []bool{true, false} {
 		t.Run(fmt.Sprintf("by name %t", byName), func(t *testing.T) {
 			t.Parallel()
-			want := []sync.Desired{{Name: "a", Scopes: []string{"view"}, Adopt: true}}
+			want := []reconcile.Desired{{Name: "a", Scopes: []string{"view"}, Adopt: true}}
 
 			// One of the name: taken over, and not written where nothing differs.
 			w := newWorld(byName, false)
@@ -99,7 +99,7 @@ func TestAdoption(t *testing.T) {
 			w.fail["update"] = []error{errKilled}
 			plan, err := w.run(t.Context(), want)
 			require.NoError(t, err)
-			require.Equal(t, map[string]sync.Kind{"a": sync.Adopt}, kinds(plan))
+			require.Equal(t, map[string]reconcile.Kind{"a": reconcile.Adopt}, kinds(plan))
 			require.Equal(t, "x", w.records["a"].ID)
 
 			// Two of the name: nothing tells which.
@@ -107,15 +107,15 @@ func TestAdoption(t *testing.T) {
 			w.resources["x"] = as.Resource{ID: "x", Name: "a"}
 			w.resources["y"] = as.Resource{ID: "y", Name: "a"}
 			plan, err = w.run(t.Context(), want)
-			require.ErrorIs(t, err, sync.ErrAmbiguous)
-			require.Equal(t, map[string]sync.Kind{"a": sync.Conflict}, kinds(plan))
+			require.ErrorIs(t, err, reconcile.ErrAmbiguous)
+			require.Equal(t, map[string]reconcile.Kind{"a": reconcile.Conflict}, kinds(plan))
 			require.Empty(t, w.records)
 
 			// One whose creation was cut short, and is not wanted any more, but there are
 			// two: neither is deleted.
 			w.records["a"] = store.Resource{Name: "a", State: store.ResourcePending}
 			_, err = w.run(t.Context(), nil)
-			require.ErrorIs(t, err, sync.ErrAmbiguous)
+			require.ErrorIs(t, err, reconcile.ErrAmbiguous)
 			require.Len(t, w.resources, 2)
 
 			// The id is gone, and another has the name: left alone.
@@ -123,7 +123,7 @@ func TestAdoption(t *testing.T) {
 			w.resources["x"] = as.Resource{ID: "x", Name: "a"}
 			w.records["a"] = store.Resource{Name: "a", State: store.ResourceRegistered, ID: "gone"}
 			_, err = w.run(t.Context(), desired("a"))
-			require.ErrorIs(t, err, sync.ErrConflict)
+			require.ErrorIs(t, err, reconcile.ErrConflict)
 			require.Empty(t, w.resources["x"].Scopes)
 		})
 	}
@@ -143,8 +143,8 @@ func TestGivesUp(t *testing.T) {
 	plan, err := r.Plan(t.Context(), desired(names...))
 	require.NoError(t, err)
 	result, err := r.Apply(t.Context(), plan)
-	require.ErrorIs(t, err, sync.ErrInterrupted)
-	require.Equal(t, sync.Result{Failed: 5, Left: 95}, result)
+	require.ErrorIs(t, err, reconcile.ErrInterrupted)
+	require.Equal(t, reconcile.Result{Failed: 5, Left: 95}, result)
 
 	// Cancelled: nothing more is begun.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -157,7 +157,7 @@ func TestGivesUp(t *testing.T) {
 	}
 	result, err = r.Apply(ctx, plan)
 	require.ErrorIs(t, err, context.Canceled)
-	require.Equal(t, sync.Result{Done: 3, Left: 97}, result)
+	require.Equal(t, reconcile.Result{Done: 3, Left: 97}, result)
 	_, err = w.run(t.Context(), desired(names...))
 	require.NoError(t, err)
 	require.Len(t, w.resources, 100)
@@ -184,18 +184,18 @@ func TestRateLimitHoldsAllBack(t *testing.T) {
 
 func TestWithin(t *testing.T) {
 	t.Parallel()
-	plan := func(kinds ...sync.Kind) sync.Plan {
-		var p sync.Plan
+	plan := func(kinds ...reconcile.Kind) reconcile.Plan {
+		var p reconcile.Plan
 		for i, k := range kinds {
-			p = append(p, sync.Change{Kind: k, Name: fmt.Sprint(i), Fields: []sync.Field{{Name: "scopes", To: []string{"a"}}}})
+			p = append(p, reconcile.Change{Kind: k, Name: fmt.Sprint(i), Fields: []reconcile.Field{{Name: "scopes", To: []string{"a"}}}})
 		}
 		return p
 	}
-	require.True(t, plan().Within(plan(sync.Create)), "somebody else did it")
-	require.True(t, plan(sync.Create).Within(plan(sync.Create, sync.Delete)))
-	require.True(t, plan(sync.Conflict).Within(plan()), "a conflict does nothing")
-	require.False(t, plan(sync.Delete).Within(plan(sync.Create)))
-	other := plan(sync.Create)
+	require.True(t, plan().Within(plan(reconcile.Create)), "somebody else did it")
+	require.True(t, plan(reconcile.Create).Within(plan(reconcile.Create, reconcile.Delete)))
+	require.True(t, plan(reconcile.Conflict).Within(plan()), "a conflict does nothing")
+	require.False(t, plan(reconcile.Delete).Within(plan(reconcile.Create)))
+	other := plan(reconcile.Create)
 	other[0].Fields[0].To = []string{"b"}
-	require.False(t, other.Within(plan(sync.Create)), "another effect")
+	require.False(t, other.Within(plan(reconcile.Create)), "another effect")
 }

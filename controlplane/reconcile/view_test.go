@@ -1,4 +1,4 @@
-package sync_test
+package reconcile_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
-	"github.com/umagate/umagate/controlplane/sync"
+	"github.com/umagate/umagate/controlplane/reconcile"
 )
 
 // counted counts what is asked of the AS.
@@ -38,7 +38,7 @@ func (c *counted) Survey(ctx context.Context) (as.Survey, error) {
 	return c.world.Survey(ctx)
 }
 
-func many(n int) []sync.Desired {
+func many(n int) []reconcile.Desired {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("r%04d", i))
@@ -55,40 +55,40 @@ func TestLooksInProportion(t *testing.T) {
 		name      string
 		described bool
 		reads     int
-		before    func(w *counted, want []sync.Desired) []sync.Desired
+		before    func(w *counted, want []reconcile.Desired) []reconcile.Desired
 		asked     map[string]int
-		plan      map[string]sync.Kind
+		plan      map[string]reconcile.Kind
 	}{
-		{"a list with descriptions, in step", true, 0, nil, map[string]int{"survey": 1}, map[string]sync.Kind{}},
+		{"a list with descriptions, in step", true, 0, nil, map[string]int{"survey": 1}, map[string]reconcile.Kind{}},
 		{
-			"a list with descriptions, drift", true, 0, func(w *counted, want []sync.Desired) []sync.Desired {
+			"a list with descriptions, drift", true, 0, func(w *counted, want []reconcile.Desired) []reconcile.Desired {
 				r := w.resources["id-7"]
 				r.Scopes = []string{"other"}
 				w.resources["id-7"] = r
 				return want
-			}, map[string]int{"survey": 1}, map[string]sync.Kind{"r0006": sync.Repair},
+			}, map[string]int{"survey": 1}, map[string]reconcile.Kind{"r0006": reconcile.Repair},
 		},
 		{
-			"a list with descriptions, one lost, one new", true, 0, func(w *counted, want []sync.Desired) []sync.Desired {
+			"a list with descriptions, one lost, one new", true, 0, func(w *counted, want []reconcile.Desired) []reconcile.Desired {
 				delete(w.resources, "id-1")
 				return append(want, desired("new")...)
-			}, map[string]int{"survey": 1, "read": 1}, map[string]sync.Kind{"r0000": sync.Recreate, "new": sync.Create},
+			}, map[string]int{"survey": 1, "read": 1}, map[string]reconcile.Kind{"r0000": reconcile.Recreate, "new": reconcile.Create},
 		},
 		{
-			"a list that has forgotten all is not believed", true, 0, func(w *counted, want []sync.Desired) []sync.Desired {
+			"a list that has forgotten all is not believed", true, 0, func(w *counted, want []reconcile.Desired) []reconcile.Desired {
 				w.empty = true
 				return want
-			}, map[string]int{"survey": 1, "read": n}, map[string]sync.Kind{},
+			}, map[string]int{"survey": 1, "read": n}, map[string]reconcile.Kind{},
 		},
-		{"a list of ids, all read", false, 0, nil, map[string]int{"survey": 1, "read": n}, map[string]sync.Kind{}},
-		{"a list of ids, some read", false, 50, nil, map[string]int{"survey": 1, "read": 50}, map[string]sync.Kind{}},
+		{"a list of ids, all read", false, 0, nil, map[string]int{"survey": 1, "read": n}, map[string]reconcile.Kind{}},
+		{"a list of ids, some read", false, 50, nil, map[string]int{"survey": 1, "read": 50}, map[string]reconcile.Kind{}},
 		{
-			"a list of ids, one changed here, one lost there", false, 50, func(w *counted, want []sync.Desired) []sync.Desired {
+			"a list of ids, one changed here, one lost there", false, 50, func(w *counted, want []reconcile.Desired) []reconcile.Desired {
 				delete(w.resources, "id-900")
 				want = slices.Clone(want)
 				want[700].Scopes = []string{"view"}
 				return want
-			}, map[string]int{"survey": 1, "read": 52, "find": 1}, map[string]sync.Kind{"r0899": sync.Recreate, "r0700": sync.Update},
+			}, map[string]int{"survey": 1, "read": 52, "find": 1}, map[string]reconcile.Kind{"r0899": reconcile.Recreate, "r0700": reconcile.Update},
 		},
 	}
 	for _, tt := range tests {
@@ -159,7 +159,7 @@ func TestPlanTellsHowFarItIs(t *testing.T) {
 // TestBounded: too many deletions are left out, all of them.
 func TestBounded(t *testing.T) {
 	t.Parallel()
-	plan := sync.Plan{{Kind: sync.Create, Name: "a"}, {Kind: sync.Delete, Name: "b"}, {Kind: sync.Delete, Name: "c"}}
+	plan := reconcile.Plan{{Kind: reconcile.Create, Name: "a"}, {Kind: reconcile.Delete, Name: "b"}, {Kind: reconcile.Delete, Name: "c"}}
 	for _, tt := range []struct{ most, steps, withheld int }{{0, 1, 2}, {1, 1, 2}, {2, 3, 0}, {3, 3, 0}} {
 		bounded, withheld := plan.Bounded(tt.most)
 		require.Len(t, bounded, tt.steps, tt.most)
@@ -216,7 +216,7 @@ func TestGoneBetween(t *testing.T) {
 	require.NoError(t, err)
 	clear(w.resources)
 	_, err = r.Apply(t.Context(), plan)
-	require.ErrorIs(t, err, sync.ErrGone)
+	require.ErrorIs(t, err, reconcile.ErrGone)
 	_, err = w.run(t.Context(), want)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, w.namesAtAS())
@@ -238,6 +238,6 @@ func TestResourceThatExpires(t *testing.T) {
 	}
 	plan, err := w.reconciler().Plan(t.Context(), desired("a", "b"))
 	require.NoError(t, err)
-	require.Equal(t, map[string]sync.Kind{"a": sync.Update}, kinds(plan))
+	require.Equal(t, map[string]reconcile.Kind{"a": reconcile.Update}, kinds(plan))
 	require.Equal(t, "exp", plan[0].Fields[0].Name)
 }

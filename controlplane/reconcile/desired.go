@@ -1,4 +1,4 @@
-package sync
+package reconcile
 
 import (
 	"encoding/json"
@@ -37,7 +37,7 @@ func (d Desired) normal() Desired {
 func (d Desired) spec() (json.RawMessage, error) {
 	encoded, err := json.Marshal(d.normal())
 	if err != nil {
-		return nil, fmt.Errorf("sync: encode resource %q: %w", d.Name, err)
+		return nil, fmt.Errorf("reconcile: encode resource %q: %w", d.Name, err)
 	}
 	return encoded, nil
 }

@@ -1,4 +1,4 @@
-package sync_test
+package reconcile_test
 
 import (
 	"testing"
@@ -6,29 +6,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/controlplane/sync"
 )
 
 // TestAnotherSitesResource: two sites may share a client, and so what is found by
 // name. What another site has a record of is neither taken over nor removed.
 func TestAnotherSitesResource(t *testing.T) {
 	t.Parallel()
-	albums := sync.Desired{Name: "albums", Scopes: []string{"view"}}
+	albums := reconcile.Desired{Name: "albums", Scopes: []string{"view"}}
 	adopt := albums
 	adopt.Adopt = true
 	pending := store.Resource{Name: "albums", State: store.ResourcePending}
 	tests := []struct {
 		name    string
-		desired []sync.Desired
+		desired []reconcile.Desired
 		record  *store.Resource
-		kind    sync.Kind
+		kind    reconcile.Kind
 	}{
-		{"asked for", []sync.Desired{adopt}, nil, sync.Conflict},
-		{"its own creation was cut short", []sync.Desired{albums}, &pending, sync.Conflict},
-		{"neither", []sync.Desired{albums}, nil, sync.Conflict},
-		{"no longer declared, its creation was cut short", nil, &pending, sync.Delete},
-		{"no longer declared, recorded by both", nil, &store.Resource{Name: "albums", State: store.ResourceRegistered, ID: "r-1"}, sync.Delete},
+		{"asked for", []reconcile.Desired{adopt}, nil, reconcile.Conflict},
+		{"its own creation was cut short", []reconcile.Desired{albums}, &pending, reconcile.Conflict},
+		{"neither", []reconcile.Desired{albums}, nil, reconcile.Conflict},
+		{"no longer declared, its creation was cut short", nil, &pending, reconcile.Delete},
+		{"no longer declared, recorded by both", nil, &store.Resource{Name: "albums", State: store.ResourceRegistered, ID: "r-1"}, reconcile.Delete},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -45,8 +45,8 @@ func TestAnotherSitesResource(t *testing.T) {
 				require.Len(t, plan, 1)
 				require.Equal(t, tt.kind, plan[0].Kind)
 				require.Equal(t, theirs, w.resources["r-1"], "it is as it was")
-				if tt.kind == sync.Conflict {
-					require.ErrorIs(t, err, sync.ErrOtherSite)
+				if tt.kind == reconcile.Conflict {
+					require.ErrorIs(t, err, reconcile.ErrOtherSite)
 					require.ErrorContains(t, err, "films")
 					continue
 				}
@@ -75,18 +75,18 @@ func TestTakenMeanwhile(t *testing.T) {
 				w.records["albums"] = *record
 			}
 			r := w.reconciler()
-			wanted := []sync.Desired{{Name: "albums", Scopes: []string{"view"}, Adopt: record == nil}}
+			wanted := []reconcile.Desired{{Name: "albums", Scopes: []string{"view"}, Adopt: record == nil}}
 			plan, err := r.Plan(t.Context(), wanted)
 			require.NoError(t, err)
-			require.Equal(t, map[string]sync.Kind{"albums": sync.Adopt}, kinds(plan))
+			require.Equal(t, map[string]reconcile.Kind{"albums": reconcile.Adopt}, kinds(plan))
 			w.elsewhere = map[string]string{"r-1": "films"} // since
 			_, err = r.Apply(t.Context(), plan)
-			require.ErrorIs(t, err, sync.ErrOtherSite)
+			require.ErrorIs(t, err, reconcile.ErrOtherSite)
 			require.Equal(t, theirs, w.resources["r-1"], "it is as it was")
 			require.Empty(t, w.records["albums"].ID)
 			plan, err = r.Plan(t.Context(), wanted)
 			require.NoError(t, err)
-			require.ErrorIs(t, plan[0].Err, sync.ErrOtherSite)
+			require.ErrorIs(t, plan[0].Err, reconcile.ErrOtherSite)
 		})
 	}
 }
@@ -98,14 +98,14 @@ func TestNamesThatAreFree(t *testing.T) {
 	tests := []struct {
 		name, record string // the id in the record of an adoption that was cut short
 		free         []string
-		kind         sync.Kind
+		kind         reconcile.Kind
 		err          error
 	}{
-		{"all are others'", "", nil, sync.Conflict, sync.ErrOtherSite},
-		{"one is nobody's", "", []string{"r-3"}, sync.Adopt, nil},
-		{"one is nobody's, and it was begun with", "r-3", []string{"r-3"}, sync.Adopt, nil},
-		{"one is nobody's, and another was begun with", "r-4", []string{"r-3"}, sync.Conflict, sync.ErrConflict},
-		{"two are nobody's", "", []string{"r-3", "r-4"}, sync.Conflict, sync.ErrAmbiguous},
+		{"all are others'", "", nil, reconcile.Conflict, reconcile.ErrOtherSite},
+		{"one is nobody's", "", []string{"r-3"}, reconcile.Adopt, nil},
+		{"one is nobody's, and it was begun with", "r-3", []string{"r-3"}, reconcile.Adopt, nil},
+		{"one is nobody's, and another was begun with", "r-4", []string{"r-3"}, reconcile.Conflict, reconcile.ErrConflict},
+		{"two are nobody's", "", []string{"r-3", "r-4"}, reconcile.Conflict, reconcile.ErrAmbiguous},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,12 +116,12 @@ func TestNamesThatAreFree(t *testing.T) {
 				w.resources[id] = as.Resource{ID: id, Name: "albums", Scopes: []string{"watch"}}
 			}
 			w.records["albums"] = store.Resource{Name: "albums", State: store.ResourcePending, ID: tt.record}
-			plan, err := w.run(t.Context(), []sync.Desired{{Name: "albums", Scopes: []string{"view"}}})
+			plan, err := w.run(t.Context(), []reconcile.Desired{{Name: "albums", Scopes: []string{"view"}}})
 			require.ErrorIs(t, err, tt.err)
-			require.Equal(t, map[string]sync.Kind{"albums": tt.kind}, kinds(plan))
+			require.Equal(t, map[string]reconcile.Kind{"albums": tt.kind}, kinds(plan))
 			require.Equal(t, []string{"watch"}, w.resources["r-1"].Scopes)
 			require.Equal(t, []string{"watch"}, w.resources["r-2"].Scopes)
-			if tt.kind == sync.Adopt {
+			if tt.kind == reconcile.Adopt {
 				require.Equal(t, []string{"view"}, w.resources["r-3"].Scopes)
 				require.Equal(t, store.ResourceRegistered, w.records["albums"].State)
 			}

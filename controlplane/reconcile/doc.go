@@ -1,4 +1,4 @@
-// Package sync keeps the AS's resource registrations equal to the declared ones.
+// Package reconcile keeps the AS's resource registrations equal to the declared ones.
 //
 // [Reconciler.Plan] compares three things: what is declared, what the store says
 // was registered, and what the AS has. It gives a [Plan], which `umagate plan`
@@ -22,4 +22,4 @@
 // recorded, as pending with the id, before anything is changed at the AS. What another
 // site has is [ErrOtherSite], whatever asked for it: a file, "umagate apply", or an
 // application by the protocol of oxd.
-package sync
+package reconcile

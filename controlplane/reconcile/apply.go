@@ -1,4 +1,4 @@
-package sync
+package reconcile
 
 import (
 	"context"
@@ -115,7 +115,7 @@ func (r *Reconciler) change(ctx context.Context, c Change) error {
 	case Conflict:
 		return c.Err
 	default:
-		return fmt.Errorf("sync: unknown kind %q", c.Kind)
+		return fmt.Errorf("reconcile: unknown kind %q", c.Kind)
 	}
 }
 
