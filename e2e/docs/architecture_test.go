@@ -12,21 +12,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 const module = "github.com/umagate/umagate"
 
 // room is a row of ARCHITECTURE's table of packages.
-type room struct{ may []string }
-
-// mayImport reports whether the row lets a package of this repository be imported.
-func (r room) mayImport(name string) bool {
-	return slices.ContainsFunc(r.may, func(term string) bool {
-		return slices.ContainsFunc([]string{term, "plugin/" + term, "controlplane/" + term}, func(allowed string) bool {
-			return name == allowed || strings.HasPrefix(name, allowed+"/")
-		})
-	})
+type room struct {
+	packages []string // those that the row is about, and what is below them
+	may      []string // what they may import, as written
 }
 
 var (
@@ -34,58 +29,123 @@ var (
 	quoted   = regexp.MustCompile("`([^`]+)`")
 )
 
-func rooms(t *testing.T) map[string]room {
+func rooms(t *testing.T) []room {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "ARCHITECTURE.md"))
 	require.NoError(t, err)
 	_, rest, _ := strings.Cut(string(text), "\n## The rooms\n")
 	section, _, _ := strings.Cut(rest, "\n## ")
-	list := map[string]room{}
+	var list []room
 	for _, row := range tableRow.FindAllStringSubmatch(section, -1) {
-		var may []string
+		var r room
+		for _, name := range quoted.FindAllStringSubmatch(row[1], -1) {
+			r.packages = append(r.packages, name[1])
+		}
 		for term := range strings.SplitSeq(row[2], ",") {
 			if term = strings.TrimSpace(term); term != "" {
-				may = append(may, term)
+				r.may = append(r.may, term)
 			}
 		}
-		for _, name := range quoted.FindAllStringSubmatch(row[1], -1) {
-			list[name[1]] = room{may: may}
-		}
+		list = append(list, r)
 	}
 	require.NotEmpty(t, list)
 	return list
 }
 
-func TestArchitectureHasEveryPackage(t *testing.T) {
-	command := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...")
-	command.Dir = filepath.Join("..", "..")
-	out, err := command.Output()
-	require.NoError(t, err)
-	list := rooms(t)
-	for line := range strings.Lines(string(out)) {
-		words := strings.Fields(line)
-		name := strings.TrimPrefix(words[0], module+"/")
-		parts := strings.Split(name, "/")
-		switch {
-		case name == "plugin" || name == "controlplane":
-			continue // the two programs
-		case parts[0] == "envoy":
-			name = parts[0]
-		case parts[0] == "e2e":
-			name = strings.Join(parts[:2], "/")
+// isBelow reports whether a package is another, or in a folder of it.
+func isBelow(name, other string) bool { return name == other || strings.HasPrefix(name, other+"/") }
+
+// covers reports whether the row has a package: it names it or a folder that it is
+// in. Of the two programs it is the program alone.
+func (r room) covers(name string) bool {
+	return slices.ContainsFunc(r.packages, func(p string) bool {
+		return name == p || p != "plugin" && p != "controlplane" && isBelow(name, p)
+	})
+}
+
+// means reports whether a term of the last column means a package.
+func means(term, name string) bool {
+	return isBelow(name, term) || isBelow(name, "plugin/"+term) || isBelow(name, "controlplane/"+term)
+}
+
+// imports returns every package of this repository, with those of this repository
+// that it imports in either program: native, or as WebAssembly.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	list := map[string][]string{}
+	for _, program := range []struct {
+		packages string
+		env      []string
+	}{
+		{packages: "./..."},
+		{packages: "./plugin/...", env: []string{"GOOS=wasip1", "GOARCH=wasm"}},
+	} {
+		command := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", program.packages)
+		command.Dir = filepath.Join("..", "..")
+		command.Env = append(os.Environ(), program.env...)
+		out, err := command.Output()
+		require.NoError(t, err)
+		for line := range strings.Lines(string(out)) {
+			words := strings.Fields(line)
+			name := strings.TrimPrefix(words[0], module+"/")
+			list[name] = slices.Clip(list[name]) // there, though it may import nothing
+			for _, path := range words[1:] {
+				if imported, ours := strings.CutPrefix(path, module+"/"); ours && !slices.Contains(list[name], imported) {
+					list[name] = append(list[name], imported)
+				}
+			}
 		}
-		r, ok := list[name]
-		require.True(t, ok, "the table of rooms has no %s", name)
-		if parts[0] != "plugin" && parts[0] != "controlplane" {
+	}
+	return list
+}
+
+// rowOf returns the row of a package: the one that names it, or else the longest
+// folder of the test suites or of envoy that it is in.
+func rowOf(list []room, name string) (room, bool) {
+	for {
+		if i := slices.IndexFunc(list, func(r room) bool { return slices.Contains(r.packages, name) }); i >= 0 {
+			return list[i], true
+		}
+		parent := strings.LastIndexByte(name, '/')
+		if parent < 0 || !strings.HasPrefix(name, "e2e/") && !strings.HasPrefix(name, "envoy/") {
+			return room{}, false
+		}
+		name = name[:parent]
+	}
+}
+
+func TestArchitectureHasEveryPackage(t *testing.T) {
+	list := rooms(t)
+	for name, imported := range imports(t) {
+		r, found := rowOf(list, name)
+		if !assert.True(t, found, "the table of rooms has no %s", name) {
 			continue
 		}
-		for _, path := range words[1:] {
-			imported, ours := strings.CutPrefix(path, module+"/")
-			below := strings.HasPrefix(imported, name+"/")
-			if !ours || below || imported == "controlplane/secret" && parts[0] == "controlplane" {
+		for _, other := range imported {
+			if other == "controlplane/secret" && !strings.HasPrefix(name, "plugin") {
 				continue
 			}
-			require.True(t, r.mayImport(imported), "%s must not import %s", name, imported)
+			allowed := r.covers(other) || slices.ContainsFunc(r.may, func(term string) bool { return means(term, other) })
+			assert.True(t, allowed, "%s must not import %s", name, other)
+		}
+	}
+}
+
+func TestArchitectureRowsAreTrue(t *testing.T) {
+	all := imports(t)
+	for _, r := range rooms(t) {
+		var imported []string
+		for _, name := range r.packages {
+			assert.DirExists(t, filepath.Join("..", "..", filepath.FromSlash(name)))
+		}
+		for name, list := range all {
+			if r.covers(name) {
+				imported = append(imported, list...)
+			}
+		}
+		for _, term := range r.may {
+			assert.True(t, slices.ContainsFunc(imported, func(name string) bool { return means(term, name) }),
+				"%s: nothing there imports %s", strings.Join(r.packages, ", "), term)
 		}
 	}
 }
