@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -15,9 +16,9 @@ import (
 func ParseKnown(document []byte, known func(text string) bool) (c *Config, texts []string, err error) {
 	rest, texts := cutSites(string(document))
 	if rest != nil && strictjson.Valid(rest) {
-		p := parser{cut: texts, known: known}
+		p := parser{cut: texts, known: known, names: map[reflect.Type][]string{}}
 		c := &Config{}
-		p.config(gjson.ParseBytes(rest), c)
+		p.value(gjson.ParseBytes(rest), reflect.ValueOf(c).Elem())
 		if len(p.faults) == 0 && len(p.cut) == 0 && len(c.Sites) == len(texts) && c.Version == Version {
 			return c, texts, nil
 		}
@@ -65,19 +66,20 @@ func cutSites(document string) (rest []byte, elements []string) {
 	return append(rest, document[from:]...), elements
 }
 
-// siteOrCut reads a site where it stands, or, where it was cut out, what was cut.
-func (p *parser) siteOrCut(v gjson.Result, s *Site) {
-	if v.Type == gjson.Null && len(p.cut) > 0 {
-		text := p.cut[0]
-		p.cut = p.cut[1:]
-		if p.known(text) {
-			return
-		}
-		if !strictjson.Valid([]byte(text)) {
-			p.fault("is not valid JSON")
-			return
-		}
-		v = gjson.Parse(text)
+// uncut returns a site that was cut out of the document, where v stands for one,
+// and whether it is known.
+func (p *parser) uncut(v gjson.Result) (site gjson.Result, known bool) {
+	if v.Type != gjson.Null || len(p.cut) == 0 {
+		return v, false
 	}
-	p.site(v, s)
+	text := p.cut[0]
+	p.cut = p.cut[1:]
+	if p.known(text) {
+		return v, true
+	}
+	if !strictjson.Valid([]byte(text)) {
+		p.fault("is not valid JSON")
+		return v, true
+	}
+	return gjson.Parse(text), false
 }

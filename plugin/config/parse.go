@@ -3,7 +3,9 @@ package config
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -18,9 +20,9 @@ func Parse(document []byte) (*Config, error) {
 	if !strictjson.Valid(document) {
 		return nil, Faults{{"", "the configuration is not valid JSON, or nested too deep"}}
 	}
-	var p parser
+	p := parser{names: map[reflect.Type][]string{}}
 	var c Config
-	p.config(gjson.ParseBytes(document), &c)
+	p.value(gjson.ParseBytes(document), reflect.ValueOf(&c).Elem())
 	if len(p.faults) > 0 {
 		return nil, p.faults
 	}
@@ -35,7 +37,8 @@ func Parse(document []byte) (*Config, error) {
 type parser struct {
 	faults Faults
 	at     []place
-	seen   []string // members of the objects around, the innermost last
+	seen   []string                  // members of the objects around, the innermost last
+	names  map[reflect.Type][]string // of the fields of structs, see field
 
 	cut   []string // sites that were taken out of the document, see ParseKnown
 	known func(text string) bool
@@ -93,370 +96,125 @@ func (p *parser) object(v gjson.Result, member func(name string, v gjson.Result)
 	p.seen = p.seen[:outer]
 }
 
-func (p *parser) config(v gjson.Result, c *Config) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "version":
-			p.integer(v, &c.Version)
-		case "revision":
-			p.text(v, &c.Revision)
-		case "unknown_hosts":
-			p.text(v, (*string)(&c.UnknownHosts))
-		case "cache":
-			p.cache(v, &c.Cache)
-		case "sites":
-			c.Sites = list(p, v, p.siteOrCut)
-		case "revocations":
-			c.Revocations = list(p, v, p.revocations)
-		case "removals":
-			c.Removals = map[string]string{}
-			p.object(v, func(site string, v gjson.Result) bool {
-				var ids string
-				p.text(v, &ids)
-				c.Removals[site] = ids
-				return true
-			})
-		default:
-			return false
+// value reads a member into a field. The field's type says what the member must
+// be, and the json tags what the members of an object are called, as for [Encode].
+func (p *parser) value(v gjson.Result, to reflect.Value) {
+	switch to.Kind() {
+	case reflect.String:
+		if v.Type != gjson.String {
+			p.fault("must be a string")
+			return
 		}
-		return true
-	})
-}
-
-func (p *parser) cache(v gjson.Result, c *Cache) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "entries":
-			p.integer(v, &c.Entries)
-		case "bytes":
-			p.integer(v, &c.Bytes)
-		case "negative_entries":
-			p.integer(v, &c.NegativeEntries)
-		case "negative_bytes":
-			p.integer(v, &c.NegativeBytes)
-		default:
-			return false
+		to.SetString(v.Str)
+	case reflect.Bool:
+		if !v.IsBool() {
+			p.fault("must be true or false")
+			return
 		}
-		return true
-	})
-}
-
-func (p *parser) site(v gjson.Result, s *Site) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "name":
-			p.text(v, &s.Name)
-		case "hosts":
-			s.Hosts = p.texts(v)
-		case "realm":
-			p.text(v, &s.Realm)
-		case "mode":
-			p.text(v, (*string)(&s.Mode))
-		case "unmatched":
-			p.text(v, (*string)(&s.Unmatched))
-		case "ambiguous_paths":
-			p.text(v, (*string)(&s.AmbiguousPaths))
-		case "case":
-			p.text(v, (*string)(&s.Case))
-		case "override_headers":
-			p.text(v, (*string)(&s.OverrideHeaders))
-		case "cors_preflight":
-			p.text(v, (*string)(&s.CORSPreflight))
-		case "require":
-			p.text(v, (*string)(&s.Require))
-		case "token":
-			p.token(v, &s.Token)
-		case "limits":
-			p.limits(v, &s.Limits)
-		case "authorization_server":
-			p.authorizationServer(v, &s.AuthorizationServer)
-		case "instances":
-			s.Instances = &Instances{}
-			p.instances(v, s.Instances)
-		case "resources":
-			s.Resources = list(p, v, p.resource)
-		default:
-			return false
+		to.SetBool(v.Bool())
+	case reflect.Int:
+		if v.Type != gjson.Number || v.Num != math.Trunc(v.Num) || math.Abs(v.Num) > math.MaxInt32 {
+			p.fault("must be a whole number")
+			return
 		}
-		return true
-	})
-}
-
-func (p *parser) token(v gjson.Result, t *Token) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "issuers":
-			t.Issuers = p.texts(v)
-		case "audiences":
-			t.Audiences = p.texts(v)
-		case "client_ids":
-			t.ClientIDs = p.texts(v)
-		case "leeway_ms":
-			p.integer(v, &t.LeewayMS)
-		case "max_ttl_ms":
-			p.integer(v, &t.MaxTTLMS)
-		case "negative_ttl_ms":
-			p.integer(v, &t.NegativeTTLMS)
-		case "authorization_header":
-			p.text(v, (*string)(&t.AuthorizationHeader))
-		default:
-			return false
+		to.SetInt(int64(v.Num))
+	case reflect.Int64:
+		if v.Type != gjson.Number || v.Num != math.Trunc(v.Num) || v.Num < 0 || v.Num > maxTime {
+			p.fault("must be a whole number of seconds since 1970")
+			return
 		}
-		return true
-	})
-}
-
-func (p *parser) limits(v gjson.Result, l *Limits) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "tickets_per_second":
-			p.integer(v, &l.TicketsPerSecond)
-		case "ticket_burst":
-			p.integer(v, &l.TicketBurst)
-		case "calls_in_flight":
-			p.integer(v, &l.CallsInFlight)
-		case "waiting_requests":
-			p.integer(v, &l.WaitingRequests)
-		case "waiting_requests_per_call":
-			p.integer(v, &l.WaitingRequestsPerCall)
-		case "waiting_bytes":
-			p.integer(v, &l.WaitingBytes)
-		default:
-			return false
-		}
-		return true
-	})
-}
-
-func (p *parser) instances(v gjson.Result, i *Instances) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "ttl_ms":
-			p.integer(v, &i.TTLMS)
-		case "negative_ttl_ms":
-			p.integer(v, &i.NegativeTTLMS)
-		case "stale_ms":
-			p.integer(v, &i.StaleMS)
-		case "entries":
-			p.integer(v, &i.Entries)
-		case "negative_entries":
-			p.integer(v, &i.NegativeEntries)
-		case "lookups_per_second":
-			p.integer(v, &i.LookupsPerSecond)
-		case "lookup_burst":
-			p.integer(v, &i.LookupBurst)
-		case "lookups_in_flight":
-			p.integer(v, &i.LookupsInFlight)
-		default:
-			return p.endpointMember(name, v, &i.Endpoint)
-		}
-		return true
-	})
-}
-
-func (p *parser) authorizationServer(v gjson.Result, a *AuthorizationServer) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "unknown":
-			p.boolean(v, &a.Unknown)
-		case "uri":
-			p.text(v, &a.URI)
-		case "introspection":
-			p.object(v, func(name string, v gjson.Result) bool {
-				switch name {
-				case "token_type_hint":
-					p.text(v, &a.Introspection.TokenTypeHint)
-				case "client_id":
-					p.text(v, &a.Introspection.ClientID)
-				case "claims":
-					p.text(v, (*string)(&a.Introspection.Claims))
-				default:
-					return p.endpointMember(name, v, &a.Introspection.Endpoint)
-				}
-				return true
-			})
-		case "permission":
-			a.Permission = &Endpoint{}
-			p.object(v, func(name string, v gjson.Result) bool {
-				return p.endpointMember(name, v, a.Permission)
-			})
-		default:
-			return false
-		}
-		return true
-	})
-}
-
-func (p *parser) endpointMember(name string, v gjson.Result, e *Endpoint) bool {
-	switch name {
-	case "cluster":
-		p.text(v, &e.Cluster)
-	case "scheme":
-		p.text(v, &e.Scheme)
-	case "authority":
-		p.text(v, &e.Authority)
-	case "path":
-		p.text(v, &e.Path)
-	case "timeout_ms":
-		p.integer(v, &e.TimeoutMS)
-	case "insecure_inline_credentials":
-		p.text(v, &e.InsecureInlineCredentials)
+		to.SetInt(int64(v.Num))
+	case reflect.Pointer:
+		to.Set(reflect.New(to.Type().Elem()))
+		p.value(v, to.Elem())
+	case reflect.Slice:
+		p.list(v, to)
+	case reflect.Map:
+		to.Set(reflect.ValueOf(p.texts(v)))
 	default:
-		return false
+		p.members(v, to)
 	}
-	return true
 }
 
-func (p *parser) resource(v gjson.Result, r *Resource) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "name":
-			p.text(v, &r.Name)
-		case "id":
-			p.text(v, &r.ID)
-		case "instances":
-			p.boolean(v, &r.Instances)
-		case "register_on_create":
-			p.boolean(v, &r.RegisterOnCreate)
-		case "remove_on_delete":
-			p.boolean(v, &r.RemoveOnDelete)
-		case "conditions":
-			r.Conditions = list(p, v, p.condition)
-		default:
-			return false
+// members reads an object into a struct.
+func (p *parser) members(v gjson.Result, to reflect.Value) {
+	if to.Type() == reflect.TypeFor[Site]() {
+		var known bool
+		if v, known = p.uncut(v); known {
+			return
 		}
-		return true
+	}
+	p.object(v, func(name string, v gjson.Result) bool {
+		field, ok := p.field(to, name)
+		if ok {
+			p.value(v, field)
+		}
+		return ok
 	})
 }
 
-func (p *parser) condition(v gjson.Result, c *Condition) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "paths":
-			c.Paths = p.texts(v)
-		case "methods":
-			c.Methods = p.texts(v)
-		case "public":
-			p.boolean(v, &c.Public)
-		case "deny":
-			p.boolean(v, &c.Deny)
-		case "scopes":
-			c.Scopes = p.texts(v)
-		case "scope_expression":
-			c.ScopeExpression = &ScopeExpression{}
-			p.scopeExpression(v, c.ScopeExpression)
-		case "ticket":
-			c.Ticket = list(p, v, p.permission)
-		case "mode":
-			p.text(v, (*string)(&c.Mode))
-		default:
-			return false
+// field returns the field of a struct that has the name in its tag, also one of a
+// struct that it embeds.
+func (p *parser) field(of reflect.Value, name string) (reflect.Value, bool) {
+	names, ok := p.names[of.Type()]
+	if !ok {
+		for i := range of.NumField() {
+			names = append(names, memberName(of.Type().Field(i).Tag))
 		}
-		return true
-	})
+		p.names[of.Type()] = names
+	}
+	for i := range names {
+		if names[i] != "" {
+			if names[i] == name {
+				return of.Field(i), true
+			}
+		} else if field, ok := p.field(of.Field(i), name); ok {
+			return field, true
+		}
+	}
+	return reflect.Value{}, false
 }
 
-func (p *parser) scopeExpression(v gjson.Result, e *ScopeExpression) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "rule":
-			e.Rule = json.RawMessage(v.Raw)
-		case "data":
-			e.Data = p.texts(v)
-		default:
-			return false
-		}
-		return true
-	})
+// memberName returns the name in a json tag; empty for an embedded struct, which has
+// none. [reflect.StructTag.Get] would add 14 KB to the module.
+func memberName(tag reflect.StructTag) string {
+	quoted, ok := strings.CutPrefix(string(tag), `json:"`)
+	if !ok {
+		return ""
+	}
+	return quoted[:strings.IndexAny(quoted, `,"`)]
 }
 
-func (p *parser) permission(v gjson.Result, to *Permission) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "resource_id":
-			p.text(v, &to.ResourceID)
-		case "resource_scopes":
-			to.ResourceScopes = p.texts(v)
-		default:
-			return false
-		}
-		return true
-	})
-}
-
-func (p *parser) revocations(v gjson.Result, to *Revocations) {
-	p.object(v, func(name string, v gjson.Result) bool {
-		switch name {
-		case "site":
-			p.text(v, &to.Site)
-		case "tokens":
-			p.text(v, (*string)(&to.Tokens))
-		case "sessions":
-			p.text(v, (*string)(&to.Sessions))
-		case "subjects":
-			p.text(v, (*string)(&to.Subjects))
-		case "client_ids":
-			p.text(v, (*string)(&to.ClientIDs))
-		case "issued_before":
-			p.seconds(v, &to.IssuedBefore)
-		case "issued_before_ends":
-			p.seconds(v, &to.IssuedBeforeEnds)
-		default:
-			return false
-		}
-		return true
-	})
-}
-
-// list reads an array, each element with read.
-func list[T any](p *parser, v gjson.Result, read func(v gjson.Result, to *T)) []T {
+// list reads an array, or, where the field takes any JSON, what is there.
+func (p *parser) list(v gjson.Result, to reflect.Value) {
+	if to.Type() == reflect.TypeFor[json.RawMessage]() {
+		to.SetBytes([]byte(v.Raw))
+		return
+	}
 	if !v.IsArray() {
 		p.fault("must be an array")
-		return nil
+		return
 	}
-	out := []T{}
+	to.Grow(1) // an empty list is not none
 	v.ForEach(func(_, item gjson.Result) bool {
-		p.enter(place{list: true, index: len(out)})
-		var t T
-		out = append(out, t)
-		read(item, &out[len(out)-1])
+		i := to.Len()
+		to.Grow(1)
+		to.SetLen(i + 1)
+		p.enter(place{list: true, index: i})
+		p.value(item, to.Index(i))
 		p.leave()
 		return true
 	})
-	return out
 }
 
-func (p *parser) texts(v gjson.Result) []string { return list(p, v, p.text) }
-
-func (p *parser) text(v gjson.Result, to *string) {
-	if v.Type != gjson.String {
-		p.fault("must be a string")
-		return
-	}
-	*to = v.Str
-}
-
-func (p *parser) boolean(v gjson.Result, to *bool) {
-	if !v.IsBool() {
-		p.fault("must be true or false")
-		return
-	}
-	*to = v.Bool()
-}
-
-// seconds reads a time.
-func (p *parser) seconds(v gjson.Result, to *int64) {
-	if v.Type != gjson.Number || v.Num != math.Trunc(v.Num) || v.Num < 0 || v.Num > maxTime {
-		p.fault("must be a whole number of seconds since 1970")
-		return
-	}
-	*to = int64(v.Num)
-}
-
-func (p *parser) integer(v gjson.Result, to *int) {
-	if v.Type != gjson.Number || v.Num != math.Trunc(v.Num) || math.Abs(v.Num) > math.MaxInt32 {
-		p.fault("must be a whole number")
-		return
-	}
-	*to = int(v.Num)
+// texts reads an object of strings by any names.
+func (p *parser) texts(v gjson.Result) map[string]string {
+	texts := map[string]string{}
+	p.object(v, func(name string, v gjson.Result) bool {
+		var text string
+		p.value(v, reflect.ValueOf(&text).Elem())
+		texts[name] = text
+		return true
+	})
+	return texts
 }
