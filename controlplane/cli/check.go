@@ -128,7 +128,7 @@ func (c *checker) check(ctx context.Context) (*explanation, error) {
 		return nil, err
 	}
 	worker := decision.NewWorker()
-	exchange, step := worker.Gate(policy).Start(request, c.now)
+	exchange, step := worker.Evaluator(policy).Start(request, c.now)
 	out := &explanation{Request: describeRequest(c.flags)}
 	for step.Kind == decision.KindCall {
 		response, note, err := c.answer(ctx, compiled, step.Call)

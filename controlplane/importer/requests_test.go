@@ -64,7 +64,7 @@ func (i *imported) decide(t testing.TB, request, scopes string) string {
 	introspected, err := json.Marshal(map[string]any{"active": true, "sub": "bob", "client_id": "app", "permissions": permissions})
 	require.NoError(t, err)
 	worker, now := decision.NewWorker(), time.Unix(1_800_000_000, 0)
-	x, step := worker.Gate(i.policy).Start(&decision.Request{Headers: headers}, now)
+	x, step := worker.Evaluator(i.policy).Start(&decision.Request{Headers: headers}, now)
 	for range 3 {
 		switch step.Kind {
 		case decision.KindAllow:

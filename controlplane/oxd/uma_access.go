@@ -129,7 +129,7 @@ func (s *Server) unprotected(policy *decision.Policy, request *decision.Request)
 	// Without a token, what is protected leads to a call for a ticket, which is not made.
 	reason := func(path string) decision.Reason {
 		read := &decision.Request{Headers: []decision.Header{{Name: ":authority", Value: anyHost}, {Name: ":method", Value: method}, {Name: ":path", Value: path}}}
-		if x, step := decision.NewWorker().Gate(policy).Start(read, s.now()); step.Kind == decision.KindDeny {
+		if x, step := decision.NewWorker().Evaluator(policy).Start(read, s.now()); step.Kind == decision.KindDeny {
 			return x.Decision().Reason
 		}
 		return decision.ReasonNoToken
@@ -181,7 +181,7 @@ func (s *Server) policy(ctx context.Context, l *link, kept store.Protection) (*d
 // decide takes a request to its end. Each check asks the AS anew: nothing is cached.
 func (s *Server) decide(ctx context.Context, l *link, policy *decision.Policy, request *decision.Request) (made decision.Decision, ticket string) {
 	worker := decision.NewWorker()
-	x, step := worker.Gate(policy).Start(request, s.now())
+	x, step := worker.Evaluator(policy).Start(request, s.now())
 	for step.Kind == decision.KindCall {
 		var response decision.Response
 		switch step.Call.Purpose { //nolint:exhaustive // an RP has no instances

@@ -94,7 +94,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	for range max(o.Workers, 1) {
 		w := newWorker(g)
-		w.gate = w.core.Gate(policy)
+		w.evaluator = w.core.Evaluator(policy)
 		g.workers = append(g.workers, w)
 	}
 	g.running.Go(func() { g.sweep(calling) })

@@ -9,10 +9,10 @@ import (
 
 // worker is one decision.Worker and what makes it one thread's.
 type worker struct {
-	gateway *Gateway
-	mu      sync.Mutex // of everything below
-	core    *decision.Worker
-	gate    *decision.Gate
+	gateway   *Gateway
+	mu        sync.Mutex // of everything below
+	core      *decision.Worker
+	evaluator *decision.Evaluator
 }
 
 func newWorker(g *Gateway) *worker { return &worker{gateway: g, core: decision.NewWorker()} }
@@ -31,7 +31,7 @@ type decided struct {
 func (w *worker) start(r *decision.Request) *pending {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	x, step := w.gate.Start(r, time.Now())
+	x, step := w.evaluator.Start(r, time.Now())
 	p := &pending{exchange: x, done: make(chan decided, 1)}
 	x.Owner = p
 	w.apply([]decision.Outcome{{Exchange: x, Step: step}})
@@ -103,5 +103,5 @@ func (w *worker) send(calls []*decision.Call) {
 func (w *worker) update(p *decision.Policy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.gate = w.core.Gate(p)
+	w.evaluator = w.core.Evaluator(p)
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/umagate/umagate/plugin/uma"
 )
 
-// conclude ends an exchange for a reason: with Allow, with Deny, or, in mode
+// finish ends an exchange for a reason: with Allow, with Deny, or, in mode
 // monitor, with an Allow that reports the denial.
-func (x *Exchange) conclude(reason Reason) *Step { return x.concludeWith(reason, reason, "") }
+func (x *Exchange) finish(reason Reason) *Step { return x.finishWith(reason, reason, "") }
 
-// concludeWith is conclude for a denial whose challenge carries a ticket; because
+// finishWith is finish for a denial whose challenge carries a ticket; because
 // is why it was asked for.
-func (x *Exchange) concludeWith(reason, because Reason, ticket string) *Step {
+func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 	x.call = nil
 	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache}
 	if x.site != nil {
@@ -41,7 +41,7 @@ func (x *Exchange) concludeWith(reason, because Reason, ticket string) *Step {
 		d.Status = x.status(reason)
 	}
 	x.decided = d
-	x.gate.count(x.memory, d)
+	x.evaluator.count(x.state, d)
 	if d.Effect == EffectDeny {
 		x.note("decision", "deny ", strconv.Itoa(d.Status), " ", reason.String(), ": ", reason.Detail())
 		x.step = Step{Kind: KindDeny, Deny: x.deny(reason, because, ticket)}

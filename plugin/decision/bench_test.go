@@ -52,21 +52,21 @@ func TestAllocations(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHarness(t)
 			h.decide(ask("GET", "/albums/1", "token"), viewR1)
-			require.LessOrEqual(t, testing.AllocsPerRun(200, func() { h.gate.Start(tt.request, h.now) }), tt.most)
+			require.LessOrEqual(t, testing.AllocsPerRun(200, func() { h.evaluator.Start(tt.request, h.now) }), tt.most)
 		})
 	}
 }
 
 func BenchmarkDecide(b *testing.B) {
-	gate := func(b *testing.B, c *config.Config) (*decision.Worker, *decision.Gate) {
+	evaluate := func(b *testing.B, c *config.Config) (*decision.Worker, *decision.Evaluator) {
 		b.Helper()
 		policy, err := decision.Compile(c)
 		require.NoError(b, err)
 		w := decision.NewWorker()
-		return w, w.Gate(policy)
+		return w, w.Evaluator(policy)
 	}
 	b.Run("cached", func(b *testing.B) {
-		w, g := gate(b, photos())
+		w, g := evaluate(b, photos())
 		r := ask("GET", "/albums/1", "token", browser...)
 		_, step := g.Start(r, began)
 		w.Reply(step.Call.ID, answer(200, viewR1), began)
@@ -78,7 +78,7 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	})
 	b.Run("public", func(b *testing.B) {
-		_, g := gate(b, photos())
+		_, g := evaluate(b, photos())
 		r := ask("GET", "/healthz", "", browser...)
 		b.ReportAllocs()
 		for b.Loop() {
@@ -88,7 +88,7 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	})
 	b.Run("ticket", func(b *testing.B) {
-		w, g := gate(b, photos())
+		w, g := evaluate(b, photos())
 		r := ask("GET", "/albums/1", "", browser...)
 		ticket := answer(201, `{"ticket":"016f84e8-f9b9-11e0-bd6f-0021cc6004de"}`)
 		now := began
@@ -104,7 +104,7 @@ func BenchmarkDecide(b *testing.B) {
 	b.Run("introspect", func(b *testing.B) {
 		c := photos()
 		c.Sites[0].Token.MaxTTLMS = -1
-		w, g := gate(b, c)
+		w, g := evaluate(b, c)
 		r := ask("GET", "/albums/1", "token", browser...)
 		reply := answer(200, viewR1)
 		b.ReportAllocs()
@@ -117,7 +117,7 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	})
 	b.Run("10k_resources", func(b *testing.B) {
-		w, g := gate(b, manyResources(10_000))
+		w, g := evaluate(b, manyResources(10_000))
 		r := ask("GET", "/resources/5000/x", "token", browser...)
 		_, step := g.Start(r, began)
 		w.Reply(step.Call.ID, answer(200, `{"active":true,"permissions":[{"resource_id":"5f0c7a52-3f6c-4d3e-9b53-000000005000","resource_scopes":["view"]}]}`), began)
@@ -150,7 +150,7 @@ func BenchmarkCostlyRequests(b *testing.B) {
 		b.Run(bb.name, func(b *testing.B) {
 			policy, err := decision.Compile(photos())
 			require.NoError(b, err)
-			g := decision.NewWorker().Gate(policy)
+			g := decision.NewWorker().Evaluator(policy)
 			for b.Loop() {
 				if _, step := g.Start(bb.request, began); step.Kind != decision.KindAllow {
 					b.Fatal(step)

@@ -13,71 +13,41 @@ type entry struct {
 	fetched instant
 	expires instant
 
-	checked *revoked // what it was compared with last
-	told    told     // and the result
-	whole   bool     // the AS has said all that it has to say of it
+	checked  *revoked // what it was compared with last
+	status   revocationStatus
+	complete bool // the AS has said all that it has to say of it
 
-	value      string // the token itself
-	memory     *memory
-	owner      *lru
-	size       int
-	prev, next *entry
+	value string // the token itself
+	state *siteState
+	node[*entry]
 }
 
-// lru is a list of entries, the most recently used first, bounded in number and
-// bytes.
-type lru struct {
-	head                 entry // sentinel
-	entries, bytes       int
+// tokenCache lists entries, bounded in number and bytes.
+type tokenCache struct {
+	list[*entry]
 	maxEntries, maxBytes int
 }
 
-func (l *lru) init() { l.head.next, l.head.prev = &l.head, &l.head }
-
-func (l *lru) bound(entries, bytes int) {
-	l.maxEntries, l.maxBytes = entries, bytes
-	l.shrink()
+func (c *tokenCache) bound(entries, bytes int) {
+	c.maxEntries, c.maxBytes = entries, bytes
+	c.shrink()
 }
 
-func (l *lru) push(e *entry) {
-	e.owner, e.prev, e.next = l, &l.head, l.head.next
-	e.prev.next, e.next.prev = e, e
-	l.entries++
-	l.bytes += e.size
-	l.shrink()
-}
-
-func (l *lru) shrink() {
-	for l.entries > 0 && (l.entries > l.maxEntries || l.bytes > l.maxBytes) {
-		l.head.prev.drop()
+func (c *tokenCache) shrink() {
+	for c.entries > 0 && (c.entries > c.maxEntries || c.bytes > c.maxBytes) {
+		c.last().drop()
 	}
 }
 
-func (l *lru) remove(e *entry) {
-	e.prev.next, e.next.prev = e.next, e.prev
-	e.prev, e.next = nil, nil
-	l.entries--
-	l.bytes -= e.size
-}
-
-func (l *lru) touch(e *entry) {
-	if l.head.next == e {
-		return
-	}
-	e.prev.next, e.next.prev = e.next, e.prev
-	e.prev, e.next = &l.head, l.head.next
-	e.prev.next, e.next.prev = e, e
-}
-
-// drop takes an entry out of its list and its memory.
+// drop takes an entry out of its list and its site.
 func (e *entry) drop() {
-	e.owner.remove(e)
-	delete(e.memory.tokens, e.value)
+	e.unlink()
+	delete(e.state.tokens, e.value)
 }
 
 // lookUp returns what is known of a token, nil when nothing is or it has become
 // too old for the site as it is configured now.
-func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry {
+func (w *Worker) lookUp(m *siteState, s *site, token string, now time.Time) *entry {
 	e := m.tokens[token]
 	if e == nil {
 		return nil
@@ -88,9 +58,9 @@ func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry 
 		e.drop()
 		return nil
 	}
-	e.owner.touch(e)
+	e.touch()
 	if e.checked != m.revoked {
-		e.checked, e.told = m.revoked, m.revoked.names(e.value, e.token, now.Unix())
+		e.checked, e.status = m.revoked, m.revoked.names(e.value, e.token, now.Unix())
 	}
 	return e
 }
@@ -98,12 +68,12 @@ func (w *Worker) lookUp(m *memory, s *site, token string, now time.Time) *entry 
 // remember keeps what the AS said, as long as the site allows and the token
 // lives. Active and inactive tokens are bounded apart, so that a flood of bad
 // tokens pushes out no good one.
-func (w *Worker) remember(c *call, token *uma.Token, now time.Time) {
-	list := &w.active
+func (w *Worker) remember(c *introspection, now time.Time) {
+	token, cache := c.result, &w.active
 	if !token.Active {
-		list = &w.inactive
+		cache = &w.inactive
 	}
-	if old := c.memory.tokens[c.token]; old != nil {
+	if old := c.state.tokens[c.token]; old != nil {
 		old.drop()
 	}
 	fetched := at(now)
@@ -116,16 +86,18 @@ func (w *Worker) remember(c *call, token *uma.Token, now time.Time) {
 			expires = end
 		}
 	}
-	// A call of an older policy must not fill a memory that is no longer looked at.
-	if !now.Before(expires) || w.memories[c.site.key] != c.memory {
+	// A call of an older policy must not fill a state that is no longer looked at.
+	if !now.Before(expires) || w.states[c.site.key] != c.state {
 		return
 	}
-	e := &entry{token: token, fetched: fetched, expires: at(expires), whole: c.whole(), value: c.token, memory: c.memory, size: size(c.token, token)}
-	if e.size > list.maxBytes { // it would push out all others and then itself
+	bytes := size(c.token, token)
+	if bytes > cache.maxBytes { // it would push out all others and then itself
 		return
 	}
-	c.memory.tokens[c.token] = e
-	list.push(e)
+	e := &entry{token: token, fetched: fetched, expires: at(expires), complete: c.complete(), value: c.token, state: c.state}
+	c.state.tokens[c.token] = e
+	cache.push(e, &e.node, bytes)
+	cache.shrink()
 }
 
 // ttl is how long what the AS said of a token is believed.

@@ -157,17 +157,6 @@ func (b *builder) ticket(path place, r *config.Resource, c *config.Condition, sc
 	return append(body, ']')
 }
 
-// ticket is the permission request of the exchange.
-func (x *Exchange) ticket() []byte {
-	if x.cond.instance == nil {
-		return x.cond.ticket
-	}
-	body := make([]byte, 0, 128+len(x.cond.ticket))
-	body = append(body, '[')
-	body = uma.AppendPermissionRequest(body, x.resourceID, x.cond.own)
-	return append(body, x.cond.ticket...)
-}
-
 func isMethod(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'A' || c > 'Z') && c != '-' && c != '_' {

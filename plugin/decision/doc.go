@@ -4,7 +4,7 @@
 //
 // # States
 //
-// An [Exchange] is one request. It begins with [Gate.Start] and moves on with
+// An [Exchange] is one request. It begins with [Evaluator.Start] and moves on with
 // [Worker.Reply]:
 //
 //	state        event                                        next
@@ -52,8 +52,8 @@
 //
 // # Who calls it
 //
-// plugin/filter inside Envoy, one [Worker] for each Envoy worker and one [Gate]
+// plugin/filter inside Envoy, one [Worker] for each Envoy worker and one [Evaluator]
 // for each configuration; controlplane for `umagate check` and for
-// uma_rs_check_access of oxd. A Worker and its Gates belong to one goroutine; a
+// uma_rs_check_access of oxd. A Worker and its Evaluators belong to one goroutine; a
 // [Policy] is immutable and may be shared.
 package decision

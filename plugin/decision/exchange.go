@@ -63,11 +63,11 @@ type Exchange struct {
 	// at it.
 	Owner any
 
-	gate   *Gate
-	site   *site
-	memory *memory
-	rule   *rule
-	cond   *condition
+	evaluator *Evaluator
+	site      *site
+	state     *siteState
+	rule      *rule
+	cond      *condition
 
 	request screened
 	// authority replaces the request's, when it is not empty.
@@ -105,11 +105,11 @@ func (x *Exchange) begin(now time.Time) *Step {
 		return step
 	}
 	if x.request.credentials == uma.CredentialMalformed {
-		return x.conclude(ReasonInvalidCredentials)
+		return x.finish(ReasonInvalidCredentials)
 	}
 	if x.cond.instance == nil {
 		x.resourceID = x.cond.resourceID
-	} else if step := x.find(now); step != nil {
+	} else if step := x.resolve(now); step != nil {
 		return step
 	}
 	return x.proceed(now)
@@ -119,7 +119,7 @@ func (x *Exchange) begin(now time.Time) *Step {
 func (x *Exchange) proceed(now time.Time) *Step {
 	switch x.request.credentials {
 	case uma.CredentialMalformed:
-		return x.conclude(ReasonInvalidCredentials)
+		return x.finish(ReasonInvalidCredentials)
 	case uma.CredentialNone:
 		x.note("token", "the request has no bearer token")
 		return x.refuse(ReasonNoToken, now)
@@ -127,7 +127,7 @@ func (x *Exchange) proceed(now time.Time) *Step {
 	}
 	if x.site.unknownAS {
 		x.note("token", "the authorization server is not known yet")
-		return x.conclude(ReasonASUnreachable)
+		return x.finish(ReasonASUnreachable)
 	}
 	return x.verify(now)
 }
@@ -135,15 +135,15 @@ func (x *Exchange) proceed(now time.Time) *Step {
 // locate finds the site and the condition of the request. done tells that no
 // token is needed to decide.
 func (x *Exchange) locate() (step *Step, done bool) {
-	index, forwarded, passes := x.gate.site(x.request.authority)
+	index, forwarded, passes := x.evaluator.site(x.request.authority)
 	x.authority = forwarded
 	if index < 0 {
 		x.note("host", x.request.authority, ": ", passes.String())
 		if !passes.Allows() {
-			return x.conclude(passes), true
+			return x.finish(passes), true
 		}
 	} else {
-		x.site, x.memory = x.gate.policy.sites[index], x.gate.memories[index]
+		x.site, x.state = x.evaluator.policy.sites[index], x.evaluator.states[index]
 		x.note("site", x.request.authority, " belongs to site ", x.site.name, ", mode ", string(x.site.mode), x.site.stricter())
 		if x.site.mode == config.ModeOff {
 			passes = ReasonOff
@@ -152,13 +152,13 @@ func (x *Exchange) locate() (step *Step, done bool) {
 	// What protects the connection comes before any mode.
 	if reason := x.request.misuse(); reason != ReasonPermitted {
 		x.unfit = true
-		return x.conclude(reason), true
+		return x.finish(reason), true
 	}
 	if passes != ReasonPermitted {
 		if problem := pathMisuse(x.request.path); problem != "" {
 			return x.ambiguous(problem), true
 		}
-		return x.conclude(passes), true
+		return x.finish(passes), true
 	}
 	return x.locatePath()
 }
@@ -177,10 +177,10 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	}
 	if !x.site.keepOverrides && namesOtherMethod(path.Target, x.request.method) {
 		x.note("method", "the query names another one than ", x.request.method)
-		return x.conclude(ReasonMethodOverride), true
+		return x.finish(ReasonMethodOverride), true
 	}
 	if x.site.allowPreflight && x.request.method == "OPTIONS" && x.request.origin && x.request.preflight {
-		return x.conclude(ReasonPreflight), true
+		return x.finish(ReasonPreflight), true
 	}
 	index, others := x.site.paths.Match(path, nil)
 	switch {
@@ -188,14 +188,14 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 		return x.ambiguous(route.ProblemSecondReading), true
 	case index < 0 && x.site.allowUnmatched:
 		x.note("path", "no condition names it; unmatched: allow")
-		return x.conclude(ReasonUnmatchedAllowed), true
+		return x.finish(ReasonUnmatchedAllowed), true
 	case index < 0 && x.site.unmatched != nil:
 		x.note("path", "no condition names it; unmatched: authenticated")
 		x.cond = x.site.unmatched
 		return nil, false
 	case index < 0:
 		x.note("path", "no condition names it; unmatched: deny")
-		return x.conclude(ReasonUnmatched), true
+		return x.finish(ReasonUnmatched), true
 	}
 	x.rule = &x.site.rules[index]
 	found := x.rule.find(x.request.method)
@@ -211,16 +211,16 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	x.note("path", "matches ", x.rule.template)
 	if x.cond = found; x.cond == nil {
 		x.note("method", x.request.method, " is covered by no condition of ", x.rule.template)
-		return x.conclude(ReasonMethodNotCovered), true
+		return x.finish(ReasonMethodNotCovered), true
 	}
 	x.note("condition", "resource ", x.cond.resource, ", mode ", string(x.cond.mode))
 	switch {
 	case x.cond.mode == config.ModeOff:
-		return x.conclude(ReasonOff), true
+		return x.finish(ReasonOff), true
 	case x.cond.public:
-		return x.conclude(ReasonPublic), true
+		return x.finish(ReasonPublic), true
 	case x.cond.deny:
-		return x.conclude(ReasonDenied), true
+		return x.finish(ReasonDenied), true
 	}
 	return nil, false
 }
@@ -229,7 +229,7 @@ func (x *Exchange) ambiguous(p route.Problem) *Step {
 	x.problem = p
 	x.unfit = pathMisuse(x.request.path) != ""
 	x.note("path", "ambiguous: ", string(p))
-	return x.conclude(ReasonAmbiguousPath)
+	return x.finish(ReasonAmbiguousPath)
 }
 
 func pathProblem(err error) route.Problem {
@@ -241,102 +241,41 @@ func pathProblem(err error) route.Problem {
 
 // verify looks for the token in the cache, and asks the AS for what is not there.
 func (x *Exchange) verify(now time.Time) *Step {
-	w, m := x.gate.worker, x.memory
+	w, m := x.evaluator.worker, x.state
 	if e := w.lookUp(m, x.site, x.request.token, now); e != nil {
-		if e.told.asks() && !e.whole {
+		if e.status.needsMore() && !e.complete {
 			x.note("cache", "has the token, but not whose it is, and somebody's are revoked: the AS is asked for that")
 			return x.introspect(e, now)
 		}
-		reason := x.weigh(e.token, e.told, now)
+		reason := x.checkRevoked(e.token, e.status, now)
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
-		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter || x.later(PurposeIntrospect, now) {
+		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter || x.retryLater(PurposeIntrospect, now) {
 			x.cache = CacheHit
 			m.stats.CacheHits++
-			return x.settle(reason, now)
+			return x.decide(reason, now)
 		}
 		x.note("cache", "has the token, but not what is needed: the AS is asked again")
 	}
 	// What the cache has was a token once; only what it has not is looked at.
 	if !uma.IsToken(x.request.token) {
-		return x.conclude(ReasonInvalidCredentials)
+		return x.finish(ReasonInvalidCredentials)
 	}
 	if m.revoked.namesToken(x.request.token, now.Unix()) {
-		return x.settle(ReasonRevoked, now) // whatever the AS would say
+		return x.decide(ReasonRevoked, now) // whatever the AS would say
 	}
 	return x.introspect(nil, now)
 }
 
-// introspect asks the AS about the token, or, where it has been asked with a
-// token_type_hint, for the rest of what it can say.
-func (x *Exchange) introspect(about *entry, now time.Time) *Step {
-	w, m := x.gate.worker, x.memory
-	m.stats.CacheMisses++
-	if c := m.flights[x.request.token]; c != nil && !c.overdue(now) {
-		if !x.mayWait(c) {
-			return x.conclude(ReasonTooManyWaiting)
-		}
-		x.wait(c)
-		x.cache = CacheShared
-		m.stats.CallsShared++
-		x.step = Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: PurposeIntrospect, Shared: true}}
-		return &x.step
-	}
-	switch {
-	case x.later(PurposeIntrospect, now):
-		return x.conclude(ReasonASBusy)
-	case m.inFlight >= x.site.limits.CallsInFlight:
-		return x.conclude(ReasonTooManyCalls)
-	case !x.mayWait(nil):
-		return x.conclude(ReasonTooManyWaiting)
-	}
-	x.cache = CacheMiss
-	form := appendForm(nil, "token", x.request.token)
-	if x.site.hint != "" && about == nil {
-		form = appendForm(form, "token_type_hint", x.site.hint)
-	}
-	if x.site.clientID != "" {
-		form = appendForm(form, "client_id", x.site.clientID)
-	}
-	step := w.send(x, PurposeIntrospect, &x.site.introspect, form, now)
-	x.call.about = about
-	m.flights[x.call.token] = x.call
-	return step
-}
-
-// settle ends an exchange whose token has been judged.
-func (x *Exchange) settle(reason Reason, now time.Time) *Step {
+// decide ends an exchange whose token has been judged.
+func (x *Exchange) decide(reason Reason, now time.Time) *Step {
 	switch {
 	case reason != ReasonPermitted:
 		return x.refuse(reason, now)
 	case x.cond.anyToken:
-		return x.conclude(ReasonAuthenticated)
+		return x.finish(ReasonAuthenticated)
 	}
-	return x.conclude(reason)
-}
-
-// refuse denies a request that has no token or one that does not do, with a
-// ticket where tickets are used.
-func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
-	switch {
-	case x.site.oauth || x.cond.anyToken || x.cond.mode == config.ModeMonitor:
-		return x.conclude(reason)
-	case x.site.unknownAS:
-		return x.conclude(ReasonNoTicket)
-	case x.cond.ticket == nil || x.resourceID == "":
-		x.note("ticket", "resource ", x.cond.resource, " is not registered at the AS")
-		return x.conclude(ReasonNotRegistered)
-	case x.later(PurposeTicket, now):
-		return x.conclude(ReasonNoTicket)
-	case x.memory.inFlight >= x.site.limits.CallsInFlight:
-		return x.conclude(ReasonTooManyCalls)
-	case !x.mayWait(nil):
-		return x.conclude(ReasonTooManyWaiting)
-	case !x.memory.tickets.take(now, x.site.limits):
-		return x.conclude(ReasonTooManyTickets)
-	}
-	x.reason = reason
-	return x.gate.worker.send(x, PurposeTicket, &x.site.permission, x.ticket(), now)
+	return x.finish(reason)
 }
 
 // note tells the trace, if there is one; only then are the parts joined.

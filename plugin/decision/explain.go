@@ -34,18 +34,16 @@ type Explanation struct {
 // decision needs it. `umagate check` and the oxd API call it.
 func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation {
 	var e Explanation
-	x := &Exchange{gate: NewWorker().Gate(p)}
+	x := &Exchange{evaluator: NewWorker().Evaluator(p)}
 	x.request.screen(r)
 	x.trace = func(label, text string) { e.Lines = append(e.Lines, Line{label, text}) }
 	step := x.begin(now)
 	if step.Kind == KindCall && step.Call.Purpose == PurposeLookup {
 		// Which id it has is the control plane's to say; the name stands for it.
-		id := x.call.key
 		x.leave()
-		if x.cond.instance != nil {
-			if name, err := route.ParseName(x.cond.instance.template.name); err == nil {
-				id = name.Expand(x.cond.instance.values(x.path))
-			}
+		var id string
+		if name, err := route.ParseName(x.cond.instance.template.name); err == nil {
+			id = name.Expand(x.cond.instance.values(x.path))
 		}
 		e.Instance = id
 		x.note("instance", "the registration of ", id, " decides; were there none, the answer would be 403 ", ReasonResourceUnknown.String())
@@ -57,12 +55,12 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 			token = &uma.Token{}
 		}
 		x.leave()
-		step = x.settle(x.weigh(token, x.memory.revoked.names(x.request.token, token, now.Unix()), now), now)
+		step = x.decide(x.checkRevoked(token, x.state.revoked.names(x.request.token, token, now.Unix()), now), now)
 	}
 	if step.Kind == KindCall {
 		e.TicketRequest = step.Call.Body
 		x.note("ticket", "a permission ticket is asked for: ", string(step.Call.Body))
-		step = x.concludeWith(x.reason, x.reason, "…")
+		step = x.finishWith(x.reason, x.reason, "…")
 	}
 	e.Step, e.Decision = *step, x.decided
 	return e

@@ -35,8 +35,8 @@ func FuzzScreening(f *testing.F) {
 			{Name: ":method", Value: method}, {Name: ":path", Value: path}, {Name: name, Value: credential}, {Name: ":authority", Value: authority},
 		}}
 		worker := decision.NewWorker()
-		gate := worker.Gate(policy)
-		x, step := gate.Start(r, began)
+		evaluator := worker.Evaluator(policy)
+		x, step := evaluator.Start(r, began)
 		for step.Kind == decision.KindCall {
 			body := unknown
 			if step.Call.Purpose == decision.PurposeTicket {
@@ -94,7 +94,7 @@ func FuzzAnswers(f *testing.F) {
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		worker := decision.NewWorker()
-		x, step := worker.Gate(policy).Start(ask("GET", "/albums/1", "token"), began)
+		x, step := worker.Evaluator(policy).Start(ask("GET", "/albums/1", "token"), began)
 		outcomes := worker.Reply(step.Call.ID, decision.Response{Status: 200, Body: body}, began)
 		require.Len(t, outcomes, 1)
 		if outcomes[0].Step.Kind == decision.KindAllow {

@@ -60,11 +60,11 @@ func photos() *config.Config {
 
 // harness drives the core as a host does.
 type harness struct {
-	t      *testing.T
-	worker *decision.Worker
-	gate   *decision.Gate
-	now    time.Time
-	asked  int // calls that were to be sent
+	t         *testing.T
+	worker    *decision.Worker
+	evaluator *decision.Evaluator
+	now       time.Time
+	asked     int // calls that were to be sent
 }
 
 func newHarness(t *testing.T, change ...func(*config.Config)) *harness {
@@ -83,14 +83,14 @@ func (h *harness) configure(change ...func(*config.Config)) {
 	}
 	policy, err := decision.Compile(c)
 	require.NoError(h.t, err)
-	h.gate = h.worker.Gate(policy)
+	h.evaluator = h.worker.Evaluator(policy)
 }
 
 func (h *harness) after(d time.Duration) { h.now = h.now.Add(d) }
 
 // start begins a request and leaves it where it is.
 func (h *harness) start(r *decision.Request) (*decision.Exchange, decision.Step) {
-	x, step := h.gate.Start(r, h.now)
+	x, step := h.evaluator.Start(r, h.now)
 	if step.Kind == decision.KindCall && !step.Call.Shared {
 		h.asked++
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/umagate/umagate/plugin/route"
 )
 
-// finder is how a site's instances are found.
-type finder struct {
+// resolver is how a site's instances are found.
+type resolver struct {
 	lookup, register, remove     endpoint
 	ttl, negativeTTL, stale      time.Duration
 	entries, negativeEntries     int
@@ -96,12 +96,12 @@ func (p *instancePath) owns(path route.Path, purpose Purpose) bool {
 	return last
 }
 
-// finder compiles how instances are found.
-func (b *builder) finder(path place, s *site, c *config.Instances) {
+// resolver compiles how instances are found.
+func (b *builder) resolver(path place, s *site, c *config.Instances) {
 	if c == nil {
 		return
 	}
-	f := &finder{
+	f := &resolver{
 		ttl:             time.Duration(b.ttl(path.member("ttl_ms"), c.TTLMS, 60_000)) * time.Millisecond,
 		negativeTTL:     time.Duration(b.ttl(path.member("negative_ttl_ms"), c.NegativeTTLMS, 2_000)) * time.Millisecond,
 		stale:           time.Duration(b.ttl(path.member("stale_ms"), c.StaleMS, 86_400_000)) * time.Millisecond,
@@ -123,7 +123,7 @@ func (b *builder) finder(path place, s *site, c *config.Instances) {
 			return // each of the three would say the same
 		}
 	}
-	s.finder = f
+	s.resolver = f
 }
 
 // template checks a resource with instances, and returns nil for any other.
@@ -147,13 +147,13 @@ func (b *builder) template(path place, s *site, r *config.Resource) *template {
 	case r.ID != "":
 		b.fault(path.member("id"), "each instance has an id of its own")
 	}
-	if s.finder == nil {
+	if s.resolver == nil {
 		b.fault(path.member("instances"), "the site's instances must say where they are found")
 		return nil
 	}
 	t := &template{name: r.Name, variables: name.Variables(), registerOnCreate: r.RegisterOnCreate, removeOnDelete: r.RemoveOnDelete}
-	s.finder.registersOnCreate = s.finder.registersOnCreate || t.registerOnCreate
-	s.finder.onDeletes = s.finder.onDeletes || t.removeOnDelete
+	s.resolver.registersOnCreate = s.resolver.registersOnCreate || t.registerOnCreate
+	s.resolver.onDeletes = s.resolver.onDeletes || t.removeOnDelete
 	return t
 }
 

@@ -15,10 +15,22 @@ import (
 // again, after the control plane did not answer.
 const retryLookup = 5 * time.Second
 
-// find finds the registration of the instance that a request is about, and returns
+// instanceCall is a lookup of an instance, or a notification about one, whose answer
+// says the same. Requests for the instance wait for either.
+type instanceCall struct {
+	call
+	key          string
+	notification *notification // nil for a lookup
+
+	newest bool   // nothing newer has been asked or notified about the instance
+	id     string // the result, when reason is ReasonPermitted
+	reason Reason
+}
+
+// resolve finds the registration of the instance that a request is about, and returns
 // nil when the request can go on with it, or without any.
-func (x *Exchange) find(now time.Time) *Step {
-	m, f := x.memory, x.site.finder
+func (x *Exchange) resolve(now time.Time) *Step {
+	m, f := x.state, x.site.resolver
 	if x.site.unknownAS || x.request.credentials == uma.CredentialNone && x.cond.mode == config.ModeMonitor {
 		return nil // whichever it is, it changes nothing
 	}
@@ -26,64 +38,85 @@ func (x *Exchange) find(now time.Time) *Step {
 	key, ok := x.cond.instance.appendKey(buffer[:0], x.path)
 	if !ok {
 		x.note("instance", "a value is empty or longer than an instance can have")
-		return x.conclude(ReasonResourceUnknown)
+		return x.finish(ReasonResourceUnknown)
 	}
 	e := m.instances.known[string(key)]
 	if e != nil && e.fresh(now) {
 		e.touch()
 		m.stats.InstanceHits++
-		return x.found(e.id)
+		return x.use(e.id)
 	}
 	m.stats.InstanceMisses++
-	c := m.lookups[string(key)]
+	c, waiting := m.lookups[string(key)], 0
 	if c != nil && c.overdue(now) {
 		c = nil
 	}
-	full, usable := !x.mayWait(c), e.usable(now, f)
+	if c != nil {
+		waiting = c.waiting.n
+	}
+	full, usable := !x.mayWait(waiting), e.usable(now, f)
 	switch {
 	case c != nil && !full:
-		x.wait(c)
-		x.step = Step{Kind: KindCall, Call: &Call{ID: c.id, Purpose: c.purpose, Shared: true}}
-		return &x.step
+		x.request.token = strings.Clone(x.request.token)
+		return x.join(&c.call)
 	case !full && len(m.lookups) < f.inFlight && (usable || m.lookupRate.take(now, f.rate)):
 	case usable:
 		m.stats.InstanceStale++
-		return x.found(e.id)
+		return x.use(e.id)
 	case full:
-		return x.conclude(ReasonTooManyWaiting)
+		return x.finish(ReasonTooManyWaiting)
 	default:
-		return x.conclude(ReasonTooManyLookups)
+		return x.finish(ReasonTooManyLookups)
 	}
-	step := x.gate.worker.send(x, PurposeLookup, &f.lookup, x.cond.instance.request(x.site, x.cond.instance.values(x.path), nil), now)
-	x.call.key = string(key)
-	m.look(x.call)
+	x.request.token = strings.Clone(x.request.token)
+	body := x.cond.instance.request(x.site, x.cond.instance.values(x.path), nil)
+	c = newInstanceCall(string(key), nil)
+	step := x.send(&c.call, PurposeLookup, &f.lookup, body, now)
+	m.join(c)
 	return step
 }
 
-// look makes a call the one that others who ask for its instance wait for.
-func (m *memory) look(c *call) {
+func newInstanceCall(key string, n *notification) *instanceCall {
+	c := &instanceCall{key: key, notification: n}
+	c.instance = c
+	return c
+}
+
+// join makes a call the one that requests for its instance wait for.
+func (m *siteState) join(c *instanceCall) {
 	if m.lookups == nil {
-		m.lookups = make(map[string]*call)
+		m.lookups = make(map[string]*instanceCall)
 	}
 	m.lookups[c.key] = c
 }
 
-// found goes on with an instance, whose id is empty when it is not registered.
-func (x *Exchange) found(id string) *Step {
+// use goes on with an instance, whose id is empty when it is not registered.
+func (x *Exchange) use(id string) *Step {
 	if id == "" {
-		return x.conclude(ReasonResourceUnknown)
+		return x.finish(ReasonResourceUnknown)
 	}
 	x.resourceID = id
 	return nil
 }
 
-// answered goes on with what a lookup has brought.
-func (x *Exchange) answered(c *call, now time.Time) *Step {
-	if c.verdict != ReasonPermitted {
-		return x.conclude(c.verdict)
+func (c *instanceCall) resume(x *Exchange, now time.Time) *Step {
+	if c.reason != ReasonPermitted {
+		return x.finish(c.reason)
 	}
-	x.resourceID = c.found
+	x.resourceID = c.id
 	return x.proceed(now)
+}
+
+func (c *instanceCall) read(w *Worker, r Response, now time.Time) {
+	if c.state.lookups[c.key] == c {
+		delete(c.state.lookups, c.key)
+		c.newest = true
+	}
+	if c.notification != nil {
+		c.readNotified(w, r, now)
+	} else {
+		c.readLookup(w, r, now)
+	}
 }
 
 // request is the body of a call to the control plane.
@@ -108,47 +141,44 @@ func (p *instancePath) request(s *site, values []string, owner *string) []byte {
 	return append(b, '}')
 }
 
-// readLookup reads the answer to a lookup, for every request that waits for it.
-func (w *Worker) readLookup(c *call, r Response, now time.Time) {
+func (c *instanceCall) readLookup(w *Worker, r Response, now time.Time) {
 	outcome := classify(r, 200)
-	m, f := c.memory, c.site.finder
+	known, f := &c.state.instances, c.site.resolver
 	switch {
 	case outcome == CallOK:
-		id := resourceID(r.Body)
-		if id == "" {
+		if c.id = resourceID(r.Body); c.id == "" {
 			outcome = CallBadAnswer
 			break
 		}
+		c.reason = ReasonPermitted
 		if c.newest {
-			m.instances.keep(c.key, id, now, now.Add(f.ttl), f)
+			known.keep(c.key, c.id, now, now.Add(f.ttl), f)
 		}
-		c.found, c.verdict = id, ReasonPermitted
 	case r.Status == 404:
-		outcome = CallOK
+		outcome, c.reason = CallOK, ReasonResourceUnknown
 		if c.newest {
-			m.instances.keep(c.key, "", now, now.Add(f.negativeTTL), f)
+			known.keep(c.key, "", now, now.Add(f.negativeTTL), f)
 		}
-		c.verdict = ReasonResourceUnknown
 	}
-	w.ended(c, outcome, r.Status)
+	w.count(&c.call, outcome, r.Status)
 	if outcome != CallOK {
-		m.lookupFailed(c, outcome, r.Status, now)
+		c.failed(outcome, r.Status, now)
 	}
 }
 
-// lookupFailed takes what was known before, if the site allows.
-func (m *memory) lookupFailed(c *call, o CallOutcome, status int, now time.Time) {
-	c.verdict = ReasonLookupFailed
+// failed makes what was known before the result, if the site allows.
+func (c *instanceCall) failed(o CallOutcome, status int, now time.Time) {
+	c.reason = ReasonLookupFailed
 	switch {
 	case status == 429:
-		c.verdict = ReasonTooManyLookups
+		c.reason = ReasonTooManyLookups
 	case o == CallUnreachable || o == CallRefused || o == CallBusy:
-		c.verdict = ReasonControlPlaneUnreachable
+		c.reason = ReasonControlPlaneUnreachable
 	}
-	if e := m.instances.known[c.key]; e.usable(now, c.site.finder) {
+	if e := c.state.instances.known[c.key]; e.usable(now, c.site.resolver) {
 		e.until = at(now.Add(retryLookup))
-		c.found, c.verdict = e.id, ReasonPermitted
-		m.stats.InstanceStale++
+		c.id, c.reason = e.id, ReasonPermitted
+		c.state.stats.InstanceStale++
 	}
 }
 

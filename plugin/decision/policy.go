@@ -37,8 +37,8 @@ func (p *Policy) CacheBytes() int {
 	const perInstance = 512
 	n := p.cache.Bytes + p.cache.NegativeBytes
 	for _, s := range p.sites {
-		if s.finder != nil {
-			n += perInstance * (s.finder.entries + s.finder.negativeEntries)
+		if s.resolver != nil {
+			n += perInstance * (s.resolver.entries + s.resolver.negativeEntries)
 		}
 	}
 	return n
@@ -84,8 +84,8 @@ type site struct {
 	paths *route.Table
 	rules []rule
 
-	fold   bool    // ASCII letters of paths mean the same in both cases
-	finder *finder // nil where no resource has instances
+	fold     bool      // ASCII letters of paths mean the same in both cases
+	resolver *resolver // nil where no resource has instances
 }
 
 // stricter says in a trace that the site denies what its own mode would not.
@@ -260,7 +260,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 
 	s.fold = choice(b, path.member("case"), c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
 	s.paths = route.NewTable(s.fold)
-	b.finder(path.member("instances"), s, c.Instances)
+	b.resolver(path.member("instances"), s, c.Instances)
 	names := make(map[string]bool, len(c.Resources))
 	for i := range c.Resources {
 		r := &c.Resources[i]

@@ -144,7 +144,7 @@ func TestCompile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "7", policy.Revision)
 	require.Equal(t, []string{"photos"}, policy.Sites())
-	require.Same(t, policy, decision.NewWorker().Gate(policy).Policy())
+	require.Same(t, policy, decision.NewWorker().Evaluator(policy).Policy())
 }
 
 // TestZeroValuesDeny: what was forgotten, denies.

@@ -34,8 +34,8 @@ const (
 	// The token does not do. With UMA the client gets a ticket.
 	ReasonNoToken
 	ReasonInactive
-	ReasonRevoked // the control plane says so, whatever the AS says
-	ReasonUntold  // somebody's tokens are revoked, and whose it is is not known
+	ReasonRevoked           // the control plane says so, whatever the AS says
+	ReasonRevocationUnknown // somebody's tokens are revoked, and whose it is is not known
 	ReasonExpired
 	ReasonNotYetValid
 	ReasonWrongIssuer
@@ -103,7 +103,7 @@ var verdicts = [Reasons]verdict{
 	ReasonNoToken:           {"no_token", 401, "The request has no bearer token."},
 	ReasonInactive:          {"inactive_token", 401, "The token is not active."},
 	ReasonRevoked:           {"revoked_token", 401, "The token has been revoked."},
-	ReasonUntold:            {"revocation_unknown", 401, "The token cannot be told from one that has been revoked."},
+	ReasonRevocationUnknown: {"revocation_unknown", 401, "The token cannot be told from one that has been revoked."},
 	ReasonExpired:           {"expired_token", 401, "The token has expired."},
 	ReasonNotYetValid:       {"token_not_yet_valid", 401, "The token is not valid yet."},
 	ReasonWrongIssuer:       {"wrong_issuer", 401, "The token was issued by another authorization server."},

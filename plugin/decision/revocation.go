@@ -17,26 +17,26 @@ type revoked struct {
 	latest [2][3]struct{ ends, before int64 }
 }
 
-// told says whether a token is revoked, as far as that is known.
-type told uint8
+// revocationStatus says whether a token is revoked, as far as that is known.
+type revocationStatus uint8
 
 const (
-	toldNot       told = iota
-	toldNoSession      // unless by its session, which is not known
-	untold             // who it is of is not known, and somebody is revoked
-	toldRevoked
+	notRevoked     revocationStatus = iota
+	sessionUnknown                  // unless by its session, which is not known
+	ownerUnknown                    // who it is of is not known, and somebody is revoked
+	isRevoked
 )
 
-// asks reports whether the AS should be asked for more about the token.
-func (t told) asks() bool { return t == toldNoSession || t == untold }
+// needsMore reports whether the AS should be asked for more about the token.
+func (s revocationStatus) needsMore() bool { return s == sessionUnknown || s == ownerUnknown }
 
 // final is the answer when the AS has nothing more to say. A token without a session
 // belongs to none, such as that of a client for itself. But each is somebody's.
-func (t told) final() told {
-	if t == toldNoSession {
-		return toldNot
+func (s revocationStatus) final() revocationStatus {
+	if s == sessionUnknown {
+		return notRevoked
 	}
-	return t
+	return s
 }
 
 // revocations checks the lists.
@@ -63,7 +63,7 @@ func (b *builder) revocations(lists []config.Revocations) {
 
 // revoke puts the policy's revocations in force, also for calls of requests that
 // began under an older one.
-func (w *Worker) revoke(p *Policy, m *memory) {
+func (w *Worker) revoke(p *Policy, m *siteState) {
 	none := &config.Revocations{}
 	r := &revoked{lists: [2]*config.Revocations{none, none}}
 	for i := range p.revocations {
@@ -100,12 +100,12 @@ func (r *revoked) namesToken(token string, now int64) bool {
 // What the AS does not say is looked for in the token, if it is a JWT: it is
 // active, so that is its payload. A token that does not say when it was issued
 // was issued too early.
-func (r *revoked) names(token string, t *uma.Token, now int64) told {
+func (r *revoked) names(token string, t *uma.Token, now int64) revocationStatus {
 	if r == nil || !t.Active {
-		return toldNot
+		return notRevoked
 	}
 	if r.namesToken(token, now) {
-		return toldRevoked
+		return isRevoked
 	}
 	values, issued := [...]string{t.SessionID, t.Subject, t.ClientID}, t.IssuedAt
 	if slices.Contains(values[:], "") || issued == 0 {
@@ -118,15 +118,15 @@ func (r *revoked) names(token string, t *uma.Token, now int64) told {
 			}
 		}
 	}
-	told := toldNot
+	status := notRevoked
 	for i, l := range r.lists {
 		if l.IssuedBefore != 0 && now < l.IssuedBeforeEnds && issued < l.IssuedBefore {
-			return toldRevoked
+			return isRevoked
 		}
 		for j, set := range [...]config.Digests{l.Sessions, l.Subjects, l.ClientIDs} {
 			if values[j] != "" {
 				if found, ok := set.Find(values[j]); ok && now < found.Ends && (found.IssuedBefore == 0 || issued < found.IssuedBefore) {
-					return toldRevoked
+					return isRevoked
 				}
 				continue
 			}
@@ -135,14 +135,14 @@ func (r *revoked) names(token string, t *uma.Token, now int64) told {
 				latest.ends, latest.before = set.Latest()
 			}
 			if now < latest.ends && issued < latest.before {
-				told = max(told, toldNoSession)
+				status = max(status, sessionUnknown)
 				if j > 0 {
-					told = untold
+					status = ownerUnknown
 				}
 			}
 		}
 	}
-	return told
+	return status
 }
 
 func firstOf(a, b string) string {

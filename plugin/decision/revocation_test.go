@@ -237,8 +237,8 @@ func TestCompilerIsCompile(t *testing.T) {
 				for _, host := range []string{"photos.example.com", "films.example.com", "elsewhere.example.com"} {
 					request := ask("GET", "/albums/1", "token")
 					request.Headers[0].Value = host
-					a, stepA := decision.NewWorker().Gate(first).Start(request, began)
-					b, stepB := w.Gate(policy).Start(request, began)
+					a, stepA := decision.NewWorker().Evaluator(first).Start(request, began)
+					b, stepB := w.Evaluator(policy).Start(request, began)
 					require.Equal(t, outcome(a, stepA), outcome(b, stepB))
 				}
 			})
@@ -298,7 +298,7 @@ func TestRevocationCostsNothingOnTheCachedPath(t *testing.T) {
 	h := newHarness(t, revoke(config.Revocations{Tokens: all, Subjects: all, Sessions: all, ClientIDs: all}))
 	request := ask("GET", "/albums/1", "token", browser...)
 	require.Equal(t, "allow permitted", outcome(h.decide(request, issuedR1)))
-	require.LessOrEqual(t, testing.AllocsPerRun(200, func() { h.gate.Start(request, h.now) }), 1.0)
+	require.LessOrEqual(t, testing.AllocsPerRun(200, func() { h.evaluator.Start(request, h.now) }), 1.0)
 }
 
 // BenchmarkPush is what stops an Envoy worker when a token is revoked: 10,000
@@ -325,7 +325,7 @@ func BenchmarkPush(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			policy, err := compile(documents[i%2])
 			require.NoError(b, err)
-			w.Gate(policy)
+			w.Evaluator(policy)
 		}
 	}
 	b.Run("anew", func(b *testing.B) {
@@ -352,14 +352,14 @@ func BenchmarkRevoked(b *testing.B) {
 	}
 	token := strings.Repeat("t", 1024)
 	request := ask("GET", "/albums/1", token, browser...)
-	gates := make([]*decision.Gate, 2)
+	gates := make([]*decision.Evaluator, 2)
 	w := decision.NewWorker()
 	for i := range gates {
 		c := photos()
 		c.Revocations = []config.Revocations{{Tokens: config.NewDigests(many[i:])}}
 		policy, err := decision.Compile(c)
 		require.NoError(b, err)
-		gates[i] = w.Gate(policy)
+		gates[i] = w.Evaluator(policy)
 	}
 	_, step := gates[1].Start(request, began)
 	w.Reply(step.Call.ID, decision.Response{Status: 200, Body: []byte(issuedR1)}, began)
@@ -370,7 +370,7 @@ func BenchmarkRevoked(b *testing.B) {
 	})
 	b.Run("after_a_push", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			w.Gate(gates[i%2].Policy()).Start(request, began.Add(time.Second))
+			w.Evaluator(gates[i%2].Policy()).Start(request, began.Add(time.Second))
 		}
 	})
 }

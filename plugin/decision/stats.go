@@ -68,8 +68,8 @@ func (s *SiteStats) observe(p Purpose, d time.Duration) {
 	}
 }
 
-func (g *Gate) count(m *memory, d Decision) {
-	s := &g.worker.unknown
+func (v *Evaluator) count(m *siteState, d Decision) {
+	s := &v.worker.unknown
 	if m != nil {
 		s = &m.stats
 	}
@@ -88,7 +88,7 @@ func (w *Worker) Drain(visit func(site string, s *SiteStats)) {
 		}
 	}
 	drain("-", &w.unknown)
-	for _, m := range w.memories {
+	for _, m := range w.states {
 		drain(m.site, &m.stats)
 	}
 }

@@ -104,6 +104,8 @@ type Response struct {
 	// is longer than [MaxResponse].
 	Body     []byte
 	TooLarge bool
+
+	notSent bool // see Worker.Refused
 }
 
 // MaxResponse bounds the body of an answer of the authorization server.

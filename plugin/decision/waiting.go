@@ -3,8 +3,6 @@ package decision
 import (
 	"strings"
 	"time"
-
-	"github.com/umagate/umagate/plugin/uma"
 )
 
 // waitingRoom is what the requests that wait at one site take: how many they are,
@@ -42,18 +40,17 @@ func (q *queue) remove(x *Exchange) {
 	q.n--
 }
 
-// mayWait reports whether there is room for one more, and for one more at a call,
-// nil for a new one.
-func (x *Exchange) mayWait(c *call) bool {
+// mayWait reports whether there is room for one more, at a call for which n wait.
+func (x *Exchange) mayWait(n int) bool {
 	if x.weight == 0 {
 		x.weight = headerBytes(x.headers)
 	}
-	room, limits := &x.memory.waiting, &x.site.limits
+	room, limits := &x.state.waiting, &x.site.limits
 	if room.requests < limits.WaitingRequests && room.bytes+x.weight <= limits.WaitingBytes &&
-		(c == nil || c.waiting.n < limits.WaitingRequestsPerCall) {
+		n < limits.WaitingRequestsPerCall {
 		return true
 	}
-	if w := x.gate.worker; w.OnFull != nil {
+	if w := x.evaluator.worker; w.OnFull != nil {
 		w.OnFull(x.site.name)
 	}
 	return false
@@ -68,22 +65,13 @@ func headerBytes(headers []Header) int {
 	return n
 }
 
-// wait puts an exchange that may wait into a call's queue.
+// wait puts an exchange that may wait into a call's queue. Its token must be its own
+// by then.
 func (x *Exchange) wait(c *call) {
-	switch {
-	case c.purpose == PurposeIntrospect:
-		x.request.token = c.token // the same text
-	case c.purpose == PurposeTicket:
-		x.request.token = "" // it has been judged
-	case !x.kept:
-		token := [...]string{x.request.token}
-		Own(token[:])
-		x.request.token = token[0]
-	}
 	x.keep()
 	x.call = c
-	x.memory.waiting.requests++
-	x.memory.waiting.bytes += x.weight
+	x.state.waiting.requests++
+	x.state.waiting.bytes += x.weight
 	c.waiting.push(x)
 }
 
@@ -91,8 +79,8 @@ func (x *Exchange) wait(c *call) {
 func (x *Exchange) leave() {
 	x.call.waiting.remove(x)
 	x.call = nil
-	x.memory.waiting.requests--
-	x.memory.waiting.bytes -= x.weight
+	x.state.waiting.requests--
+	x.state.waiting.bytes -= x.weight
 }
 
 // keep copies what the exchange still needs of the host's text, the token apart.
@@ -132,7 +120,7 @@ func (x *Exchange) Keep() {
 
 // Waiting is how many requests wait now, and the bytes of their headers.
 func (w *Worker) Waiting() (requests, bytes int) {
-	for _, m := range w.memories {
+	for _, m := range w.states {
 		requests += m.waiting.requests
 		bytes += m.waiting.bytes
 	}
@@ -177,40 +165,11 @@ func (w *Worker) Next(now time.Time) []Outcome {
 			break
 		}
 		x.leave()
-		told := w.told(c, now)
-		for ; told.asks() && c.more != nil && w.calls[c.more.id] == nil; told = w.told(c, now) {
-			c = c.more // it has been asked further, and answered
-		}
-		outcomes = append(outcomes, Outcome{x, *x.resume(c, told, now)})
+		outcomes = append(outcomes, Outcome{x, *c.resume(x, now)})
 	}
 	return outcomes
-}
-
-// told says whether the token that a call was about is revoked now, whichever
-// policy the requests began under.
-func (w *Worker) told(c *call, now time.Time) told {
-	if c.answer.token == nil {
-		return toldNot
-	}
-	if c.comparedUnder != w.policy {
-		if w.memories[c.site.key] != c.memory {
-			w.revoke(w.policy, c.memory) // of an older policy: no push has reached it since
-		}
-		c.comparedUnder = w.policy
-		c.told = c.memory.revoked.names(c.token, c.answer.token, now.Unix())
-	}
-	return c.told
 }
 
 // incomparable keeps the compiler from making an equality function of a type that
 // nobody compares.
 type incomparable [0]func()
-
-// answer is what a call to the AS has brought: a token, why there is none, or a
-// ticket.
-type answer struct {
-	_       incomparable
-	token   *uma.Token
-	failure Reason
-	ticket  string
-}

@@ -37,10 +37,10 @@ const (
 type plugin struct {
 	types.DefaultPluginContext
 
-	vm     *vm
-	id     uint32
-	worker *worker
-	gate   *decision.Gate
+	vm        *vm
+	id        uint32
+	worker    *worker
+	evaluator *decision.Evaluator
 
 	calls   int   // under way
 	hurried bool  // the tick is hurriedTick
@@ -66,7 +66,7 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	}
 	debug.SetGCPercent(heapGrowth)
 	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()) + int64(policy.WaitingBytes()))
-	p.gate = p.worker.Gate(policy)
+	p.evaluator = p.worker.Evaluator(policy)
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
 }

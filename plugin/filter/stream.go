@@ -80,11 +80,11 @@ func (s *stream) action() types.Action {
 // OnHttpRequestHeaders implements types.HttpContext.
 func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	headers, err := proxywasm.GetHttpRequestHeaders()
-	if err != nil || s.plugin.gate == nil {
+	if err != nil || s.plugin.evaluator == nil {
 		s.fail("umagate: a request could not be read")
 		return types.ActionPause
 	}
-	exchange, step := s.plugin.gate.Start(&decision.Request{Headers: asHeaders(headers)}, now())
+	exchange, step := s.plugin.evaluator.Start(&decision.Request{Headers: asHeaders(headers)}, now())
 	s.exchange, exchange.Owner = exchange, s
 	s.removesOverrides = exchange.RemovesOverrides()
 	if step.Kind == decision.KindCall {

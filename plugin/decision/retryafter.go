@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// maxQuiet bounds how long an AS is left alone because it asks for it, in seconds.
-const maxQuiet = 600
+// maxRetryAfter bounds how long an AS is left alone because it asks for it, in seconds.
+const maxRetryAfter = 600
 
-// heed notes how long the AS wants no call for this purpose. Calls for the other go
+// noteRetryAfter notes how long the AS wants no call for this purpose. Calls for the other go
 // on: who makes it run out of tickets must not keep tokens from being verified.
-func (c *call) heed(r *Response, now int64) {
+func (c *call) noteRetryAfter(r Response, now int64) {
 	if c.purpose.toAS() && (r.Status == 429 || r.Status == 503) {
-		until := &c.memory.quiet[c.purpose]
+		until := &c.state.retryAt[c.purpose]
 		*until = max(*until, now+retryAfter(r.RetryAfter, now))
 	}
 }
 
-// later is how long no call for a purpose may be made, in seconds, which the client
-// is told. More than an AS can ask for is of a clock that was set back, and nothing.
-func (x *Exchange) later(p Purpose, now time.Time) bool {
-	if x.pause = x.memory.quiet[p] - now.Unix(); x.pause > maxQuiet {
+// retryLater reports whether no call for a purpose may be made now. x.pause is how
+// many seconds, which the client is told. More than an AS can ask for is of a clock that was set back, and nothing.
+func (x *Exchange) retryLater(p Purpose, now time.Time) bool {
+	if x.pause = x.state.retryAt[p] - now.Unix(); x.pause > maxRetryAfter {
 		x.pause = 0
 	}
 	return x.pause > 0
@@ -30,14 +30,14 @@ func (x *Exchange) later(p Purpose, now time.Time) bool {
 // seconds; what it cannot read is 0.
 func retryAfter(s string, now int64) int64 {
 	if at := parseDate(s); at != 0 {
-		return min(max(at-now, 0), maxQuiet)
+		return min(max(at-now, 0), maxRetryAfter)
 	}
 	var n int64
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return 0
 		}
-		n = min(n*10+int64(s[i]-'0'), maxQuiet)
+		n = min(n*10+int64(s[i]-'0'), maxRetryAfter)
 	}
 	return n
 }

@@ -10,26 +10,26 @@ import (
 	"github.com/umagate/umagate/plugin/uma"
 )
 
-// weigh judges a token unless it is revoked, or cannot be told from one that is.
-func (x *Exchange) weigh(t *uma.Token, told told, now time.Time) Reason {
+// checkRevoked checks a token unless it is revoked, or cannot be told from one that is.
+func (x *Exchange) checkRevoked(t *uma.Token, status revocationStatus, now time.Time) Reason {
 	reason := ReasonRevoked
-	switch told.final() {
-	case toldNot, toldNoSession:
-		return x.judge(t, now)
-	case untold:
-		reason = ReasonUntold
-	case toldRevoked:
+	switch status.final() {
+	case notRevoked, sessionUnknown:
+		return x.checkToken(t, now)
+	case ownerUnknown:
+		reason = ReasonRevocationUnknown
+	case isRevoked:
 	}
 	x.token = t
 	x.note("token", reason.Detail())
 	return reason
 }
 
-// judge decides whether a token does for the exchange's condition. What it finds
+// checkToken decides whether a token does for the exchange's condition. What it finds
 // is for this request only: nothing of it is cached.
-func (x *Exchange) judge(t *uma.Token, now time.Time) Reason {
+func (x *Exchange) checkToken(t *uma.Token, now time.Time) Reason {
 	x.token = t
-	if reason := x.judgeToken(t, now.Unix()); reason != ReasonPermitted {
+	if reason := x.checkClaims(t, now.Unix()); reason != ReasonPermitted {
 		x.note("token", reason.Detail())
 		return reason
 	}
@@ -37,13 +37,13 @@ func (x *Exchange) judge(t *uma.Token, now time.Time) Reason {
 	case x.cond.anyToken:
 		return ReasonPermitted
 	case x.site.oauth:
-		return x.judgeScopes(t.Scopes)
+		return x.checkScopes(t.Scopes)
 	}
-	return x.judgePermissions(t, now.Unix())
+	return x.checkPermissions(t, now.Unix())
 }
 
-// judgeToken applies the site's rules, the same for every condition.
-func (x *Exchange) judgeToken(t *uma.Token, now int64) Reason {
+// checkClaims applies the site's rules, the same for every condition.
+func (x *Exchange) checkClaims(t *uma.Token, now int64) Reason {
 	s := x.site
 	switch {
 	case !t.Active:
@@ -66,7 +66,7 @@ func (x *Exchange) judgeToken(t *uma.Token, now int64) Reason {
 	return ReasonPermitted
 }
 
-func (x *Exchange) judgeScopes(scopes []string) Reason {
+func (x *Exchange) checkScopes(scopes []string) Reason {
 	var set scope.Set
 	for _, s := range scopes {
 		set = x.cond.need.Add(set, s)
@@ -79,10 +79,10 @@ func (x *Exchange) judgeScopes(scopes []string) Reason {
 	return ReasonNotPermitted
 }
 
-// judgePermissions looks at every permission of the right resource that is in
+// checkPermissions looks at every permission of the right resource that is in
 // force. A permission without scopes is not one for all of them, and an
 // expression that holds without any scope still needs a permission.
-func (x *Exchange) judgePermissions(t *uma.Token, now int64) Reason {
+func (x *Exchange) checkPermissions(t *uma.Token, now int64) Reason {
 	if x.resourceID == "" {
 		return ReasonNotPermitted
 	}
