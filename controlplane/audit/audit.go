@@ -11,6 +11,7 @@ package audit
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -154,4 +155,13 @@ func Complete(ctx context.Context, e Event, now time.Time) Event {
 		e.RequestID = RequestID(ctx)
 	}
 	return e
+}
+
+// Shorten keeps an audit event small when thousands of names differ.
+func Shorten(s string) string {
+	const limit = 1000
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
 }

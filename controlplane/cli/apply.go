@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/reconcile"
-	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 )
@@ -178,7 +178,7 @@ func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.Fi
 	return results, nil
 }
 
-func applySite(ctx context.Context, env Environment, options server.ManualOptions, shown *reconcile.Plan) applied {
+func applySite(ctx context.Context, env Environment, options registration.OperationOptions, shown *reconcile.Plan) applied {
 	out := applied{Site: options.Site.Name, Errors: []string{}}
 	m, err := openManual(ctx, env, options)
 	if err == nil {
@@ -186,7 +186,7 @@ func applySite(ctx context.Context, env Environment, options server.ManualOption
 		out.Result, _, err = m.Apply(ctx, shown)
 	}
 	if err != nil {
-		out.Errors, out.Remedy = lines(err), server.Remedy(err)
+		out.Errors, out.Remedy = lines(err), registration.Remedy(err)
 	}
 	return out
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 )
@@ -18,7 +18,7 @@ var errNotAskedRemoval = errors.New("there is no terminal to ask on: deregister 
 
 // removal is one site's part of what "deregister --output json" prints.
 type removal struct {
-	server.Removal
+	registration.Removal
 
 	Site   string `json:"site"`
 	Issuer string `json:"issuer"`
@@ -96,7 +96,7 @@ func (f *syncFlags) deregister(
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
 	out = []removal{}
-	planned := map[string]*server.Manual{}
+	planned := map[string]*registration.Operation{}
 	defer func() {
 		for _, m := range planned {
 			m.Close()
@@ -104,8 +104,8 @@ func (f *syncFlags) deregister(
 	}()
 	for _, s := range sites {
 		r := removal{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Left: []string{}}
-		m, err := openManual(ctx, env, server.ManualOptions{
-			Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Concurrency: f.concurrency, Retry: manualRetry(), Removing: true,
+		m, err := openManual(ctx, env, registration.OperationOptions{
+			Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Concurrency: f.concurrency, Retry: manualRetry(),
 			Waiting: func() {
 				_, _ = fmt.Fprintf(env.Stderr, "site %s: another umagate is changing its registrations; waiting\n", s.Name)
 			},
@@ -115,10 +115,10 @@ func (f *syncFlags) deregister(
 			r.Removal, err = m.PlanRemoval(ctx)
 		}
 		switch {
-		case errors.Is(err, server.ErrNothingRegistered):
+		case errors.Is(err, registration.ErrNothingRegistered):
 			continue
 		case err != nil:
-			r.Error, r.Remedy = err.Error(), server.Remedy(err)
+			r.Error, r.Remedy = err.Error(), registration.Remedy(err)
 		}
 		out = append(out, r)
 	}
@@ -142,7 +142,7 @@ func (f *syncFlags) deregister(
 		left, err := planned[out[i].Site].Remove(ctx, force)
 		out[i].Left = append(out[i].Left, left...)
 		if err != nil {
-			out[i].Error, out[i].Remedy = err.Error(), server.Remedy(err)
+			out[i].Error, out[i].Remedy = err.Error(), registration.Remedy(err)
 			continue
 		}
 		out[i].Done = true

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
@@ -32,9 +32,9 @@ func newKeys(env Environment) *cobra.Command {
 
 // siteKeys is one site's part of what "keys --output json" prints.
 type siteKeys struct {
-	Site   string             `json:"site"`
-	Issuer string             `json:"issuer"`
-	Keys   []server.KeyStatus `json:"keys"`
+	Site   string                   `json:"site"`
+	Issuer string                   `json:"issuer"`
+	Keys   []registration.KeyStatus `json:"keys"`
 }
 
 func newKeysList(env Environment) *cobra.Command {
@@ -95,7 +95,7 @@ func (f *syncFlags) listKeys(ctx context.Context, file *site.File, sites []*site
 	}
 	lists = []siteKeys{}
 	for _, s := range sites {
-		keys, err := server.Keys(ctx, from, s)
+		keys, err := registration.Keys(ctx, from, s)
 		if err != nil {
 			return nil, err
 		}
@@ -149,11 +149,11 @@ func (f *syncFlags) rotateKeys(ctx context.Context, env Environment, file *site.
 	for _, s := range sites {
 		if _, own := s.AuthorizationServer.Client.OwnKeys(); !own {
 			if len(f.sites) > 0 || len(sites) == 1 {
-				return nil, fmt.Errorf("site %s: %w", s.Name, server.ErrNoOwnKeys)
+				return nil, fmt.Errorf("site %s: %w", s.Name, registration.ErrNoOwnKeys)
 			}
 			continue
 		}
-		m, err := openManual(ctx, env, server.ManualOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
+		m, err := openManual(ctx, env, registration.OperationOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
 		if err != nil {
 			return nil, fmt.Errorf("site %s: %w", s.Name, err)
 		}

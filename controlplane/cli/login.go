@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/loopback"
-	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 )
@@ -109,7 +109,7 @@ func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File,
 		return out, err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
-	m, err := openManual(ctx, env, server.ManualOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
+	m, err := openManual(ctx, env, registration.OperationOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
 	if err != nil {
 		return out, withRemedy(err)
 	}
@@ -146,7 +146,7 @@ func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File,
 
 // withRemedy adds what an operator can do.
 func withRemedy(err error) error {
-	if remedy := server.Remedy(err); remedy != "" {
+	if remedy := registration.Remedy(err); remedy != "" {
 		return fmt.Errorf("%w\n  = %s", err, remedy)
 	}
 	return err

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/reconcile"
-	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 )
@@ -70,7 +70,7 @@ func (f *syncFlags) adoptions(sites []*site.Site) (map[string][]string, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("--adopt %s: %w", name, server.ErrNoSuchResource)
+			return nil, fmt.Errorf("--adopt %s: %w", name, registration.ErrNoSuchResource)
 		}
 	}
 	return out, nil

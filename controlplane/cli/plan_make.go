@@ -7,7 +7,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/reconcile"
-	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
@@ -116,21 +116,21 @@ func (f *syncFlags) rehearsal(ctx context.Context, file *site.File) (store.Froze
 	return store.Frozen{From: opened}, nil
 }
 
-func (f *syncFlags) options(env Environment, s *site.Site, from store.Store, adopt []string) server.ManualOptions {
+func (f *syncFlags) options(env Environment, s *site.Site, from store.Store, adopt []string) registration.OperationOptions {
 	concurrency := f.concurrency
 	if concurrency == 0 {
 		concurrency = s.Sync.Concurrency
 	}
-	return server.ManualOptions{
+	return registration.OperationOptions{
 		Site: s, Store: from, Logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Adopt: adopt, Concurrency: concurrency, Retry: manualRetry(),
 	}
 }
 
-func planSite(ctx context.Context, env Environment, options server.ManualOptions) sitePlan {
+func planSite(ctx context.Context, env Environment, options registration.OperationOptions) sitePlan {
 	out := sitePlan{Site: options.Site.Name, Issuer: options.Site.AuthorizationServer.Issuer, Changes: []planChange{}}
 	fail := func(err error) sitePlan {
-		out.Error, out.Remedy = err.Error(), server.Remedy(err)
+		out.Error, out.Remedy = err.Error(), registration.Remedy(err)
 		return out
 	}
 	m, err := openManual(ctx, env, options)
@@ -149,7 +149,7 @@ func planSite(ctx context.Context, env Environment, options server.ManualOptions
 	for _, c := range out.plan {
 		change := planChange{Change: c}
 		if c.Err != nil {
-			change.Problem, change.Remedy = c.Err.Error(), server.Remedy(c.Err)
+			change.Problem, change.Remedy = c.Err.Error(), registration.Remedy(c.Err)
 		}
 		if c.Kind != reconcile.Delete {
 			declared--
@@ -160,9 +160,9 @@ func planSite(ctx context.Context, env Environment, options server.ManualOptions
 	return out
 }
 
-func openManual(ctx context.Context, env Environment, options server.ManualOptions) (*server.Manual, error) {
+func openManual(ctx context.Context, env Environment, options registration.OperationOptions) (*registration.Operation, error) {
 	options.Transport = env.Transport
-	return server.OpenManual(ctx, options)
+	return registration.Open(ctx, options)
 }
 
 func (t *tally) add(s sitePlan) {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -86,7 +87,7 @@ sites:
 	require.Equal(t, cli.ExitOK, code)
 	var s server.Status
 	require.NoError(t, json.Unmarshal([]byte(out), &s))
-	require.Equal(t, server.Serving, s.Sites[0].Phase)
+	require.Equal(t, registration.Serving, s.Sites[0].Phase)
 
 	// A PAT that cannot be renewed is told, with a remedy, and fails the command.
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointAny, Kind: devas.FaultHTML}))

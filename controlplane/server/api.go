@@ -11,6 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/listen"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -51,9 +52,9 @@ func explain(err error) *api.Problem {
 	case errors.Is(err, store.ErrNotLeader), errors.Is(err, store.ErrReplaced):
 		return api.NewProblem(api.CodeNotLeader, "another replica leads, and only that one does this").WithRemedy("Ask the replica whose status says leader.")
 	case errors.Is(err, store.ErrLocked):
-		return api.Unavailable(time.Second, "another umagate is changing the registrations of this site").WithRemedy(remedy(err))
+		return api.Unavailable(time.Second, "another umagate is changing the registrations of this site").WithRemedy(registration.Remedy(err))
 	case isAS:
-		return api.NewProblem(api.CodeAuthorizationServer, "%s", failed.Error()).WithRemedy(remedy(err))
+		return api.NewProblem(api.CodeAuthorizationServer, "%s", failed.Error()).WithRemedy(registration.Remedy(err))
 	default:
 		return nil
 	}

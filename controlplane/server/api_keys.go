@@ -33,7 +33,7 @@ func (s *serving) clientKeys(_ context.Context, in clientKeysInput) (ClientKeySe
 		if w.site.Name != in.Site {
 			continue
 		}
-		if document, ok := w.publicKeys(); ok {
+		if document := w.Snapshot().JWKS; document != nil {
 			var out ClientKeySet
 			err := json.Unmarshal(document, &out)
 			return out, err

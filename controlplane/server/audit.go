@@ -12,18 +12,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/store"
 )
-
-// recorder keeps what is changed in a store.
-func recorder(s store.Store, logger *slog.Logger) audit.Recorder {
-	return store.Recorder{Store: s, Logger: logger}
-}
-
-// record tells the audit log what was done for the site.
-func (w *worker) record(ctx context.Context, action audit.Action, target string, detail map[string]string) {
-	recorder(w.store, w.logger).Record(ctx, audit.Event{Action: action, Site: w.site.Name, Target: target, Detail: detail})
-}
 
 // auditEvery is how often old audit events are ended.
 const auditEvery = time.Hour
@@ -81,7 +70,7 @@ func difference(before, after *site.File) map[string]string {
 	}
 	for name, list := range map[string][]string{"added": added, "removed": removed, "changed": changed, "keys": keys} {
 		if len(list) > 0 {
-			out[name] = shortened(strings.Join(list, ", "))
+			out[name] = audit.Shorten(strings.Join(list, ", "))
 		}
 	}
 	return out
@@ -97,15 +86,6 @@ func differing(a, b reflect.Value) []string {
 		}
 	}
 	return out
-}
-
-// shortened keeps an audit event small when thousands of names differ.
-func shortened(s string) string {
-	const limit = 1000
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
 func sumText(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:]) }

@@ -33,7 +33,7 @@ func newCertificateWatch(t *site.XDSTLS, options Options, server *xds.Server) (*
 	}
 	w := &certificateWatch{
 		certificates: &xds.Certificates{Certificate: beside(t.Certificate), Key: beside(t.Key), ClientCA: beside(t.ClientCA)},
-		xds:          server, every: options.Pace.Watch, logger: options.Logger,
+		xds:          server, every: options.Intervals.Watch, logger: options.Logger,
 	}
 	_, err := w.certificates.Load()
 	return w, err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
@@ -32,16 +33,13 @@ func (p *plane) client(issuer, client string, resources ...string) string {
 		"client: {"+client+"}\n    introspection: {credential: pat}", 1)
 }
 
-// manual opens what a command opens, beside the running control plane.
-func (p *plane) manual(change func(*server.ManualOptions)) *server.Manual {
+// operation opens what a command opens, beside the running control plane.
+func (p *plane) operation() *registration.Operation {
 	p.t.Helper()
 	file, err := site.Load(p.path())
 	require.NoError(p.t, err)
-	options := server.ManualOptions{Site: &file.Sites[0], Store: p.store(), Logger: slog.New(slog.NewTextHandler(p.log, nil))}
-	if change != nil {
-		change(&options)
-	}
-	m, err := server.OpenManual(p.t.Context(), options)
+	options := registration.OperationOptions{Site: &file.Sites[0], Store: p.store(), Logger: slog.New(slog.NewTextHandler(p.log, nil))}
+	m, err := registration.Open(p.t.Context(), options)
 	require.NoError(p.t, err)
 	p.t.Cleanup(m.Close)
 	return m
@@ -119,11 +117,11 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 			t.Parallel()
 			as := startAS(t, devas.Options{})
 			p := newPlane(t)
-			p.pace.Discover = 20 * time.Millisecond
+			p.intervals.Site.Discover = 20 * time.Millisecond
 			p.write(p.client(as.Issuer(), "register: {}, token_endpoint_auth_method: private_key_jwt, keys: {overlap: "+overlap+"}", "albums"))
 			p.start()
 			first := p.until("all is well", allWell)
-			keys, err := p.manual(nil).RotateKeys(t.Context())
+			keys, err := p.operation().RotateKeys(t.Context())
 			require.NoError(t, err)
 			if overlap == "1h" {
 				require.Len(t, keys, 2)
@@ -161,7 +159,7 @@ func TestKeysByJWKSURI(t *testing.T) {
 		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(target) }}).ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
-	p.pace.Discover = 20 * time.Millisecond
+	p.intervals.Site.Discover = 20 * time.Millisecond
 	p.write(p.client(as.Issuer(), fmt.Sprintf(
 		"register: {}, token_endpoint_auth_method: private_key_jwt, keys: {jwks_uri: %q, publish_before: 300ms}", front.URL+"/v1/sites/photos/jwks.json"), "albums"))
 	p.start()
@@ -169,7 +167,7 @@ func TestKeysByJWKSURI(t *testing.T) {
 	require.Equal(t, front.URL+"/v1/sites/photos/jwks.json", p.registered(as)["jwks_uri"])
 	require.NotContains(t, p.registered(as), "jwks")
 
-	keys, err := p.manual(nil).RotateKeys(t.Context())
+	keys, err := p.operation().RotateKeys(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, store.KeyActive, keys[0].State)
 	require.Equal(t, store.KeyPublished, keys[1].State, "published before it is used")
@@ -217,7 +215,7 @@ func TestCertificateOfOnesOwn(t *testing.T) {
 	t.Cleanup(front.Close)
 	as.SetIssuer(front.URL)
 	p := newPlane(t)
-	p.pace.Discover = 20 * time.Millisecond
+	p.intervals.Site.Discover = 20 * time.Millisecond
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
 	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "ca.pem"), ca, 0o600))
 	p.write(strings.Replace(p.client(front.URL, "register: {}, token_endpoint_auth_method: self_signed_tls_client_auth, keys: {overlap: 1h}", "albums"),
@@ -226,7 +224,7 @@ func TestCertificateOfOnesOwn(t *testing.T) {
 	first := p.until("all is well", allWell)
 	require.Equal(t, "self_signed_tls_client_auth", first.Sites[0].AuthMethod)
 	require.Positive(t, aliased.Load())
-	keys, err := p.manual(nil).RotateKeys(t.Context())
+	keys, err := p.operation().RotateKeys(t.Context())
 	require.NoError(t, err)
 	used := keys[len(keys)-1]
 	require.Contains(t, used.Certificate, "BEGIN CERTIFICATE")
@@ -257,11 +255,11 @@ func TestGivenClientWithOwnKeys(t *testing.T) {
 		GrantTypes: []string{"client_credentials"}, Scope: "uma_protection", TokenEndpointAuthMethod: devas.AuthPrivateKeyJWT,
 		JWKSURI: front.URL + "/v1/sites/photos/jwks.json",
 	}}}})
-	p.pace.Discover = 20 * time.Millisecond
+	p.intervals.Site.Discover = 20 * time.Millisecond
 	p.write(p.client(as.Issuer(), "id: rs, token_endpoint_auth_method: private_key_jwt, keys: {publish_before: 200ms}", "albums"))
 	p.start()
 	first := p.until("all is well", allWell)
-	keys, err := p.manual(nil).RotateKeys(t.Context())
+	keys, err := p.operation().RotateKeys(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, store.KeyPublished, keys[1].State)
 	p.until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })
@@ -324,7 +322,7 @@ func TestRefusedUpdateStopsNothing(t *testing.T) {
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultStatus, Status: 400}))
 	p.write(strings.Replace(p.config(as.Issuer(), "albums", "people"), "register: {}", "register: {client_name: other}", 1))
 	s := p.until("it is told", func(s server.Status) bool {
-		return len(s.Sites[0].Attention) == 1 && s.Sites[0].Resources.Registered == 2 && s.Sites[0].Phase == server.Serving
+		return len(s.Sites[0].Attention) == 1 && s.Sites[0].Resources.Registered == 2 && s.Sites[0].Phase == registration.Serving
 	})
 	require.False(t, s.OK)
 	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
@@ -339,7 +337,7 @@ func TestLyingRegistration(t *testing.T) {
 	as := startAS(t, devas.Options{})
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultWrongTypes}))
 	p := newPlane(t)
-	p.pace.Doubt = time.Hour
+	p.intervals.Site.Doubt = time.Hour
 	p.write(p.config(as.Issuer(), "albums"))
 	p.start()
 	s := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })
@@ -354,7 +352,7 @@ func TestLyingRegistration(t *testing.T) {
 
 	// A person who has looked may try at once.
 	as.ClearFaults(devas.EndpointAny)
-	_, _, err := p.manual(nil).Apply(t.Context(), nil)
+	_, _, err := p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
 	p.until("the running control plane goes on", allWell)
 	require.Equal(t, 2, as.Count(devas.EndpointRegistration))
@@ -365,7 +363,7 @@ func TestForgetfulAS(t *testing.T) {
 	t.Parallel()
 	as := startAS(t, devas.Options{})
 	p := newPlane(t)
-	p.pace.Forgotten = 500 * time.Millisecond
+	p.intervals.Site.Forgotten = 500 * time.Millisecond
 	p.write(p.config(as.Issuer(), "albums"))
 	p.start()
 	first := p.until("all is well", allWell)
@@ -404,7 +402,7 @@ func TestSecretThatExpires(t *testing.T) {
 		t.Parallel()
 		as := startAS(t, devas.Options{Lifetimes: devas.Lifetimes{ClientSecret: 2 * time.Second}})
 		p := newPlane(t)
-		p.pace.Forgotten = 200 * time.Millisecond
+		p.intervals.Site.Forgotten = 200 * time.Millisecond
 		p.write(p.config(as.Issuer(), "albums"))
 		p.start()
 		first := p.until("all is well", allWell)

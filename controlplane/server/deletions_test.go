@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -28,7 +29,7 @@ func TestFileThatWasCutShortDeletesNothing(t *testing.T) {
 
 	p.write(p.config(as.Issuer(), "r0", "fresh"))
 	s := p.until("it is told", func(s server.Status) bool {
-		return s.Sites[0].Resources.Withheld == 9 && s.Sites[0].Phase == server.Serving && len(names(as)) == 11
+		return s.Sites[0].Resources.Withheld == 9 && s.Sites[0].Phase == registration.Serving && len(names(as)) == 11
 	})
 	require.False(t, s.OK)
 	require.Contains(t, strings.Join(s.Problems, "\n"), "9 resources are no longer declared and stay at the authorization server, sync.max_deletions is 3")

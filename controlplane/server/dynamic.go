@@ -110,7 +110,7 @@ const turn = 250 * time.Millisecond
 // tells of those that have not acknowledged it in the time they have. One that
 // refuses is not waited for: it keeps what it had, whatever anybody does.
 func (s *serving) awaitEnvoys(ctx context.Context) error {
-	waiting, cancel := context.WithTimeout(ctx, s.options.Pace.Acknowledge)
+	waiting, cancel := context.WithTimeout(ctx, s.options.Intervals.Acknowledge)
 	defer cancel()
 	got := s.xds.Await(waiting)
 	if got.Acknowledged > 0 {
@@ -181,7 +181,7 @@ func (s *serving) notice(ctx context.Context, seen int64) (int64, error) {
 func (s *serving) hold(ctx context.Context, lease store.Lease) (lost bool) {
 	var due <-chan time.Time
 	if s.dynamic != nil {
-		ticker := time.NewTicker(s.options.Pace.Follow)
+		ticker := time.NewTicker(s.options.Intervals.Standby)
 		defer ticker.Stop()
 		due = ticker.C
 	}

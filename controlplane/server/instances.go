@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/secret"
@@ -128,15 +128,19 @@ func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
 		return nil, nil //nolint:nilnil // it registers nothing
 	}
 	return instance.New(instance.Options{
-		Site: w.site, Key: w.key, Store: s.kept, AS: w.protection, Leads: s.leads, Record: w.record, Logger: w.logger, Ended: s.instancesEnded,
-		Pace: instance.Pace{Poll: w.pace.Follow, Retry: w.pace.Retry, RetryMax: w.pace.RetryMax},
+		Site: w.site, Key: store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}, Store: s.kept, Leads: s.leads,
+		AS: func() (instance.AS, error) { return w.Protection() }, Logger: w.logger, Ended: s.instancesEnded,
+		Record: func(ctx context.Context, action audit.Action, target string, detail map[string]string) {
+			s.recorder.Record(ctx, audit.Event{Action: action, Site: w.site.Name, Target: target, Detail: detail})
+		},
+		Pace: instance.Pace{Poll: s.options.Intervals.Standby, Retry: s.options.Intervals.Site.Retry, RetryMax: s.options.Intervals.Site.RetryMax},
 	})
 }
 
 // newRemovals makes the list by which Envoys hear of registrations that have ended.
 func (s *serving) newRemovals(opened *store.SQL) *instance.Removals {
 	return instance.NewRemovals(instance.RemovalsOptions{
-		Store: opened, Changes: opened.Changes, Logger: s.options.Logger, Every: s.options.Pace.Follow,
+		Store: opened, Changes: opened.Changes, Logger: s.options.Logger, Every: s.options.Intervals.Standby,
 		Changed: func() { s.publisher.changed() },
 		Forget: func(site, name string) {
 			if k := s.keeper(site); k != nil {
@@ -153,26 +157,8 @@ func (s *serving) instancesEnded(ctx context.Context) {
 	}
 }
 
-// errNotReady: the site has not come far enough to ask its AS for anything.
-var errNotReady = errors.New("the site has no PAT yet: umagate status tells why")
-
-// protection gives the AS to whoever is not on the goroutine of the worker's run.
-func (w *worker) protection() (instance.AS, error) {
-	w.mu.Lock()
-	server, source, pat := w.server, w.shared, w.pat
-	w.mu.Unlock()
-	if server == nil || pat.Value.IsZero() {
-		return nil, errNotReady
-	}
-	if source == nil {
-		// This replica does not renew it.
-		source = as.NewPATSource(pat, func(context.Context) (as.Token, error) { return as.Token{}, errNotReady }, nil, nil)
-	}
-	return server.Protection(source), nil
-}
-
-// keep looks after the instances of a site until ctx ends, if there are any.
-func (w *worker) keep(ctx context.Context) {
+// keepInstances looks after the instances of a site until ctx ends, if there are any.
+func (w *worker) keepInstances(ctx context.Context) {
 	if w.keeper == nil {
 		return
 	}
@@ -200,11 +186,4 @@ func (w *worker) countInstances() []instance.Tally {
 		w.logger.Debug("instances are not counted", slog.Any("error", err))
 	}
 	return counts
-}
-
-// share lets others use the PAT that the worker renews.
-func (w *worker) share(source *as.PATSource) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.shared = source
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/browser"
@@ -41,10 +42,10 @@ func TestRealKeycloakClients(t *testing.T) {
 				t.Parallel()
 				p := newPlane(t)
 				p.write(p.client(as.Issuer(), "register: {client_name: "+name+"}, token_endpoint_auth_method: "+client, "albums"))
-				done, _, err := p.manual(nil).Apply(t.Context(), nil)
+				done, _, err := p.operation().Apply(t.Context(), nil)
 				require.NoError(t, err)
 				require.Equal(t, 1, done.Done)
-				left, err := p.manual(removing).Remove(t.Context(), false)
+				left, err := p.operation().Remove(t.Context(), false)
 				require.NoError(t, err)
 				require.Empty(t, left)
 			})
@@ -60,7 +61,7 @@ func TestRealKeycloakClients(t *testing.T) {
 		p.start()
 		first := p.until("all is well", allWell)
 		for range 3 {
-			keys, err := p.manual(nil).RotateKeys(t.Context())
+			keys, err := p.operation().RotateKeys(t.Context())
 			require.NoError(t, err)
 			used := keys[len(keys)-1]
 			require.Equal(t, store.KeyActive, used.State)
@@ -76,7 +77,7 @@ func TestRealKeycloakClients(t *testing.T) {
 		}, within, 20*time.Millisecond)
 		s := p.until("all is well", allWell)
 		require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
-		_, err := p.manual(nil).RotateKeys(t.Context())
+		_, err := p.operation().RotateKeys(t.Context())
 		require.NoError(t, err, "the registration access token has been followed")
 	})
 	t.Run("login", func(t *testing.T) {
@@ -84,10 +85,12 @@ func TestRealKeycloakClients(t *testing.T) {
 		p := newPlane(t)
 		p.write(p.person(as.Issuer(), "register: {}", "albums"))
 		p.start()
-		s := p.until("somebody has to log in", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Phase == server.GettingPAT })
+		s := p.until("somebody has to log in", func(s server.Status) bool {
+			return s.Sites[0].Failure != nil && s.Sites[0].Phase == registration.GettingPAT
+		})
 		letProtect(t, as, s.Sites[0].ClientID, "alice")
 		const redirect = "http://127.0.0.1:1/callback"
-		m := p.manual(nil)
+		m := p.operation()
 		login, err := m.Login(t.Context(), redirect)
 		require.NoError(t, err)
 		back := browser.New(t, nil).Visit(t, login.Address(), redirect, "alice", "alice")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 )
@@ -110,7 +111,9 @@ func TestRealKeycloak(t *testing.T) {
 	// An administrator deletes the client: without the right to register another,
 	// that is told, with what to do.
 	require.NoError(t, as.DeleteClient(t.Context(), clientID))
-	failed := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Phase == server.Registering })
+	failed := p.until("it is told", func(s server.Status) bool {
+		return s.Sites[0].Failure != nil && s.Sites[0].Phase == registration.Registering
+	})
 	require.Contains(t, failed.Sites[0].Failure.Remedy, "initial_access_token")
 	second, err := as.InitialAccessToken(t.Context(), 1)
 	require.NoError(t, err)

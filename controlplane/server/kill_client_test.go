@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
@@ -80,11 +81,13 @@ func (p *plane) newKey(at *devas.Server) {
 func (p *plane) finish(at *devas.Server, what string, after bool) {
 	t := p.t
 	next := startChild(t, p.path())
-	next.until(func(s server.Status) bool { return s.Sites[0].Phase == server.Serving && s.Sites[0].Failure == nil })
+	next.until(func(s server.Status) bool {
+		return s.Sites[0].Phase == registration.Serving && s.Sites[0].Failure == nil
+	})
 	before := at.Count(devas.EndpointToken)
 	at.ExpirePATs()
 	s := next.until(func(s server.Status) bool {
-		return s.Sites[0].Phase == server.Serving && s.Sites[0].Failure == nil && at.Count(devas.EndpointToken) > before
+		return s.Sites[0].Phase == registration.Serving && s.Sites[0].Failure == nil && at.Count(devas.EndpointToken) > before
 	})
 	next.end()
 	require.Equal(t, []string{"albums"}, names(at))

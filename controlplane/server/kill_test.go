@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	err := server.Run(context.Background(), server.Options{
-		Path: path, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Pace: quick(),
+		Path: path, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Intervals: quick(),
 		Started: func(api, _ string) {
 			// Whole or not there: a reader must not see half of it.
 			temp := path + ".api.new"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -27,7 +28,7 @@ func (s *serving) lead(ctx context.Context, lease store.Lease) {
 			}
 			lease = nil
 		}
-		timer := time.NewTimer(s.options.Pace.Follow)
+		timer := time.NewTimer(s.options.Intervals.Standby)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -35,7 +36,7 @@ func (s *serving) lead(ctx context.Context, lease store.Lease) {
 		case <-timer.C:
 		case <-s.wake:
 			// What is written in a burst is read once.
-			timer.Reset(s.options.Pace.Follow / burst)
+			timer.Reset(s.options.Intervals.Standby / burst)
 			select {
 			case <-ctx.Done():
 			case <-timer.C:
@@ -43,7 +44,7 @@ func (s *serving) lead(ctx context.Context, lease store.Lease) {
 		}
 		var err error
 		if lease, err = s.follow(ctx); err != nil && ctx.Err() == nil && !troubled {
-			s.options.Logger.Warn("the store is not read; what is published stays", slog.Any("error", err), slog.String("remedy", remedy(err)))
+			s.options.Logger.Warn("the store is not read; what is published stays", slog.Any("error", err), slog.String("remedy", registration.Remedy(err)))
 		}
 		troubled = err != nil
 	}
@@ -77,7 +78,7 @@ func (s *serving) refresh(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.restore(ctx, Following); err != nil {
+	if err := s.restore(ctx, registration.Standby); err != nil {
 		return err
 	}
 	leader, err := s.store.Leader(ctx)
@@ -90,12 +91,11 @@ func (s *serving) refresh(ctx context.Context) error {
 }
 
 // restore reads everything anew for every site. No worker runs.
-func (s *serving) restore(ctx context.Context, phase Phase) error {
+func (s *serving) restore(ctx context.Context, phase registration.Phase) error {
 	_, workers := s.current()
 	var err error
 	for _, w := range workers {
-		w.begin(phase)
-		if restoreErr := w.restore(ctx); restoreErr != nil {
+		if restoreErr := w.Restore(ctx, phase); restoreErr != nil {
 			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
 		}
 	}
@@ -116,7 +116,7 @@ func (s *serving) takeOver(ctx context.Context) error {
 	if err := s.tellLeader(ctx); err != nil {
 		return err
 	}
-	if err := s.restore(ctx, Discovering); err != nil {
+	if err := s.restore(ctx, registration.Discovering); err != nil {
 		return err
 	}
 	s.setLeading(true)
@@ -143,7 +143,7 @@ func (s *serving) resign() {
 	s.stopWorkers(nil)
 	_, workers := s.current()
 	for _, w := range workers {
-		w.begin(Following)
+		w.StandBy()
 	}
 	s.read = unread
 }
@@ -185,23 +185,4 @@ func (s *serving) leads() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leading
-}
-
-// begin forgets what the worker had under way, and keeps what it knows. It does
-// not run.
-func (w *worker) begin(phase Phase) {
-	w.pats = nil // stop has waited for it
-	w.share(nil)
-	w.discoverAt, w.syncAt, w.probeAt = time.Time{}, time.Time{}, time.Time{}
-	w.updateAt, w.keysAt, w.refusedSince = time.Time{}, time.Time{}, time.Time{}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.phase, w.failure = phase, nil
-}
-
-// known says whether a site can be served with what is in the store.
-func (w *worker) known() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.server != nil && w.auth != nil && (!needsPAT(w.site, w.server) || !w.pat.Value.IsZero())
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/devas"
@@ -26,7 +27,7 @@ func (p *plane) person(issuer, client string, resources ...string) string {
 func (p *plane) login() {
 	p.t.Helper()
 	const redirect = "http://127.0.0.1:1/callback"
-	m := p.manual(nil)
+	m := p.operation()
 	login, err := m.Login(p.t.Context(), redirect)
 	require.NoError(p.t, err)
 	back := browser.New(p.t, nil).Visit(p.t, login.Address(), redirect, "alice", "alice")
@@ -59,7 +60,9 @@ func TestPATOfAPerson(t *testing.T) {
 			p := newPlane(t)
 			p.write(strings.Replace(p.person(as.Issuer(), client, "albums"), "    pat:", "    introspection: {credential: pat}\n    pat:", 1))
 			p.start()
-			s := p.until("somebody has to log in", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Phase == server.GettingPAT })
+			s := p.until("somebody has to log in", func(s server.Status) bool {
+				return s.Sites[0].Failure != nil && s.Sites[0].Phase == registration.GettingPAT
+			})
 			require.Contains(t, s.Sites[0].Failure.Remedy, "umagate login --site")
 			require.Zero(t, as.Count(devas.EndpointToken), "nothing is asked of the AS for that")
 			p.login()
@@ -135,7 +138,7 @@ func TestLoginAnswersThatAreNotOurs(t *testing.T) {
 	server := startAS(t, owned())
 	p := newPlane(t)
 	p.write(p.person(server.Issuer(), "register: {}", "albums"))
-	m := p.manual(nil)
+	m := p.operation()
 	const redirect = "http://127.0.0.1:1/callback"
 	tests := []struct {
 		name   string
@@ -174,7 +177,7 @@ func TestNobodyHasToLogIn(t *testing.T) {
 	as := startAS(t, devas.Options{})
 	p := newPlane(t)
 	p.write(p.config(as.Issuer(), "albums"))
-	_, err := p.manual(nil).Login(t.Context(), "http://127.0.0.1:1/callback")
-	require.ErrorIs(t, err, server.ErrNoLogin)
+	_, err := p.operation().Login(t.Context(), "http://127.0.0.1:1/callback")
+	require.ErrorIs(t, err, registration.ErrNoLogin)
 	require.Zero(t, as.Count(devas.EndpointRegistration))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -46,7 +47,7 @@ func TestManualBesideServe(t *testing.T) {
 				return
 			}
 			defer func() { errs[i] = errors.Join(errs[i], store.Close()) }()
-			m, err := server.OpenManual(t.Context(), server.ManualOptions{
+			m, err := registration.Open(t.Context(), registration.OperationOptions{
 				Site: &file.Sites[0], Store: store, Logger: slog.New(slog.DiscardHandler), Transport: http.DefaultTransport,
 			})
 			if err != nil {
@@ -81,14 +82,14 @@ func TestManualKeepsToWhatWasShown(t *testing.T) {
 	t.Cleanup(front.Close)
 	as.SetIssuer(front.URL)
 	p := newPlane(t)
-	open := func(resources ...string) *server.Manual {
+	open := func(resources ...string) *registration.Operation {
 		p.write(p.config(front.URL, resources...))
 		file, err := site.Load(p.path())
 		require.NoError(t, err)
 		store, err := link.OpenStore(t.Context(), p.path(), file)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, store.Close()) })
-		m, err := server.OpenManual(t.Context(), server.ManualOptions{
+		m, err := registration.Open(t.Context(), registration.OperationOptions{
 			Site: &file.Sites[0], Store: store, Logger: slog.New(slog.DiscardHandler), Transport: http.DefaultTransport,
 		})
 		require.NoError(t, err)
@@ -98,7 +99,7 @@ func TestManualKeepsToWhatWasShown(t *testing.T) {
 	shown, err := open("albums").Plan(t.Context())
 	require.NoError(t, err)
 	_, _, err = open("albums", "people").Apply(t.Context(), &shown)
-	require.ErrorIs(t, err, server.ErrPlanChanged)
+	require.ErrorIs(t, err, registration.ErrPlanChanged)
 	require.Empty(t, names(as))
 	done, _, err := open("albums").Apply(t.Context(), &shown)
 	require.NoError(t, err)

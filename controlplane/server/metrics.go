@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -102,7 +103,7 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.published, float64(s.PublishedAt.Unix()))
 	}
 	for _, site := range s.Sites {
-		for _, p := range []Phase{Discovering, Registering, GettingPAT, Syncing, Serving, Following, Deregistered} {
+		for _, p := range registration.Phases() {
 			gauge(c.phase, one(site.Phase == p), site.Name, string(p))
 		}
 		gauge(c.resources, float64(site.Resources.Declared), site.Name, "declared")

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/reconcile"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -88,7 +88,7 @@ func (s *serving) siteOperations() []api.Operation {
 			case !s.leads():
 				return SyncRequested{}, store.ErrNotLeader
 			}
-			w.syncNow()
+			w.SyncNow()
 			return SyncRequested{Site: in.Site, RequestedAt: time.Now()}, nil
 		}),
 	}}
@@ -209,21 +209,18 @@ func (s *serving) plan(ctx context.Context, in sitePath) (SitePlan, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
-	m, err := OpenManual(ctx, ManualOptions{
-		Site: w.site, Store: store.Frozen{From: s.store}, Logger: slog.New(slog.DiscardHandler), Transport: s.options.Transport,
-		Observe: func(next http.RoundTripper) http.RoundTripper {
-			return s.metrics.observe(w.site.Name, s.telemetry.Transport(next))
-		},
+	o, err := registration.Open(ctx, registration.OperationOptions{
+		Site: w.site, Store: store.Frozen{From: s.store}, Logger: slog.New(slog.DiscardHandler), Transport: s.options.Transport, Observe: s.observe(w.site.Name),
 	})
 	if err != nil {
 		return SitePlan{}, planFailed(err)
 	}
-	defer m.Close()
-	changes, err := m.Plan(ctx)
+	defer o.Close()
+	changes, err := o.Plan(ctx)
 	if err != nil {
 		return SitePlan{}, planFailed(err)
 	}
-	out := SitePlan{Site: in.Site, RegisterClient: m.Registers(), Changes: []PlannedChange{}}
+	out := SitePlan{Site: in.Site, RegisterClient: o.Registers(), Changes: []PlannedChange{}}
 	for _, c := range changes {
 		planned := PlannedChange{Change: c}
 		if c.Err != nil {
@@ -237,10 +234,8 @@ func (s *serving) plan(ctx context.Context, in sitePath) (SitePlan, error) {
 
 // planFailed explains what explain does not.
 func planFailed(err error) error {
-	for _, known := range []error{errLogin, errDeregistered, errNoEnvoyCredential} {
-		if errors.Is(err, known) {
-			return api.Conflict("%s", err).WithRemedy(remedy(err)).Because(err)
-		}
+	if registration.NeedsPerson(err) {
+		return api.Conflict("%s", err).WithRemedy(registration.Remedy(err)).Because(err)
 	}
 	return err
 }

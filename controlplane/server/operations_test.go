@@ -14,6 +14,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
@@ -45,7 +46,7 @@ func TestOperations(t *testing.T) {
 	t.Parallel()
 	as := startAS(t, devas.Options{})
 	p := newPlane(t)
-	p.pace.Sync = 1 << 40 // only when asked
+	p.intervals.Site.Sync = 1 << 40 // only when asked
 	p.write(p.config(as.Issuer(), "albums", "people"))
 	p.start()
 	p.until("all is well", allWell)
@@ -62,7 +63,7 @@ func TestOperations(t *testing.T) {
 	require.Equal(t, server.ResourceStatus{Declared: 2, Registered: 2, SyncedAt: sites.Items[0].Resources.SyncedAt}, sites.Items[0].Resources)
 	var site server.SiteStatus
 	require.Equal(t, http.StatusOK, p.call(http.MethodGet, "/v1/sites/photos", &site))
-	require.Equal(t, server.Serving, site.Phase)
+	require.Equal(t, registration.Serving, site.Phase)
 	var problem api.Problem
 	require.Equal(t, http.StatusNotFound, p.call(http.MethodGet, "/v1/sites/music", &problem))
 	require.Equal(t, api.CodeNotFound, problem.Code)

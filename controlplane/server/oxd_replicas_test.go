@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
@@ -24,7 +25,7 @@ func TestOXDReplicas(t *testing.T) {
 	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
 	start := func() *plane {
 		p := newPlane(t)
-		p.pace.Follow = 20 * time.Millisecond
+		p.intervals.Standby = 20 * time.Millisecond
 		key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
 		p.write(fmt.Sprintf(`
 store: %q
@@ -52,7 +53,7 @@ oxd:
 			return len(s.Sites) == 1 && s.Sites[0].Name == "oxd-"+app.oxdID && s.Sites[0].Resources.Registered == n && s.Sites[0].Failure == nil
 		}
 	}
-	one.until("the leader has the site", func(s server.Status) bool { return has(1)(s) && s.Sites[0].Phase == server.Serving })
+	one.until("the leader has the site", func(s server.Status) bool { return has(1)(s) && s.Sites[0].Phase == registration.Serving })
 	two.until("both publish the same", func(s server.Status) bool { return has(1)(s) && s.Revision == one.status().Revision })
 	require.Len(t, as.Resources(), 1)
 

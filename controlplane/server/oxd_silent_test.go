@@ -73,7 +73,7 @@ func TestOXDEnvoyThatDoesNotAcknowledge(t *testing.T) {
 			t.Parallel()
 			as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}})
 			p := newPlane(t)
-			p.pace.Acknowledge = tt.wait
+			p.intervals.Acknowledge = tt.wait
 			p.write(oxdConfig(t, as.Issuer(), "http://127.0.0.1:9"))
 			p.start()
 			p.obstinate(tt.respond)

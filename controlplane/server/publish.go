@@ -135,7 +135,8 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		if _, ok := file.Site(w.site.Name); !ok {
 			continue
 		}
-		in.Facts[w.site.Name], credentials[w.site.Name] = w.view()
+		now := w.Snapshot()
+		in.Facts[w.site.Name], credentials[w.site.Name] = now.Facts()
 	}
 	revoked, generation := p.book.Compiled()
 	whole, err := p.compile("", in, revoked)

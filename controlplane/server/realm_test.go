@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,11 +24,7 @@ func TestRealmURL(t *testing.T) {
 	}
 }
 
-func TestNotBeforeInStatus(t *testing.T) {
-	w := &worker{logger: slog.New(slog.DiscardHandler)}
-	w.tellNotBefore(errors.New("it answers 404"))
-	require.Len(t, w.attentions, 1)
-	require.ErrorContains(t, w.attentions[0].err, "it answers 404")
-	w.tellNotBefore(nil)
-	require.Empty(t, w.attentions)
+func TestNotBeforeUnknown(t *testing.T) {
+	require.ErrorContains(t, notBeforeUnknown(errors.New("it answers 404")), "it answers 404")
+	require.NoError(t, notBeforeUnknown(nil))
 }

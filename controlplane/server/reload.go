@@ -99,7 +99,7 @@ func (r *reloader) reload(ctx context.Context) {
 	if err != nil {
 		r.recorder.Record(ctx, audit.Event{
 			Action: audit.ConfigRefused, Target: r.path, Outcome: audit.Failed,
-			Detail: map[string]string{"sha256": sumText(r.seen), "error": shortened(err.Error())},
+			Detail: map[string]string{"sha256": sumText(r.seen), "error": audit.Shorten(err.Error())},
 		})
 		r.logger.Error("configuration file not taken over; the one before stays in force", slog.String("path", r.path), slog.Any("error", err))
 		return

@@ -12,12 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 )
-
-func removing(o *server.ManualOptions) { o.Removing = true }
 
 func TestDeregisterBesideServe(t *testing.T) {
 	t.Parallel()
@@ -30,7 +29,7 @@ func TestDeregisterBesideServe(t *testing.T) {
 			p.start()
 			first := p.until("all is well", allWell)
 
-			m := p.manual(removing)
+			m := p.operation()
 			planned, err := m.PlanRemoval(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, first.Sites[0].ClientID, planned.ClientID)
@@ -46,7 +45,7 @@ func TestDeregisterBesideServe(t *testing.T) {
 			require.Empty(t, keys)
 
 			s := p.until("the running control plane leaves it alone", func(s server.Status) bool {
-				return s.Sites[0].Phase == server.Deregistered && s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Remedy, "umagate apply")
+				return s.Sites[0].Phase == registration.Deregistered && s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Remedy, "umagate apply")
 			})
 			require.Empty(t, s.Sites[0].ClientID)
 			attempts := s.Sites[0].Failure.Attempts
@@ -56,13 +55,13 @@ func TestDeregisterBesideServe(t *testing.T) {
 			p.stop()
 			p.start()
 			p.until("after a restart, too", func(s server.Status) bool {
-				return s.Sites[0].Phase == server.Deregistered && s.Sites[0].Failure != nil
+				return s.Sites[0].Phase == registration.Deregistered && s.Sites[0].Failure != nil
 			})
 			require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
-			_, err = p.manual(removing).PlanRemoval(t.Context())
-			require.ErrorIs(t, err, server.ErrNothingRegistered)
+			_, err = p.operation().PlanRemoval(t.Context())
+			require.ErrorIs(t, err, registration.ErrNothingRegistered)
 
-			_, _, err = p.manual(nil).Apply(t.Context(), nil)
+			_, _, err = p.operation().Apply(t.Context(), nil)
 			require.NoError(t, err)
 			again := p.until("registered again on request", allWell)
 			require.NotEqual(t, first.Sites[0].ClientID, again.Sites[0].ClientID)
@@ -76,7 +75,7 @@ func TestDeregisterInstances(t *testing.T) {
 	as := startAS(t, devas.Options{})
 	p := newPlane(t)
 	p.write(p.config(as.Issuer(), "albums"))
-	_, _, err := p.manual(nil).Apply(t.Context(), nil)
+	_, _, err := p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
 	instances, ok := p.store().(store.Instances)
 	require.True(t, ok)
@@ -91,7 +90,7 @@ func TestDeregisterInstances(t *testing.T) {
 		_, _, err := instances.AddInstance(t.Context(), p.key(as), in)
 		require.NoError(t, err)
 	}
-	m := p.manual(removing)
+	m := p.operation()
 	planned, err := m.PlanRemoval(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 3, planned.Instances)
@@ -112,7 +111,7 @@ func TestDeregisterAGivenClient(t *testing.T) {
 	p.write(strings.Replace(p.config(as.Issuer(), "albums"), "register: {}", "id: rs, secret: rs-secret-1", 1))
 	p.start()
 	p.until("all is well", allWell)
-	m := p.manual(removing)
+	m := p.operation()
 	planned, err := m.PlanRemoval(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, planned.ClientID)
@@ -120,8 +119,8 @@ func TestDeregisterAGivenClient(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, as.Resources())
 	require.Zero(t, as.Count(devas.EndpointRegistration))
-	p.until("left alone", func(s server.Status) bool { return s.Sites[0].Phase == server.Deregistered })
-	_, _, err = p.manual(nil).Apply(t.Context(), nil)
+	p.until("left alone", func(s server.Status) bool { return s.Sites[0].Phase == registration.Deregistered })
+	_, _, err = p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
 	p.until("all is well again", allWell)
 }
@@ -131,24 +130,24 @@ func TestClientThatStays(t *testing.T) {
 	forgetful := startAS(t, devas.Options{})
 	p := newPlane(t)
 	p.write(p.config(forgetful.Issuer(), "albums"))
-	_, _, err := p.manual(nil).Apply(t.Context(), nil)
+	_, _, err := p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
 	stored, err := p.store().Client(t.Context(), p.key(forgetful))
 	require.NoError(t, err)
 	stored.URI = ""
 	require.NoError(t, p.store().PutClient(t.Context(), p.key(forgetful), stored))
-	planned, err := p.manual(removing).PlanRemoval(t.Context())
+	planned, err := p.operation().PlanRemoval(t.Context())
 	require.NoError(t, err)
 	require.True(t, planned.Unmanaged)
-	_, err = p.manual(removing).Remove(t.Context(), false)
-	require.ErrorIs(t, err, server.ErrClientStays)
+	_, err = p.operation().Remove(t.Context(), false)
+	require.ErrorIs(t, err, registration.ErrClientStays)
 	require.Empty(t, forgetful.Resources())
 	kept, err := p.store().Client(t.Context(), p.key(forgetful))
 	require.NoError(t, err)
 	require.Equal(t, store.ClientDeregistering, kept.State)
-	_, _, err = p.manual(nil).Apply(t.Context(), nil)
+	_, _, err = p.operation().Apply(t.Context(), nil)
 	require.ErrorContains(t, err, "being deregistered")
-	left, err := p.manual(removing).Remove(t.Context(), true)
+	left, err := p.operation().Remove(t.Context(), true)
 	require.NoError(t, err)
 	require.Len(t, left, 1)
 	require.Contains(t, left[0], stored.ClientID)
@@ -188,9 +187,9 @@ func TestRemovalCutOff(t *testing.T) {
 			server.SetIssuer(front.URL)
 			p := newPlane(t)
 			p.write(p.config(front.URL, "albums", "people"))
-			_, _, err := p.manual(nil).Apply(t.Context(), nil)
+			_, _, err := p.operation().Apply(t.Context(), nil)
 			require.NoError(t, err)
-			m := p.manual(removing)
+			m := p.operation()
 			cut.at.Store(int64(at))
 			_, err = m.Remove(t.Context(), false)
 			if !cut.done.Load() {
@@ -201,7 +200,7 @@ func TestRemovalCutOff(t *testing.T) {
 			}
 			if err != nil {
 				require.ErrorIs(t, err, as.ErrUnavailable)
-				_, err = p.manual(removing).Remove(t.Context(), false)
+				_, err = p.operation().Remove(t.Context(), false)
 			}
 			require.NoError(t, err, "after %t, cut at call %d", after, at)
 			require.Empty(t, server.Resources())

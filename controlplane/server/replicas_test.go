@@ -13,6 +13,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
@@ -33,15 +34,19 @@ func registrations(as *devas.Server) int {
 func replica(t *testing.T, database, issuer string) *plane {
 	t.Helper()
 	p := newPlane(t)
-	p.pace.Follow = 20 * time.Millisecond
+	p.intervals.Standby = 20 * time.Millisecond
 	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
 	p.write(fmt.Sprintf("store: %q\nstore_key: %q\n%s", database, key, p.config(issuer, "albums", "people")))
 	return p
 }
 
-func leader(s server.Status) bool { return s.OK && s.Leader && s.Sites[0].Phase == server.Serving }
+func leader(s server.Status) bool {
+	return s.OK && s.Leader && s.Sites[0].Phase == registration.Serving
+}
 
-func follower(s server.Status) bool { return s.OK && !s.Leader && s.Sites[0].Phase == server.Following }
+func follower(s server.Status) bool {
+	return s.OK && !s.Leader && s.Sites[0].Phase == registration.Standby
+}
 
 // TestReplicas runs two control planes on one PostgreSQL.
 func TestReplicas(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
@@ -16,7 +17,7 @@ import (
 func (s *serving) newBook(opened *store.SQL) *revoke.Book {
 	return revoke.New(revoke.Options{
 		Store: opened, Changes: opened.Changes, Sites: s.revocationSites, Logger: s.options.Logger, Recorder: s.recorder,
-		Changed: func() { s.publisher.changed() }, Leads: s.leads, Every: s.options.Pace.Follow,
+		Changed: func() { s.publisher.changed() }, Leads: s.leads, Every: s.options.Intervals.Standby,
 		Acknowledged: func() []string {
 			var versions []string
 			for _, e := range s.xds.Envoys() {
@@ -40,27 +41,26 @@ func (s *serving) revocationSites() []revoke.Site {
 }
 
 func (w *worker) revocation() revoke.Site {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	settings := w.site.Revocation
+	now, settings := w.Snapshot(), w.site.Revocation
 	out := revoke.Site{
 		Name: w.site.Name, Keep: settings.Keep, Leeway: w.site.Token.Leeway, NotBeforeEvery: settings.NotBeforeEvery,
-		OwnClientID: clientID(w.auth), ClientIDs: append([]string{}, settings.ClientIDs...),
+		OwnClientID: now.Client.ID(), ClientIDs: append([]string{}, settings.ClientIDs...),
 	}
 	if out.OwnClientID != "" {
 		out.ClientIDs = append(out.ClientIDs, out.OwnClientID)
 	}
-	if w.server == nil {
+	server := now.Server
+	if server == nil {
 		return out
 	}
-	server, auth, metadata := w.server, w.auth, w.server.Metadata()
+	metadata := server.Metadata()
 	out.Issuer, out.JWKS, out.Client = metadata.Issuer, metadata.JWKSURI, server.HTTPClient()
 	if server.Dialect().Name == as.DialectKeycloak {
 		out.NotBeforeURL = realmURL(metadata)
-		out.NotBeforeRead = w.tellNotBefore
+		out.NotBeforeRead = func(err error) { w.Warn(registration.AboutNotBefore, notBeforeUnknown(err)) }
 	}
-	if auth != nil && server.CanRevoke() {
-		out.RevokeAtAS = func(ctx context.Context, token secret.Text) error { return server.Revoke(ctx, auth, token) }
+	if now.Client != nil && server.CanRevoke() {
+		out.RevokeAtAS = func(ctx context.Context, token secret.Text) error { return server.Revoke(ctx, now.Client.Auth, token) }
 	}
 	return out
 }
@@ -74,11 +74,11 @@ func realmURL(m as.Metadata) string {
 	return m.Issuer
 }
 
-// tellNotBefore has status say that what Keycloak revokes is not known.
-func (w *worker) tellNotBefore(err error) {
+// notBeforeUnknown says what follows from an err that keeps Keycloak's not-before from
+// being read; nil for none.
+func notBeforeUnknown(err error) error {
 	if err == nil {
-		w.resolve(aboutNotBefore)
-		return
+		return nil
 	}
-	w.attend(aboutNotBefore, fmt.Errorf("a not-before that is set in Keycloak is not known, and tokens that it revokes are still taken: %w; let umagate reach that address, or do without it by revocation.not_before_every: 0s", err))
+	return fmt.Errorf("a not-before that is set in Keycloak is not known, and tokens that it revokes are still taken: %w; let umagate reach that address, or do without it by revocation.not_before_every: 0s", err)
 }

@@ -13,10 +13,10 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/listen"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -64,21 +64,25 @@ type serving struct {
 	leader    store.Leader // who leads, as the store has it
 	withdrawn []withdrawn
 	file      *site.File
-	workers   []*runningWorker
+	workers   []*worker
 }
 
-// runningWorker is a worker with what stops it.
-type runningWorker struct {
-	*worker
+// worker looks after one site: what is registered at its AS, and its instances.
+type worker struct {
+	*registration.Worker
 
-	cancel context.CancelFunc
+	site   *site.Site
+	logger *slog.Logger
+	keeper *instance.Keeper // nil for a site without instances
+
+	cancel context.CancelFunc // nil while it does not run
 	done   chan struct{}
 }
 
 // Run serves until ctx ends or something that it cannot do without fails. When
 // it returns, every goroutine has ended and the store is closed.
 func Run(ctx context.Context, options Options) (err error) {
-	options.Pace = options.Pace.withDefaults()
+	options.Intervals = options.Intervals.withDefaults()
 	if options.Load == nil {
 		options.Load = site.Load
 	}
@@ -108,7 +112,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	s := &serving{wake: make(chan struct{}, 1), options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
 	s.kept, s.instances = opened, newInstanceServer()
 	defer s.instances.close()
-	s.recorder, s.plans, s.stopped = recorder(opened, options.Logger), make(chan struct{}, plansAtOnce), ctx.Done()
+	s.recorder, s.plans, s.stopped = store.Recorder{Store: opened, Logger: options.Logger}, make(chan struct{}, plansAtOnce), ctx.Done()
 	if s.telemetry, err = startTelemetry(ctx, file, options.Version); err != nil {
 		return err
 	}
@@ -123,7 +127,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	s.publisher.removals = s.removals.Compiled
 	s.publisher.instances = s.instances.access
 	s.reloader = &reloader{
-		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Pace.Watch, logger: options.Logger,
+		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Intervals.Watch, logger: options.Logger,
 		seen: sum(options.Path, file.Sources), file: file, sources: file.Sources, recorder: s.recorder,
 	}
 	s.metrics.registry.MustRegister(newStatusCollector(s.status, s.xds.Refusals))
@@ -247,11 +251,7 @@ func replicaName() string {
 func (s *serving) current() (*site.File, []*worker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	workers := make([]*worker, 0, len(s.workers))
-	for _, w := range s.workers {
-		workers = append(workers, w.worker)
-	}
-	return s.file, workers
+	return s.file, s.workers
 }
 
 // apply makes file the one in force, nil the one that is, with what applications
@@ -280,15 +280,15 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 			return err
 		}
 	}
-	kept := map[string]*runningWorker{}
+	kept := map[string]*worker{}
 	for _, w := range before {
 		if next, ok := file.Site(w.site.Name); ok && reflect.DeepEqual(*next, *w.site) {
 			kept[w.site.Name] = w
 		}
 	}
 	// Everything that can fail comes before anything is stopped.
-	var next []*runningWorker
-	var fresh []*runningWorker
+	var next []*worker
+	var fresh []*worker
 	for i := range file.Sites {
 		name := file.Sites[i].Name
 		if w := kept[name]; w != nil {
@@ -308,12 +308,13 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 	if err := s.instances.open(ctx, file, s.kept, s.tls); err != nil {
 		return err
 	}
-	s.stopWorkers(func(w *runningWorker) bool { return kept[w.site.Name] == nil })
+	s.stopWorkers(func(w *worker) bool { return kept[w.site.Name] == nil })
+	phase := registration.Standby
+	if s.leads() {
+		phase = registration.Discovering
+	}
 	for _, w := range fresh {
-		if !s.leads() {
-			w.begin(Following)
-		}
-		if restoreErr := w.restore(ctx); restoreErr != nil {
+		if restoreErr := w.Restore(ctx, phase); restoreErr != nil {
 			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
 		}
 	}
@@ -336,59 +337,45 @@ func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
 	return err
 }
 
-func (s *serving) newWorker(settings *site.Site) (*runningWorker, error) {
-	w := &worker{
-		site: settings, key: store.Key{Site: settings.Name, Issuer: settings.AuthorizationServer.Issuer}, store: s.store,
-		logger: s.options.Logger.With(slog.String("site", settings.Name)), pace: s.options.Pace, changed: s.publisher.changed,
-		tracer: s.telemetry.Tracer(), wake: make(chan struct{}, 1), phase: Discovering,
-	}
-	observe := func(next http.RoundTripper) http.RoundTripper {
-		return s.metrics.observe(settings.Name, s.telemetry.Transport(next))
-	}
-	if err := w.connect(s.options.Transport, observe); err != nil {
+func (s *serving) newWorker(settings *site.Site) (*worker, error) {
+	w := &worker{site: settings, logger: s.options.Logger.With(slog.String("site", settings.Name))}
+	var err error
+	w.Worker, err = registration.NewWorker(registration.Options{
+		Site: settings, Store: s.store, Logger: w.logger, Intervals: s.options.Intervals.Site, Tracer: s.telemetry.Tracer(),
+		Transport: s.options.Transport, Observe: s.observe(settings.Name), Changed: s.publisher.changed,
+	})
+	if err != nil {
 		return nil, err
 	}
-	var err error
-	if w.keeper, err = s.newKeeper(w); err != nil {
-		return nil, err
-	}
-	return &runningWorker{worker: w}, nil
+	w.keeper, err = s.newKeeper(w)
+	return w, err
 }
 
-// connect makes the client of the AS. transport is used instead of one made from
-// the file, when not nil.
-func (w *worker) connect(transport http.RoundTripper, observe func(http.RoundTripper) http.RoundTripper) error {
-	w.closeIdle = func() {}
-	if transport == nil {
-		made, err := link.Transport(w.site.AuthorizationServer.TLS, w.certificate.Load)
-		if err != nil {
-			return err
-		}
-		transport, w.closeIdle = made, made.CloseIdleConnections
+// observe measures and traces the calls to a site's AS.
+func (s *serving) observe(name string) func(http.RoundTripper) http.RoundTripper {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return s.metrics.observe(name, s.telemetry.Transport(next))
 	}
-	var err error
-	w.client, err = as.New(link.Config(w.site, observe(transport)))
-	return err
 }
 
-func (w *runningWorker) start(ctx context.Context) {
+func (w *worker) start(ctx context.Context) {
 	ctx, w.cancel = context.WithCancel(ctx)
 	w.done = make(chan struct{})
 	go func() {
 		defer close(w.done)
 		var wg sync.WaitGroup
-		wg.Go(func() { w.keep(ctx) })
-		w.run(ctx)
+		wg.Go(func() { w.keepInstances(ctx) })
+		w.Run(ctx)
 		wg.Wait()
 	}()
 }
 
 // stopWorkers stops those that which selects, all when nil, and waits for them.
-func (s *serving) stopWorkers(which func(*runningWorker) bool) {
+func (s *serving) stopWorkers(which func(*worker) bool) {
 	s.mu.Lock()
 	workers := s.workers
 	s.mu.Unlock()
-	var stopped []*runningWorker
+	var stopped []*worker
 	for _, w := range workers {
 		if w.cancel != nil && (which == nil || which(w)) {
 			w.cancel()

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/api"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -30,11 +31,11 @@ import (
 const within = 2 * time.Minute
 
 // quick lets tests see in milliseconds what takes minutes.
-func quick() server.Pace {
-	return server.Pace{
+func quick() server.Intervals {
+	return server.Intervals{Watch: 10 * time.Millisecond, Site: registration.Intervals{
 		Retry: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Sync: 100 * time.Millisecond, Probe: 20 * time.Millisecond,
-		Watch: 10 * time.Millisecond, Forgotten: time.Millisecond, Doubt: 5 * time.Millisecond,
-	}
+		Forgotten: time.Millisecond, Doubt: 5 * time.Millisecond,
+	}}
 }
 
 // log is what a control plane wrote, to be searched for secrets.
@@ -57,10 +58,10 @@ func (l *log) String() string {
 
 // plane is a control plane that a test starts and stops.
 type plane struct {
-	t    *testing.T
-	dir  string
-	log  *log
-	pace server.Pace
+	t         *testing.T
+	dir       string
+	log       *log
+	intervals server.Intervals
 
 	api, xds, oxd string
 	// reached is api for other goroutines than the test's.
@@ -76,7 +77,7 @@ func (p *plane) target() *url.URL {
 
 func newPlane(t *testing.T) *plane {
 	t.Helper()
-	p := &plane{t: t, dir: t.TempDir(), log: &log{}, pace: quick()}
+	p := &plane{t: t, dir: t.TempDir(), log: &log{}, intervals: quick()}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(p.log.String())
@@ -112,7 +113,7 @@ func (p *plane) start() {
 	go func() {
 		done <- server.Run(ctx, server.Options{
 			Path: p.path(), Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-			Pace: p.pace, Version: "test",
+			Intervals: p.intervals, Version: "test",
 			StartedOXD: func(http, _ string) { p.oxd = http },
 			Started:    func(api, xds string) { p.api, p.xds = api, xds; p.reached.Store(api); close(started) },
 		})
@@ -254,7 +255,7 @@ func TestFromNothingToServing(t *testing.T) {
 			p.start()
 			s := p.until("all is well", allWell)
 			require.Equal(t, name, s.Sites[0].Dialect)
-			require.Equal(t, server.Serving, s.Sites[0].Phase)
+			require.Equal(t, registration.Serving, s.Sites[0].Phase)
 			require.True(t, s.Sites[0].Registered)
 			require.NotEmpty(t, s.Sites[0].ClientID)
 			require.Equal(t, 2, s.Sites[0].Resources.Registered)
@@ -295,7 +296,7 @@ func TestASDownAtStart(t *testing.T) {
 	p.write(p.config(as.Issuer(), "albums"))
 	p.start()
 	s := p.until("a failure is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
-	require.Equal(t, server.Discovering, s.Sites[0].Phase)
+	require.Equal(t, registration.Discovering, s.Sites[0].Phase)
 	require.NotEmpty(t, s.Sites[0].Failure.Remedy)
 	require.NotEmpty(t, s.Revision, "a configuration that denies is there for Envoys")
 	stop, err = as.Start(context.WithoutCancel(t.Context()))

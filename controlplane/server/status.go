@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/instance"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
@@ -58,10 +58,10 @@ type GroupStatus struct {
 
 // SiteStatus is one site's part of [Status].
 type SiteStatus struct {
-	Name    string `json:"name"`
-	Issuer  string `json:"issuer"`
-	Dialect string `json:"dialect,omitempty"`
-	Phase   Phase  `json:"phase"`
+	Name    string             `json:"name"`
+	Issuer  string             `json:"issuer"`
+	Dialect string             `json:"dialect,omitempty"`
+	Phase   registration.Phase `json:"phase"`
 	// ClientID is empty before there is a client; Registered says that umagate
 	// registered it.
 	ClientID   string `json:"client_id,omitempty"`
@@ -113,34 +113,25 @@ type FailureStatus struct {
 
 func (w *worker) status() SiteStatus {
 	instances := w.countInstances()
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	now := w.Snapshot()
 	out := SiteStatus{
-		Name: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer, Phase: w.phase,
-		ClientID: clientID(w.auth), Registered: w.ownedID, PATExpiresAt: w.pat.ExpiresAt, PATRenewsAt: w.renewAt,
-		Resources: ResourceStatus{SyncedAt: w.synced, Withheld: w.withheld, Instances: instances}, SecretExpiresAt: w.expires,
+		Name: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer, Phase: now.Phase,
+		ClientID: now.Client.ID(), PATExpiresAt: now.PAT.ExpiresAt, PATRenewsAt: now.PATRenewsAt,
+		Resources: ResourceStatus{SyncedAt: now.SyncedAt, Withheld: now.Withheld, Instances: instances},
 	}
-	if w.auth != nil {
-		out.AuthMethod = string(w.auth.Method())
-		if used := w.keys.inUse(); used != nil {
-			out.KeyID = used.ID
-		}
+	out.Resources.Declared, out.Resources.Registered = w.Declared(now)
+	if c := now.Client; c != nil {
+		out.Registered, out.AuthMethod, out.SecretExpiresAt, out.KeyID = c.Registered, string(c.Auth.Method()), c.SecretExpiresAt, now.KeyID
 	}
-	for _, a := range w.attentions {
-		out.Attention = append(out.Attention, AttentionStatus{Topic: string(a.topic), Message: a.err.Error(), Remedy: remedy(a.err), Since: a.since})
+	for _, a := range w.Warnings() {
+		out.Attention = append(out.Attention, AttentionStatus{Topic: string(a.Topic), Message: a.Err.Error(), Remedy: registration.Remedy(a.Err), Since: a.Since})
 	}
-	if w.server != nil {
-		out.Dialect = string(w.server.Dialect().Name)
+	if now.Server != nil {
+		out.Dialect = string(now.Server.Dialect().Name)
 	}
-	for _, d := range link.Desired(w.site) {
-		out.Resources.Declared++
-		if w.ids[d.Name] != "" {
-			out.Resources.Registered++
-		}
-	}
-	if f := w.failure; f != nil {
+	if f := now.Failure; f != nil {
 		out.Failure = &FailureStatus{
-			Message: f.err.Error(), Remedy: remedy(f.err), Since: f.since, Attempts: f.attempts, NextRetry: f.nextRetry,
+			Message: f.Err.Error(), Remedy: registration.Remedy(f.Err), Since: f.Since, Attempts: f.Attempts, NextRetry: f.NextRetry,
 		}
 	}
 	return out
@@ -176,7 +167,7 @@ func (s *serving) outcome() outcome {
 	out := outcome{sites: make([]SiteStatus, 0, len(workers))}
 	for _, w := range workers {
 		site := w.status()
-		site.waits = site.Phase == Following && !w.known()
+		site.waits = site.Phase == registration.Standby && !w.Known()
 		out.sites = append(out.sites, site)
 	}
 	out.versions = s.xds.Versions()
@@ -221,11 +212,11 @@ func (s *serving) status() Status {
 		switch {
 		case site.Failure != nil:
 			problem("site %s: %s: %s", site.Name, site.Phase, site.Failure.Message)
-		case site.Phase == Following:
+		case site.Phase == registration.Standby:
 			if site.waits {
 				problem("site %s: the replica that leads has not got it ready yet", site.Name)
 			}
-		case site.Phase != Serving:
+		case site.Phase != registration.Serving:
 			problem("site %s: still %s", site.Name, site.Phase)
 		}
 	}

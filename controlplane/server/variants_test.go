@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -25,7 +26,7 @@ func TestGivenClient(t *testing.T) {
 	p.write(strings.Replace(given, "rs-secret-1", "wrong-secret", 1))
 	p.start()
 	s := p.until("the refusal is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
-	require.Equal(t, server.GettingPAT, s.Sites[0].Phase)
+	require.Equal(t, registration.GettingPAT, s.Sites[0].Phase)
 	require.Contains(t, s.Sites[0].Failure.Remedy, "authorization_server.client")
 	p.write(given)
 	s = p.until("all is well", allWell)
@@ -45,7 +46,7 @@ func TestRegistrationNeedsAToken(t *testing.T) {
 	p.write(p.config(as.Issuer(), "albums"))
 	p.start()
 	s := p.until("the refusal is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
-	require.Equal(t, server.Registering, s.Sites[0].Phase)
+	require.Equal(t, registration.Registering, s.Sites[0].Phase)
 	require.Contains(t, s.Sites[0].Failure.Remedy, "initial_access_token")
 	p.write(strings.Replace(p.config(as.Issuer(), "albums"), "register: {}", "register: {initial_access_token: initial-token-1}", 1))
 	p.until("all is well", allWell)
@@ -93,8 +94,8 @@ func TestOneSiteDoesNotWaitForAnother(t *testing.T) {
 	_, second, _ := strings.Cut(strings.NewReplacer("name: photos", "name: films", "photos.example.com", "films.example.com").Replace(p.config(down.Issuer(), "reels")), "sites:\n")
 	p.write(first + second)
 	p.start()
-	s := p.until("the one serves", func(s server.Status) bool { return s.Sites[0].Phase == server.Serving })
-	require.Equal(t, server.Discovering, s.Sites[1].Phase)
+	s := p.until("the one serves", func(s server.Status) bool { return s.Sites[0].Phase == registration.Serving })
+	require.Equal(t, registration.Discovering, s.Sites[1].Phase)
 	require.False(t, s.OK)
 	down.ClearFaults(devas.EndpointAny)
 	p.until("both serve", allWell)
@@ -104,7 +105,7 @@ func TestSecretThatExpiresAtOnce(t *testing.T) {
 	t.Parallel()
 	as := startAS(t, devas.Options{Lifetimes: devas.Lifetimes{ClientSecret: time.Second}})
 	p := newPlane(t)
-	p.pace.Forgotten = time.Hour
+	p.intervals.Site.Forgotten = time.Hour
 	p.write(p.config(as.Issuer(), "albums"))
 	p.start()
 	s := p.until("registered", func(s server.Status) bool { return s.Sites[0].ClientID != "" })
@@ -152,7 +153,7 @@ func TestMetadataThatGetsWorseStopsNothing(t *testing.T) {
 	as, err = devas.New(devas.Options{Issuer: front.URL, Lifetimes: devas.Lifetimes{AccessToken: 2 * time.Second}})
 	require.NoError(t, err)
 	p := newPlane(t)
-	p.pace.Discover = 10 * time.Millisecond
+	p.intervals.Site.Discover = 10 * time.Millisecond
 	p.write(p.config(as.Issuer(), "albums"))
 	p.start()
 	first := p.until("all is well", allWell)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/api/client"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/e2e/devas"
@@ -165,7 +166,7 @@ func (w *world) startPlane(ctx context.Context, o options, port func(context.Con
 			Path: w.file, Logger: logger, Version: "demo",
 			// The authorization server goes away in the story; when it is back, nobody
 			// wants to wait a minute.
-			Pace: server.Pace{RetryMax: time.Second},
+			Intervals: server.Intervals{Site: registration.Intervals{RetryMax: time.Second}},
 			Started: func(api, xds string) {
 				w.plane, w.xds = api, xds
 				close(started)
@@ -238,7 +239,7 @@ func (w *world) status(ctx context.Context) (server.Status, error) {
 }
 
 func serving(s server.Status) bool {
-	if len(s.Sites) != 1 || s.Sites[0].Phase != server.Serving || len(s.Envoys) != 1 || len(s.Pushed) == 0 {
+	if len(s.Sites) != 1 || s.Sites[0].Phase != registration.Serving || len(s.Envoys) != 1 || len(s.Pushed) == 0 {
 		return false
 	}
 	if r := s.Sites[0].Resources; r.Declared == 0 || r.Registered != r.Declared {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
@@ -223,7 +224,7 @@ func owners(t *testing.T, kind string, authority *ownersAS) {
 	out, err := p.command("validate", "-c", "umagate.yaml").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	p.start()
-	status := p.until("the site is served", func(s server.Status) bool { return len(s.Sites) == 1 && s.Sites[0].Phase == server.Serving })
+	status := p.until("the site is served", func(s server.Status) bool { return len(s.Sites) == 1 && s.Sites[0].Phase == registration.Serving })
 	authority.ready(t, status.Sites[0].ClientID)
 
 	e := &env{t: t, host: "photos.test", api: api, as: authority.authServer}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
@@ -21,7 +22,7 @@ func TestRemovalsReachEveryWorker(t *testing.T) {
 	p := newPlane(t, authority.issuer, api.address)
 	p.owners(freeAddress(t))
 	p.start()
-	status := p.until("the site is served", func(s server.Status) bool { return len(s.Sites) == 1 && s.Sites[0].Phase == server.Serving })
+	status := p.until("the site is served", func(s server.Status) bool { return len(s.Sites) == 1 && s.Sites[0].Phase == registration.Serving })
 	authority.ready(t, status.Sites[0].ClientID)
 	bootstrap, err := p.command("render", "bootstrap", "-c", "umagate.yaml").Output()
 	require.NoError(t, err)

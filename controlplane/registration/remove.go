@@ -1,4 +1,4 @@
-package server
+package registration
 
 import (
 	"context"
@@ -20,7 +20,7 @@ var (
 	ErrClientStays = errors.New("the client stays at the authorization server, which lets nobody remove it by RFC 7592 or does not take the registration access token: remove it there, and finish with --force")
 )
 
-// Removal is what [Manual.Remove] would do.
+// Removal is what [Operation.Remove] would do.
 type Removal struct {
 	// ClientID is the client that is removed; empty where there is none, or where it
 	// is the file's own.
@@ -35,23 +35,22 @@ type Removal struct {
 	Resumed bool `json:"resumed,omitempty"`
 }
 
-// PlanRemoval tells what would be removed of the site. Nothing is changed.
-func (m *Manual) PlanRemoval(ctx context.Context) (Removal, error) {
-	w := m.worker
+// PlanRemoval returns what would be removed of the site. Nothing is changed.
+func (o *Operation) PlanRemoval(ctx context.Context) (Removal, error) {
 	out := Removal{Resources: []string{}}
-	stored, err := w.store.Client(ctx, w.key)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	stored, err := o.client.stored(ctx)
+	if err != nil {
 		return out, err
 	}
-	recorded, err := w.store.Resources(ctx, w.key)
+	recorded, err := o.store.Resources(ctx, o.key)
 	if err != nil {
 		return out, err
 	}
 	for _, r := range recorded {
 		out.Resources = append(out.Resources, r.Name)
 	}
-	if instances, ok := w.store.(store.Instances); ok {
-		counts, err := instances.CountInstances(ctx, w.key)
+	if instances, ok := o.store.(store.Instances); ok {
+		counts, err := instances.CountInstances(ctx, o.key)
 		if err != nil {
 			return out, err
 		}
@@ -63,33 +62,31 @@ func (m *Manual) PlanRemoval(ctx context.Context) (Removal, error) {
 		return out, ErrNothingRegistered
 	}
 	out.ClientID, out.Resumed = stored.ClientID, stored.State == store.ClientDeregistering
-	out.Unmanaged = out.ClientID != "" && (stored.URI == "" || stored.AccessToken.IsZero())
+	out.Unmanaged = out.ClientID != "" && !managed(stored)
 	return out, nil
 }
 
 // Remove removes the site's resources and client at the AS, and then what the store
 // has of it. What was done is noted step by step: cut off, the next run goes on.
 // With force, what the AS does not let go of is left there, and forgotten here. It
-// gives what is left.
-func (m *Manual) Remove(ctx context.Context, force bool) (left []string, err error) {
-	unlock, err := m.lock(ctx)
+// returns what is left.
+func (o *Operation) Remove(ctx context.Context, force bool) (left []string, err error) {
+	err = o.exclusively(ctx, func() error {
+		left, err = o.remove(ctx, force)
+		return err
+	})
+	return left, err
+}
+
+func (o *Operation) remove(ctx context.Context, force bool) (left []string, err error) {
+	stored, err := o.client.deregister(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	w := m.worker
-	stored, err := w.store.Client(ctx, w.key)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := o.pat.restore(ctx, o.client.current); err != nil {
 		return nil, err
 	}
-	if stored.State != store.ClientDeregistering {
-		// From here on a running control plane leaves the site alone.
-		stored.State, stored.UpdatedAt = store.ClientDeregistering, time.Now()
-		if err := w.store.PutClient(ctx, w.key, stored); err != nil {
-			return nil, err
-		}
-	}
-	gone, err := m.removeResources(ctx)
+	gone, err := o.removeResources(ctx)
 	if err != nil {
 		if !force {
 			return nil, fmt.Errorf("remove the resources: %w", err)
@@ -97,7 +94,7 @@ func (m *Manual) Remove(ctx context.Context, force bool) (left []string, err err
 		left = append(left, "resources: "+err.Error())
 	}
 	if stored.ClientID != "" && !gone {
-		if err := m.removeClient(ctx, stored); err != nil {
+		if err := o.client.remove(ctx, o.server, stored); err != nil {
 			if !force {
 				return left, err
 			}
@@ -106,51 +103,50 @@ func (m *Manual) Remove(ctx context.Context, force bool) (left []string, err err
 	}
 	detail := map[string]string{}
 	if len(left) > 0 {
-		detail["left"] = shortened(strings.Join(left, "; "))
+		detail["left"] = audit.Shorten(strings.Join(left, "; "))
 	}
-	w.record(ctx, audit.ClientRemove, stored.ClientID, detail)
-	return left, w.store.Forget(ctx, w.key)
+	o.record(ctx, audit.ClientRemove, stored.ClientID, detail)
+	return left, o.store.Forget(ctx, o.key)
 }
 
-// removeResources removes what umagate registered. gone says that the AS does not
+// removeResources removes what umagate registered. gone reports that the AS does not
 // know the client any more, and so neither its resources.
-func (m *Manual) removeResources(ctx context.Context) (gone bool, err error) {
-	planned, err := m.PlanRemoval(ctx)
+func (o *Operation) removeResources(ctx context.Context) (gone bool, err error) {
+	planned, err := o.PlanRemoval(ctx)
 	if errors.Is(err, ErrNothingRegistered) || err == nil && len(planned.Resources)+planned.Instances == 0 {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if m.worker.auth == nil {
+	if o.client.current == nil {
 		return false, errNotRegistered
 	}
-	protection := m.worker.server.Protection(m.worker.source(ctx))
-	err = m.removeInstances(ctx, protection)
+	protection := o.protection(ctx)
+	err = o.removeInstances(ctx, protection)
 	if err == nil {
-		r := m.reconciler(ctx)
+		r := o.reconciler(ctx)
 		r.AS = protection
 		var plan reconcile.Plan
 		if plan, err = r.Plan(ctx, nil); err == nil {
 			_, err = r.Apply(ctx, plan)
 		}
 	}
-	if errors.Is(err, as.ErrClientRefused) && m.clientGone(ctx) {
+	if errors.Is(err, as.ErrClientRefused) && o.client.gone(ctx, o.server) {
 		return true, nil
 	}
 	return false, err
 }
 
 // removeInstances removes those of resources that have one registration for each.
-func (m *Manual) removeInstances(ctx context.Context, protection *as.Protection) error {
+func (o *Operation) removeInstances(ctx context.Context, protection *as.Protection) error {
 	const page = 100
-	w := m.worker
-	instances, ok := w.store.(store.Instances)
+	instances, ok := o.store.(store.Instances)
 	if !ok {
 		return nil
 	}
 	for {
-		some, err := instances.Instances(ctx, w.key, "", "", page)
+		some, err := instances.Instances(ctx, o.key, "", "", page)
 		if err != nil || len(some) == 0 {
 			return err
 		}
@@ -160,36 +156,50 @@ func (m *Manual) removeInstances(ctx context.Context, protection *as.Protection)
 					return err
 				}
 			}
-			if err := instances.DeleteInstance(ctx, w.key, in.Name, in.State); err != nil {
+			if err := instances.DeleteInstance(ctx, o.key, in.Name, in.State); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// clientGone says that the AS answers for the registration as for one it does not
+// deregister begins the removal, or takes up one that was cut off: from here on a
+// running control plane leaves the site alone. It returns the client to remove.
+func (c *client) deregister(ctx context.Context) (store.Client, error) {
+	stored, err := c.stored(ctx)
+	if err != nil {
+		return stored, err
+	}
+	if stored.State == store.ClientDeregistering {
+		return stored, c.resume(ctx, stored)
+	}
+	stored.State, stored.UpdatedAt = store.ClientDeregistering, time.Now()
+	return stored, c.store.PutClient(ctx, c.key, stored)
+}
+
+// gone reports whether the AS answers for the registration as for one it does not
 // have, after it refused the client itself.
-func (m *Manual) clientGone(ctx context.Context) bool {
-	err := m.worker.readRegistration(ctx)
+func (c *client) gone(ctx context.Context, server *as.Server) bool {
+	err := c.readRegistration(ctx, server)
 	return errors.Is(err, as.ErrRegistrationRefused) || errors.Is(err, as.ErrNotFound)
 }
 
-func (m *Manual) removeClient(ctx context.Context, stored store.Client) error {
-	if stored.URI == "" || stored.AccessToken.IsZero() {
+// remove removes the client at the AS.
+func (c *client) remove(ctx context.Context, server *as.Server, stored store.Client) error {
+	if !managed(stored) {
 		return ErrClientStays
 	}
-	err := m.worker.server.DeleteRegistration(ctx, registrationOf(stored))
+	err := server.DeleteRegistration(ctx, registrationOf(stored))
 	switch {
 	case err == nil, errors.Is(err, as.ErrNotFound):
 		return nil
 	case errors.Is(err, as.ErrRegistrationRefused):
 		// Removed by a run that was cut off, or the token is another by now: the
 		// client itself knows.
-		if m.worker.auth == nil {
-			return fmt.Errorf("%w: %w", ErrClientStays, err)
-		}
-		if _, patErr := m.worker.server.PAT(ctx, m.worker.auth); errors.Is(patErr, as.ErrClientRefused) {
-			return nil
+		if c.current != nil {
+			if _, patErr := server.PAT(ctx, c.current.Auth); errors.Is(patErr, as.ErrClientRefused) {
+				return nil
+			}
 		}
 		return fmt.Errorf("%w: %w", ErrClientStays, err)
 	default:

@@ -1,9 +1,8 @@
-package server
+package registration
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/site"
@@ -51,25 +50,4 @@ func Keys(ctx context.Context, from store.Store, s *site.Site) ([]KeyStatus, err
 		out = append(out, status)
 	}
 	return out, nil
-}
-
-// RotateKeys makes a new key for the client now, and does what can be done of its
-// way into use; a running control plane, or the next call, does the rest.
-func (m *Manual) RotateKeys(ctx context.Context) ([]KeyStatus, error) {
-	client := &m.worker.site.AuthorizationServer.Client
-	settings, own := client.OwnKeys()
-	if !own {
-		return nil, ErrNoOwnKeys
-	}
-	if err := m.register(ctx); err != nil {
-		return nil, err
-	}
-	unlock, err := m.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(m.worker.rotate(ctx, client, settings, true), unlock()); err != nil {
-		return nil, fmt.Errorf("%w: %w", errRotation, err)
-	}
-	return Keys(ctx, m.worker.store, m.worker.site)
 }

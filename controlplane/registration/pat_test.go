@@ -1,4 +1,4 @@
-package server
+package registration_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
@@ -32,7 +33,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // startWorker runs the worker of one site against a dev AS, both in the caller's
 // bubble, until the test ends.
-func startWorker(t *testing.T, options devas.Options) (*worker, *devas.Server) {
+func startWorker(t *testing.T, options devas.Options) (*registration.Worker, *devas.Server) {
 	t.Helper()
 	options.Issuer = "http://127.0.0.1:1"
 	server, err := devas.New(options)
@@ -49,15 +50,14 @@ sites:
 	kept, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "umagate.db"), secret.New(base64.StdEncoding.EncodeToString(make([]byte, 32))))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kept.Close()) })
-	s := &file.Sites[0]
-	w := &worker{
-		site: s, key: store.Key{Site: s.Name, Issuer: options.Issuer}, store: kept, logger: slog.New(slog.DiscardHandler),
-		pace: Pace{}.withDefaults(), wake: make(chan struct{}, 1), changed: func() {}, phase: Discovering,
-	}
-	require.NoError(t, w.connect(inProcess{server}, func(next http.RoundTripper) http.RoundTripper { return next }))
+	w, err := registration.NewWorker(registration.Options{
+		Site: &file.Sites[0], Store: kept, Logger: slog.New(slog.DiscardHandler), Transport: inProcess{server},
+	})
+	require.NoError(t, err)
+	require.NoError(t, w.Restore(t.Context(), registration.Discovering))
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { w.run(ctx) })
+	running.Go(func() { w.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return w, server
 }
@@ -71,14 +71,12 @@ func TestPATIsRenewedBeforeItExpires(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, server := startWorker(t, devas.Options{Lifetimes: devas.Lifetimes{PAT: life}})
 				synctest.Wait()
-				require.Equal(t, Serving, w.status().Phase, "%+v", w.status().Failure)
+				require.Equal(t, registration.Serving, w.Snapshot().Phase, "%+v", w.Snapshot().Failure)
 				renewals := 0
-				for before := w.pat; renewals < 20; {
+				for before := w.Snapshot().PAT; renewals < 20; {
 					time.Sleep(life / 50)
 					synctest.Wait()
-					w.mu.Lock()
-					now := w.pat
-					w.mu.Unlock()
+					now := w.Snapshot().PAT
 					require.True(t, now.ExpiresAt.After(time.Now()), "it has one that is good")
 					if !now.Value.Equal(before.Value) {
 						require.GreaterOrEqual(t, time.Since(before.IssuedAt), life*7/10, "it is not renewed sooner than it must be")

@@ -1,4 +1,4 @@
-package server
+package registration
 
 import (
 	"context"
@@ -42,27 +42,26 @@ func grown(first time.Duration, times int, longest time.Duration) time.Duration 
 	return min(wait, longest)
 }
 
-// registerNew registers a client, unless another process of this store has done
-// so meanwhile.
-func (w *worker) registerNew(ctx context.Context) (err error) {
-	unlock, err := w.store.TryLock(ctx, w.key)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	stored, err := w.store.Client(ctx, w.key)
-	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
-		return err
-	case stored.State == store.ClientDeregistering:
-		return errDeregistering
-	case err == nil && stored.State != store.ClientRegistering && stored.ClientID != clientID(w.auth) && stored.ClientID != "":
-		return w.useClient(ctx, stored)
-	}
-	if stored.State == store.ClientDeregistered {
-		stored = store.Client{}
-	}
-	return w.registerLocked(ctx, stored)
+// register registers a client, unless another process of this store has done so
+// meanwhile. On demand, no wait after a failure counts.
+func (c *client) register(ctx context.Context, server *as.Server, demanded bool) error {
+	return c.locked(ctx, func(ctx context.Context) error {
+		previous, err := c.stored(ctx)
+		switch {
+		case err != nil:
+			return err
+		case previous.State == store.ClientDeregistering:
+			return errDeregistering
+		case previous.State == store.ClientDeregistered:
+			previous = store.Client{}
+		case previous.State != store.ClientRegistering && previous.ClientID != c.current.ID() && previous.ClientID != "":
+			return c.use(ctx, previous)
+		}
+		if wait := time.Until(previous.RetryAt); wait > 0 && !demanded {
+			return fmt.Errorf("%w: the next attempt is at %s", errDoubtful, previous.RetryAt.UTC().Format(time.RFC3339))
+		}
+		return c.registerLocked(ctx, server, previous)
+	})
 }
 
 // registerLocked registers a client. The intent is stored first: RFC 7591 has no
@@ -70,14 +69,11 @@ func (w *worker) registerNew(ctx context.Context) (err error) {
 // not to try often. previous is the client before, zero when there was none: until
 // another one is there, nothing of it may be lost, for the AS may come to accept it
 // again.
-func (w *worker) registerLocked(ctx context.Context, previous store.Client) error {
-	if wait := time.Until(previous.RetryAt); wait > 0 && !w.manual {
-		return fmt.Errorf("%w: the next attempt is at %s", errDoubtful, previous.RetryAt.UTC().Format(time.RFC3339))
-	}
-	if err := w.ensureKey(ctx); err != nil {
+func (c *client) registerLocked(ctx context.Context, server *as.Server, previous store.Client) error {
+	if err := c.keys.ensure(ctx); err != nil {
 		return err
 	}
-	metadata, hash, err := w.clientMetadata()
+	metadata, hash, err := c.metadata(server)
 	if err != nil {
 		return err
 	}
@@ -90,158 +86,147 @@ func (w *worker) registerLocked(ctx context.Context, previous store.Client) erro
 	now := time.Now()
 	intent := previous
 	intent.State, intent.UpdatedAt, intent.Attempts = store.ClientRegistering, now, previous.Attempts+1
-	intent.RetryAt = now.Add(grown(w.pace.Retry, intent.Attempts, time.Hour))
+	intent.RetryAt = now.Add(grown(c.intervals.Retry, intent.Attempts, time.Hour))
 	if previous.ClientID == "" {
 		intent.Name = metadata.Name
 	}
-	if err := w.store.PutClient(ctx, w.key, intent); err != nil {
+	if err := c.store.PutClient(ctx, c.key, intent); err != nil {
 		return err
 	}
-	registration, err := w.server.Register(ctx, metadata, w.site.AuthorizationServer.Client.Register.InitialAccessToken)
+	registration, err := server.Register(ctx, metadata, c.site.AuthorizationServer.Client.Register.InitialAccessToken)
 	if err != nil {
-		return w.registrationFailed(ctx, err, previous, intent)
+		return c.registrationFailed(ctx, err, previous, intent)
 	}
 	count := 1
 	if now.Sub(previous.RegisteredAt) < closely {
 		count = previous.Registrations + 1
 	}
-	err = w.keepRegistration(ctx, store.Client{Name: metadata.Name, Metadata: hash, RegisteredAt: now, Registrations: count}, registration)
+	err = c.keepRegistration(ctx, store.Client{Name: metadata.Name, Metadata: hash, RegisteredAt: now, Registrations: count}, registration)
 	if err != nil {
 		return err
 	}
 	if previous.ClientID != "" {
-		w.logger.Error("REGISTERED ANEW: policies and tokens of the client before are not those of the new one",
+		c.logger.Error("REGISTERED ANEW: policies and tokens of the client before are not those of the new one",
 			slog.String("client_id_before", previous.ClientID), slog.String("registration_before", previous.URI), slog.String("client_id", registration.ClientID))
 	}
-	w.record(ctx, audit.ClientRegister, registration.ClientID, map[string]string{"client_name": metadata.Name, "before": previous.ClientID})
-	w.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", metadata.Name))
+	c.record(ctx, audit.ClientRegister, registration.ClientID, map[string]string{"client_name": metadata.Name, "before": previous.ClientID})
+	c.logger.Info("client registered", slog.String("client_id", registration.ClientID), slog.String("client_name", metadata.Name))
 	return nil
 }
 
 // registrationFailed puts the record right after a registration that failed.
-func (w *worker) registrationFailed(ctx context.Context, err error, previous, intent store.Client) error {
+func (c *client) registrationFailed(ctx context.Context, err error, previous, intent store.Client) error {
 	if !as.Doubtful(err) {
 		// The AS has said no, or was not reached: nothing new of ours is there.
-		return errors.Join(err, w.putBack(ctx, previous))
+		return errors.Join(err, c.putBack(ctx, previous))
 	}
 	if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status != 0 && !errors.Is(err, as.ErrUnavailable) {
 		// It says yes, and gives nothing that can be used: it will do so again.
-		intent.RetryAt = time.Now().Add(grown(w.pace.Doubt, intent.Attempts, longestDoubt))
+		intent.RetryAt = time.Now().Add(grown(c.intervals.Doubt, intent.Attempts, longestDoubt))
 		err = fmt.Errorf("%w; %w", err, errLeftBehind)
-		w.logger.Error("registration answered with something else than a registration",
+		c.logger.Error("registration answered with something else than a registration",
 			slog.Any("error", err), slog.Int("attempts", intent.Attempts), slog.Time("next_attempt", intent.RetryAt))
-		return errors.Join(err, w.store.PutClient(ctx, w.key, intent))
+		return errors.Join(err, c.store.PutClient(ctx, c.key, intent))
 	}
 	return err
 }
 
 // putBack makes the record what it was before the intent.
-func (w *worker) putBack(ctx context.Context, previous store.Client) error {
+func (c *client) putBack(ctx context.Context, previous store.Client) error {
 	if previous.ClientID == "" && previous.Attempts == 0 {
-		return w.store.DeleteClient(ctx, w.key)
+		return c.store.DeleteClient(ctx, c.key)
 	}
 	if previous.State != store.ClientRegistering {
 		previous.State = store.ClientRegistered
 	}
-	return w.store.PutClient(ctx, w.key, previous)
-}
-
-// clientName is the client_name of a new registration.
-func (w *worker) clientName() string {
-	if r := w.site.AuthorizationServer.Client.Register; r != nil && r.ClientName != "" {
-		return r.ClientName
-	}
-	return "umagate " + w.site.Name
+	return c.store.PutClient(ctx, c.key, previous)
 }
 
 // keepRegistration stores what the AS answered, and then uses it. known is what
 // the answer does not say.
-func (w *worker) keepRegistration(ctx context.Context, known store.Client, r as.Registration) error {
+func (c *client) keepRegistration(ctx context.Context, known store.Client, r as.Registration) error {
 	known.State, known.UpdatedAt, known.Attempts, known.RetryAt = store.ClientRegistered, time.Now(), 0, time.Time{}
 	known.ClientID, known.Secret, known.SecretExpiresAt = r.ClientID, r.ClientSecret, r.SecretExpiresAt
 	known.AuthMethod, known.AccessToken, known.URI = string(r.AuthMethod), r.AccessToken, r.URI
-	if err := w.store.PutClient(ctx, w.key, known); err != nil {
+	if err := c.store.PutClient(ctx, c.key, known); err != nil {
 		return err
 	}
-	if err := w.activateFirst(ctx); err != nil {
+	if err := c.keys.activateFirst(ctx); err != nil {
 		return err
 	}
-	return w.useClient(ctx, known)
+	return c.use(ctx, known)
 }
 
-// clientRefused is called when the AS does not accept the client. One that
+// refused is called when the AS does not accept the client. One that
 // umagate registered, and that the AS says it does not have, is registered anew.
-func (w *worker) clientRefused(ctx context.Context, cause error) error {
-	if !w.ownedID {
+func (c *client) refused(ctx context.Context, server *as.Server, cause error) error {
+	if c.current == nil || !c.current.Registered {
 		return cause
 	}
-	stored, err := w.store.Client(ctx, w.key)
+	stored, err := c.store.Client(ctx, c.key)
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	if stored.ClientID != clientID(w.auth) {
-		return errors.Join(cause, w.useClient(ctx, stored))
+	if stored.ClientID != c.current.ID() {
+		return errors.Join(cause, c.use(ctx, stored))
 	}
-	if w.refusedSince.IsZero() {
-		w.refusedSince = time.Now()
+	if c.refusedSince.IsZero() {
+		c.refusedSince = time.Now()
 	}
-	if err := w.mayRegisterAgain(stored); err != nil {
+	if err := c.mayRegisterAgain(stored); err != nil {
 		return fmt.Errorf("%w; %w", cause, err)
 	}
-	since := w.refusedSince
-	err = w.readRegistration(ctx)
+	since := c.refusedSince
+	err = c.readRegistration(ctx, server)
 	switch {
 	case err == nil:
-		w.refusedSince = since
+		c.refusedSince = since
 		return cause // with what was read, the next attempt may succeed
 	case errors.Is(err, as.ErrRegistrationRefused), errors.Is(err, as.ErrNotFound):
 	case errors.Is(err, errNoManagement):
 		// There is nobody to ask: a refusal that lasts is all there is to know.
-		if time.Since(w.refusedSince) < w.pace.Forgotten {
+		if time.Since(c.refusedSince) < c.intervals.Forgotten {
 			return cause
 		}
 	default:
 		return errors.Join(cause, err)
 	}
-	w.logger.Error("the authorization server has forgotten the client, with its policies and resources; registering anew",
-		slog.String("client_id", clientID(w.auth)), slog.String("registration", stored.URI))
-	w.enter(Registering)
-	return w.registerNew(ctx)
+	c.logger.Error("the authorization server has forgotten the client, with its policies and resources; registering anew",
+		slog.String("client_id", c.current.ID()), slog.String("registration", stored.URI))
+	c.enter(Registering)
+	return c.register(ctx, server, false)
 }
 
 // mayRegisterAgain bounds how many clients an AS is given that keeps on refusing
 // them.
-func (w *worker) mayRegisterAgain(stored store.Client) error {
-	if w.manual {
-		return nil
-	}
+func (c *client) mayRegisterAgain(stored store.Client) error {
 	count := max(1, stored.Registrations)
 	if since := time.Since(stored.RegisteredAt); since >= closely {
 		count = 1
 	}
-	next := stored.RegisteredAt.Add(grown(w.pace.Forgotten, count, longestDoubt))
+	next := stored.RegisteredAt.Add(grown(c.intervals.Forgotten, count, longestDoubt))
 	if time.Now().Before(next) {
 		return fmt.Errorf("%w: at %s, for it is number %d", errTooSoon, next.UTC().Format(time.RFC3339), count+1)
 	}
 	return nil
 }
 
-// clientMetadata is what the client is registered with.
-func (w *worker) clientMetadata() (as.ClientMetadata, string, error) {
-	settings := w.site.AuthorizationServer.Client
-	dialect := w.server.Dialect()
+// metadata is what the client is registered with.
+func (c *client) metadata(server *as.Server) (as.ClientMetadata, string, error) {
+	settings := &c.site.AuthorizationServer.Client
+	dialect := server.Dialect()
 	m := as.ClientMetadata{
-		Name: w.clientName(), GrantTypes: dialect.GrantTypes, AuthMethod: as.AuthMethod(settings.TokenEndpointAuthMethod), Scope: dialect.RegisterScope,
+		Name: c.clientName(), GrantTypes: dialect.GrantTypes, AuthMethod: as.AuthMethod(settings.TokenEndpointAuthMethod), Scope: dialect.RegisterScope,
 		SoftwareStatement: settings.Register.SoftwareStatement.Reveal(), SigningAlg: string(settings.TokenEndpointAuthSigningAlg),
 	}
-	if w.site.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode {
+	if c.site.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode {
 		m.GrantTypes = append([]string{"authorization_code", "refresh_token"}, m.GrantTypes...)
-		m.RedirectURIs = []string{w.site.AuthorizationServer.PAT.RedirectURI}
+		m.RedirectURIs = []string{c.site.AuthorizationServer.PAT.RedirectURI}
 		if m.Scope != "" {
-			m.Scope = strings.Join(w.server.LoginScopes(), " ")
+			m.Scope = strings.Join(server.LoginScopes(), " ")
 		}
 	}
-	if err := w.keyMetadata(&m); err != nil {
+	if err := c.keys.metadata(&m); err != nil {
 		return m, "", err
 	}
 	if len(settings.Register.Metadata) > 0 {

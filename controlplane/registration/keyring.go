@@ -1,4 +1,4 @@
-package server
+package registration
 
 import (
 	"crypto/tls"

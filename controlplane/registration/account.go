@@ -1,0 +1,104 @@
+package registration
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// account is a site at its AS, and what every owner works with. It does not change.
+type account struct {
+	site      *site.Site
+	key       store.Key
+	store     store.Store
+	logger    *slog.Logger
+	intervals Intervals
+	tracer    trace.Tracer // nil for none
+	board     *board
+	warnings  *warnings
+}
+
+// record adds to the audit log what was done for the site.
+func (a *account) record(ctx context.Context, action audit.Action, target string, detail map[string]string) {
+	a.recorder().Record(ctx, audit.Event{Action: action, Site: a.site.Name, Target: target, Detail: detail})
+}
+
+func (a *account) recorder() audit.Recorder { return store.Recorder{Store: a.store, Logger: a.logger} }
+
+// locked calls do while no other process changes the site's registrations.
+func (a *account) locked(ctx context.Context, do func(context.Context) error) (err error) {
+	unlock, err := a.store.TryLock(ctx, a.key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	return do(ctx)
+}
+
+// traced makes a span of what do does for the site.
+func (a *account) traced(ctx context.Context, name string, do func(context.Context) error) error {
+	if a.tracer == nil {
+		return do(ctx)
+	}
+	ctx, span := a.tracer.Start(ctx, name, trace.WithAttributes(attribute.String("umagate.site", a.site.Name)))
+	defer span.End()
+	err := do(ctx)
+	if err != nil {
+		// Its words may repeat what an AS said; they are in the log.
+		span.SetStatus(codes.Error, "failed")
+	}
+	return err
+}
+
+// clientName is the client_name of a new registration.
+func (a *account) clientName() string {
+	if r := a.site.AuthorizationServer.Client.Register; r != nil && r.ClientName != "" {
+		return r.ClientName
+	}
+	return "umagate " + a.site.Name
+}
+
+// connection carries calls to the AS, with the certificate of the client in use.
+type connection struct {
+	client      *as.Client
+	certificate atomic.Pointer[tls.Certificate] // nil for none
+	closeIdle   func()
+}
+
+// connect uses transport instead of one made from the file when it is not nil.
+// observe sees every call; nil for nobody.
+func connect(s *site.Site, transport http.RoundTripper, observe func(http.RoundTripper) http.RoundTripper) (*connection, error) {
+	c := &connection{closeIdle: func() {}}
+	if transport == nil {
+		made, err := link.Transport(s.AuthorizationServer.TLS, c.certificate.Load)
+		if err != nil {
+			return nil, err
+		}
+		transport, c.closeIdle = made, made.CloseIdleConnections
+	}
+	if observe != nil {
+		transport = observe(transport)
+	}
+	var err error
+	c.client, err = as.New(link.Config(s, transport))
+	return c, err
+}
+
+// present uses another certificate. Connections made with the one before end.
+func (c *connection) present(certificate *tls.Certificate) {
+	c.certificate.Store(certificate)
+	c.closeIdle()
+}

@@ -1,0 +1,236 @@
+package registration
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/site/link"
+)
+
+// owners are who looks after a site at its AS, in the order in which they act.
+type owners struct {
+	discovery *discovery
+	client    *client
+	keys      *keys
+	pat       *pat
+	resources *resources
+}
+
+func newOwners(a *account, c *connection) *owners {
+	o := &owners{discovery: &discovery{account: a, client: c.client}, keys: newKeys(a), pat: &pat{account: a}, resources: &resources{account: a}}
+	o.client = &client{account: a, keys: o.keys, connection: c}
+	return o
+}
+
+// restore takes over what the store knows. It asks nothing of the AS.
+func (o *owners) restore(ctx context.Context) error {
+	if err := o.discovery.restore(ctx); err != nil {
+		return err
+	}
+	if err := o.client.restore(ctx); err != nil {
+		return err
+	}
+	if err := o.pat.restore(ctx, o.client.current); err != nil {
+		return err
+	}
+	return o.resources.restore(ctx)
+}
+
+// pass has every owner do what is due.
+func (o *owners) pass(ctx context.Context) error {
+	server, err := o.discovery.step(ctx)
+	if err != nil {
+		return err
+	}
+	if err := o.client.step(ctx, server); err != nil {
+		return err
+	}
+	if o.client.current.usesOwnKey() {
+		o.keys.step(ctx, o.client.holder(server))
+	}
+	err = o.protect(ctx, server)
+	if errors.Is(err, as.ErrClientRefused) {
+		return o.client.refused(ctx, server, err)
+	}
+	return err
+}
+
+// protect does what takes a client that the AS accepts.
+func (o *owners) protect(ctx context.Context, server *as.Server) error {
+	source, err := o.pat.step(ctx, server, o.client.current)
+	if err != nil {
+		return err
+	}
+	if source == nil {
+		return o.resources.step(ctx, nil, o.client.current)
+	}
+	protection := server.Protection(source)
+	err = o.pat.probe(ctx, protection, o.resources.sample)
+	if errors.Is(err, as.ErrNotFound) {
+		o.resources.due = time.Time{}
+	} else if err != nil {
+		return err
+	}
+	return o.resources.step(ctx, protection, o.client.current)
+}
+
+// due is when one of them has something to do again.
+func (o *owners) due() time.Time {
+	return earliest(o.discovery.due, o.client.due(), o.keys.due, o.pat.due(), o.resources.due)
+}
+
+// Worker keeps one site registered. Its methods are safe for concurrent use, but for
+// Restore and Run, of which one runs at a time.
+type Worker struct {
+	account    *account
+	connection *connection
+	owners     *owners // of whoever runs Restore or Run
+	wake       chan struct{}
+}
+
+// NewWorker makes a worker that knows nothing yet and asks nothing: see
+// [Worker.Restore].
+func NewWorker(options Options) (*Worker, error) {
+	c, err := connect(options.Site, options.Transport, options.Observe)
+	if err != nil {
+		return nil, err
+	}
+	return &Worker{account: options.account(), connection: c, wake: make(chan struct{}, 1)}, nil
+}
+
+// Restore takes over what the store knows, and forgets what was under way. It asks
+// nothing of the AS. phase is [Discovering] before [Worker.Run], and else [Standby].
+func (w *Worker) Restore(ctx context.Context, phase Phase) error {
+	w.rest(phase)
+	w.owners = newOwners(w.account, w.connection)
+	return w.owners.restore(ctx)
+}
+
+// StandBy says that another replica does the work from now on. What is known stays.
+func (w *Worker) StandBy() { w.rest(Standby) }
+
+func (w *Worker) rest(phase Phase) {
+	w.account.board.update(func(s *Snapshot) bool {
+		s.Phase, s.Failure = phase, nil
+		return false
+	})
+}
+
+// Run works until ctx ends, after [Worker.Restore].
+func (w *Worker) Run(ctx context.Context) {
+	defer w.owners.pat.stop()
+	failures := 0
+	for ctx.Err() == nil {
+		err := w.owners.pass(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := time.Until(w.owners.due())
+		if err != nil {
+			failures++
+			wait = w.account.intervals.retry().Backoff(failures, as.RetryAfter(err))
+			if errors.Is(err, errLogin) || errors.Is(err, errDeregistered) || errors.Is(err, errDeregistering) {
+				wait = min(wait, w.account.intervals.Probe) // the store is asked only
+			}
+			w.fail(err, failures, wait)
+		} else {
+			failures = 0
+			w.succeed()
+		}
+		// Whatever an AS says of its times, it is not asked without a pause.
+		timer := time.NewTimer(max(wait, w.account.intervals.Retry/10))
+		select {
+		case <-ctx.Done():
+		case <-w.wake:
+			w.owners.resources.due, failures = time.Time{}, 0
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// SyncNow has the resources compared with the AS at once.
+func (w *Worker) SyncNow() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
+func (w *Worker) fail(err error, attempts int, wait time.Duration) {
+	w.account.board.update(func(s *Snapshot) bool {
+		now := time.Now()
+		f := &Failure{Err: err, Since: now, Attempts: attempts, NextRetry: now.Add(wait)}
+		if s.Failure != nil {
+			f.Since = s.Failure.Since
+		}
+		s.Failure = f
+		w.account.logger.Warn("site step failed",
+			slog.String("phase", string(s.Phase)), slog.Any("error", err), slog.String("remedy", Remedy(err)),
+			slog.Int("attempts", attempts), slog.Duration("retry_in", wait.Round(time.Millisecond)))
+		return true
+	})
+}
+
+func (w *Worker) succeed() {
+	w.account.board.update(func(s *Snapshot) bool {
+		if s.Phase != Serving || s.Failure != nil {
+			w.account.logger.Info("site is serving", slog.String("client_id", s.Client.ID()), slog.Int("resources", len(s.ResourceIDs)))
+		}
+		s.Phase, s.Failure = Serving, nil
+		return true
+	})
+}
+
+// Snapshot returns what is known now.
+func (w *Worker) Snapshot() Snapshot { return w.account.board.read() }
+
+// Warnings lists what stops nothing, and should be looked at, by topic.
+func (w *Worker) Warnings() []Warning { return w.account.warnings.all() }
+
+// Warn adds a warning; err nil takes it back.
+func (w *Worker) Warn(about Topic, err error) {
+	if err == nil {
+		w.account.warnings.clear(about)
+		return
+	}
+	w.account.warnings.raise(about, err)
+}
+
+// Known reports whether the site can be served with what is in the store.
+func (w *Worker) Known() bool {
+	s := w.Snapshot()
+	return s.Server != nil && s.Client != nil && (!needsPAT(w.account.site, s.Server) || !s.PAT.Value.IsZero())
+}
+
+// ErrNotReady says that the site has not come far enough to ask its AS for anything.
+var ErrNotReady = errors.New("the site has no PAT yet: umagate status tells why")
+
+// Protection returns the AS as it can be asked now, with the PAT that Run renews;
+// [ErrNotReady] before there is one.
+func (w *Worker) Protection() (*as.Protection, error) {
+	s := w.Snapshot()
+	if s.Server == nil || s.PAT.Value.IsZero() {
+		return nil, ErrNotReady
+	}
+	source := s.source
+	if source == nil {
+		// This replica does not renew it.
+		source = as.NewPATSource(s.PAT, func(context.Context) (as.Token, error) { return as.Token{}, ErrNotReady }, nil, nil)
+	}
+	return s.Server.Protection(source), nil
+}
+
+// Declared counts the resources that the AS has to have, and those that it has.
+func (w *Worker) Declared(s Snapshot) (declared, registered int) {
+	for _, d := range link.Desired(w.account.site) {
+		declared++
+		if s.ResourceIDs[d.Name] != "" {
+			registered++
+		}
+	}
+	return declared, registered
+}
