@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -23,88 +22,60 @@ type AuditFilter struct {
 	Limit int
 }
 
-// AddAudit implements [Store]. It is no change that other replicas have to read.
+func (s *SQL) auditColumns(e *audit.Event) columns {
+	return columns{
+		{"at", millis{&e.At}},
+		{"actor_kind", &e.Actor.Kind},
+		{"actor_name", &e.Actor.Name},
+		{"actor_address", &e.Actor.Address},
+		{"action", &e.Action},
+		{"site", &e.Site},
+		{"target", &e.Target},
+		{"outcome", &e.Outcome},
+		{"detail", encoded{&e.Detail}},
+		{"request_id", &e.RequestID},
+	}
+}
+
+// AddAudit adds an event to the audit log, whoever leads. It is no change that other
+// replicas have to read.
 func (s *SQL) AddAudit(ctx context.Context, e audit.Event) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	detail, err := json.Marshal(e.Detail)
+	c := s.auditColumns(&e)
+	values, err := c.values()
 	if err != nil {
-		return fmt.Errorf("store: encode an audit event: %w", err)
+		return err
 	}
-	_, err = s.db.ExecContext(ctx, `INSERT INTO audit
-		(at, actor_kind, actor_name, actor_address, action, site, target, outcome, detail, request_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		toMillis(e.At), e.Actor.Kind, e.Actor.Name, e.Actor.Address, e.Action, e.Site, e.Target, e.Outcome, string(detail), e.RequestID)
-	if err != nil {
-		return fmt.Errorf("store: write an audit event: %w", err)
-	}
-	return nil
+	_, err = s.exec(ctx, c.insert("audit"), values...)
+	return writing("an audit event", err)
 }
 
-// Audit implements [Store].
+// Audit gives events, the newest first.
 func (s *SQL) Audit(ctx context.Context, f AuditFilter) ([]audit.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	var where []string
+	where := []string{"id > 0"}
 	var args []any
-	choose := func(condition string, value any) {
-		args = append(args, value)
-		where = append(where, fmt.Sprintf(condition, len(args)))
+	choose := func(wanted bool, condition string, value any) {
+		if wanted {
+			args = append(args, value)
+			where = append(where, fmt.Sprintf("%s $%d", condition, len(args)))
+		}
 	}
-	if f.Site != "" {
-		choose("site = $%d", f.Site)
-	}
-	if f.Actor != "" {
-		choose("actor_name = $%d", f.Actor)
-	}
-	if f.Action != "" {
-		choose("action = $%d", f.Action)
-	}
-	if !f.Since.IsZero() {
-		choose("at >= $%d", toMillis(f.Since))
-	}
-	if !f.Until.IsZero() {
-		choose("at < $%d", toMillis(f.Until))
-	}
-	if f.Before != 0 {
-		choose("id < $%d", f.Before)
-	}
-	query := `SELECT id, at, actor_kind, actor_name, actor_address, action, site, target, outcome, detail, request_id FROM audit`
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
-	}
+	choose(f.Site != "", "site =", f.Site)
+	choose(f.Actor != "", "actor_name =", f.Actor)
+	choose(f.Action != "", "action =", f.Action)
+	choose(!f.Since.IsZero(), "at >=", toMillis(f.Since))
+	choose(!f.Until.IsZero(), "at <", toMillis(f.Until))
+	choose(f.Before != 0, "id <", f.Before)
 	args = append(args, f.Limit)
-	rows, err := s.db.QueryContext(ctx, query+fmt.Sprintf(" ORDER BY id DESC LIMIT $%d", len(args)), args...)
-	if err != nil {
-		return nil, reading("the audit log", Key{}, err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []audit.Event
-	for rows.Next() {
-		var e audit.Event
-		var at int64
-		var detail string
-		if err := rows.Scan(&e.ID, &at, &e.Actor.Kind, &e.Actor.Name, &e.Actor.Address, &e.Action, &e.Site, &e.Target, &e.Outcome, &detail, &e.RequestID); err != nil {
-			return nil, reading("the audit log", Key{}, err)
-		}
-		if err := json.Unmarshal([]byte(detail), &e.Detail); err != nil {
-			return nil, reading("the audit log", Key{}, err)
-		}
-		e.At = fromMillis(at)
-		out = append(out, e)
-	}
-	return out, reading("the audit log", Key{}, rows.Err())
+	events, err := list(ctx, s, func(e *audit.Event) columns { return append(s.auditColumns(e), column{"id", &e.ID}) },
+		fmt.Sprintf("FROM audit WHERE %s ORDER BY id DESC LIMIT $%d", strings.Join(where, " AND "), len(args)), args...)
+	return events, reading("the audit log", err)
 }
 
-// EndAudit implements [Store].
+// EndAudit removes the events from before a time, which is more than a day ago: younger
+// ones cannot be removed, and none can be changed.
 func (s *SQL) EndAudit(ctx context.Context, before time.Time) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	result, err := s.db.ExecContext(ctx, `DELETE FROM audit WHERE at < $1`, toMillis(before))
-	if err != nil {
-		return 0, fmt.Errorf("store: end old audit events: %w", err)
-	}
-	return result.RowsAffected()
+	ended, err := s.exec(ctx, `DELETE FROM audit WHERE at < $1`, toMillis(before))
+	return ended, writing("the audit log", err)
 }
 
 // AddAudit does nothing.

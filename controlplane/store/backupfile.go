@@ -14,7 +14,6 @@ import (
 	"hash"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/umagate/umagate/controlplane/secret"
 )
@@ -143,11 +142,7 @@ func (b *Backup) fill(ctx context.Context, r *backupReader) (err error) {
 
 // insertInto is the statement that adds one row.
 func insertInto(t table, overriding string) string {
-	values := make([]string, len(t.columns))
-	for i := range values {
-		values[i] = fmt.Sprintf("$%d", i+1)
-	}
-	return `INSERT INTO ` + quoted(t.name) + ` (` + quotedAll(t.columns) + `)` + overriding + ` VALUES (` + strings.Join(values, ", ") + `)`
+	return `INSERT INTO ` + quoted(t.name) + ` (` + quotedAll(t.columns) + `)` + overriding + ` VALUES (` + placeholders(len(t.columns)) + `)`
 }
 
 // backupReader reads lines and sums them up.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/secret"
@@ -91,106 +90,73 @@ type Instances interface {
 
 var _ Instances = (*SQL)(nil)
 
-const instanceColumns = `name, template, vals, owner, state, id, spec, failure, attempts, due_at, created_at, updated_at`
-
-func scanInstance(scan func(...any) error) (Instance, error) {
-	var in Instance
-	var values, spec string
-	var due, created, updated int64
-	if err := scan(&in.Name, &in.Template, &values, &in.Owner, &in.State, &in.ID, &spec, &in.Failure, &in.Attempts, &due, &created, &updated); err != nil {
-		return Instance{}, err
+func (s *SQL) instanceColumns(in *Instance) columns {
+	return columns{
+		{"name", &in.Name},
+		{"template", &in.Template},
+		{"vals", encoded{&in.Values}},
+		{"owner", &in.Owner},
+		{"state", &in.State},
+		{"id", &in.ID},
+		{"spec", document{&in.Spec}},
+		{"failure", &in.Failure},
+		{"attempts", &in.Attempts},
+		{"due_at", millis{&in.DueAt}},
+		{"created_at", millis{&in.CreatedAt}},
+		{"updated_at", millis{&in.UpdatedAt}},
 	}
-	if err := json.Unmarshal([]byte(values), &in.Values); err != nil {
-		return Instance{}, fmt.Errorf("the values of %q: %w", in.Name, err)
-	}
-	in.Spec = json.RawMessage(spec)
-	in.DueAt, in.CreatedAt, in.UpdatedAt = fromMillis(due), fromMillis(created), fromMillis(updated)
-	return in, nil
 }
 
-// Instance implements [Instances].
+// named gives the one column of that name.
+func named(name string) func(*string) columns {
+	return func(value *string) columns { return columns{{name, value}} }
+}
+
+// Instance gives one; ErrNotFound.
 func (s *SQL) Instance(ctx context.Context, key Key, name string) (Instance, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	in, err := scanInstance(s.db.QueryRowContext(ctx, `SELECT `+instanceColumns+` FROM instance
-		WHERE site = $1 AND issuer = $2 AND name = $3`, key.Site, key.Issuer, name).Scan)
-	return in, reading("instance", key, err)
+	in, err := one(ctx, s, s.instanceColumns, `FROM instance`+ofSite+` AND name = $3`, key.Site, key.Issuer, name)
+	return in, reading(key.of("instance"), err)
 }
 
-// Instances implements [Instances].
+// Instances lists by name those after a name, of a template unless it is empty.
 func (s *SQL) Instances(ctx context.Context, key Key, template, after string, most int) ([]Instance, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rows, err := s.db.QueryContext(ctx, `SELECT `+instanceColumns+` FROM instance
-		WHERE site = $1 AND issuer = $2 AND name > $3 AND (template = $4 OR $4 = '') ORDER BY name LIMIT $5`,
+	out, err := list(ctx, s, s.instanceColumns, `FROM instance`+ofSite+` AND name > $3 AND (template = $4 OR $4 = '') ORDER BY name LIMIT $5`,
 		key.Site, key.Issuer, after, template, most)
-	if err != nil {
-		return nil, reading("instances", key, err)
-	}
-	defer func() { _ = rows.Close() }()
-	out := []Instance{}
-	for rows.Next() {
-		in, err := scanInstance(rows.Scan)
-		if err != nil {
-			return nil, reading("instances", key, err)
-		}
-		out = append(out, in)
-	}
-	return out, reading("instances", key, rows.Err())
+	return out, reading(key.of("instances"), err)
 }
 
-// CountInstances implements [Instances].
+// CountInstances counts by template and state.
 func (s *SQL) CountInstances(ctx context.Context, key Key) ([]InstanceCount, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rows, err := s.db.QueryContext(ctx, `SELECT template, state, COUNT(*) FROM instance
-		WHERE site = $1 AND issuer = $2 GROUP BY template, state ORDER BY template, state`, key.Site, key.Issuer)
-	if err != nil {
-		return nil, reading("instances", key, err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []InstanceCount
-	for rows.Next() {
-		var c InstanceCount
-		if err := rows.Scan(&c.Template, &c.State, &c.Count); err != nil {
-			return nil, reading("instances", key, err)
-		}
-		out = append(out, c)
-	}
-	return out, reading("instances", key, rows.Err())
+	out, err := list(ctx, s, func(c *InstanceCount) columns {
+		return columns{{"template", &c.Template}, {"state", &c.State}, {"COUNT(*)", &c.Count}}
+	}, `FROM instance`+ofSite+` GROUP BY template, state ORDER BY template, state`, key.Site, key.Issuer)
+	return out, reading(key.of("instances"), err)
 }
 
 // execInstance runs a statement, and gives how many rows it changed.
 func (s *SQL) execInstance(ctx context.Context, key Key, statement string, args ...any) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	done, err := s.db.ExecContext(ctx, statement, append([]any{key.Site, key.Issuer}, args...)...)
-	if err != nil {
-		return 0, writing("instance", key, err)
-	}
-	n, err := done.RowsAffected()
-	return n, writing("instance", key, err)
+	changed, err := s.exec(ctx, statement, append([]any{key.Site, key.Issuer}, args...)...)
+	return changed, writing(key.of("instance"), err)
 }
 
-// AddInstance implements [Instances].
-func (s *SQL) AddInstance(ctx context.Context, key Key, in Instance) (Instance, bool, error) {
-	values, err := json.Marshal(in.Values)
+// AddInstance adds one unless there is one of that name, which it then gives.
+func (s *SQL) AddInstance(ctx context.Context, key Key, in Instance) (have Instance, added bool, err error) {
+	c := append(siteColumns(&key), s.instanceColumns(&in)...)
+	values, err := c.values()
 	if err != nil {
-		return Instance{}, false, writing("instance", key, err)
+		return Instance{}, false, writing(key.of("instance"), err)
 	}
-	n, err := s.execInstance(ctx, key, `INSERT INTO instance (site, issuer, `+instanceColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (site, issuer, name) DO NOTHING`,
-		in.Name, in.Template, string(values), in.Owner, in.State, in.ID, string(in.Spec), in.Failure, in.Attempts,
-		toMillis(in.DueAt), toMillis(in.CreatedAt), toMillis(in.UpdatedAt))
+	n, err := s.exec(ctx, c.insert("instance")+` ON CONFLICT (site, issuer, name) DO NOTHING`, values...)
 	if err != nil || n > 0 {
-		return in, err == nil, err
+		return in, err == nil, writing(key.of("instance"), err)
 	}
-	have, err := s.Instance(ctx, key, in.Name)
+	have, err = s.Instance(ctx, key, in.Name)
 	return have, false, err
 }
 
-// PutInstance implements [Instances].
-func (s *SQL) PutInstance(ctx context.Context, key Key, in Instance, from InstanceState) (bool, error) {
+// PutInstance replaces one that has that state still. When it has another, only an id
+// that it lacks is kept of in, and done is false.
+func (s *SQL) PutInstance(ctx context.Context, key Key, in Instance, from InstanceState) (done bool, err error) {
 	n, err := s.execInstance(ctx, key, `UPDATE instance SET owner = $5, state = $6, id = $7, spec = $8, failure = $9, attempts = $10,
 		due_at = $11, updated_at = $12 WHERE site = $1 AND issuer = $2 AND name = $3 AND state = $4`,
 		in.Name, from, in.Owner, in.State, in.ID, string(in.Spec), in.Failure, in.Attempts, toMillis(in.DueAt), toMillis(in.UpdatedAt))
@@ -201,8 +167,9 @@ func (s *SQL) PutInstance(ctx context.Context, key Key, in Instance, from Instan
 	return false, err
 }
 
-// RemoveInstance implements [Instances]. One that is pending may be under way:
-// whoever is at it has until the due time.
+// RemoveInstance gives one that is not there for removal the state of one that is;
+// ErrNotFound. One that is pending may be under way: whoever is at it has until the due
+// time.
 func (s *SQL) RemoveInstance(ctx context.Context, key Key, name string, now time.Time) (Instance, error) {
 	err := s.removing(ctx, key, name, now, `UPDATE instance SET state = $4, attempts = 0, failure = '', updated_at = $5,
 		due_at = CASE WHEN state = $6 THEN due_at ELSE $5 END
@@ -214,7 +181,8 @@ func (s *SQL) RemoveInstance(ctx context.Context, key Key, name string, now time
 	return s.Instance(ctx, key, name)
 }
 
-// DeleteInstance implements [Instances].
+// DeleteInstance forgets one that has that state still. Like RemoveInstance, it notes the
+// end of a registration for Removals.
 func (s *SQL) DeleteInstance(ctx context.Context, key Key, name string, from InstanceState) error {
 	const forget = `DELETE FROM instance WHERE site = $1 AND issuer = $2 AND name = $3 AND state = $4`
 	if from == InstanceRegistered {
@@ -224,28 +192,14 @@ func (s *SQL) DeleteInstance(ctx context.Context, key Key, name string, from Ins
 	return err
 }
 
-// DueInstances implements [Instances].
+// DueInstances lists the names of those that are due, those due first in front.
 func (s *SQL) DueInstances(ctx context.Context, key Key, now time.Time, most int) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rows, err := s.db.QueryContext(ctx, `SELECT name FROM instance WHERE site = $1 AND issuer = $2 AND due_at <= $3 ORDER BY due_at LIMIT $4`,
+	out, err := list(ctx, s, named("name"), `FROM instance`+ofSite+` AND due_at <= $3 ORDER BY due_at LIMIT $4`,
 		key.Site, key.Issuer, toMillis(now), most)
-	if err != nil {
-		return nil, reading("instances", key, err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, reading("instances", key, err)
-		}
-		out = append(out, name)
-	}
-	return out, reading("instances", key, rows.Err())
+	return out, reading(key.of("instances"), err)
 }
 
-// ClaimInstance implements [Instances].
+// ClaimInstance moves the due time of one that is due, and reports whether it was.
 func (s *SQL) ClaimInstance(ctx context.Context, key Key, name string, now, until time.Time) (Instance, bool, error) {
 	n, err := s.execInstance(ctx, key, `UPDATE instance SET due_at = $5 WHERE site = $1 AND issuer = $2 AND name = $3 AND due_at <= $4`,
 		name, toMillis(now), toMillis(until))
@@ -259,28 +213,25 @@ func (s *SQL) ClaimInstance(ctx context.Context, key Key, name string, now, unti
 	return in, err == nil, err
 }
 
-// SharedSecret implements [Instances].
+// SharedSecret gives the secret of a name, and makes it of fresh where there is none yet.
 func (s *SQL) SharedSecret(ctx context.Context, name string, fresh secret.Text) (secret.Text, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	place := "shared_secret " + name
-	read := func() (secret.Text, error) {
-		var sealed []byte
-		if err := s.db.QueryRowContext(ctx, `SELECT value FROM shared_secret WHERE name = $1`, name).Scan(&sealed); err != nil {
-			return secret.Text{}, fmt.Errorf("store: read the shared secret %s: %w", name, err)
-		}
-		return s.sealer.open(place, sealed)
+	bind := func(value *secret.Text) columns {
+		return columns{{"value", sealed{s.sealer, func() string { return "shared_secret " + name }, value}}}
 	}
-	value, err := read()
+	const find = `FROM shared_secret WHERE name = $1`
+	what := "the shared secret " + name
+	value, err := one(ctx, s, bind, find, name)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return value, err
+		return value, reading(what, err)
 	}
-	sealed, err := s.sealer.seal(place, fresh)
+	c := append(columns{{"name", &name}}, bind(&fresh)...)
+	values, err := c.values()
 	if err != nil {
 		return secret.Text{}, err
 	}
-	if _, err := s.db.ExecContext(ctx, `INSERT INTO shared_secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, sealed); err != nil {
-		return secret.Text{}, fmt.Errorf("store: write the shared secret %s: %w", name, err)
+	if _, err := s.exec(ctx, c.insert("shared_secret")+` ON CONFLICT (name) DO NOTHING`, values...); err != nil {
+		return secret.Text{}, writing(what, err)
 	}
-	return read()
+	value, err = one(ctx, s, bind, find, name)
+	return value, reading(what, err)
 }

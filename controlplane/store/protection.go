@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -34,73 +31,37 @@ type Protections interface {
 
 var _ Protections = (*SQL)(nil)
 
-const protectionColumns = `oxd_id, document, settled, created_at, updated_at`
+func (s *SQL) protectionColumns(p *Protection) columns {
+	return columns{
+		{"oxd_id", &p.OxdID},
+		{"document", document{&p.Document}},
+		{"settled", flag{&p.Settled}},
+		{"created_at", millis{&p.CreatedAt}},
+		{"updated_at", millis{&p.UpdatedAt}},
+	}
+}
 
-// Protection implements [Protections].
+// Protection gives what an RP protects.
 func (s *SQL) Protection(ctx context.Context, oxdID string) (Protection, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	p, err := scanProtection(s.db.QueryRowContext(ctx, `SELECT `+protectionColumns+` FROM oxd_protection WHERE oxd_id = $1`, oxdID))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Protection{}, fmt.Errorf("%w: protection of oxd %s", ErrNotFound, oxdID)
-	}
-	return p, readingProtection(oxdID, err)
+	p, err := one(ctx, s, s.protectionColumns, `FROM oxd_protection WHERE oxd_id = $1`, oxdID)
+	return p, reading("protection of oxd "+oxdID, err)
 }
 
-// Protections implements [Protections].
+// Protections lists all, the earliest first.
 func (s *SQL) Protections(ctx context.Context) ([]Protection, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rows, err := s.db.QueryContext(ctx, `SELECT `+protectionColumns+` FROM oxd_protection ORDER BY created_at, oxd_id`)
-	if err != nil {
-		return nil, readingProtection("", err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []Protection
-	for rows.Next() {
-		p, err := scanProtection(rows)
-		if err != nil {
-			return nil, readingProtection("", err)
-		}
-		out = append(out, p)
-	}
-	return out, readingProtection("", rows.Err())
+	out, err := list(ctx, s, s.protectionColumns, `FROM oxd_protection ORDER BY created_at, oxd_id`)
+	return out, reading("protections", err)
 }
 
-func scanProtection(row interface{ Scan(...any) error }) (Protection, error) {
-	var p Protection
-	var document string
-	var settled, created, updated int64
-	if err := row.Scan(&p.OxdID, &document, &settled, &created, &updated); err != nil {
-		return Protection{}, err
-	}
-	p.Document, p.Settled = json.RawMessage(document), settled != 0
-	p.CreatedAt, p.UpdatedAt = fromMillis(created), fromMillis(updated)
-	return p, nil
-}
-
-// PutProtection implements [Protections].
+// PutProtection writes or replaces one; the time of its creation stays. It goes with the
+// RP ([SQL.DeleteRP]).
 func (s *SQL) PutProtection(ctx context.Context, p Protection) error {
-	var settled int64
-	if p.Settled {
-		settled = 1
-	}
-	_, err := s.writeAny(ctx, true, `INSERT INTO oxd_protection (oxd_id, document, settled, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
-		ON CONFLICT (oxd_id) DO UPDATE SET document = excluded.document, settled = excluded.settled, updated_at = excluded.updated_at`,
-		p.OxdID, string(p.Document), settled, toMillis(p.UpdatedAt))
-	return writingProtection(p.OxdID, err)
-}
-
-func readingProtection(oxdID string, err error) error {
+	p.CreatedAt = p.UpdatedAt
+	c := s.protectionColumns(&p)
+	values, err := c.values()
 	if err != nil {
-		return fmt.Errorf("store: read protection of oxd %s: %w", oxdID, err)
+		return err
 	}
-	return nil
-}
-
-func writingProtection(oxdID string, err error) error {
-	if err != nil {
-		return fmt.Errorf("store: write protection of oxd %s: %w", oxdID, err)
-	}
-	return nil
+	return writing("protection of oxd "+p.OxdID, s.change(ctx, execute(c.insert("oxd_protection")+`
+		ON CONFLICT (oxd_id) DO UPDATE SET document = excluded.document, settled = excluded.settled, updated_at = excluded.updated_at`, values...)))
 }

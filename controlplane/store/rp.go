@@ -65,89 +65,64 @@ type RPs interface {
 
 var _ RPs = (*SQL)(nil)
 
-const rpColumns = `id, client_id, issuer, setup, record, secrets, version, updated_at`
+func (s *SQL) rpColumns(rp *RP) columns {
+	place := func() string { return fmt.Sprintf("oxd %q rp.secrets", rp.ID) }
+	return columns{
+		{"id", &rp.ID},
+		{"client_id", &rp.ClientID},
+		{"issuer", &rp.Issuer},
+		{"setup", flag{&rp.Setup}},
+		{"record", document{&rp.Record}},
+		{"secrets", sealed{s.sealer, place, &rp.Secrets}},
+		{"version", &rp.Version},
+		{"updated_at", millis{&rp.UpdatedAt}},
+	}
+}
 
-// RP implements [RPs].
+// RP gives one.
 func (s *SQL) RP(ctx context.Context, id string) (RP, error) {
-	return s.oneRP(ctx, id, `SELECT `+rpColumns+` FROM oxd_rp WHERE id = $1`, id)
+	rp, err := one(ctx, s, s.rpColumns, `FROM oxd_rp WHERE id = $1`, id)
+	return rp, reading("oxd "+id, err)
 }
 
-// SetupRP implements [RPs].
+// SetupRP finds the setup client of that client_id.
 func (s *SQL) SetupRP(ctx context.Context, issuer, clientID string) (RP, error) {
-	return s.oneRP(ctx, clientID, `SELECT `+rpColumns+` FROM oxd_rp WHERE setup = 1 AND issuer = $1 AND client_id = $2
+	rp, err := one(ctx, s, s.rpColumns, `FROM oxd_rp WHERE setup = 1 AND issuer = $1 AND client_id = $2
 		ORDER BY updated_at DESC LIMIT 1`, issuer, clientID)
+	return rp, reading("oxd "+clientID, err)
 }
 
-func (s *SQL) oneRP(ctx context.Context, name, query string, args ...any) (RP, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rp, err := s.scanRP(s.db.QueryRowContext(ctx, query, args...))
-	return rp, readingRP(name, err)
-}
-
-// RPs implements [RPs].
+// RPs lists all, by id.
 func (s *SQL) RPs(ctx context.Context) ([]RP, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rows, err := s.db.QueryContext(ctx, `SELECT `+rpColumns+` FROM oxd_rp ORDER BY id`)
-	if err != nil {
-		return nil, readingRP("", err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []RP
-	for rows.Next() {
-		rp, err := s.scanRP(rows)
-		if err != nil {
-			return nil, readingRP("", err)
-		}
-		out = append(out, rp)
-	}
-	return out, readingRP("", rows.Err())
+	rps, err := list(ctx, s, s.rpColumns, `FROM oxd_rp ORDER BY id`)
+	return rps, reading("oxd", err)
 }
 
-func (s *SQL) scanRP(row interface{ Scan(...any) error }) (RP, error) {
-	var rp RP
-	var record string
-	var sealed []byte
-	var setup, updated int64
-	if err := row.Scan(&rp.ID, &rp.ClientID, &rp.Issuer, &setup, &record, &sealed, &rp.Version, &updated); err != nil {
-		return RP{}, err
-	}
-	var err error
-	rp.Secrets, err = s.sealer.open(placeRP(rp.ID), sealed)
-	rp.Setup, rp.Record, rp.UpdatedAt = setup != 0, json.RawMessage(record), fromMillis(updated)
-	return rp, err
-}
-
-// PutRP implements [RPs].
-func (s *SQL) PutRP(ctx context.Context, rp RP) (int64, error) {
-	sealed, err := s.sealer.seal(placeRP(rp.ID), rp.Secrets)
+// PutRP writes a new RP (Version 0) or the next version of one: ErrChanged when it is no
+// longer, or not yet, the one that was read. It gives the new version.
+func (s *SQL) PutRP(ctx context.Context, rp RP) (version int64, err error) {
+	before := rp.Version
+	rp.Version++
+	c := s.rpColumns(&rp)
+	values, err := c.values()
 	if err != nil {
 		return 0, err
 	}
-	var setup int64
-	if rp.Setup {
-		setup = 1
+	statement := c.insert("oxd_rp") + ` ON CONFLICT (id) DO NOTHING`
+	if before > 0 {
+		statement = c.update("oxd_rp", 1) + fmt.Sprintf(` AND version = $%d`, len(c)+1)
+		values = append(values, before)
 	}
-	next := rp.Version + 1
-	statement := `INSERT INTO oxd_rp (client_id, issuer, setup, record, secrets, updated_at, version, id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING`
-	args := []any{rp.ClientID, rp.Issuer, setup, string(rp.Record), sealed, toMillis(rp.UpdatedAt), next, rp.ID}
-	if rp.Version > 0 {
-		statement = `UPDATE oxd_rp SET client_id = $1, issuer = $2, setup = $3, record = $4, secrets = $5, updated_at = $6, version = $7
-			WHERE id = $8 AND version = $9`
-		args = append(args, rp.Version)
-	}
-	changed, err := s.writeAny(ctx, true, statement, args...)
-	if err == nil && changed == 0 {
-		err = ErrChanged
-	}
-	return next, writingRP(rp.ID, err)
+	err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return changing(ctx, tx, ErrChanged, statement, values...)
+	})
+	return rp.Version, writing("oxd "+rp.ID, err)
 }
 
-// DeleteRP implements [RPs].
+// DeleteRP deletes it with its memos, with what it protects, and with everything that is
+// kept of its site: what is left at the AS is nobody's then.
 func (s *SQL) DeleteRP(ctx context.Context, id string, site Key) error {
-	return writingRP(id, s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return writing("oxd "+id, s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, statement := range []string{
 			`DELETE FROM oxd_rp WHERE id = $1`, `DELETE FROM oxd_protection WHERE oxd_id = $1`, `DELETE FROM oxd_memo WHERE oxd_id = $1`,
 		} {
@@ -159,97 +134,47 @@ func (s *SQL) DeleteRP(ctx context.Context, id string, site Key) error {
 	}))
 }
 
-// PutMemo implements [RPs].
+func (s *SQL) memoColumns(m *Memo) columns {
+	place := func() string { return fmt.Sprintf("oxd %q %q memo.value", m.Kind, m.ID) }
+	return columns{
+		{"kind", &m.Kind},
+		{"id", &m.ID},
+		{"oxd_id", &m.OxdID},
+		{"value", sealed{s.sealer, place, &m.Value}},
+		{"expires_at", millis{&m.ExpiresAt}},
+	}
+}
+
+// PutMemo writes or replaces a memo, and forgets those that have expired at now.
 func (s *SQL) PutMemo(ctx context.Context, m Memo, now time.Time) error {
-	sealed, err := s.sealer.seal(placeMemo(m.Kind, m.ID), m.Value)
+	c := s.memoColumns(&m)
+	values, err := c.values()
 	if err != nil {
 		return err
 	}
-	if _, err := s.writeAny(ctx, false, `DELETE FROM oxd_memo WHERE expires_at <= $1`, toMillis(now)); err != nil {
-		return writingRP(m.OxdID, err)
+	if _, err := s.exec(ctx, `DELETE FROM oxd_memo WHERE expires_at <= $1`, toMillis(now)); err != nil {
+		return writing("oxd "+m.OxdID, err)
 	}
-	_, err = s.writeAny(ctx, false, `INSERT INTO oxd_memo (kind, id, oxd_id, value, expires_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (kind, id) DO UPDATE SET oxd_id = excluded.oxd_id, value = excluded.value, expires_at = excluded.expires_at`,
-		m.Kind, m.ID, m.OxdID, sealed, toMillis(m.ExpiresAt))
-	return writingRP(m.OxdID, err)
+	_, err = s.exec(ctx, c.upsert("oxd_memo", 2), values...)
+	return writing("oxd "+m.OxdID, err)
 }
 
-// Memo implements [RPs].
+// Memo reads one that has not expired at now.
 func (s *SQL) Memo(ctx context.Context, kind, id string, now time.Time) (Memo, error) {
-	return s.memo(ctx, kind, id, now, `SELECT oxd_id, value, expires_at FROM oxd_memo WHERE kind = $1 AND id = $2`)
+	m, err := one(ctx, s, s.memoColumns, `FROM oxd_memo WHERE kind = $1 AND id = $2 AND expires_at > $3`, kind, id, toMillis(now))
+	return m, reading("oxd "+kind, err)
 }
 
-// TakeMemo implements [RPs].
+// TakeMemo reads and deletes: of those who ask at the same time, one gets it.
 func (s *SQL) TakeMemo(ctx context.Context, kind, id string, now time.Time) (Memo, error) {
-	return s.memo(ctx, kind, id, now, `DELETE FROM oxd_memo WHERE kind = $1 AND id = $2 RETURNING oxd_id, value, expires_at`)
-}
-
-func (s *SQL) memo(ctx context.Context, kind, id string, now time.Time, statement string) (Memo, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	m := Memo{Kind: kind, ID: id}
-	var sealed []byte
-	var expires int64
-	err := s.db.QueryRowContext(ctx, statement, kind, id).Scan(&m.OxdID, &sealed, &expires)
-	if err == nil {
-		m.Value, err = s.sealer.open(placeMemo(kind, id), sealed)
-	}
-	if m.ExpiresAt = fromMillis(expires); err == nil && !m.ExpiresAt.After(now) {
+	var m Memo
+	c := s.memoColumns(&m)
+	err := s.scan(ctx, c, `DELETE FROM oxd_memo WHERE kind = $1 AND id = $2 RETURNING `+c.names(), kind, id)
+	if err == nil && !m.ExpiresAt.After(now) {
 		err = sql.ErrNoRows
 	}
 	if err != nil {
-		return Memo{}, readingRP(kind, err)
+		return Memo{}, reading("oxd "+kind, err)
 	}
 	return m, nil
-}
-
-// writeAny executes one statement, whoever leads. Where notice is set, it counts
-// as a change that other replicas see.
-func (s *SQL) writeAny(ctx context.Context, notice bool, statement string, args ...any) (changed int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if err != nil {
-			_ = tx.Rollback() // what failed is told already
-		}
-	}()
-	if notice {
-		if _, err := tx.ExecContext(ctx, `UPDATE change SET number = number + 1 WHERE one = 1`); err != nil {
-			return 0, err
-		}
-	}
-	done, err := tx.ExecContext(ctx, statement, args...)
-	if err != nil {
-		return 0, err
-	}
-	if changed, err = done.RowsAffected(); err != nil {
-		return 0, err
-	}
-	return changed, tx.Commit()
-}
-
-func placeRP(id string) string { return fmt.Sprintf("oxd %q rp.secrets", id) }
-
-func placeMemo(kind, id string) string { return fmt.Sprintf("oxd %q %q memo.value", kind, id) }
-
-func readingRP(name string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w: oxd %s", ErrNotFound, name)
-	default:
-		return fmt.Errorf("store: read oxd %s: %w", name, err)
-	}
-}
-
-func writingRP(id string, err error) error {
-	if err != nil {
-		return fmt.Errorf("store: write oxd %s: %w", id, err)
-	}
-	return nil
 }

@@ -2,12 +2,10 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/audit"
-	"github.com/umagate/umagate/controlplane/secret"
 )
 
 var (
@@ -35,150 +33,6 @@ var (
 type Key struct {
 	Site   string
 	Issuer string
-}
-
-// Discovery is the metadata last found.
-type Discovery struct {
-	// Metadata is the JSON form of as.Metadata.
-	Metadata json.RawMessage
-	FoundAt  time.Time
-}
-
-// ClientState says how far a registration has come.
-type ClientState string
-
-// The states of a client.
-const (
-	// ClientRegistering: a registration was begun. If no answer was recorded, the
-	// AS may or may not have a client of that name. The other fields are those of
-	// the registration before it, if there was one.
-	ClientRegistering ClientState = "registering"
-	// ClientRegistered: the AS's answer is recorded.
-	ClientRegistered ClientState = "registered"
-	// ClientUpdating: an update of the registration was begun (RFC 7592 section
-	// 2.2). If no answer was recorded, AccessToken may be one that the AS has
-	// replaced. The other fields are those from before it.
-	ClientUpdating ClientState = "updating"
-	// ClientDeregistering: its removal was begun; the fields are still needed.
-	ClientDeregistering ClientState = "deregistering"
-	// ClientDeregistered: it was removed on request, and is not registered anew
-	// without another. The other fields are empty.
-	ClientDeregistered ClientState = "deregistered"
-)
-
-// Client is the client registration of a site.
-type Client struct {
-	State ClientState
-	// Name is the client_name sent; it tells the registration from all others.
-	Name     string
-	ClientID string
-	Secret   secret.Text
-	// SecretExpiresAt is zero for a secret that does not expire.
-	SecretExpiresAt time.Time
-	AuthMethod      string
-	// AccessToken and URI manage the registration (RFC 7592); may be empty.
-	AccessToken secret.Text
-	URI         string
-	UpdatedAt   time.Time
-	// Metadata is a hash of what was registered; empty when not known.
-	Metadata string
-	// RegisteredAt is when the AS gave this client.
-	RegisteredAt time.Time
-	// Registrations counts those that followed each other closely, so that an AS
-	// that forgets every client is not filled with them.
-	Registrations int
-	// Attempts counts registrations whose outcome is not known; RetryAt is the
-	// earliest time of the next.
-	Attempts int
-	RetryAt  time.Time
-}
-
-// KeyPurpose says what a client's key is for.
-type KeyPurpose string
-
-// The purposes.
-const (
-	// KeySignature signs client assertions (private_key_jwt).
-	KeySignature KeyPurpose = "sig"
-	// KeyTLS is the key of the client's certificate (RFC 8705).
-	KeyTLS KeyPurpose = "tls"
-)
-
-// KeyState says how far a key has come. The order is the order of a key's life.
-type KeyState string
-
-// The states of a key.
-const (
-	// KeyNew: made, and perhaps not known to the AS.
-	KeyNew KeyState = "new"
-	// KeyPublished: the AS knows it, or can.
-	KeyPublished KeyState = "published"
-	// KeyActive: it is in use.
-	KeyActive KeyState = "active"
-	// KeyRetiring: another is in use, and this one stays published for a while.
-	KeyRetiring KeyState = "retiring"
-)
-
-// ClientKey is a key of the client that umagate made.
-type ClientKey struct {
-	// ID is the kid, the JWK thumbprint (RFC 7638).
-	ID      string
-	Purpose KeyPurpose
-	// Algorithm is that of JWS (RFC 7518 section 3.1).
-	Algorithm string
-	State     KeyState
-	// Private is the key in PKCS#8 and PEM.
-	Private secret.Text
-	// Certificate is PEM; empty for a key that only signs.
-	Certificate string
-	CreatedAt   time.Time
-	// StateAt is since when it is in State.
-	StateAt time.Time
-}
-
-// Login is the consent of a person who owns the resources: what renews the PAT.
-type Login struct {
-	ClientID string
-	// Generation counts logins; the store sets it.
-	Generation int64
-	// Subject names the person, for people to read.
-	Subject string
-	// Scope is what was granted.
-	Scope        string
-	RefreshToken secret.Text
-	ObtainedAt   time.Time
-	UpdatedAt    time.Time
-	// EndedAt is when the AS said that the refresh token is no longer good.
-	EndedAt time.Time
-}
-
-// PAT is a protection API access token.
-type PAT struct {
-	Value               secret.Text
-	ClientID            string
-	IssuedAt, ExpiresAt time.Time
-}
-
-// ResourceState says how far a resource's registration has come.
-type ResourceState string
-
-// The states of a resource.
-const (
-	// ResourcePending: its creation was announced, and no answer is recorded.
-	ResourcePending ResourceState = "pending"
-	// ResourceRegistered: it has an id at the AS, and is ours.
-	ResourceRegistered ResourceState = "registered"
-)
-
-// Resource is one resource registration.
-type Resource struct {
-	Name  string
-	State ResourceState
-	// ID is the resource_id; empty while pending.
-	ID string
-	// Spec is what was registered, in the form that package reconcile gives it.
-	Spec      json.RawMessage
-	UpdatedAt time.Time
 }
 
 // Store keeps records. Each method is one transaction, durable when it returns.

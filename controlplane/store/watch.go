@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -66,56 +65,50 @@ type Leader struct {
 	Since time.Time
 }
 
-// Leader implements [Store].
+func (s *SQL) leaderColumns(l *Leader) columns {
+	return columns{{"name", &l.Name}, {"since", millis{&l.Since}}}
+}
+
+// Leader gives who leads, or led last.
 func (s *SQL) Leader(ctx context.Context) (Leader, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	var l Leader
-	var since int64
-	err := s.db.QueryRowContext(ctx, `SELECT name, since FROM leader WHERE one = 1`).Scan(&l.Name, &since)
-	if errors.Is(err, sql.ErrNoRows) {
-		return l, ErrNotFound
-	}
-	if err != nil {
-		return l, fmt.Errorf("store: read who leads: %w", err)
-	}
-	l.Since = fromMillis(since)
-	return l, nil
+	l, err := one(ctx, s, s.leaderColumns, `FROM leader WHERE one = 1`)
+	return l, reading("who leads", err)
 }
 
-// PutLeader implements [Store].
+// PutLeader is called by who leads.
 func (s *SQL) PutLeader(ctx context.Context, l Leader) error {
-	return s.write(ctx, "the leader", Key{}, `INSERT INTO leader (one, name, since) VALUES (1, $1, $2)
-		ON CONFLICT (one) DO UPDATE SET name = excluded.name, since = excluded.since`, l.Name, toMillis(l.Since))
+	return s.write(ctx, Key{}, "leader", func(ctx context.Context, tx *sql.Tx) error {
+		one := 1
+		return upsert(ctx, tx, "leader", 1, append(columns{{"one", &one}}, s.leaderColumns(&l)...))
+	})
 }
 
-// GuardedHosts implements [Store].
-func (s *SQL) GuardedHosts(ctx context.Context) (_ map[string]string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rows, err := s.db.QueryContext(ctx, `SELECT host, site FROM guarded_host`)
+// guardedHost is a host that a site has guarded.
+type guardedHost struct{ host, site string }
+
+func (g *guardedHost) columns() columns { return columns{{"host", &g.host}, {"site", &g.site}} }
+
+// GuardedHosts maps each host that a site has guarded to the site.
+func (s *SQL) GuardedHosts(ctx context.Context) (map[string]string, error) {
+	guarded, err := list(ctx, s, (*guardedHost).columns, `FROM guarded_host`)
 	if err != nil {
-		return nil, reading("guarded hosts", Key{}, err)
+		return nil, reading("guarded hosts", err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	out := map[string]string{}
-	for rows.Next() {
-		var host, site string
-		if err := rows.Scan(&host, &site); err != nil {
-			return nil, reading("guarded hosts", Key{}, err)
-		}
-		out[host] = site
+	out := make(map[string]string, len(guarded))
+	for _, g := range guarded {
+		out[g.host] = g.site
 	}
-	return out, reading("guarded hosts", Key{}, rows.Err())
+	return out, nil
 }
 
-// PutGuardedHost implements [Store].
+// PutGuardedHost notes that a site has guarded a host.
 func (s *SQL) PutGuardedHost(ctx context.Context, host, site string) error {
-	return s.write(ctx, "guarded hosts", Key{Site: site}, `INSERT INTO guarded_host (host, site) VALUES ($1, $2)
-		ON CONFLICT (host) DO UPDATE SET site = excluded.site`, host, site)
+	return s.write(ctx, Key{Site: site}, "guarded_host", func(ctx context.Context, tx *sql.Tx) error {
+		return upsert(ctx, tx, "guarded_host", 1, (&guardedHost{host, site}).columns())
+	})
 }
 
-// DeleteGuardedHost implements [Store].
+// DeleteGuardedHost forgets it.
 func (s *SQL) DeleteGuardedHost(ctx context.Context, host string) error {
-	return s.write(ctx, "guarded hosts", Key{}, `DELETE FROM guarded_host WHERE host = $1`, host)
+	return s.write(ctx, Key{}, "guarded_host", execute(`DELETE FROM guarded_host WHERE host = $1`, host))
 }
