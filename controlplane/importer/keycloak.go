@@ -53,7 +53,7 @@ const (
 // maxSegments bounds the segments of a path.
 const maxSegments = 32
 
-const unmatchedAuthenticated = string(config.VerdictAuthenticated)
+const unmatchedAuthenticated = string(config.UnmatchedAuthenticated)
 
 // text is a string as Keycloak reads one: numbers and booleans do, too.
 type text string

@@ -11,6 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 	sitelink "github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // SiteStore is where what applications protect is read from.
@@ -80,7 +81,7 @@ func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []si
 			s.Hosts = append(s.Hosts, at.Hosts...)
 			s.Upstream = at.Upstream
 			if err == nil && at.Unmatched != "" {
-				s.Unmatched = site.Unmatched(at.Unmatched)
+				s.Unmatched = config.Unmatched(at.Unmatched)
 			}
 		}
 		if len(s.Hosts) == 0 {

@@ -68,11 +68,8 @@ func Compile(file *File, facts map[string]Facts) (config.Config, error) {
 	out := config.Config{
 		Version:      config.Version,
 		UnknownHosts: file.UnknownHosts,
-		Cache: config.Cache{
-			Entries: file.Cache.Entries, Bytes: file.Cache.Bytes,
-			NegativeEntries: file.Cache.NegativeEntries, NegativeBytes: file.Cache.NegativeBytes,
-		},
-		Sites: []config.Site{},
+		Cache:        file.Cache,
+		Sites:        []config.Site{},
 	}
 	var errs []error
 	for i := range file.Sites {
@@ -106,16 +103,9 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		server = config.AuthorizationServer{Unknown: true}
 	}
 	out := config.Site{
-		Name:            s.Name,
-		Hosts:           s.Hosts,
-		Realm:           s.Realm,
-		Mode:            s.Mode,
-		Unmatched:       config.Verdict(s.Unmatched),
-		AmbiguousPaths:  s.AmbiguousPaths,
-		Case:            s.Case,
-		OverrideHeaders: s.OverrideHeaders,
-		CORSPreflight:   s.CORSPreflight,
-		Require:         s.Require,
+		Name:     s.Name,
+		Hosts:    s.Hosts,
+		Settings: s.Settings,
 		Token: config.Token{
 			Issuers:             s.Token.Issuers,
 			Audiences:           s.Token.Audiences,
@@ -125,15 +115,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			NegativeTTLMS:       ttl(s.Token.NegativeTTL),
 			AuthorizationHeader: s.Token.AuthorizationHeader,
 		},
-		Limits: config.Limits{
-			TicketsPerSecond: s.Limits.TicketsPerSecond,
-			TicketBurst:      s.Limits.TicketBurst,
-			CallsInFlight:    s.Limits.CallsInFlight,
-
-			WaitingRequests:        s.Limits.WaitingRequests,
-			WaitingRequestsPerCall: s.Limits.WaitingRequestsPerCall,
-			WaitingBytes:           s.Limits.WaitingBytes,
-		},
+		Limits:              s.Limits,
 		AuthorizationServer: server,
 		Instances:           compileInstances(s),
 	}
@@ -211,10 +193,7 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 	}
 	for i := range r.Conditions {
 		c := &r.Conditions[i]
-		compiled := config.Condition{Paths: c.Paths, Methods: c.Methods, Public: c.Public, Deny: c.Deny, Scopes: c.Scopes, Mode: c.Mode}
-		if c.ScopeExpression != nil {
-			compiled.ScopeExpression = &config.ScopeExpression{Rule: c.ScopeExpression.Rule, Data: c.ScopeExpression.Data}
-		}
+		compiled := c.Condition
 		compiled.Ticket = compileTicket(s, c, out.ID, facts)
 		out.Conditions = append(out.Conditions, compiled)
 	}

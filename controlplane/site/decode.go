@@ -226,7 +226,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 			d.unknown(key, at, keysOf(v.Type()))
 			continue
 		}
-		d.value(val, v.Field(index), at)
+		d.value(val, v.FieldByIndex(index), at)
 	}
 }
 
@@ -265,12 +265,13 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(out)
 }
 
-// fieldsOf maps the keys of a struct of the model to its fields.
-func fieldsOf(t reflect.Type) map[string]int {
-	fields := make(map[string]int, t.NumField())
-	for i := range t.NumField() {
-		if key := t.Field(i).Tag.Get("yaml"); key != "" && key != "-" {
-			fields[key] = i
+// fieldsOf maps the keys of a struct of the model to its fields, those of embedded
+// structs too.
+func fieldsOf(t reflect.Type) map[string][]int {
+	fields := map[string][]int{}
+	for _, field := range reflect.VisibleFields(t) {
+		if key := field.Tag.Get("yaml"); key != "" && key != "-" {
+			fields[key] = field.Index
 		}
 	}
 	return fields
@@ -279,7 +280,7 @@ func fieldsOf(t reflect.Type) map[string]int {
 // keysOf lists the keys of a struct of the model in the order it declares them.
 func keysOf(t reflect.Type) []string {
 	var keys []string
-	for field := range t.Fields() {
+	for _, field := range reflect.VisibleFields(t) {
 		if key := field.Tag.Get("yaml"); key != "" && key != "-" {
 			keys = append(keys, key)
 		}

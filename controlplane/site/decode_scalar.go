@@ -109,8 +109,8 @@ func enumOf(t reflect.Type) []string {
 		return []string{string(config.ModeEnforce), string(config.ModeMonitor), string(config.ModeOff)}
 	case reflect.TypeFor[config.Verdict]():
 		return []string{string(config.VerdictDeny), string(config.VerdictAllow)}
-	case reflect.TypeFor[Unmatched]():
-		return []string{string(UnmatchedDeny), string(UnmatchedAuthenticated), string(UnmatchedAllow)}
+	case reflect.TypeFor[config.Unmatched]():
+		return []string{string(config.UnmatchedDeny), string(config.UnmatchedAuthenticated), string(config.UnmatchedAllow)}
 	case reflect.TypeFor[config.AmbiguousPaths]():
 		return []string{string(config.PathsReject), string(config.PathsNormalize)}
 	case reflect.TypeFor[config.Case]():

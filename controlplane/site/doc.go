@@ -8,7 +8,8 @@
 // endpoints and which resource_id it gave to each resource. That is [Facts];
 // [Compile] puts both together into the filter's own configuration.
 //
-// Files: file.go, entry.go and server.go are the model; decode*.go, environment.go
+// Files: file.go, entry.go and server.go are the model, with the types that the filter
+// reads alike (plugin/config); decode*.go, environment.go
 // and nearest.go read it; validate*.go judge it; compile.go translates it;
 // schema.go and schemagen describe it to editors. Package link joins it with the
 // client of the AS.

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/umagate/umagate/plugin/config"
@@ -19,39 +18,14 @@ type Site struct {
 	Upstream string `yaml:"upstream"`
 	// The authorization server and this site's client there.
 	AuthorizationServer AuthorizationServer `yaml:"authorization_server" jsonschema:"required"`
-	// The realm of the WWW-Authenticate challenge. Default: the name.
-	Realm string `yaml:"realm"`
-	// enforce (default); monitor decides and reports but lets pass; off lets pass,
-	// whatever the conditions say. Where a condition is enforced, monitor denies what
-	// is denied before a condition is known: an ambiguous path, a method that none
-	// covers, a path that none names.
-	Mode config.Mode `yaml:"mode"`
-	// What becomes of a path that no condition names: deny (default); authenticated,
-	// which asks for an active token and for no permission; or allow, which lets
-	// everybody pass.
-	Unmatched Unmatched `yaml:"unmatched"`
-	// A path that two parsers may read differently: reject (default) or
-	// normalize, which rewrites it before it is judged and forwarded.
-	AmbiguousPaths config.AmbiguousPaths `yaml:"ambiguous_paths"`
-	// How literal path segments compare: sensitive (default) or insensitive, for
-	// an API that ignores case itself.
-	Case config.Case `yaml:"case"`
-	// Headers that some APIs take the method, the path, the host or a prefix from
-	// (X-HTTP-Method-Override, X-Original-URL, X-Forwarded-Host, X-Forwarded-Prefix,
-	// Forwarded and their like): strip (default) or keep. With strip, a query with a
-	// _method that is not the request's is refused.
-	OverrideHeaders config.Keep `yaml:"override_headers"`
-	// allow lets a CORS preflight pass without a token. Default deny.
-	CORSPreflight config.Verdict `yaml:"cors_preflight"`
-	// uma (default): permissions of an RPT. oauth_scopes: plain OAuth scopes, no
-	// registered resources and no tickets.
-	Require config.Require `yaml:"require"`
+	// How requests are judged.
+	config.Settings
 	// What every token of this site must be.
 	Token Token `yaml:"token"`
 	// How tokens of this site are refused before they expire.
 	Revocation Revocation `yaml:"revocation"`
 	// What protects the AS from this site's clients.
-	Limits Limits `yaml:"limits"`
+	Limits config.Limits `yaml:"limits"`
 	// How Envoys learn of the instances of resources that have one registration for
 	// each value in their paths ("name: album-{id}").
 	Instances Instances `yaml:"instances"`
@@ -60,16 +34,6 @@ type Site struct {
 	// What is protected.
 	Resources []Resource `yaml:"resources" jsonschema:"required"`
 }
-
-// Unmatched is what becomes of a path that no condition names.
-type Unmatched string
-
-// The values of unmatched, the default first.
-const (
-	UnmatchedDeny          = Unmatched(config.VerdictDeny)
-	UnmatchedAuthenticated = Unmatched(config.VerdictAuthenticated)
-	UnmatchedAllow         = Unmatched(config.VerdictAllow)
-)
 
 // Token is what a site asks of every token, whatever the condition.
 type Token struct {
@@ -115,23 +79,6 @@ type Revocation struct {
 	NotBeforeEvery time.Duration `yaml:"not_before_every"`
 }
 
-// Limits protect the AS, and Envoy's memory, from the clients of a site. Each is
-// per Envoy worker. Zero means the filter's default.
-type Limits struct {
-	// Permission tickets asked for in a second. Default 50.
-	TicketsPerSecond int `yaml:"tickets_per_second"`
-	// Permission tickets asked for at once. Default 100.
-	TicketBurst int `yaml:"ticket_burst"`
-	// Calls to the AS without an answer yet. Default 256.
-	CallsInFlight int `yaml:"calls_in_flight"`
-	// Requests that wait for a call. Default 4096.
-	WaitingRequests int `yaml:"waiting_requests"`
-	// Requests that wait for the same call. Default 2048.
-	WaitingRequestsPerCall int `yaml:"waiting_requests_per_call"`
-	// Bytes of the headers of the requests that wait. Default 16777216 (16 MiB).
-	WaitingBytes int `yaml:"waiting_bytes"`
-}
-
 // Resource is one registration at the AS (UMA Federated Authorization section 3)
 // and what its conditions protect.
 type Resource struct {
@@ -172,36 +119,12 @@ type Resource struct {
 // Condition is what a token needs for some methods on some paths. Exactly one of
 // Public, Deny, Scopes and ScopeExpression is set.
 type Condition struct {
-	// Templates, segment by segment: literal text, "{name}" or "*" for a whole
-	// segment or for a part of one byte or more ("{id}.json", "{id}:export",
-	// "{a}...{b}", "*.pdf"), and, as the last segment, "**" (the rest, which may be
-	// nothing).
-	Paths []string `yaml:"paths" jsonschema:"required,minItems=1"`
-	// Methods covered; all when left out. GET covers HEAD, unless another
-	// condition of the same template names HEAD.
-	Methods []string `yaml:"methods"`
-	// Everybody may pass, with or without a token.
-	Public bool `yaml:"public"`
-	// Nobody may pass, whatever the token: a path that a wider one would open.
-	Deny bool `yaml:"deny"`
-	// One of these scopes is enough.
-	Scopes []string `yaml:"scopes"`
-	// A JsonLogic rule over the scopes of the token.
-	ScopeExpression *ScopeExpression `yaml:"scope_expression"`
+	// What it covers and asks for.
+	config.Condition
 	// The scopes a permission ticket asks for. Default: the expression's data, or scopes.
 	TicketScopes []string `yaml:"ticket_scopes"`
 	// Permissions on further resources that go into the same ticket.
 	Ticket []TicketPermission `yaml:"ticket"`
-	// Replaces the site's mode for this condition, unless the site is off.
-	Mode config.Mode `yaml:"mode"`
-}
-
-// ScopeExpression is a JsonLogic rule over indexes into Data.
-type ScopeExpression struct {
-	// Operators and, or, ! over {"var": INDEX}, where INDEX counts in data from 0.
-	Rule json.RawMessage `yaml:"rule" jsonschema:"required"`
-	// The scopes that the rule's indexes mean.
-	Data []string `yaml:"data" jsonschema:"required,minItems=1"`
 }
 
 // TicketPermission is one further permission in a ticket.
@@ -258,13 +181,15 @@ func New() Site {
 }
 
 func (s *Site) setDefaults() {
-	s.Mode = config.ModeEnforce
-	s.Unmatched = UnmatchedDeny
-	s.AmbiguousPaths = config.PathsReject
-	s.Case = config.CaseSensitive
-	s.OverrideHeaders = config.HeaderStrip
-	s.CORSPreflight = config.VerdictDeny
-	s.Require = config.RequireUMA
+	s.Settings = config.Settings{
+		Mode:            config.ModeEnforce,
+		Unmatched:       config.UnmatchedDeny,
+		AmbiguousPaths:  config.PathsReject,
+		Case:            config.CaseSensitive,
+		OverrideHeaders: config.HeaderStrip,
+		CORSPreflight:   config.VerdictDeny,
+		Require:         config.RequireUMA,
+	}
 	s.Token = Token{
 		Validate:            ValidateIntrospection,
 		MaxTTL:              60 * time.Second,

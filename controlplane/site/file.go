@@ -31,7 +31,7 @@ type File struct {
 	// guarded stays denied where unknown_hosts is allow.
 	ReleasedHosts []string `yaml:"released_hosts"`
 	// Bounds of what each Envoy worker remembers of tokens.
-	Cache Cache `yaml:"cache"`
+	Cache config.Cache `yaml:"cache"`
 	// The API for applications that were written for oxd. Left out, it is not served.
 	OXD *OXD `yaml:"oxd"`
 	// The resource servers. May be left out when oxd is served.
@@ -104,18 +104,6 @@ type Envoy struct {
 	// How long a stream may be silent in both directions; a WebSocket, a gRPC call and
 	// a stream of events five minutes if that is longer. Default 90s; 0s for ever.
 	StreamIdleTimeout time.Duration `yaml:"stream_idle_timeout"`
-}
-
-// Cache bounds a worker's memory of tokens. Zero means the filter's default.
-type Cache struct {
-	// Active tokens remembered. Default 10000.
-	Entries int `yaml:"entries"`
-	// Bytes used for active tokens. Default 16 MiB.
-	Bytes int `yaml:"bytes"`
-	// Inactive tokens remembered. Default 2000.
-	NegativeEntries int `yaml:"negative_entries"`
-	// Bytes used for inactive tokens. Default 4 MiB.
-	NegativeBytes int `yaml:"negative_bytes"`
 }
 
 // Site returns the site of that name.

@@ -59,5 +59,5 @@ func TestGroupDeniesTheOthersHosts(t *testing.T) {
 	_ = gate
 	require.Equal(t, []string{"files.example.com"}, c.Sites[1].Hosts)
 	require.Empty(t, c.Sites[1].Resources)
-	require.Equal(t, config.VerdictDeny, c.Sites[1].Unmatched)
+	require.Equal(t, config.UnmatchedDeny, c.Sites[1].Unmatched)
 }

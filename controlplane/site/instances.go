@@ -18,16 +18,7 @@ type Instances struct {
 	// How much longer one that was registered is believed to be while the control
 	// plane does not answer. Default 24h; 0s not at all.
 	Stale time.Duration `yaml:"stale"`
-	// Registered instances remembered. Default 10000.
-	Entries int `yaml:"entries"`
-	// Instances remembered not to be registered. Default 2000.
-	NegativeEntries int `yaml:"negative_entries"`
-	// Instances asked for in a second. Default 100.
-	LookupsPerSecond int `yaml:"lookups_per_second"`
-	// Instances asked for at once. Default 200.
-	LookupBurst int `yaml:"lookup_burst"`
-	// Lookups without an answer yet. Default 64.
-	LookupsInFlight int `yaml:"lookups_in_flight"`
+	config.InstanceLimits
 }
 
 // OnCreate is what follows when the API has created an instance.
@@ -97,7 +88,6 @@ func compileInstances(s *Site) *config.Instances {
 			TimeoutMS: int(s.AuthorizationServer.Timeout / time.Millisecond),
 		},
 		TTLMS: ttl(i.TTL), NegativeTTLMS: ttl(i.NegativeTTL), StaleMS: ttl(i.Stale),
-		Entries: i.Entries, NegativeEntries: i.NegativeEntries,
-		LookupsPerSecond: i.LookupsPerSecond, LookupBurst: i.LookupBurst, LookupsInFlight: i.LookupsInFlight,
+		InstanceLimits: i.InstanceLimits,
 	}
 }

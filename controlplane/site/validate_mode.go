@@ -32,10 +32,10 @@ func (v *validator) siteMode(path string, s *Site) {
 			"write mode: monitor, which leaves each condition its own mode")
 	case s.Mode == config.ModeOff, s.Mode == config.ModeMonitor && !s.MonitorsInPart():
 		v.warn(path+".mode", "nothing is enforced at this site", "write mode: enforce when the rollout is over")
-	case s.Mode == config.ModeMonitor && s.Unmatched == UnmatchedAllow:
+	case s.Mode == config.ModeMonitor && s.Unmatched == config.UnmatchedAllow:
 		v.warn(path+".mode", fmt.Sprintf("as %s is enforced, ambiguous paths and methods that no condition covers are denied; other conditions are not enforced", s.firstEnforced()),
 			"write mode: enforce when the rollout is over")
-	case s.Mode == config.ModeMonitor && s.Unmatched == UnmatchedAuthenticated:
+	case s.Mode == config.ModeMonitor && s.Unmatched == config.UnmatchedAuthenticated:
 		v.warn(path+".mode",
 			fmt.Sprintf("as %s is enforced, ambiguous paths, methods that no condition covers and, without an active token, paths that none names are denied; other conditions are not enforced", s.firstEnforced()),
 			"write mode: enforce when the rollout is over; until then unmatched: allow, if paths that no condition names are to pass")

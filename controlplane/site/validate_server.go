@@ -91,7 +91,7 @@ func (v *validator) discovery(path string, s *Site) {
 	fields := fieldsOf(value.Type())
 	var missing []string
 	for _, key := range needed {
-		if value.Field(fields[key]).String() == "" {
+		if value.FieldByIndex(fields[key]).String() == "" {
 			missing = append(missing, key)
 		}
 	}

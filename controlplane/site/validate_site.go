@@ -39,7 +39,7 @@ func (v *validator) site(path string, s *Site) {
 	}
 	v.sync(path+".sync", s.Sync)
 	v.authorizationServer(path+".authorization_server", s)
-	if len(s.Resources) == 0 && s.Unmatched != UnmatchedAuthenticated {
+	if len(s.Resources) == 0 && s.Unmatched != config.UnmatchedAuthenticated {
 		v.fault(path+".resources", "nothing is protected", `write at least one resource with conditions; paths: ["/**"] is every path`)
 	}
 	for i := range s.Resources {
@@ -66,10 +66,10 @@ func (v *validator) revocation(path string, r *Revocation) {
 }
 
 func (v *validator) siteWarnings(path string, s *Site) {
-	if s.Unmatched == UnmatchedAllow {
+	if s.Unmatched == config.UnmatchedAllow {
 		v.warn(path+".unmatched", "a path that no condition names passes without a token", "write unmatched: deny and name public paths with public: true")
 	}
-	if s.Unmatched == UnmatchedAuthenticated {
+	if s.Unmatched == config.UnmatchedAuthenticated {
 		v.warn(path+".unmatched", "a path that no condition names passes with any active token", "write unmatched: deny, and name what such a token may do")
 	}
 	v.siteMode(path, s)

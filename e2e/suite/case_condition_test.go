@@ -40,7 +40,7 @@ func conditionScenarios() []scenario {
 		},
 		{
 			name: "unmatched-allow",
-			site: func(_ *env, s *config.Site) { s.Unmatched = config.VerdictAllow },
+			site: func(_ *env, s *config.Site) { s.Unmatched = config.UnmatchedAllow },
 			steps: []step{
 				{name: "what no condition names", path: "/echo/nowhere?a=b", status: 200},
 				{name: "what one names", path: "/albums/1", status: 401, code: "no_token", challenge: "UMA", tickets: 1},
@@ -50,7 +50,7 @@ func conditionScenarios() []scenario {
 		},
 		{
 			name: "unmatched-authenticated",
-			site: func(_ *env, s *config.Site) { s.Unmatched = config.VerdictAuthenticated },
+			site: func(_ *env, s *config.Site) { s.Unmatched = config.UnmatchedAuthenticated },
 			steps: []step{
 				{name: "no token", path: "/echo/nowhere", status: 401, code: "no_token", challenge: "Bearer"},
 				{name: "a token of nobody", path: "/echo/nowhere", token: "=garbage", status: 401, code: "inactive_token", challenge: "Bearer", fault: "invalid_token", introspections: 1},

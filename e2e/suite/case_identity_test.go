@@ -45,7 +45,7 @@ func identityScenarios() []scenario {
 					return s
 				}
 				return []config.Site{
-					variant("unmatched", func(s *config.Site) { s.Unmatched = config.VerdictAllow }),
+					variant("unmatched", func(s *config.Site) { s.Unmatched = config.UnmatchedAllow }),
 					variant("off", func(s *config.Site) { s.Mode = config.ModeOff }),
 					variant("monitor", func(s *config.Site) { s.Mode = config.ModeMonitor }),
 					variant("strip", func(s *config.Site) { s.Token.AuthorizationHeader = config.HeaderStrip }),

@@ -32,7 +32,7 @@ func modeScenarios() []scenario {
 		return []config.Site{
 			variant("monitor", func(s *config.Site) { s.Mode = config.ModeMonitor }),
 			variant("off", func(s *config.Site) { s.Mode = config.ModeOff }),
-			variant("unmatched", func(s *config.Site) { s.Unmatched = config.VerdictAllow }),
+			variant("unmatched", func(s *config.Site) { s.Unmatched = config.UnmatchedAllow }),
 			variant("keep", func(s *config.Site) { s.OverrideHeaders = config.HeaderKeep }),
 		}
 	}

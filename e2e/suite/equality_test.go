@@ -240,9 +240,12 @@ func (s *script) config() config.Config {
 			Data: []string{"edit", "view"},
 		}}
 		return config.Site{
-			Name: name, Hosts: hosts, Mode: pick(s, "", "", "", config.ModeMonitor, config.ModeOff), Unmatched: pick(s, "", config.VerdictAllow, config.VerdictAuthenticated),
-			AmbiguousPaths: pick(s, "", config.PathsNormalize), Case: pick(s, "", config.CaseInsensitive), OverrideHeaders: pick(s, "", config.HeaderKeep),
-			CORSPreflight: pick(s, "", config.VerdictAllow), Require: pick(s, "", "", config.RequireOAuthScopes),
+			Name: name, Hosts: hosts,
+			Settings: config.Settings{
+				Mode: pick(s, "", "", "", config.ModeMonitor, config.ModeOff), Unmatched: pick(s, "", config.UnmatchedAllow, config.UnmatchedAuthenticated),
+				AmbiguousPaths: pick(s, "", config.PathsNormalize), Case: pick(s, "", config.CaseInsensitive), OverrideHeaders: pick(s, "", config.HeaderKeep),
+				CORSPreflight: pick(s, "", config.VerdictAllow), Require: pick(s, "", "", config.RequireOAuthScopes),
+			},
 			Token: config.Token{
 				Issuers: pick(s, nil, nil, []string{"https://as.test"}), ClientIDs: pick(s, nil, nil, []string{"app"}),
 				AuthorizationHeader: pick(s, "", config.HeaderStrip), MaxTTLMS: pick(s, 0, -1), NegativeTTLMS: pick(s, 0, -1),

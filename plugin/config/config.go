@@ -4,6 +4,10 @@
 // The control plane builds a [Config] and calls [Encode]; the filter calls
 // [Parse], which refuses the document with every fault in it named by its path.
 // Nothing here holds a secret, with one exception that says so in its name.
+//
+// A type with yaml tags is part of umagate.yaml as well (controlplane/site): what it
+// has is read, described to editors and passed on without a line of code, and its
+// comments are for who writes that file.
 package config
 
 import "encoding/json"
@@ -32,16 +36,16 @@ type Config struct {
 	Removals map[string]string `json:"removals,omitempty"`
 }
 
-// Cache bounds a worker's memory of tokens. Zero means the default.
+// Cache bounds what each Envoy worker remembers of tokens. Zero means the default.
 type Cache struct {
-	// Entries and Bytes bound the tokens the AS said are active (defaults
-	// 10,000 and 16 MiB).
-	Entries int `json:"entries,omitempty"`
-	Bytes   int `json:"bytes,omitempty"`
-	// NegativeEntries and NegativeBytes bound, apart from the others, the tokens
-	// the AS said are not active (defaults 2,000 and 4 MiB).
-	NegativeEntries int `json:"negative_entries,omitempty"`
-	NegativeBytes   int `json:"negative_bytes,omitempty"`
+	// Active tokens remembered. Default 10000.
+	Entries int `json:"entries,omitempty" yaml:"entries"`
+	// Bytes used for active tokens. Default 16 MiB.
+	Bytes int `json:"bytes,omitempty" yaml:"bytes"`
+	// Inactive tokens remembered. Default 2000.
+	NegativeEntries int `json:"negative_entries,omitempty" yaml:"negative_entries"`
+	// Bytes used for inactive tokens. Default 4 MiB.
+	NegativeBytes int `json:"negative_bytes,omitempty" yaml:"negative_bytes"`
 }
 
 // Site is one resource server: the hosts it answers on, its AS and its
@@ -53,33 +57,46 @@ type Site struct {
 	// which does not match "example.com" itself) or "*" for every other host.
 	// Without port.
 	Hosts []string `json:"hosts,omitempty"`
-	// Realm is what WWW-Authenticate names; the site's name when empty.
-	Realm string `json:"realm,omitempty"`
-	Mode  Mode   `json:"mode,omitempty"`
-	// Unmatched says what becomes of a path that no condition names: here a verdict
-	// may be "authenticated", too. A path that a condition names, with a method that
-	// none covers, is always denied.
-	Unmatched Verdict `json:"unmatched,omitempty"`
-	// AmbiguousPaths says whether a path that two parsers may read differently
-	// is refused or rewritten to its canonical form.
-	AmbiguousPaths AmbiguousPaths `json:"ambiguous_paths,omitempty"`
-	// Case is how literal path segments compare.
-	Case Case `json:"case,omitempty"`
-	// OverrideHeaders says what becomes of X-HTTP-Method-Override, X-Original-URL,
-	// X-Forwarded-Host, X-Forwarded-Prefix, Forwarded and their like. With "strip", a
-	// query with a _method that is not the request's is refused.
-	OverrideHeaders Keep `json:"override_headers,omitempty"`
-	// CORSPreflight "allow" lets a CORS preflight (OPTIONS with Origin and
-	// Access-Control-Request-Method) pass without a token.
-	CORSPreflight Verdict `json:"cors_preflight,omitempty"`
-	Require       Require `json:"require,omitempty"`
-	Token         Token   `json:"token,omitzero"`
-	Limits        Limits  `json:"limits,omitzero"`
+	Settings
+	Token  Token  `json:"token,omitzero"`
+	Limits Limits `json:"limits,omitzero"`
 
 	AuthorizationServer AuthorizationServer `json:"authorization_server"`
 	// Instances is how instances are found; needed where a resource has them.
 	Instances *Instances `json:"instances,omitempty"`
 	Resources []Resource `json:"resources,omitempty"`
+}
+
+// Settings are what a site chooses. They stand in umagate.yaml as they are here, so
+// that a new one is written down once.
+type Settings struct {
+	// The realm of the WWW-Authenticate challenge. Default: the name.
+	Realm string `json:"realm,omitempty" yaml:"realm"`
+	// enforce (default); monitor decides and reports but lets pass; off lets pass,
+	// whatever the conditions say. Where a condition is enforced, monitor denies what
+	// is denied before a condition is known: an ambiguous path, a method that none
+	// covers, a path that none names.
+	Mode Mode `json:"mode,omitempty" yaml:"mode"`
+	// What becomes of a path that no condition names: deny (default); authenticated,
+	// which asks for an active token and for no permission; or allow, which lets
+	// everybody pass.
+	Unmatched Unmatched `json:"unmatched,omitempty" yaml:"unmatched"`
+	// A path that two parsers may read differently: reject (default) or
+	// normalize, which rewrites it before it is judged and forwarded.
+	AmbiguousPaths AmbiguousPaths `json:"ambiguous_paths,omitempty" yaml:"ambiguous_paths"`
+	// How literal path segments compare: sensitive (default) or insensitive, for
+	// an API that ignores case itself.
+	Case Case `json:"case,omitempty" yaml:"case"`
+	// Headers that some APIs take the method, the path, the host or a prefix from
+	// (X-HTTP-Method-Override, X-Original-URL, X-Forwarded-Host, X-Forwarded-Prefix,
+	// Forwarded and their like): strip (default) or keep. With strip, a query with a
+	// _method that is not the request's is refused.
+	OverrideHeaders Keep `json:"override_headers,omitempty" yaml:"override_headers"`
+	// allow lets a CORS preflight pass without a token. Default deny.
+	CORSPreflight Verdict `json:"cors_preflight,omitempty" yaml:"cors_preflight"`
+	// uma (default): permissions of an RPT. oauth_scopes: plain OAuth scopes, no
+	// registered resources and no tickets.
+	Require Require `json:"require,omitempty" yaml:"require"`
 }
 
 // Instances is how the registrations of the instances of resources are found: by
@@ -96,15 +113,22 @@ type Instances struct {
 	TTLMS         int `json:"ttl_ms,omitempty"`
 	NegativeTTLMS int `json:"negative_ttl_ms,omitempty"`
 	StaleMS       int `json:"stale_ms,omitempty"`
-	// Entries bounds the instances remembered that are registered, NegativeEntries
-	// those that are not (defaults 10,000 and 2,000).
-	Entries         int `json:"entries,omitempty"`
-	NegativeEntries int `json:"negative_entries,omitempty"`
-	// LookupsPerSecond bounds what is asked, LookupBurst how much at once, and
-	// LookupsInFlight how much has no answer yet (defaults 100, 200 and 64).
-	LookupsPerSecond int `json:"lookups_per_second,omitempty"`
-	LookupBurst      int `json:"lookup_burst,omitempty"`
-	LookupsInFlight  int `json:"lookups_in_flight,omitempty"`
+	InstanceLimits
+}
+
+// InstanceLimits bound what a worker remembers of instances, and asks. Zero means the
+// default.
+type InstanceLimits struct {
+	// Registered instances remembered. Default 10000.
+	Entries int `json:"entries,omitempty" yaml:"entries"`
+	// Instances remembered not to be registered. Default 2000.
+	NegativeEntries int `json:"negative_entries,omitempty" yaml:"negative_entries"`
+	// Instances asked for in a second. Default 100.
+	LookupsPerSecond int `json:"lookups_per_second,omitempty" yaml:"lookups_per_second"`
+	// Instances asked for at once. Default 200.
+	LookupBurst int `json:"lookup_burst,omitempty" yaml:"lookup_burst"`
+	// Lookups without an answer yet. Default 64.
+	LookupsInFlight int `json:"lookups_in_flight,omitempty" yaml:"lookups_in_flight"`
 }
 
 // Token is what a site asks of every token, whatever the condition.
@@ -129,18 +153,18 @@ type Token struct {
 // Limits protect the AS, and Envoy's memory, from the clients of a site. Each is
 // per Envoy worker. Zero means the default.
 type Limits struct {
-	// TicketsPerSecond bounds permission requests, TicketBurst how many may come
-	// at once (defaults 50 and 100).
-	TicketsPerSecond int `json:"tickets_per_second,omitempty"`
-	TicketBurst      int `json:"ticket_burst,omitempty"`
-	// CallsInFlight bounds calls to the AS that have no answer yet (default 256).
-	CallsInFlight int `json:"calls_in_flight,omitempty"`
-	// WaitingRequests bounds the requests that wait for a call, to the AS or to the
-	// control plane, WaitingRequestsPerCall those that wait for the same one, and
-	// WaitingBytes the headers of all of them (defaults 4,096, 2,048 and 16 MiB).
-	WaitingRequests        int `json:"waiting_requests,omitempty"`
-	WaitingRequestsPerCall int `json:"waiting_requests_per_call,omitempty"`
-	WaitingBytes           int `json:"waiting_bytes,omitempty"`
+	// Permission tickets asked for in a second. Default 50.
+	TicketsPerSecond int `json:"tickets_per_second,omitempty" yaml:"tickets_per_second"`
+	// Permission tickets asked for at once. Default 100.
+	TicketBurst int `json:"ticket_burst,omitempty" yaml:"ticket_burst"`
+	// Calls to the AS without an answer yet. Default 256.
+	CallsInFlight int `json:"calls_in_flight,omitempty" yaml:"calls_in_flight"`
+	// Requests that wait for a call, to the AS or to the control plane. Default 4096.
+	WaitingRequests int `json:"waiting_requests,omitempty" yaml:"waiting_requests"`
+	// Requests that wait for the same call. Default 2048.
+	WaitingRequestsPerCall int `json:"waiting_requests_per_call,omitempty" yaml:"waiting_requests_per_call"`
+	// Bytes of the headers of the requests that wait. Default 16777216 (16 MiB).
+	WaitingBytes int `json:"waiting_bytes,omitempty" yaml:"waiting_bytes"`
 }
 
 // AuthorizationServer tells the filter how to reach a site's AS.
@@ -212,33 +236,37 @@ type Resource struct {
 // Condition is what a token needs for some methods on some paths. Exactly one
 // of Public, Deny, Scopes and ScopeExpression is set.
 type Condition struct {
-	// Paths are templates: literal segments, "{name}" or "*" for a segment or a
-	// part of one ("{id}.json"), and, as the last segment, "**" (the rest, which may
-	// be nothing).
-	Paths []string `json:"paths,omitempty"`
-	// Methods the condition covers; all when empty. GET covers HEAD, unless
-	// another condition of the same template names HEAD.
-	Methods []string `json:"methods,omitempty"`
-	// Public lets every request pass, and looks at no token.
-	Public bool `json:"public,omitempty"`
-	// Deny lets no request pass, and looks at no token.
-	Deny bool `json:"deny,omitempty"`
-	// Scopes: one of them is enough.
-	Scopes []string `json:"scopes,omitempty"`
-	// ScopeExpression is evaluated over the scopes of the token.
-	ScopeExpression *ScopeExpression `json:"scope_expression,omitempty"`
+	// Templates, segment by segment: literal text, "{name}" or "*" for a whole
+	// segment or for a part of one byte or more ("{id}.json", "{id}:export",
+	// "{a}...{b}", "*.pdf"), and, as the last segment, "**" (the rest, which may be
+	// nothing).
+	Paths []string `json:"paths,omitempty" yaml:"paths" jsonschema:"required,minItems=1"`
+	// Methods covered; all when left out. GET covers HEAD, unless another
+	// condition of the same template names HEAD.
+	Methods []string `json:"methods,omitempty" yaml:"methods"`
+	// Everybody may pass, with or without a token.
+	Public bool `json:"public,omitempty" yaml:"public"`
+	// Nobody may pass, whatever the token: a path that a wider one would open.
+	Deny bool `json:"deny,omitempty" yaml:"deny"`
+	// One of these scopes is enough.
+	Scopes []string `json:"scopes,omitempty" yaml:"scopes"`
+	// A JsonLogic rule over the scopes of the token.
+	ScopeExpression *ScopeExpression `json:"scope_expression,omitempty" yaml:"scope_expression"`
 	// Ticket lists the permissions a permission ticket asks for. When empty:
 	// this resource, with the expression's data or the scopes. Of a resource with
 	// instances, the first entry is the instance's own and has no resource_id.
-	Ticket []Permission `json:"ticket,omitempty"`
-	// Mode replaces the site's mode for this condition, unless the site is off.
-	Mode Mode `json:"mode,omitempty"`
+	// umagate.yaml names resources instead.
+	Ticket []Permission `json:"ticket,omitempty" yaml:"-"`
+	// Replaces the site's mode for this condition, unless the site is off.
+	Mode Mode `json:"mode,omitempty" yaml:"mode"`
 }
 
 // ScopeExpression is a JsonLogic rule over indexes into Data.
 type ScopeExpression struct {
-	Rule json.RawMessage `json:"rule,omitempty"`
-	Data []string        `json:"data,omitempty"`
+	// Operators and, or, ! over {"var": INDEX}, where INDEX counts in data from 0.
+	Rule json.RawMessage `json:"rule,omitempty" yaml:"rule" jsonschema:"required"`
+	// The scopes that the rule's indexes mean.
+	Data []string `json:"data,omitempty" yaml:"data" jsonschema:"required,minItems=1"`
 }
 
 // Permission is one entry of a permission request (UMA Federated Authorization
@@ -253,8 +281,10 @@ type Permission struct {
 type (
 	// Mode is how a decision takes effect.
 	Mode string
-	// Verdict is deny or allow, and of unmatched paths also authenticated.
+	// Verdict is deny or allow.
 	Verdict string
+	// Unmatched is what becomes of a path that no condition names.
+	Unmatched string
 	// AmbiguousPaths is reject or normalize.
 	AmbiguousPaths string
 	// Case is sensitive or insensitive.
@@ -279,9 +309,12 @@ const (
 
 	VerdictDeny  Verdict = "deny"
 	VerdictAllow Verdict = "allow"
-	// VerdictAuthenticated asks for a token that the AS says is active and that
+
+	UnmatchedDeny Unmatched = "deny"
+	// UnmatchedAuthenticated asks for a token that the AS says is active and that
 	// passes the site's Token, and looks at no permission.
-	VerdictAuthenticated Verdict = "authenticated"
+	UnmatchedAuthenticated Unmatched = "authenticated"
+	UnmatchedAllow         Unmatched = "allow"
 
 	PathsReject    AmbiguousPaths = "reject"
 	PathsNormalize AmbiguousPaths = "normalize"

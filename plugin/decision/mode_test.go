@@ -60,7 +60,7 @@ func TestNothingIsLaxerThanWhatIsEnforced(t *testing.T) {
 		{"rewritten to what is enforced", normalize, ask("GET", "//albums//1", ""), "401 no_token"},
 		{"unmatched is allowed, forwarded as judged", func(c *config.Config) {
 			normalize(c)
-			c.Sites[0].Unmatched = config.VerdictAllow
+			c.Sites[0].Unmatched = config.UnmatchedAllow
 		}, ask("GET", "/albums/../x", ""), "allow unmatched_allowed /x"},
 		{"a condition that is off, forwarded as judged", func(c *config.Config) {
 			normalize(c)
@@ -109,7 +109,7 @@ func TestConnectionIsProtectedInEveryMode(t *testing.T) {
 	}{
 		{"enforced", "photos.example.com", "/albums/1", nil},
 		{"public", "photos.example.com", "/healthz", nil},
-		{"unmatched is allowed", "photos.example.com", "/nothing", siteOf(func(s *config.Site) { s.Unmatched = config.VerdictAllow })},
+		{"unmatched is allowed", "photos.example.com", "/nothing", siteOf(func(s *config.Site) { s.Unmatched = config.UnmatchedAllow })},
 		{"a condition that watches", "photos.example.com", "/watched/1", nil},
 		{"a condition that is off", "photos.example.com", "/loose/1", nil},
 		{"monitor", "photos.example.com", "/albums/1", siteOf(func(s *config.Site) { s.Mode = config.ModeMonitor })},

@@ -243,12 +243,12 @@ func (b *builder) site(path place, c *config.Site) *site {
 	}
 	s.mode = choice(b, path.member("mode"), c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	s.strictest = s.mode
-	switch choice(b, path.member("unmatched"), c.Unmatched, config.VerdictDeny, config.VerdictAllow, config.VerdictAuthenticated) {
-	case config.VerdictAllow:
+	switch choice(b, path.member("unmatched"), c.Unmatched, config.UnmatchedDeny, config.UnmatchedAllow, config.UnmatchedAuthenticated) {
+	case config.UnmatchedAllow:
 		s.allowUnmatched = true
-	case config.VerdictAuthenticated:
+	case config.UnmatchedAuthenticated:
 		s.unmatched = &condition{anyToken: true}
-	case config.VerdictDeny:
+	case config.UnmatchedDeny:
 	}
 	s.allowPreflight = choice(b, path.member("cors_preflight"), c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	s.normalize = choice(b, path.member("ambiguous_paths"), c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize

@@ -29,12 +29,12 @@ func mixed(s *config.Site) {
 func TestSecondReading(t *testing.T) {
 	unmatched := func(s *config.Site) {
 		mixed(s)
-		s.Unmatched = config.VerdictAllow
+		s.Unmatched = config.UnmatchedAllow
 		s.Resources[0].Conditions[0].Paths = s.Resources[0].Conditions[0].Paths[1:]
 	}
 	authenticated := func(s *config.Site) {
 		unmatched(s)
-		s.Unmatched = config.VerdictAuthenticated
+		s.Unmatched = config.UnmatchedAuthenticated
 	}
 	tests := []struct {
 		name, path string

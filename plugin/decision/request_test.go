@@ -15,10 +15,10 @@ import (
 // and every attack on that. The token, where there is one, may view albums.
 func TestRequests(t *testing.T) {
 	normalize := siteOf(func(s *config.Site) { s.AmbiguousPaths = config.PathsNormalize })
-	unmatchedAllowed := siteOf(func(s *config.Site) { s.Unmatched = config.VerdictAllow })
-	unmatchedAuthenticated := siteOf(func(s *config.Site) { s.Unmatched = config.VerdictAuthenticated })
+	unmatchedAllowed := siteOf(func(s *config.Site) { s.Unmatched = config.UnmatchedAllow })
+	unmatchedAuthenticated := siteOf(func(s *config.Site) { s.Unmatched = config.UnmatchedAuthenticated })
 	denied := siteOf(func(s *config.Site) {
-		s.Unmatched = config.VerdictAllow
+		s.Unmatched = config.UnmatchedAllow
 		s.Resources[4].Conditions = append(s.Resources[4].Conditions, config.Condition{Paths: []string{"/open/safe/**"}, Deny: true})
 	})
 	insensitive := siteOf(func(s *config.Site) { s.Case = config.CaseInsensitive })
@@ -242,7 +242,7 @@ func TestForgedHeaders(t *testing.T) {
 		{"permitted", nil, func() *decision.Request { return ask("GET", "/albums/1", "token") }, decision.ReasonPermitted},
 		{"public", nil, func() *decision.Request { return ask("GET", "/healthz", "") }, decision.ReasonPublic},
 		{
-			"unmatched", siteOf(func(s *config.Site) { s.Unmatched = config.VerdictAllow }),
+			"unmatched", siteOf(func(s *config.Site) { s.Unmatched = config.UnmatchedAllow }),
 			func() *decision.Request { return ask("GET", "/nothing", "") }, decision.ReasonUnmatchedAllowed,
 		},
 		{
@@ -352,7 +352,7 @@ func TestAuthorizationHeader(t *testing.T) {
 		{"permitted", nil, ask("GET", "/albums/1", "token"), true},
 		{"public", nil, ask("GET", "/healthz", "token"), true},
 		{"public, another scheme", nil, ask("GET", "/healthz", "", "authorization", "Basic dTpw"), false},
-		{"unmatched", func(s *config.Site) { s.Unmatched = config.VerdictAllow }, ask("GET", "/nothing", "token"), true},
+		{"unmatched", func(s *config.Site) { s.Unmatched = config.UnmatchedAllow }, ask("GET", "/nothing", "token"), true},
 		{"condition that watches", nil, ask("GET", "/watched/1", "token"), false},
 		{"condition that is off", nil, ask("GET", "/loose/1", "token"), false},
 		{"site that is off", func(s *config.Site) { s.Mode = config.ModeOff }, ask("GET", "/albums/1", "token"), false},

@@ -15,7 +15,7 @@ import (
 func TestUnmatchedAuthenticated(t *testing.T) {
 	authenticated := func(change func(*config.Site)) func(*config.Config) {
 		return siteOf(func(s *config.Site) {
-			s.Unmatched = config.VerdictAuthenticated
+			s.Unmatched = config.UnmatchedAuthenticated
 			if change != nil {
 				change(s)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 func parse(t *testing.T, text string) protection.Document {
@@ -84,21 +85,23 @@ func TestSite(t *testing.T) {
 	require.Equal(t, []site.Resource{
 		{
 			Name: "[GET] /photo", Scopes: []string{"http://photoz.example.com/dev/actions/view"},
-			Conditions: []site.Condition{{Paths: []string{"/photo"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}},
+			Conditions: []site.Condition{{Condition: config.Condition{Paths: []string{"/photo"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}}},
 			Whole:      true,
 		},
 		{
 			Name: "[PUT, POST] /photo", Scopes: []string{"http://photoz.example.com/dev/actions/all", "http://photoz.example.com/dev/actions/add"},
 			Conditions: []site.Condition{{
-				Paths: []string{"/photo"}, Methods: []string{"PUT", "POST"},
-				Scopes:       []string{"http://photoz.example.com/dev/actions/all", "http://photoz.example.com/dev/actions/add"},
+				Condition: config.Condition{
+					Paths: []string{"/photo"}, Methods: []string{"PUT", "POST"},
+					Scopes: []string{"http://photoz.example.com/dev/actions/all", "http://photoz.example.com/dev/actions/add"},
+				},
 				TicketScopes: []string{"http://photoz.example.com/dev/actions/add"},
 			}},
 			Whole: true,
 		},
 		{
 			Name: "[GET] /document", Scopes: []string{"http://photoz.example.com/dev/actions/view"},
-			Conditions: []site.Condition{{Paths: []string{"/document"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}},
+			Conditions: []site.Condition{{Condition: config.Condition{Paths: []string{"/document"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}}},
 			Whole:      true,
 		},
 	}, s.Resources)

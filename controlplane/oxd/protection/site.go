@@ -59,7 +59,7 @@ func (d Document) Site(in Settings) site.Site {
 	s.Sync.MaxDeletions = MaxConditions
 	s.Sync.MaxDeletions = math.MaxInt // the application asked for what it protects now
 	if in.Unmatched != "" {
-		s.Unmatched = site.Unmatched(in.Unmatched)
+		s.Unmatched = config.Unmatched(in.Unmatched)
 	}
 	s.AuthorizationServer = in.AuthorizationServer
 	s.Resources = []site.Resource{}
@@ -74,12 +74,13 @@ func (d Document) Site(in Settings) site.Site {
 }
 
 func (c Condition) site(path string) site.Condition {
-	out := site.Condition{Paths: templates(path)}
+	out := site.Condition{}
+	out.Paths = templates(path)
 	for _, m := range c.Methods {
 		out.Methods = append(out.Methods, strings.ToUpper(m))
 	}
 	if need := c.expression(); need != nil {
-		out.ScopeExpression = &site.ScopeExpression{Rule: need.Rule, Data: need.Data}
+		out.ScopeExpression = &config.ScopeExpression{Rule: need.Rule, Data: need.Data}
 		out.TicketScopes = c.Expression.Data
 		return out
 	}

@@ -18,6 +18,7 @@ import (
 
 const (
 	module = "github.com/umagate/umagate/controlplane/site"
+	shared = "../../plugin/config" // what the filter's configuration has alike
 	output = "umagate.schema.json"
 )
 
@@ -32,15 +33,18 @@ func main() {
 	}
 }
 
-// generate reads the comments of package site, whose folder is the current one.
+// generate reads the comments of package site, whose folder is the current one, and
+// of the package that it shares types with.
 func generate() ([]byte, error) {
 	r := &jsonschema.Reflector{
 		FieldNameTag:               "yaml",
 		RequiredFromJSONSchemaTags: true,
 		Mapper:                     mapped,
 	}
-	if err := r.AddGoComments(module, "."); err != nil {
-		return nil, fmt.Errorf("read comments: %w", err)
+	for _, folder := range []string{".", shared} {
+		if err := r.AddGoComments(module, folder); err != nil {
+			return nil, fmt.Errorf("read comments: %w", err)
+		}
 	}
 	unfold(r.CommentMap)
 	schema := r.Reflect(&site.File{})

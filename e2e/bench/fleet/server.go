@@ -132,8 +132,8 @@ func configuration(sites, n int) (xds.Resources, int, error) {
 		for j := range 20 {
 			name := "resource-" + strconv.Itoa(j)
 			s.Resources = append(s.Resources, site.Resource{Name: name, Conditions: []site.Condition{
-				{Paths: []string{"/" + name + "/{id}", "/" + name + "/{id}/**"}, Methods: []string{"GET"}, Scopes: []string{"view"}},
-				{Paths: []string{"/" + name + "/{id}"}, Methods: []string{"PUT", "DELETE"}, Scopes: []string{"edit"}},
+				{Condition: config.Condition{Paths: []string{"/" + name + "/{id}", "/" + name + "/{id}/**"}, Methods: []string{"GET"}, Scopes: []string{"view"}}},
+				{Condition: config.Condition{Paths: []string{"/" + name + "/{id}"}, Methods: []string{"PUT", "DELETE"}, Scopes: []string{"edit"}}},
 			}})
 			ids[name] = fmt.Sprintf("d0f1-%d-%d", i, j)
 		}
