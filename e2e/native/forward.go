@@ -52,7 +52,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return nil
 	})
 	if answered.status != 0 {
-		w.ended(p, answered.status, answered.locations) //nolint:contextcheck // its calls outlive the request
+		w.ended(p, answered.status, answered.locations)
 	}
 }
 

@@ -204,7 +204,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 		case <-tick.C:
 		}
 		for _, w := range g.workers {
-			w.sweep() //nolint:contextcheck // its calls are the gateway's
+			w.sweep()
 		}
 	}
 }

@@ -34,26 +34,28 @@ func (w *worker) start(r *decision.Request) *pending {
 	x, step := w.evaluator.Start(r, time.Now())
 	p := &pending{exchange: x, done: make(chan decided, 1)}
 	x.Owner = p
-	w.apply([]decision.Outcome{{Exchange: x, Step: step}})
+	w.apply([]decision.Outcome{{Exchange: x, Step: step}}, nil)
 	return p
 }
 
-// apply does what the core wants done. The caller holds the lock.
-func (w *worker) apply(outcomes []decision.Outcome) {
+// apply does what the core wants done: the next steps of requests, and calls that no
+// request waits for. The caller holds the lock.
+func (w *worker) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 	for len(outcomes) > 0 {
 		next := outcomes[0]
 		outcomes = outcomes[1:]
 		p, ok := next.Exchange.Owner.(*pending)
-		if !ok {
-			continue
-		}
-		if next.Step.Kind != decision.KindCall {
+		switch {
+		case !ok:
+		case next.Step.Kind != decision.KindCall:
 			p.done <- decided{next.Step, next.Exchange.Decision()}
-			continue
+		case !next.Step.Call.Shared:
+			calls = append(calls, next.Step.Call)
 		}
-		call := next.Step.Call
-		if !call.Shared && !w.gateway.send(w, call) {
-			outcomes = append(outcomes, w.core.Refused(call.ID, time.Now())...)
+	}
+	for _, c := range calls {
+		if !w.gateway.send(w, c) {
+			w.apply(w.core.Refused(c.ID, time.Now()), nil)
 		}
 	}
 }
@@ -67,14 +69,14 @@ func (w *worker) abandon(p *pending) {
 func (w *worker) reply(id uint64, r decision.Response) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.apply(w.core.Reply(id, r, time.Now()))
+	w.apply(w.core.Reply(id, r, time.Now()), nil)
 }
 
 func (w *worker) sweep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.apply(w.core.Sweep(time.Now()))
-	w.send(w.core.Due(time.Now()))
+	w.apply(w.core.Sweep(time.Now()), nil)
+	w.apply(nil, w.core.Due(time.Now()))
 }
 
 // ended tells the core what the API answered to a request.
@@ -88,16 +90,7 @@ func (w *worker) ended(p *pending, status int, locations []string) {
 	if len(locations) == 1 {
 		location = locations[0]
 	}
-	w.send(w.core.Ended(p.exchange, status, location, time.Now()))
-}
-
-// send sends calls that no request waits for. The caller holds the lock.
-func (w *worker) send(calls []*decision.Call) {
-	for _, c := range calls {
-		if !w.gateway.send(w, c) {
-			w.apply(w.core.Refused(c.ID, time.Now()))
-		}
-	}
+	w.apply(nil, w.core.Ended(p.exchange, status, location, time.Now()))
 }
 
 func (w *worker) update(p *decision.Policy) {

@@ -1,19 +1,27 @@
 package filter
 
 import (
+	"strconv"
+	"time"
+
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 
 	"github.com/umagate/umagate/plugin/decision"
 )
 
-// apply does what the core wants done for each request. What it calls, and
-// nothing else, dispatches, resumes and answers.
-func (p *plugin) apply(outcomes []decision.Outcome) {
+// apply does what the core wants done: the next steps of requests, and calls that no
+// request waits for. Only what it calls dispatches, resumes and answers.
+func (p *plugin) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 	for len(outcomes) > 0 {
 		next := &outcomes[0]
 		outcomes = outcomes[1:]
 		if s, ok := next.Exchange.Owner.(*stream); ok {
 			outcomes = append(outcomes, s.apply(&next.Step)...)
+		}
+	}
+	for _, c := range calls {
+		if !p.dispatch(c, nil) {
+			p.apply(p.worker.Refused(c.ID, now()), nil)
 		}
 	}
 }
@@ -35,6 +43,36 @@ func (s *stream) apply(step *decision.Step) []decision.Outcome {
 		s.fail("umagate: unknown step")
 	}
 	return nil
+}
+
+// oneMore has Envoy repeat a call once that was reset before it was answered: the
+// other side may close an idle connection in the very moment in which a call goes out
+// on it. Every call may be repeated. Envoy's router reads the headers, of dispatches
+// too, and takes them away.
+var oneMore = [...][2]string{{"x-envoy-retry-on", "reset"}, {"x-envoy-max-retries", "1"}}
+
+// dispatch sends a call with the trace of the request that it is made for first,
+// and reports whether it could.
+func (p *plugin) dispatch(c *decision.Call, trace [][2]string) bool {
+	if !p.own() {
+		return false
+	}
+	headers := make([][2]string, len(c.Headers), len(c.Headers)+1+len(oneMore)+len(trace))
+	for i, h := range c.Headers {
+		headers[i] = [2]string{h.Name, h.Value}
+	}
+	headers = append(headers, [2]string{"content-length", strconv.Itoa(len(c.Body))})
+	headers = append(headers, oneMore[:]...)
+	headers = append(headers, trace...)
+	id := c.ID
+	_, err := proxywasm.DispatchHttpCall(c.Cluster, headers, c.Body, nil, uint32(c.Timeout/time.Millisecond), //nolint:gosec // checked when compiled
+		func(numHeaders, bodySize, _ int) { p.answered(id, numHeaders, bodySize) })
+	if err != nil {
+		proxywasm.LogError("umagate: a call to cluster " + c.Cluster + " could not be sent: " + err.Error())
+		return false
+	}
+	p.calls++
+	return true
 }
 
 // enter makes host calls act on the stream, when Envoy is calling another

@@ -2,7 +2,6 @@ package filter
 
 import (
 	"strconv"
-	"time"
 	"unsafe"
 
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
@@ -27,45 +26,6 @@ func (p *plugin) own() bool {
 	return proxywasm.SetEffectiveContext(p.id) == nil
 }
 
-// oneMore has Envoy repeat a call once that was reset before it was answered: the
-// other side may close an idle connection in the very moment in which a call goes out
-// on it. Every call may be repeated. Envoy's router reads the headers, of dispatches
-// too, and takes them away.
-var oneMore = [...][2]string{{"x-envoy-retry-on", "reset"}, {"x-envoy-max-retries", "1"}}
-
-// send sends calls that no request waits for.
-func (p *plugin) send(calls []*decision.Call) {
-	for _, c := range calls {
-		if !p.dispatch(c, nil) {
-			p.apply(p.worker.Refused(c.ID, now()))
-		}
-	}
-}
-
-// dispatch sends a call with the trace of the request that it is made for first,
-// and tells whether it could.
-func (p *plugin) dispatch(c *decision.Call, trace [][2]string) bool {
-	if !p.own() {
-		return false
-	}
-	headers := make([][2]string, len(c.Headers), len(c.Headers)+1+len(oneMore)+len(trace))
-	for i, h := range c.Headers {
-		headers[i] = [2]string{h.Name, h.Value}
-	}
-	headers = append(headers, [2]string{"content-length", strconv.Itoa(len(c.Body))})
-	headers = append(headers, oneMore[:]...)
-	headers = append(headers, trace...)
-	id := c.ID
-	_, err := proxywasm.DispatchHttpCall(c.Cluster, headers, c.Body, nil, uint32(c.Timeout/time.Millisecond), //nolint:gosec // checked when compiled
-		func(numHeaders, bodySize, _ int) { p.answered(id, numHeaders, bodySize) })
-	if err != nil {
-		proxywasm.LogError("umagate: a call to cluster " + c.Cluster + " could not be sent: " + err.Error())
-		return false
-	}
-	p.calls++
-	return true
-}
-
 // answered reads the answer of a call. No headers is no answer.
 func (p *plugin) answered(id uint64, numHeaders, bodySize int) {
 	p.calls--
@@ -73,7 +33,7 @@ func (p *plugin) answered(id uint64, numHeaders, bodySize int) {
 	if numHeaders > 0 {
 		r = readResponse(bodySize)
 	}
-	p.apply(p.worker.Reply(id, r, now()))
+	p.apply(p.worker.Reply(id, r, now()), nil)
 	p.pace()
 }
 

@@ -96,11 +96,11 @@ func (p *plugin) OnTick() {
 	}
 	at := now()
 	p.worker.Bound(batch)
-	p.apply(p.worker.Next(at))
-	p.send(p.worker.Due(at))
+	p.apply(p.worker.Next(at), nil)
+	p.apply(nil, p.worker.Due(at))
 	if since := at.UnixNano() - p.swept; since >= int64(tick) || since < 0 {
 		p.swept = at.UnixNano()
-		p.apply(p.worker.Sweep(at))
+		p.apply(p.worker.Sweep(at), nil)
 		p.own()
 		p.worker.metrics.flush(p.worker.Worker)
 	}

@@ -81,7 +81,8 @@ func (s *stream) action() types.Action {
 func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	headers, err := proxywasm.GetHttpRequestHeaders()
 	if err != nil || s.plugin.evaluator == nil {
-		s.fail("umagate: a request could not be read")
+		proxywasm.LogError("umagate: a request could not be read")
+		s.apply(&decision.Step{})
 		return types.ActionPause
 	}
 	exchange, step := s.plugin.evaluator.Start(&decision.Request{Headers: asHeaders(headers)}, now())
@@ -90,7 +91,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	if step.Kind == decision.KindCall {
 		s.remember(headers)
 	}
-	s.plugin.apply(s.apply(&step))
+	s.plugin.apply(s.apply(&step), nil)
 	s.started, s.away = true, true
 	if step.Kind == decision.KindCall {
 		s.plugin.pace()
@@ -111,7 +112,8 @@ func (s *stream) OnHttpRequestBody(int, bool) types.Action { return s.action() }
 // the request waits, and not be shown again when it goes on.
 func (s *stream) OnHttpRequestTrailers(int) types.Action {
 	if s.state != streamDenied && !s.removeTrailers() {
-		s.fail("umagate: a forged trailer could not be removed")
+		proxywasm.LogError("umagate: a forged trailer could not be removed")
+		s.apply(&decision.Step{})
 	}
 	return s.action()
 }
@@ -163,6 +165,6 @@ func (s *stream) ended() {
 	if locations != 1 {
 		location = ""
 	}
-	s.plugin.send(s.plugin.worker.Ended(s.exchange, status, location, now()))
+	s.plugin.apply(nil, s.plugin.worker.Ended(s.exchange, status, location, now()))
 	s.plugin.pace()
 }
