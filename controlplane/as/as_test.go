@@ -331,7 +331,7 @@ func TestPAT(t *testing.T) {
 		{"a page", genericDocument, exchange{path: "/token", status: 200, contentType: "text/html", answer: "<html>"}, as.ErrNotJSON, ""},
 		{"no token in it", genericDocument, exchange{path: "/token", status: 200, answer: `{"token_type":"Bearer"}`}, as.ErrMalformed, ""},
 		{"DPoP", genericDocument, exchange{path: "/token", status: 200, answer: `{"access_token":"pat","token_type":"DPoP"}`}, as.ErrMalformed, "pat\""},
-		{"too large", genericDocument, exchange{path: "/token", status: 200, answer: `{"a":"` + strings.Repeat("x", as.MaxBody) + `"}`}, as.ErrMalformed, ""},
+		{"too large", genericDocument, exchange{path: "/token", status: 200, answer: `{"a":"` + strings.Repeat("x", as.MaxBody) + `"}`}, as.ErrTooLarge, ""},
 		{
 			"an AS that echoes the credential", genericDocument,
 			exchange{path: "/token", status: 401, answer: `{"error":"invalid_client","error_description":"wrong: s3cr3t&more and ` + strings.TrimPrefix(basicHeader, "Basic ") + `"}`},

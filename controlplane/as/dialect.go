@@ -40,11 +40,7 @@ const (
 	SearchExactName NameSearch = "exact_name"
 )
 
-const (
-	grantClientCredentials = "client_credentials"
-	grantUMATicket         = "urn:ietf:params:oauth:grant-type:uma-ticket"
-	scopeUMAProtection     = "uma_protection"
-)
+const scopeUMAProtection = "uma_protection"
 
 // Dialect is what an AS does otherwise than the specifications, and nothing
 // else. It is data: the code that reads it names no product.

@@ -26,7 +26,7 @@ func genericDialect() Dialect {
 		Claims:        config.ClaimsFromResponse,
 		PATScopes:     []string{scopeUMAProtection},
 		PATRefused:    []int{http.StatusUnauthorized},
-		GrantTypes:    []string{grantClientCredentials},
+		GrantTypes:    []string{GrantClientCredentials},
 		RegisterScope: scopeUMAProtection,
 		Audience:      AudienceTokenEndpoint,
 		Names:         SearchEach,
@@ -46,7 +46,7 @@ func keycloakDialect() Dialect {
 	d.PATScopes = nil // scope=uma_protection is invalid_scope: the right is a client role
 	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}
 	// The UMA grant type is what gives a client authorization services.
-	d.GrantTypes = []string{grantClientCredentials, grantUMATicket}
+	d.GrantTypes = []string{GrantClientCredentials, GrantUMATicket}
 	d.RegisterScope = ""
 	d.Audience = AudienceIssuer // it does not change with the address the AS is reached by
 	d.RefusesSoftwareStatement = true
@@ -135,7 +135,7 @@ func wso2Dialect() Dialect {
 	// The second is the right to introspect.
 	d.PATScopes = []string{scopeUMAProtection, "internal_application_mgt_view"}
 	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}
-	d.GrantTypes = []string{grantClientCredentials, grantUMATicket}
+	d.GrantTypes = []string{GrantClientCredentials, GrantUMATicket}
 	d.RegisterScope = "" // scopes are given to an application's roles, not registered
 	d.Undiscovered = true
 	d.endpoints = func(m Metadata) Endpoints {

@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/coreos/go-oidc/v3/oidc"
 )
 
 // Config is what a [Client] needs. Only Issuer is required.
@@ -105,9 +102,16 @@ func (c *Client) Discover(ctx context.Context) (*Server, error) {
 		}
 		return c.Known(m)
 	}
+	const op = "discover the authorization server"
+	inserted, err := wellKnownInserted(c.config.Issuer, "oauth-authorization-server")
+	if err != nil {
+		return nil, err
+	}
 	var tried []string
-	for _, source := range []func(context.Context) (Metadata, string, error){c.umaDocument, c.oidcDocument, c.oauthDocument} {
-		m, address, err := source(ctx)
+	for _, address := range []string{
+		wellKnown(c.config.Issuer, "uma2-configuration"), wellKnown(c.config.Issuer, "openid-configuration"), inserted,
+	} {
+		m, err := c.document(ctx, address)
 		switch {
 		case err == nil:
 			return c.Known(m)
@@ -116,10 +120,7 @@ func (c *Client) Discover(ctx context.Context) (*Server, error) {
 		}
 		tried = append(tried, printableURL(address))
 	}
-	return nil, &Error{
-		Op: "discover the authorization server", Kind: ErrNoMetadata,
-		Description: "tried " + strings.Join(tried, ", "),
-	}
+	return nil, &Error{Op: op, Kind: ErrNoMetadata, Description: "tried " + strings.Join(tried, ", ")}
 }
 
 // Known makes a Server of metadata that an earlier discovery found, with the
@@ -175,54 +176,6 @@ func isAbsent(err error) bool {
 	return ok && e.Status >= 400 && e.Status < 500 && !e.Temporary()
 }
 
-func (c *Client) umaDocument(ctx context.Context) (Metadata, string, error) {
-	address := wellKnown(c.config.Issuer, "uma2-configuration")
-	m, err := c.document(ctx, address)
-	return m, address, err
-}
-
-func (c *Client) oauthDocument(ctx context.Context) (Metadata, string, error) {
-	address, err := wellKnownInserted(c.config.Issuer, "oauth-authorization-server")
-	if err != nil {
-		return Metadata{}, address, err
-	}
-	m, err := c.document(ctx, address)
-	return m, address, err
-}
-
-// oidcDocument leaves fetching and the issuer's check to go-oidc. Its errors
-// carry no status, so an observing transport remembers it.
-func (c *Client) oidcDocument(ctx context.Context) (Metadata, string, error) {
-	const op = "discover the authorization server (OpenID Connect)"
-	address := wellKnown(c.config.Issuer, "openid-configuration")
-	seen := &observer{next: c.caller.client.Transport}
-	client := *c.caller.client
-	client.Transport = seen
-	client.CheckRedirect = sameOrigin
-	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, &client), c.config.Issuer)
-	in := call{op: op, method: http.MethodGet, url: address}
-	if err != nil {
-		switch {
-		case seen.err != nil && !errors.Is(seen.err, ErrTooLarge):
-			return Metadata{}, address, &Error{Op: op, Method: in.method, URL: address, Kind: ErrUnavailable, Cause: seen.err}
-		case seen.status != http.StatusOK:
-			return Metadata{}, address, c.caller.failure(in, answer{status: seen.status, header: seen.header})
-		default:
-			e := &Error{Op: op, Method: in.method, URL: address, Status: seen.status, Kind: ErrNotJSON, Description: describeMedia(seen.header)}
-			if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
-				e.Kind = ErrIssuer
-				e.Description = fmt.Sprintf("asked for %s, got %s", c.config.Issuer, printable(printableURL(mismatch.Discovered)))
-			}
-			return Metadata{}, address, e
-		}
-	}
-	var m Metadata
-	if err := provider.Claims(&m); err != nil {
-		return Metadata{}, address, &Error{Op: op, Method: in.method, URL: address, Kind: ErrMalformed, Cause: err}
-	}
-	return m, address, nil
-}
-
 func (c *Client) document(ctx context.Context, address string) (Metadata, error) {
 	const op = "discover the authorization server"
 	var raw json.RawMessage
@@ -244,37 +197,4 @@ func (c *Client) document(ctx context.Context, address string) (Metadata, error)
 		}
 	}
 	return m, nil
-}
-
-// observer remembers the one answer that a library gets, whose errors do not tell.
-type observer struct {
-	next   http.RoundTripper
-	status int
-	header http.Header
-	err    error
-}
-
-func (o *observer) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := o.next.RoundTrip(req)
-	if err != nil {
-		o.err = err
-		return nil, err
-	}
-	o.status, o.header = resp.StatusCode, resp.Header
-	resp.Body = &observedBody{ReadCloser: resp.Body, by: o}
-	return resp, nil
-}
-
-// observedBody remembers why an answer broke off.
-type observedBody struct {
-	io.ReadCloser
-	by *observer
-}
-
-func (b *observedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.by.err = err
-	}
-	return n, err
 }

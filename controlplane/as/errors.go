@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/umagate/umagate/controlplane/secret"
 )
 
 // The kinds of failure. Compare with errors.Is.
@@ -65,6 +67,9 @@ type Error struct {
 	// Code and Description are "error" and "error_description" (RFC 6749 section
 	// 5.2), cut to a printable line.
 	Code, Description string
+	// Answer is the token endpoint's whole answer: a refusal may hold more than words
+	// (UMA Grant section 3.3.6).
+	Answer secret.Text
 	// RetryAfter is how long the AS asks to wait, 0 when it does not say.
 	RetryAfter time.Duration
 	// Kind is one of the sentinels of this package.

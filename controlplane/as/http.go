@@ -133,7 +133,7 @@ func refusedAsSuccess(body []byte) bool {
 	var said struct {
 		Error any `json:"error"`
 	}
-	return json.Unmarshal(body, &said) == nil && said.Error != nil
+	return json.Unmarshal(body, &said) == nil && said.Error != nil && said.Error != ""
 }
 
 // maxRedirects bounds how many are followed for one document.
@@ -167,6 +167,27 @@ func (c *caller) doJSON(ctx context.Context, in call, target any) (answer, error
 		return out, e
 	}
 	return out, nil
+}
+
+// doProved is doJSON with the client's proof; audience is that of an assertion. A nil
+// target leaves the answer unread.
+func (s *Server) doProved(ctx context.Context, in call, auth ClientAuth, audience string, target any) (answer, error) {
+	proof, err := auth.Prove(audience)
+	if err != nil {
+		return answer{}, &Error{Op: in.op, Kind: ErrClientRefused, Cause: err}
+	}
+	in.proof = &proof
+	if target == nil {
+		return s.caller.do(ctx, in)
+	}
+	return s.caller.doJSON(ctx, in, target)
+}
+
+// malformed is the error of an answer that lacks what it must have.
+func (in call) malformed(out answer, description string) *Error {
+	return &Error{
+		Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status, Kind: ErrMalformed, Description: description,
+	}
 }
 
 func (in call) request(ctx context.Context) (*http.Request, error) {
@@ -266,8 +287,10 @@ func kindOf(kinds map[int]error, status int) error {
 // it in its error_description.
 func (in call) secrets() []string {
 	var out []string
+	// Shorter ones are found in any word, and error codes are compared.
+	const shortest = 4
 	add := func(s string) {
-		if s != "" {
+		if len(s) >= shortest {
 			out = append(out, s)
 		}
 	}
@@ -284,7 +307,9 @@ func (in call) secrets() []string {
 			add(s.Reveal())
 		}
 	}
-	for _, name := range []string{"client_secret", "client_assertion", "token", "refresh_token", "code", "code_verifier", "password"} {
+	for _, name := range []string{
+		"client_secret", "client_assertion", "token", "refresh_token", "code", "code_verifier", "password", "claim_token", "pct", "rpt",
+	} {
 		add(form.Get(name))
 	}
 	return out

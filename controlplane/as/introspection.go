@@ -31,12 +31,7 @@ func (s *Server) IntrospectAs(ctx context.Context, auth ClientAuth, pats *PATSou
 		_, err := s.Protection(pats).do(ctx, in, &got)
 		return got, err
 	}
-	proof, err := auth.Prove(s.audience)
-	if err != nil {
-		return nil, &Error{Op: in.op, Kind: ErrClientRefused, Cause: err}
-	}
-	in.proof = &proof
 	in.kinds = map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused}
-	_, err = s.caller.doJSON(ctx, in, &got)
+	_, err := s.doProved(ctx, in, auth, s.audience, &got)
 	return got, err
 }

@@ -86,10 +86,10 @@ type Person struct {
 // Finish takes the answer, the query of the redirect, and exchanges the code. An
 // error of the AS in the answer is ErrGrantEnded; an answer of another AS (RFC 9207)
 // is ErrIssuer.
-func (l *Login) Finish(ctx context.Context, answer url.Values) (Grant, Person, error) {
+func (l *Login) Finish(ctx context.Context, answer url.Values) (TokenResponse, Person, error) {
 	const op = "finish the login"
-	refuse := func(kind error, description string) (Grant, Person, error) {
-		return Grant{}, Person{}, &Error{Op: op, Kind: kind, Description: description}
+	refuse := func(kind error, description string) (TokenResponse, Person, error) {
+		return TokenResponse{}, Person{}, &Error{Op: op, Kind: kind, Description: description}
 	}
 	if answer.Get("state") != l.state {
 		return refuse(ErrMalformed, "the answer is to another request")
@@ -101,26 +101,27 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) (Grant, Person, e
 		return refuse(ErrIssuer, "the answer is of "+printable(printableURL(iss)))
 	}
 	if code := answer.Get("error"); code != "" {
-		return Grant{}, Person{}, &Error{
+		return TokenResponse{}, Person{}, &Error{
 			Op: op, Kind: ErrGrantEnded, Code: printable(code), Description: printable(answer.Get("error_description")),
 		}
 	}
 	if answer.Get("code") == "" {
 		return refuse(ErrMalformed, "the answer has no code")
 	}
-	got, err := l.server.Grant(ctx, op, l.auth, url.Values{
-		"grant_type": {"authorization_code"}, "code": {answer.Get("code")}, "redirect_uri": {l.redirect}, "code_verifier": {l.verifier},
-	}, nil)
+	got, err := l.server.RequestToken(ctx, op, l.auth, url.Values{
+		"grant_type": {GrantAuthorizationCode}, "code": {answer.Get("code")}, "redirect_uri": {l.redirect}, "code_verifier": {l.verifier},
+	})
 	if err != nil {
-		return Grant{}, Person{}, err
+		return TokenResponse{}, Person{}, err
 	}
 	if got.RefreshToken.IsZero() {
 		return refuse(ErrMalformed, "the authorization server gave no refresh token: let the client have the grant refresh_token and the scope offline_access")
 	}
 	person, err := l.person(ctx, got.IDToken)
 	if err != nil {
-		return Grant{}, Person{}, &Error{Op: op, Kind: ErrMalformed, Cause: err}
+		return TokenResponse{}, Person{}, &Error{Op: op, Kind: ErrMalformed, Cause: err}
 	}
+	got.Scope = printable(got.Scope)
 	return got, person, nil
 }
 
@@ -167,17 +168,18 @@ func signedIDTokens() []string {
 }
 
 // Refresh gets a PAT with the refresh token of a login (RFC 6749 section 6). The
-// grant's refresh token is the one to use next: where the AS gave none, the one
+// answer's refresh token is the one to use next: where the AS gave none, the one
 // that was sent. ErrGrantEnded: the person has to log in again.
-func (s *Server) Refresh(ctx context.Context, auth ClientAuth, refreshToken secret.Text) (Grant, error) {
-	got, err := s.Grant(ctx, "renew the PAT", auth, url.Values{
-		"grant_type": {"refresh_token"}, "refresh_token": {refreshToken.Reveal()},
-	}, nil)
+func (s *Server) Refresh(ctx context.Context, auth ClientAuth, refreshToken secret.Text) (TokenResponse, error) {
+	got, err := s.RequestToken(ctx, "renew the PAT", auth, url.Values{
+		"grant_type": {GrantRefreshToken}, "refresh_token": {refreshToken.Reveal()},
+	})
 	if err != nil {
-		return Grant{}, err
+		return TokenResponse{}, err
 	}
 	if got.RefreshToken.IsZero() {
 		got.RefreshToken = refreshToken
 	}
+	got.Scope = printable(got.Scope)
 	return got, nil
 }

@@ -71,7 +71,7 @@ func (p *Protection) createFor(ctx context.Context, r Resource) (Resource, error
 	}
 	created = r
 	if created.ID = got.id(); created.ID == "" {
-		return Resource{}, &Error{Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status, Kind: ErrMalformed, Description: "_id is missing"}
+		return Resource{}, in.malformed(out, "_id is missing")
 	}
 	if string(got.Owner) == r.Owner {
 		return created, nil
@@ -145,7 +145,7 @@ func (p *Protection) createByAdmin(ctx context.Context, r Resource) (Resource, e
 	created := r
 	created.ID = got.id()
 	if created.ID == "" || string(got.Owner) != r.Owner {
-		return Resource{}, &Error{Op: in.op, Method: in.method, URL: printableURL(in.url), Kind: ErrMalformed, Description: "_id is missing, or the owner is another"}
+		return Resource{}, in.malformed(answer{}, "_id is missing, or the owner is another")
 	}
 	return created, nil
 }

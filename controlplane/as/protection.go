@@ -71,10 +71,7 @@ func (p *Protection) Permission(ctx context.Context, permissions []config.Permis
 		return "", err
 	}
 	if got.Ticket == "" {
-		return "", &Error{
-			Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status, Kind: ErrMalformed,
-			Description: "ticket is missing",
-		}
+		return "", in.malformed(out, "ticket is missing")
 	}
 	return got.Ticket, nil
 }

@@ -124,10 +124,7 @@ func (s *Server) Register(ctx context.Context, m ClientMetadata, initialToken se
 		return Registration{}, err
 	}
 	if got.ClientID == "" {
-		return Registration{}, &Error{
-			Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status, Kind: ErrMalformed,
-			Description: "client_id is missing",
-		}
+		return Registration{}, in.malformed(out, "client_id is missing")
 	}
 	reg := got.registration()
 	if reg.AuthMethod == "" {

@@ -116,10 +116,7 @@ func (p *Protection) Create(ctx context.Context, r Resource) (Resource, error) {
 	}
 	r.ID = got.id()
 	if r.ID == "" {
-		return Resource{}, &Error{
-			Op: in.op, Method: in.method, URL: printableURL(in.url), Status: out.status, Kind: ErrMalformed,
-			Description: "_id is missing",
-		}
+		return Resource{}, in.malformed(out, "_id is missing")
 	}
 	return r, nil
 }
@@ -132,18 +129,13 @@ func (p *Protection) Read(ctx context.Context, id string) (Resource, error) {
 	if err != nil {
 		return Resource{}, err
 	}
-	malformed := func(description string) error {
-		return &Error{
-			Op: in.op, Method: in.method, URL: printableURL(in.url), Status: answered.status, Kind: ErrMalformed, Description: description,
-		}
-	}
 	// An empty document would look like a resource that somebody has emptied, and
 	// another's like one that somebody has changed.
 	switch {
 	case !got.describes():
-		return Resource{}, malformed("it has no member of a resource description")
+		return Resource{}, in.malformed(answered, "it has no member of a resource description")
 	case got.id() != "" && got.id() != id:
-		return Resource{}, malformed("it is resource " + printable(got.id()))
+		return Resource{}, in.malformed(answered, "it is resource "+printable(got.id()))
 	}
 	out := got.resource(p.server.dialect)
 	out.ID = id

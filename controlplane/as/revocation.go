@@ -17,15 +17,11 @@ func (s *Server) Revoke(ctx context.Context, auth ClientAuth, token secret.Text)
 	if address == "" {
 		return &Error{Op: op, Kind: ErrMissingEndpoint, Description: "revocation_endpoint"}
 	}
-	proof, err := auth.Prove(address)
-	if err != nil {
-		return &Error{Op: op, Kind: ErrClientRefused, Cause: err}
-	}
-	_, err = s.caller.do(ctx, call{
-		op: op, method: http.MethodPost, url: address, proof: &proof,
+	_, err := s.doProved(ctx, call{
+		op: op, method: http.MethodPost, url: address,
 		form:  url.Values{"token": {token.Reveal()}, "token_type_hint": {"access_token"}},
 		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused},
-	})
+	}, auth, address, nil)
 	return err
 }
 

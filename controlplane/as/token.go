@@ -2,17 +2,24 @@ package as
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
-
 	"github.com/umagate/umagate/controlplane/secret"
+)
+
+// The grants of the token endpoint, as grant_type spells them.
+const (
+	GrantAuthorizationCode = "authorization_code"
+	GrantClientCredentials = "client_credentials"
+	GrantPassword          = "password"
+	GrantRefreshToken      = "refresh_token"
+	GrantUMATicket         = "urn:ietf:params:oauth:grant-type:uma-ticket"
 )
 
 const (
@@ -30,122 +37,96 @@ type Token struct {
 	IssuedAt, ExpiresAt time.Time
 }
 
-// Grant is the answer of the token endpoint (RFC 6749 section 5.1).
-type Grant struct {
+// TokenResponse is a successful answer of the token endpoint (RFC 6749 section 5.1).
+type TokenResponse struct {
 	Token
 
+	// Type is token_type as the AS spells it, empty where it gave none.
+	Type string
+	// ExpiresIn is the lifetime that the AS names, 0 where it names none.
+	ExpiresIn time.Duration
 	// RefreshToken is zero where the AS gave none.
 	RefreshToken secret.Text
 	// IDToken is zero where the AS gave none; it is not verified.
 	IDToken secret.Text
 	// Scope is what was granted; empty where it is what was asked for.
 	Scope string
+	// PCT and Upgraded come with an RPT (UMA Grant section 3.3.5).
+	PCT      secret.Text
+	Upgraded bool
+}
+
+// tokenAnswer is TokenResponse on the wire. What is any need not be right: nothing
+// depends on it, and some ASs send other types.
+type tokenAnswer struct {
+	AccessToken  secret.Text `json:"access_token"`
+	TokenType    string      `json:"token_type"`
+	ExpiresIn    json.Number `json:"expires_in"`
+	RefreshToken secret.Text `json:"refresh_token"`
+	IDToken      any         `json:"id_token"`
+	Scope        any         `json:"scope"`
+	PCT          any         `json:"pct"`
+	Upgraded     any         `json:"upgraded"`
 }
 
 // PAT gets a protection API access token by client credentials (UMA Federated
 // Authorization section 1.3; RFC 6749 section 4.4), with the dialect's scopes.
 func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
-	got, err := s.Grant(ctx, "get the PAT", auth, nil, s.dialect.PATScopes)
+	form := url.Values{"grant_type": {GrantClientCredentials}}
+	if len(s.dialect.PATScopes) > 0 {
+		form.Set("scope", strings.Join(s.dialect.PATScopes, " "))
+	}
+	got, err := s.RequestToken(ctx, "get the PAT", auth, form)
 	return got.Token, err
 }
 
-// Grant asks the token endpoint, with the client's proof. params say which grant
-// it is; client credentials when they do not. op is what it is for, in errors.
-func (s *Server) Grant(ctx context.Context, op string, auth ClientAuth, params url.Values, scopes []string) (Grant, error) {
-	address := s.metadata.TokenEndpoint
-	if address == "" {
-		return Grant{}, &Error{Op: op, Kind: ErrMissingEndpoint, Description: "token_endpoint"}
+// RequestToken makes a token request of any grant (RFC 6749 section 3.2). form has
+// the parameters of the grant; the client's proof is added. op is what it is for, in
+// errors. The [Error] of a refusal has the AS's whole answer.
+func (s *Server) RequestToken(ctx context.Context, op string, auth ClientAuth, form url.Values) (TokenResponse, error) {
+	in := call{
+		op: op, method: http.MethodPost, url: s.metadata.TokenEndpoint, form: form,
+		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused},
 	}
-	proof, err := auth.Prove(s.audience)
-	if err != nil {
-		return Grant{}, &Error{Op: op, Kind: ErrClientRefused, Cause: err}
+	if in.url == "" {
+		return TokenResponse{}, &Error{Op: op, Kind: ErrMissingEndpoint, Description: "token_endpoint"}
 	}
-	in := call{op: op, method: http.MethodPost, url: address, proof: &proof, form: params}
-	// The proof is in place already, so the library is told of no secret.
-	source := clientcredentials.Config{
-		TokenURL: address, Scopes: scopes,
-		AuthStyle: oauth2.AuthStyleInParams, EndpointParams: mergeForm(params, proof.Form),
-	}
-	client := *s.caller.client
-	seen := &observer{next: authorize{next: client.Transport, value: proof.Authorization}}
-	client.Transport = seen
 	start := s.caller.now()
-	got, err := source.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
-	if err != nil {
-		return Grant{}, s.tokenError(in, seen, err)
-	}
-	if !strings.EqualFold(got.Type(), "Bearer") {
-		return Grant{}, &Error{
-			Op: op, Method: in.method, URL: printableURL(address), Kind: ErrMalformed,
-			Description: "token_type is " + printable(got.Type()) + ", only Bearer can be sent",
-		}
-	}
-	lifetime := defaultLifetime
-	if !got.Expiry.IsZero() {
-		lifetime = min(time.Until(got.Expiry).Round(time.Second), maxLifetime)
-	}
-	if lifetime <= 0 {
-		return Grant{}, &Error{
-			Op: op, Method: in.method, URL: printableURL(address), Kind: ErrMalformed,
-			Description: "expires_in says that the token has expired already",
-		}
-	}
-	out := Grant{
-		Token:        Token{Value: secret.New(got.AccessToken), IssuedAt: start, ExpiresAt: start.Add(lifetime)},
-		RefreshToken: secret.New(got.RefreshToken),
-	}
-	if id, ok := got.Extra("id_token").(string); ok {
-		out.IDToken = secret.New(id)
-	}
-	if scope, ok := got.Extra("scope").(string); ok {
-		out.Scope = printable(scope)
-	}
-	return out, nil
-}
-
-// tokenError makes this package's error of the library's.
-func (s *Server) tokenError(in call, seen *observer, err error) error {
-	if failed, ok := errors.AsType[*oauth2.RetrieveError](err); ok && failed.Response != nil {
-		in.kinds = map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused}
-		if slices.Contains([]string{"invalid_client", "unauthorized_client"}, failed.ErrorCode) {
-			in.kinds[http.StatusBadRequest] = ErrClientRefused
-		}
-		if failed.ErrorCode == "invalid_grant" {
-			in.kinds[http.StatusBadRequest] = ErrGrantEnded
-		}
-		e := s.caller.failure(in, answer{status: failed.Response.StatusCode, header: failed.Response.Header, body: failed.Body})
-		if e.Status >= 200 && e.Status < 300 {
-			e.Kind = ErrMalformed
-			e.Description = "access_token is missing"
-		}
-		return e
-	}
-	e := &Error{Op: in.op, Method: in.method, URL: printableURL(in.url)}
-	switch {
-	case errors.Is(err, ErrTooLarge), errors.Is(seen.err, ErrTooLarge):
-		e.Kind = ErrTooLarge
-	case seen.header == nil, seen.err != nil:
-		e.Kind, e.Cause = ErrUnavailable, in.scrubError(transportCause(err))
-	default:
-		// The library's words may quote the answer.
-		e.Status, e.Kind, e.Description = seen.status, ErrNotJSON, describeMedia(seen.header)
-		if isJSON(seen.header) {
+	var got tokenAnswer
+	out, err := s.doProved(ctx, in, auth, s.audience, &got)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Answer = secret.New(string(out.body))
+		switch {
+		case e.Status == http.StatusBadRequest && (e.Code == "invalid_client" || e.Code == "unauthorized_client"):
+			e.Kind = ErrClientRefused
+		case e.Status == http.StatusBadRequest && e.Code == "invalid_grant":
+			e.Kind = ErrGrantEnded
+		case errors.Is(e.Kind, ErrNotJSON) && isJSON(out.header):
 			e.Kind, e.Description = ErrMalformed, "no usable access_token"
 		}
 	}
-	return e
-}
-
-// authorize adds the client's Authorization header.
-type authorize struct {
-	next  http.RoundTripper
-	value secret.Text
-}
-
-func (a authorize) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !a.value.IsZero() {
-		req = req.Clone(req.Context())
-		req.Header.Set("Authorization", a.value.Reveal())
+	if err != nil {
+		return TokenResponse{}, err
 	}
-	return a.next.RoundTrip(req)
+	seconds, _ := got.ExpiresIn.Float64() // it is a number, or empty
+	switch {
+	case got.AccessToken.IsZero():
+		return TokenResponse{}, in.malformed(out, "access_token is missing")
+	case got.TokenType != "" && !strings.EqualFold(got.TokenType, "Bearer"):
+		return TokenResponse{}, in.malformed(out, "token_type is "+printable(got.TokenType)+", only Bearer can be sent")
+	case seconds < 0:
+		return TokenResponse{}, in.malformed(out, "expires_in says that the token has expired already")
+	}
+	lifetime := defaultLifetime
+	expiresIn := time.Duration(min(seconds, math.MaxInt32) * float64(time.Second))
+	if expiresIn > 0 {
+		lifetime = min(expiresIn, maxLifetime)
+	}
+	text := func(member any) string { s, _ := member.(string); return s }
+	upgraded, _ := got.Upgraded.(bool)
+	return TokenResponse{
+		Token: Token{Value: got.AccessToken, IssuedAt: start, ExpiresAt: start.Add(lifetime)},
+		Type:  got.TokenType, ExpiresIn: expiresIn, Scope: text(got.Scope),
+		RefreshToken: got.RefreshToken, IDToken: secret.New(text(got.IDToken)), PCT: secret.New(text(got.PCT)), Upgraded: upgraded,
+	}, nil
 }

@@ -47,7 +47,7 @@ func (s *Server) clientToken(ctx context.Context, _ *Call, p clientTokenParams) 
 	if err != nil {
 		return clientTokenResult{}, err
 	}
-	grant := url.Values{"grant_type": {grantClientCredentials}}
+	grant := url.Values{"grant_type": {as.GrantClientCredentials}}
 	wanted := p.Scope.clean()
 	if setup != nil && len(wanted) == 0 {
 		// Older clients name none, and need the one that commands are let pass with.

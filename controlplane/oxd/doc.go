@@ -10,7 +10,7 @@
 // The words of oxd stay inside this package: a "site" of oxd is an [RP] here,
 // since a site is a resource server elsewhere in umagate.
 //
-// OpenID Connect is left to go-oidc, x/oauth2 and go-jose; discovery, registration
+// ID tokens and userinfo are left to go-oidc; discovery, registration, tokens
 // and client authentication to package as. An OP is asked only when umagate.yaml
 // lists it (op.go): op_host comes from whoever reaches the port.
 package oxd

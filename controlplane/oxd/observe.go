@@ -1,32 +1,18 @@
 package oxd
 
-import (
-	"mime"
-	"net/http"
+import "net/http"
 
-	"github.com/umagate/umagate/controlplane/secret"
-)
-
-// observed adds the client's Authorization header, where there is one, and
-// remembers of the answer what the libraries do not tell.
+// observed remembers the status of an answer, which go-oidc does not tell; 0 when
+// there was none.
 type observed struct {
-	next          http.RoundTripper
-	authorization secret.Text
-	// status is 0 when there was no answer; json says that the answer claims to be.
+	next   http.RoundTripper
 	status int
-	json   bool
 }
 
 func (o *observed) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !o.authorization.IsZero() {
-		r = r.Clone(r.Context())
-		r.Header.Set("Authorization", o.authorization.Reveal())
-	}
 	response, err := o.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		o.status = response.StatusCode
 	}
-	media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	o.status, o.json = response.StatusCode, err == nil && media == "application/json"
-	return response, nil
+	return response, err
 }

@@ -239,7 +239,7 @@ func (p *provider) dialect() as.DialectName { return p.server.Dialect().Name }
 // protects resources, so that it needs what the dialect says of those.
 func (p *provider) grants(asked []string) []string {
 	out := slices.Clone(asked)
-	if slices.Contains(out, grantClientCredentials) {
+	if slices.Contains(out, as.GrantClientCredentials) {
 		out = with(out, p.server.Dialect().GrantTypes...)
 	}
 	return out

@@ -130,7 +130,7 @@ func fetchToken(t *testing.T, op *devas.Server, id, clientSecret string) string 
 	require.NoError(t, err)
 	auth, err := as.NewSecretAuth(as.AuthBasic, id, secret.New(clientSecret), nil)
 	require.NoError(t, err)
-	got, err := server.Grant(t.Context(), "test", auth, url.Values{"grant_type": {"client_credentials"}}, []string{"openid", "oxd"})
+	got, err := server.RequestToken(t.Context(), "test", auth, url.Values{"grant_type": {as.GrantClientCredentials}, "scope": {"openid oxd"}})
 	require.NoError(t, err)
 	return got.Value.Reveal()
 }

@@ -2,7 +2,6 @@ package oxd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/url"
 	"slices"
@@ -25,14 +24,11 @@ type siteResult struct {
 	OPHost string `json:"op_host"`
 }
 
-// The grants and scopes that are registered beyond what the parameters say.
+// The scopes that are registered beyond what the parameters say.
 const (
-	grantClientCredentials = "client_credentials"
-	grantAuthorizationCode = "authorization_code"
-	grantRefreshToken      = "refresh_token"
-	scopeOpenID            = "openid"
-	scopeUMAProtection     = "uma_protection"
-	scopeOxd               = "oxd"
+	scopeOpenID        = "openid"
+	scopeUMAProtection = "uma_protection"
+	scopeOxd           = "oxd"
 )
 
 // registerSite registers a client at the OP, or takes the one that is named.
@@ -62,7 +58,7 @@ func (s *Server) newRP(ctx context.Context, p registerParams) (*RP, error) {
 	}
 	if len(rp.Metadata.GrantTypes) == 0 {
 		// client_credentials is what a PAT is asked with.
-		rp.Metadata.GrantTypes = []string{grantAuthorizationCode, grantRefreshToken, grantClientCredentials}
+		rp.Metadata.GrantTypes = []string{as.GrantAuthorizationCode, as.GrantRefreshToken, as.GrantClientCredentials}
 	}
 	if len(rp.Metadata.ResponseTypes) == 0 {
 		rp.Metadata.ResponseTypes = []string{"code"}
@@ -259,9 +255,7 @@ func opFailure(err error, what string) *Error {
 	case errors.Is(e.Kind, as.ErrMissingEndpoint):
 		return fail(CodeBadRequest, "%s: it names no such endpoint", what).because(err)
 	case e.Status >= 400:
-		words := map[string]string{"error": e.Code, "error_description": e.Description}
-		said, _ := json.Marshal(words) // strings always marshal
-		return (&Error{Code: CodeHTTPStatus(e.Status), Description: string(said)}).because(err)
+		return (&Error{Code: CodeHTTPStatus(e.Status), Description: wordsOf(e)}).because(err)
 	default:
 		return (&Error{Code: CodeInternal, Description: what + "."}).because(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -38,7 +39,7 @@ func (s *Server) setupClient(ctx context.Context, _ *Call, p setupParams) (setup
 	}
 	setup.Setup = true
 	setup.Metadata.ClientName = firstText(p.SetupClientName, "umagate oxd setup "+setup.ID)
-	setup.Metadata.GrantTypes = with(setup.Metadata.GrantTypes, grantClientCredentials)
+	setup.Metadata.GrantTypes = with(setup.Metadata.GrantTypes, as.GrantClientCredentials)
 	setup.Metadata.Scope = with(setup.Metadata.Scope, scopeUMAProtection, scopeOxd)
 	site, err := s.newRP(ctx, p.registerParams)
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *Server) owned(ctx context.Context, setup *RP, existing existingParams) 
 	if err != nil {
 		return err
 	}
-	_, err = op.requestTokens(ctx, auth, url.Values{"grant_type": {grantClientCredentials}, "scope": {scopeOpenID}})
+	_, err = op.requestTokens(ctx, auth, url.Values{"grant_type": {as.GrantClientCredentials}, "scope": {scopeOpenID}})
 	return err
 }
 

@@ -6,21 +6,18 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"maps"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// tokens is a token endpoint's answer (RFC 6749 section 5.1).
+// tokens is a token endpoint's answer, as applications are given it.
 type tokens struct {
 	AccessToken  string
 	RefreshToken string
@@ -30,72 +27,47 @@ type tokens struct {
 	ExpiresIn int64
 }
 
-// requestTokens calls the token endpoint with any grant. The client's proof goes
-// along; the library is told of no secret.
+// requestTokens calls the token endpoint with any grant.
 func (p *provider) requestTokens(ctx context.Context, auth as.ClientAuth, grant url.Values) (tokens, error) {
-	address := p.oidc.Endpoint().TokenURL
-	if address == "" {
-		return tokens{}, fail(CodeNoConnectDiscovery, "the OP names no token_endpoint")
-	}
-	proof, err := auth.Prove(address)
+	got, err := p.server.RequestToken(ctx, "get a token", auth, grant)
 	if err != nil {
-		return tokens{}, err
+		return tokens{}, tokenFailure(err)
 	}
-	maps.Copy(grant, proof.Form)
-	// The one grant of the library that takes parameters of any other.
-	source := clientcredentials.Config{TokenURL: address, AuthStyle: oauth2.AuthStyleInParams, EndpointParams: grant}
-	client := *p.client
-	seen := &observed{next: client.Transport, authorization: proof.Authorization}
-	client.Transport = seen
-	got, err := source.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
-	if err != nil {
-		return tokens{}, tokenFailure(err, seen)
-	}
-	if !strings.EqualFold(got.Type(), "Bearer") {
-		return tokens{}, fail(CodeNoAccessToken, "the OP gives a token of a type that is not Bearer")
-	}
-	out := tokens{AccessToken: got.AccessToken, RefreshToken: got.RefreshToken}
-	out.IDToken, _ = got.Extra("id_token").(string)
-	out.Scope, _ = got.Extra("scope").(string)
-	if !got.Expiry.IsZero() {
-		out.ExpiresIn = max(0, int64(time.Until(got.Expiry).Round(time.Second)/time.Second))
-	}
-	return out, nil
+	return tokens{
+		AccessToken: got.Value.Reveal(), RefreshToken: got.RefreshToken.Reveal(), IDToken: got.IDToken.Reveal(), Scope: got.Scope,
+		ExpiresIn: int64(got.ExpiresIn / time.Second),
+	}, nil
 }
 
 // tokenFailure gives the OP's status as a code, and its own words.
-func tokenFailure(err error, seen *observed) *Error {
-	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+func tokenFailure(err error) error {
+	refused, ok := errors.AsType[*as.Error](err)
 	switch {
-	case ok && refused.Response != nil && refused.Response.StatusCode >= http.StatusMultipleChoices:
-		words := "the OP answered " + refused.Response.Status
-		if refused.ErrorCode != "" {
-			said, _ := json.Marshal(map[string]string{ // strings always marshal
-				"error": refused.ErrorCode, "error_description": refused.ErrorDescription,
-			})
-			words = string(said)
+	case !ok, errors.Is(err, as.ErrClientRefused) && refused.Status == 0: // the proof could not be made
+		return err
+	case errors.Is(err, as.ErrMissingEndpoint):
+		return fail(CodeNoConnectDiscovery, "the OP names no token_endpoint")
+	case refused.Status == 0:
+		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint does not answer"}).because(errors.Join(errNoAnswer, err))
+	case refused.Status >= http.StatusMultipleChoices:
+		if refused.Temporary() {
+			err = errors.Join(errNoAnswer, err)
 		}
-		e := &Error{Code: CodeHTTPStatus(refused.Response.StatusCode), Description: words}
-		if status := refused.Response.StatusCode; status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
-			e.Cause = errNoAnswer
-		}
-		return e
-	case seen.status == 0:
-		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint does not answer"}).because(errors.Join(errNoAnswer, transportCause(err)))
-	case ok, seen.json:
-		// The library's words may quote the answer.
-		return &Error{Code: CodeNoAccessToken, Description: "the OP's answer has no access_token"}
+		return (&Error{Code: CodeHTTPStatus(refused.Status), Description: wordsOf(refused)}).because(err)
+	case errors.Is(err, as.ErrNotJSON):
+		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint answers with something that is not JSON"}).because(err)
 	default:
-		return &Error{Code: CodeInternal, Description: "the OP's token endpoint answers with something that is not JSON"}
+		return (&Error{Code: CodeNoAccessToken, Description: "the OP's answer has no access_token that can be used: " + refused.Description}).because(err)
 	}
 }
 
-// transportCause drops the method and URL, in whose query a credential may stand.
-func transportCause(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
+// wordsOf gives the OP's or AS's error object, without what applications need not know.
+func wordsOf(refused *as.Error) string {
+	if refused.Code == "" {
+		return fmt.Sprintf("the OP answered %d %s", refused.Status, http.StatusText(refused.Status))
 	}
-	return err
+	said, _ := json.Marshal(map[string]string{"error": refused.Code, "error_description": refused.Description}) // strings always marshal
+	return string(said)
 }
 
 type codeParams struct {
@@ -138,7 +110,7 @@ func (s *Server) finishLogin(ctx context.Context, l *link, memo store.Memo, code
 	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &begun); err != nil {
 		return tokensResult{}, errors.New("oxd: a stored login is not JSON") // the cause may quote it
 	}
-	grant := url.Values{"grant_type": {grantAuthorizationCode}, "code": {code}, "redirect_uri": {begun.RedirectURI}}
+	grant := url.Values{"grant_type": {as.GrantAuthorizationCode}, "code": {code}, "redirect_uri": {begun.RedirectURI}}
 	if begun.Verifier != "" {
 		grant.Set("code_verifier", begun.Verifier)
 	}
@@ -192,7 +164,7 @@ func (s *Server) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) 
 	if err != nil {
 		return refreshResult{}, err
 	}
-	grant := url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {p.RefreshToken}}
+	grant := url.Values{"grant_type": {as.GrantRefreshToken}, "refresh_token": {p.RefreshToken}}
 	if p.Scope.given() {
 		grant.Set("scope", strings.Join(l.asks(with([]string{scopeOpenID}, p.Scope.clean()...)), " "))
 	}

@@ -12,9 +12,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/umagate/umagate/controlplane/rpt"
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -79,20 +78,28 @@ func (s *Server) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTRes
 // exchangeTicket asks the AS. given says that it gave an RPT, also where that could not
 // be kept.
 func (s *Server) exchangeTicket(ctx context.Context, l *link, p getRPTParams, id string) (out getRPTResult, given bool, err error) {
-	answer, err := rpt.Exchange(ctx, l.client, l.server, l.auth, rpt.TicketRequest{
-		Ticket: p.Ticket.Reveal(), ClaimToken: p.ClaimToken, ClaimTokenFormat: p.ClaimTokenFormat, PCT: p.PCT, RPT: p.RPT, Scope: p.Scope.clean(),
-	})
+	got, err := l.server.RequestToken(ctx, "exchange the ticket for an RPT", l.auth, p.form())
 	if err != nil {
-		return out, false, fail(CodeInternal, "the AS did not answer the exchange of the ticket as it must").because(err)
-	}
-	if answer.RPT.IsZero() {
-		return out, false, grantFailure(answer)
+		return out, false, grantFailure(err)
 	}
 	out = getRPTResult{
-		AccessToken: answer.RPT.Reveal(), TokenType: answer.TokenType, PCT: answer.PCT.Reveal(),
-		Upgraded: answer.Upgraded, Updated: answer.Upgraded,
+		AccessToken: got.Value.Reveal(), TokenType: got.Type, PCT: got.PCT.Reveal(), Upgraded: got.Upgraded, Updated: got.Upgraded,
 	}
-	return out, true, s.keepRPT(ctx, l.rp, id, out, answer.Lifetime)
+	return out, true, s.keepRPT(ctx, l.rp, id, out, got)
+}
+
+// form is the token request of the UMA grant (UMA Grant section 3.3.1).
+func (p getRPTParams) form() url.Values {
+	form := url.Values{"grant_type": {as.GrantUMATicket}, "ticket": {p.Ticket.Reveal()}}
+	for name, value := range map[string]string{
+		"claim_token": p.ClaimToken.Reveal(), "claim_token_format": p.ClaimTokenFormat,
+		"pct": p.PCT.Reveal(), "rpt": p.RPT.Reveal(), "scope": strings.Join(p.Scope.clean(), " "),
+	} {
+		if value != "" {
+			form.Set(name, value)
+		}
+	}
+	return form
 }
 
 func (p getRPTParams) check() error {
@@ -129,38 +136,40 @@ func (s *Server) knownRPT(ctx context.Context, id string) (out getRPTResult, err
 
 // keepRPT remembers what a ticket gave, as long as it is good. A lifetime that the
 // AS does not tell is not guessed.
-func (s *Server) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResult, lifetime time.Duration) error {
-	if lifetime <= 0 {
+func (s *Server) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResult, got as.TokenResponse) error {
+	if got.ExpiresIn == 0 {
 		return nil
 	}
 	value, err := json.Marshal(out) //nolint:gosec // it is sealed below
 	if err != nil {
 		return fmt.Errorf("oxd: encode the memo: %w", err)
 	}
-	now := s.now()
 	return s.config.Store.PutMemo(ctx, store.Memo{
-		Kind: memoRPT, ID: id, OxdID: rp.ID, Value: secret.New(string(value)), ExpiresAt: now.Add(lifetime),
-	}, now)
+		Kind: memoRPT, ID: id, OxdID: rp.ID, Value: secret.New(string(value)), ExpiresAt: got.ExpiresAt,
+	}, s.now())
 }
 
 // grantFailure gives the error of an exchange that the AS refused. Its object goes
 // to the client, who needs the new ticket in it.
-func grantFailure(a rpt.TicketAnswer) *Error {
-	switch a.Error {
+func grantFailure(err error) *Error {
+	refused, ok := errors.AsType[*as.Error](err)
+	var object map[string]any
+	if !ok || json.Unmarshal([]byte(refused.Answer.Reveal()), &object) != nil {
+		return fail(CodeInternal, "the AS did not answer the exchange of the ticket as it must").because(err)
+	}
+	switch refused.Code {
 	case "need_info":
 		return &Error{
-			Code: CodeNeedInfo, Details: a.Object,
+			Code: CodeNeedInfo, Details: object,
 			Description: "The authorization server needs additional information in order to determine whether the client is authorized to have these permissions.",
 		}
 	case "invalid_grant", "invalid_ticket", "expired_ticket":
-		return (&Error{Code: CodeInvalidTicket, Description: "Ticket is not valid (outdated or not present on Authorization Server)."}).
-			because(fmt.Errorf("the AS answered %d %s", a.Status, a.Error))
+		return (&Error{Code: CodeInvalidTicket, Description: "Ticket is not valid (outdated or not present on Authorization Server)."}).because(err)
 	}
-	said, err := json.Marshal(map[string]string{"error": a.Error, "error_description": a.Description})
-	if err != nil || a.Status < http.StatusBadRequest {
-		return fail(CodeInternal, "the AS gave no RPT and no error")
+	if refused.Status < http.StatusBadRequest {
+		return fail(CodeInternal, "the AS gave no RPT and no error").because(err)
 	}
-	return &Error{Code: CodeHTTPStatus(a.Status), Description: string(said), Details: a.Object}
+	return &Error{Code: CodeHTTPStatus(refused.Status), Description: wordsOf(refused), Details: object, Cause: err}
 }
 
 type claimsURLParams struct {

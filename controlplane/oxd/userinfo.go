@@ -37,7 +37,7 @@ func (s *Server) userInfo(ctx context.Context, c *Call, p userInfoParams) (userI
 	switch {
 	case err == nil:
 	case status == 0:
-		return userInfoResult{}, (&Error{Code: CodeInternal, Description: "the OP's userinfo endpoint does not answer"}).because(transportCause(err))
+		return userInfoResult{}, (&Error{Code: CodeInternal, Description: "the OP's userinfo endpoint does not answer"}).because(err)
 	case status != http.StatusOK:
 		return userInfoResult{}, fail(CodeHTTPStatus(status), "the OP does not accept the access_token for userinfo")
 	default:

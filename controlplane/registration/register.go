@@ -220,7 +220,7 @@ func (c *client) metadata(server *as.Server) (as.ClientMetadata, string, error) 
 		SoftwareStatement: settings.Register.SoftwareStatement.Reveal(), SigningAlg: string(settings.TokenEndpointAuthSigningAlg),
 	}
 	if c.site.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode {
-		m.GrantTypes = append([]string{"authorization_code", "refresh_token"}, m.GrantTypes...)
+		m.GrantTypes = append([]string{as.GrantAuthorizationCode, as.GrantRefreshToken}, m.GrantTypes...)
 		m.RedirectURIs = []string{c.site.AuthorizationServer.PAT.RedirectURI}
 		if m.Scope != "" {
 			m.Scope = strings.Join(server.LoginScopes(), " ")

@@ -10,5 +10,6 @@
 // and, where ExpectAS is set, to that one alone.
 //
 // Files: challenge.go reads WWW-Authenticate, flow.go is the walk, grant.go the UMA
-// grant, exchange.go one step of it for a caller that walks by itself (oxd), party.go and loopback.go get the requesting party's token, wire.go sends.
+// grant, party.go and gather.go ask the requesting party, wire.go asks the API and shows
+// what is asked of the AS.
 package rpt

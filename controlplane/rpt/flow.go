@@ -96,15 +96,15 @@ func (f *Flow) Run(ctx context.Context, request Request) (Result, error) {
 	if err != nil {
 		return Result{Answer: first}, err
 	}
-	granted, err := f.grant(ctx, noRedirects(f.asTransport()), server, challenge["ticket"])
+	granted, err := f.grant(ctx, server, challenge["ticket"])
 	if err != nil {
 		return Result{Answer: first}, err
 	}
-	result := Result{Answer: first, RPT: granted.rpt, PCT: granted.pct}
+	result := Result{Answer: first, RPT: granted.Value, PCT: granted.PCT}
 	if f.TokenOnly {
 		return result, nil
 	}
-	result.Answer, err = f.ask(ctx, client, request, "ask again, with the RPT", granted.rpt)
+	result.Answer, err = f.ask(ctx, client, request, "ask again, with the RPT", granted.Value)
 	if err == nil && (result.Answer.Status == http.StatusUnauthorized || result.Answer.Status == http.StatusForbidden) {
 		err = fmt.Errorf("%w: it answered %d", ErrNotPermitted, result.Answer.Status)
 	}

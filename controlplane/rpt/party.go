@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -80,7 +81,7 @@ func (p Password) Token(ctx context.Context, server *as.Server, observe func(Ste
 		return PartyToken{}, err
 	}
 	return p.get(ctx, server, observe, "get the requesting party's token, by password", url.Values{
-		"grant_type": {"password"}, "username": {p.User}, "password": {password.Reveal()},
+		"grant_type": {as.GrantPassword}, "username": {p.User}, "password": {password.Reveal()},
 	})
 }
 
@@ -89,7 +90,7 @@ type Machine struct{ Credentials }
 
 // Token implements [Party].
 func (m Machine) Token(ctx context.Context, server *as.Server, observe func(Step)) (PartyToken, error) {
-	return m.get(ctx, server, observe, "get the client's own token", url.Values{"grant_type": {"client_credentials"}})
+	return m.get(ctx, server, observe, "get the client's own token", url.Values{"grant_type": {as.GrantClientCredentials}})
 }
 
 // Browser is a person who logs in at the AS (RFC 6749 section 4.1, with PKCE as
@@ -131,30 +132,53 @@ func (b Browser) Token(ctx context.Context, server *as.Server, observe func(Step
 	}
 	b.Scopes = nil // those of the authorization request
 	return b.get(ctx, server, observe, "get the requesting party's token, by authorization code", url.Values{
-		"grant_type": {"authorization_code"}, "code": {query.Get("code")}, "redirect_uri": {back.Address()}, "code_verifier": {verifier},
+		"grant_type": {as.GrantAuthorizationCode}, "code": {query.Get("code")}, "redirect_uri": {back.Address()}, "code_verifier": {verifier},
 	})
 }
 
-// get asks the token endpoint, and shows that without what is secret of it.
-func (c Credentials) get(ctx context.Context, server *as.Server, observe func(Step), title string, params url.Values) (PartyToken, error) {
-	sent := shownForm(params)
-	sent["client_id"] = c.Client.ClientID()
+// get asks for the party's token.
+func (c Credentials) get(ctx context.Context, server *as.Server, observe func(Step), title string, form url.Values) (PartyToken, error) {
 	if len(c.Scopes) > 0 {
-		sent["scope"] = strings.Join(c.Scopes, " ")
+		form.Set("scope", strings.Join(c.Scopes, " "))
 	}
-	step := Step{
-		Title: title, Method: http.MethodPost, URL: server.Metadata().TokenEndpoint, Sent: sent, Status: http.StatusOK, Note: "an access token",
+	got, err := requestToken(ctx, server, observe, title, "an access token", c.Client, form)
+	if refused, ok := errors.AsType[*as.Error](err); ok && refused.Status > 0 {
+		err = denied(refused)
 	}
-	got, err := server.Grant(ctx, title, c.Client, params, c.Scopes)
+	return PartyToken{Access: got.Value, ID: got.IDToken}, err
+}
+
+// requestToken asks the token endpoint, and shows that without what is secret of it.
+func requestToken(
+	ctx context.Context, server *as.Server, observe func(Step), title, note string, auth as.ClientAuth, form url.Values,
+) (as.TokenResponse, error) {
+	step := Step{Title: title, Method: http.MethodPost, URL: server.Metadata().TokenEndpoint, Sent: shownForm(form), Status: http.StatusOK, Note: note}
+	if id := auth.ClientID(); id != "" {
+		step.Sent["client_id"] = id
+	}
+	got, err := server.RequestToken(ctx, title, shownAuth{ClientAuth: auth, sent: step.Sent}, form)
 	if refused, ok := errors.AsType[*as.Error](err); ok && refused.Status > 0 {
 		step.Status, step.Note = refused.Status, explained(refused.Code, refused.Description)
-		err = fmt.Errorf("%w: %d %s", ErrDenied, step.Status, step.Note)
 	} else if err != nil {
 		step.Status, step.Note = 0, err.Error()
 	}
 	observe(step)
-	if err != nil {
-		return PartyToken{}, err
+	return got, err
+}
+
+// shownAuth shows the proof that it makes, without what is secret of it.
+type shownAuth struct {
+	as.ClientAuth
+
+	sent map[string]string
+}
+
+// Prove implements [as.ClientAuth].
+func (a shownAuth) Prove(audience string) (as.Proof, error) {
+	proof, err := a.ClientAuth.Prove(audience)
+	maps.Copy(a.sent, shownForm(proof.Form))
+	if !proof.Authorization.IsZero() {
+		a.sent["Authorization"] = redact("Authorization", proof.Authorization.Reveal())
 	}
-	return PartyToken{Access: got.Value, ID: got.IDToken}, nil
+	return proof, err
 }
