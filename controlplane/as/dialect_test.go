@@ -167,10 +167,10 @@ func (s *script) resources(api *as.Protection) as.Resource {
 	s.step("update", func() { err = api.Update(ctx, given) })
 	require.NoError(t, err)
 	var ids []string
-	var survey as.Survey
+	var survey as.Listing
 	s.step("list", func() {
 		if ids, err = api.List(ctx); err == nil {
-			survey, err = api.Survey(ctx)
+			survey, err = api.ListAll(ctx)
 		}
 	})
 	require.NoError(t, err)

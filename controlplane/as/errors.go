@@ -41,8 +41,8 @@ var (
 	ErrRegistrationRefused = errors.New("the client registration is refused")
 	// ErrSoftwareStatement: the AS is known to refuse software statements.
 	ErrSoftwareStatement = errors.New("the authorization server takes no software statement")
-	// ErrGrantEnded: the authorization code or the refresh token is no longer good.
-	ErrGrantEnded = errors.New("the login is no longer good")
+	// ErrInvalidGrant: the authorization code or the refresh token is no longer good.
+	ErrInvalidGrant = errors.New("the login is no longer good")
 	// ErrPATRefused: the protection API does not accept the PAT.
 	ErrPATRefused = errors.New("the PAT is refused")
 	// ErrNotFound: 404.
@@ -123,9 +123,9 @@ func (e *Error) Temporary() bool {
 	return errors.Is(e.Kind, ErrUnavailable) || errors.Is(e.Kind, ErrRateLimited) || errors.Is(e.Kind, ErrCollision)
 }
 
-// Doubtful reports that the AS may have done what was asked, and that it cannot be
+// OutcomeUnknown reports that the AS may have done what was asked, and that it cannot be
 // told: the answer was lost, or is not one.
-func Doubtful(err error) bool {
+func OutcomeUnknown(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return false
@@ -156,7 +156,7 @@ func Remedy(err error) string {
 		{ErrNotJSON, "Something other than the AS's API answers there: check the address, and for a login or proxy page in between."},
 		{ErrTooLarge, "Check that the address is the AS's API."},
 		{ErrSoftwareStatement, "Take software_statement out of authorization_server.client.register."},
-		{ErrGrantEnded, "The owner of the resources has to log in again: umagate login."},
+		{ErrInvalidGrant, "The owner of the resources has to log in again: umagate login."},
 		{ErrRegistrationRefused, "Give authorization_server.client.register.initial_access_token (a fresh one: each has a use count), let the AS trust this host, or give authorization_server.client.id and secret."},
 		{ErrClientRefused, "Check id and secret of authorization_server.client; a client that umagate registered itself is registered anew by umagate serve."},
 		{ErrPATRefused, "Let the client have the right to protect resources: scope uma_protection, at Keycloak the client role uma_protection."},

@@ -84,7 +84,7 @@ type Person struct {
 }
 
 // Finish takes the answer, the query of the redirect, and exchanges the code. An
-// error of the AS in the answer is ErrGrantEnded; an answer of another AS (RFC 9207)
+// error of the AS in the answer is ErrInvalidGrant; an answer of another AS (RFC 9207)
 // is ErrIssuer.
 func (l *Login) Finish(ctx context.Context, answer url.Values) (TokenResponse, Person, error) {
 	const op = "finish the login"
@@ -102,7 +102,7 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) (TokenResponse, P
 	}
 	if code := answer.Get("error"); code != "" {
 		return TokenResponse{}, Person{}, &Error{
-			Op: op, Kind: ErrGrantEnded, Code: printable(code), Description: printable(answer.Get("error_description")),
+			Op: op, Kind: ErrInvalidGrant, Code: printable(code), Description: printable(answer.Get("error_description")),
 		}
 	}
 	if answer.Get("code") == "" {
@@ -169,7 +169,7 @@ func signedIDTokens() []string {
 
 // Refresh gets a PAT with the refresh token of a login (RFC 6749 section 6). The
 // answer's refresh token is the one to use next: where the AS gave none, the one
-// that was sent. ErrGrantEnded: the person has to log in again.
+// that was sent. ErrInvalidGrant: the person has to log in again.
 func (s *Server) Refresh(ctx context.Context, auth ClientAuth, refreshToken secret.Text) (TokenResponse, error) {
 	got, err := s.RequestToken(ctx, "renew the PAT", auth, url.Values{
 		"grant_type": {GrantRefreshToken}, "refresh_token": {refreshToken.Reveal()},

@@ -14,8 +14,8 @@ import (
 // maxPages bounds a list that never ends.
 const maxPages = 10_000
 
-// Survey is what one look at the AS's list of resources shows.
-type Survey struct {
+// Listing is what one look at the AS's list of resources shows.
+type Listing struct {
 	// Resources are those that the PAT sees, each once.
 	Resources []Resource
 	// Described says that the list had the descriptions; otherwise Resources have
@@ -23,16 +23,16 @@ type Survey struct {
 	Described bool
 }
 
-// Survey lists the resources, page after page, with their descriptions where the
+// ListAll lists the resources, page after page, with their descriptions where the
 // AS lists them. One that is missing is not proof that the AS has lost it: pages
 // shift while others write, and there are ASs that answer an empty list when
 // their database fails. [Protection.Read] tells.
-func (p *Protection) Survey(ctx context.Context) (Survey, error) {
+func (p *Protection) ListAll(ctx context.Context) (Listing, error) {
 	entries, err := p.list(ctx, p.server.dialect.DeepList)
 	if err != nil {
-		return Survey{}, err
+		return Listing{}, err
 	}
-	out := Survey{Described: p.server.dialect.DeepList}
+	out := Listing{Described: p.server.dialect.DeepList}
 	for _, e := range entries {
 		out.Described = out.Described && e.describes()
 		out.Resources = append(out.Resources, e.resource(p.server.dialect))
@@ -101,7 +101,7 @@ func (p *Protection) list(ctx context.Context, deep bool) ([]wireEntry, error) {
 
 // FindByName gives the registrations that have exactly that name. With a dialect
 // that searches each, it reads every one: for many names, build an index from
-// [Protection.Survey] instead.
+// [Protection.ListAll] instead.
 func (p *Protection) FindByName(ctx context.Context, name string) ([]Resource, error) {
 	var entries []wireEntry
 	var err error

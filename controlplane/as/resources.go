@@ -78,8 +78,8 @@ func (r Resource) body(d Dialect, now time.Time, kept map[string]any) map[string
 	return out
 }
 
-// Keeps gives of r what this AS can keep.
-func (p *Protection) Keeps(r Resource) Resource {
+// Normalize returns r as this AS can keep it.
+func (p *Protection) Normalize(r Resource) Resource {
 	if !p.server.dialect.Description {
 		r.Description = ""
 	}

@@ -100,7 +100,7 @@ func (s *Server) RequestToken(ctx context.Context, op string, auth ClientAuth, f
 		case e.Status == http.StatusBadRequest && (e.Code == "invalid_client" || e.Code == "unauthorized_client"):
 			e.Kind = ErrClientRefused
 		case e.Status == http.StatusBadRequest && e.Code == "invalid_grant":
-			e.Kind = ErrGrantEnded
+			e.Kind = ErrInvalidGrant
 		case errors.Is(e.Kind, ErrNotJSON) && isJSON(out.header):
 			e.Kind, e.Description = ErrMalformed, "no usable access_token"
 		}

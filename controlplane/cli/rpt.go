@@ -237,7 +237,7 @@ func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
 	if err != nil {
 		return nil, err
 	}
-	shape, ok := map[string]rpt.Shape{"auto": rpt.ShapeAuto, "bearer": rpt.ShapeBearer, "claim-token": rpt.ShapeClaim}[f.shape]
+	shape, ok := map[string]rpt.PartyMode{"auto": rpt.PartyAuto, "bearer": rpt.PartyBearer, "claim-token": rpt.PartyClaimToken}[f.shape]
 	if !ok {
 		return nil, &exitError{code: ExitUsage, err: fmt.Errorf("--grant %q: write auto, bearer or claim-token", f.shape)}
 	}
@@ -246,7 +246,7 @@ func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
 		return nil, &exitError{code: ExitUsage, err: err}
 	}
 	flow := &rpt.Flow{
-		Transport: transport, Client: client.auth, Shape: shape, Scope: f.scopes,
+		Transport: transport, Client: client.auth, PartyMode: shape, Scope: f.scopes,
 		ExpectAS: f.expectAS, InsecureHTTP: f.plainHTTP, TokenOnly: f.printToken,
 	}
 	if client.certificate != nil {
@@ -283,12 +283,12 @@ func (f *rptFlags) party(env Environment, client as.ClientAuth) (rpt.Party, erro
 	case f.browser:
 		return needsClient(rpt.Browser{Credentials: credentials, Loopback: f.loopback, Show: f.show(env)})
 	case !token.IsZero():
-		return rpt.Given{Access: token}, nil
+		return rpt.StaticToken{Access: token}, nil
 	case client != nil && client.Method() != as.AuthNone:
 		credentials.Scopes = nil
-		return rpt.Machine{Credentials: credentials}, nil
+		return rpt.ClientCredentials{Credentials: credentials}, nil
 	default:
-		return rpt.Nobody{}, nil
+		return rpt.Anonymous{}, nil
 	}
 }
 

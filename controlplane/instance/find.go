@@ -91,7 +91,7 @@ func (f *finder) named(ctx context.Context, server AS, name string, age time.Dur
 	defer f.survey.Unlock()
 	if f.all == nil || now().Sub(f.surveyed) >= age {
 		began := now()
-		survey, err := server.Survey(ctx)
+		survey, err := server.ListAll(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -40,7 +40,7 @@ type AS interface {
 	Delete(ctx context.Context, id string) error
 	FindByName(ctx context.Context, name string) ([]as.Resource, error)
 	FindsByName() bool
-	Survey(ctx context.Context) (as.Survey, error)
+	ListAll(ctx context.Context) (as.Listing, error)
 }
 
 // Options is what [New] needs.

@@ -99,7 +99,7 @@ func (a *authority) FindByName(_ context.Context, name string) (found []as.Resou
 
 func (a *authority) FindsByName() bool { return a.byName }
 
-func (a *authority) Survey(context.Context) (out as.Survey, err error) {
+func (a *authority) ListAll(context.Context) (out as.Listing, err error) {
 	err = a.do(func() error {
 		a.surveys++
 		out.Described = true

@@ -14,7 +14,7 @@ const renewBefore = 30 * 24 * time.Hour
 
 // fields lists what a new resource has.
 func (r *Reconciler) fields(d Desired) []Field {
-	want := r.AS.Keeps(d.resource(""))
+	want := r.AS.Normalize(d.resource(""))
 	var out []Field
 	for _, f := range texts(want, as.Resource{}, want) {
 		if f.Name != "name" {
@@ -47,11 +47,11 @@ func texts(want, have, was as.Resource) []Field {
 // difference lists what differs, empty when nothing does. before is what was
 // registered last, nil when that is not known.
 func (r *Reconciler) difference(d Desired, have as.Resource, before *Desired) []Field {
-	want := r.AS.Keeps(d.resource(have.ID))
+	want := r.AS.Normalize(d.resource(have.ID))
 	// No member of it equals a declared one, so nothing passes for drift.
 	was := as.Resource{Name: "\x00", Type: "\x00", IconURI: "\x00", Description: "\x00", Scopes: []string{"\x00"}}
 	if before != nil {
-		was = r.AS.Keeps(before.resource(have.ID))
+		was = r.AS.Normalize(before.resource(have.ID))
 	}
 	out := texts(want, have, was)
 	lists := func(name string, from, to, was []string) {

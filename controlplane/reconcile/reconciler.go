@@ -22,10 +22,10 @@ type AS interface {
 	Update(ctx context.Context, r as.Resource) error
 	Delete(ctx context.Context, id string) error
 	List(ctx context.Context) ([]string, error)
-	Survey(ctx context.Context) (as.Survey, error)
+	ListAll(ctx context.Context) (as.Listing, error)
 	FindByName(ctx context.Context, name string) ([]as.Resource, error)
 	FindsByName() bool
-	Keeps(r as.Resource) as.Resource
+	Normalize(r as.Resource) as.Resource
 }
 
 // Records is what a reconciler keeps; [store.Store] is one.

@@ -131,9 +131,9 @@ func (w *world) FindByName(_ context.Context, name string) (found []as.Resource,
 
 func (w *world) FindsByName() bool { return w.byName }
 
-func (w *world) Keeps(r as.Resource) as.Resource { return r }
+func (w *world) Normalize(r as.Resource) as.Resource { return r }
 
-func (w *world) Survey(context.Context) (found as.Survey, err error) {
+func (w *world) ListAll(context.Context) (found as.Listing, err error) {
 	err = w.step("survey", func() error {
 		found.Described = w.described
 		for _, id := range slices.Sorted(maps.Keys(w.resources)) {

@@ -49,9 +49,9 @@ func (v *view) prepare(ctx context.Context, desired []Desired, known map[string]
 }
 
 func (v *view) survey(ctx context.Context) error {
-	var found as.Survey
+	var found as.Listing
 	err := v.attempt(ctx, func(ctx context.Context) (err error) {
-		found, err = v.as.Survey(ctx)
+		found, err = v.as.ListAll(ctx)
 		return err
 	})
 	if err != nil {

@@ -30,12 +30,12 @@ func (c *counted) FindByName(ctx context.Context, name string) ([]as.Resource, e
 	return c.world.FindByName(ctx, name)
 }
 
-func (c *counted) Survey(ctx context.Context) (as.Survey, error) {
+func (c *counted) ListAll(ctx context.Context) (as.Listing, error) {
 	c.asked["survey"]++
 	if c.empty {
-		return as.Survey{Described: c.described}, nil
+		return as.Listing{Described: c.described}, nil
 	}
-	return c.world.Survey(ctx)
+	return c.world.ListAll(ctx)
 }
 
 func many(n int) []reconcile.Desired {

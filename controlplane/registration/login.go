@@ -44,7 +44,7 @@ func (p *pat) fetchByLogin(ctx context.Context, server *as.Server, auth as.Clien
 	}
 	got, err := server.Refresh(ctx, auth, login.RefreshToken)
 	login.UpdatedAt = time.Now()
-	if errors.Is(err, as.ErrGrantEnded) {
+	if errors.Is(err, as.ErrInvalidGrant) {
 		// It is not tried again: some take that for theft.
 		login.EndedAt = login.UpdatedAt
 		p.logger.Error("the login has ended; Envoys keep the PAT they have", slog.String("subject", login.Subject), slog.Any("error", err))

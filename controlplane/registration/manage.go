@@ -106,7 +106,7 @@ func (c *client) update(ctx context.Context, server *as.Server) error {
 	}
 	answered, err := server.UpdateRegistration(ctx, registrationOf(stored), metadata)
 	if err != nil {
-		if as.Doubtful(err) {
+		if as.OutcomeUnknown(err) {
 			return err // the next attempt finds out
 		}
 		return errors.Join(err, c.store.PutClient(ctx, c.key, stored))

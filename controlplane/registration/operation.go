@@ -268,6 +268,6 @@ func (nothing) Delete(context.Context, string) error                      { retu
 func (nothing) List(context.Context) ([]string, error)                    { return nil, nil }
 func (nothing) FindByName(context.Context, string) ([]as.Resource, error) { return nil, nil }
 func (nothing) FindsByName() bool                                         { return true }
-func (nothing) Survey(context.Context) (as.Survey, error)                 { return as.Survey{Described: true}, nil }
+func (nothing) ListAll(context.Context) (as.Listing, error)               { return as.Listing{Described: true}, nil }
 
-func (n nothing) Keeps(r as.Resource) as.Resource { return n.server.Protection(nil).Keeps(r) }
+func (n nothing) Normalize(r as.Resource) as.Resource { return n.server.Protection(nil).Normalize(r) }

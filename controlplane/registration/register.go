@@ -116,7 +116,7 @@ func (c *client) registerLocked(ctx context.Context, server *as.Server, previous
 
 // registrationFailed puts the record right after a registration that failed.
 func (c *client) registrationFailed(ctx context.Context, err error, previous, intent store.Client) error {
-	if !as.Doubtful(err) {
+	if !as.OutcomeUnknown(err) {
 		// The AS has said no, or was not reached: nothing new of ours is there.
 		return errors.Join(err, c.putBack(ctx, previous))
 	}

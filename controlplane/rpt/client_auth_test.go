@@ -105,7 +105,7 @@ func TestClientAuthentication(t *testing.T) {
 			require.NoError(t, err)
 			ask := func(context.Context, string) (secret.Text, error) { return secret.New("alice-password"), nil }
 			own := rpt.Credentials{Client: tt.auth}
-			parties := map[string]rpt.Party{"machine": rpt.Machine{Credentials: own}, "password": rpt.Password{Credentials: own, User: "alice", Ask: ask}}
+			parties := map[string]rpt.Party{"machine": rpt.ClientCredentials{Credentials: own}, "password": rpt.Password{Credentials: own, User: "alice", Ask: ask}}
 			if tt.auth.Method() == as.AuthNone {
 				delete(parties, "machine") // RFC 6749 section 4.4: confidential clients only
 			}
@@ -136,7 +136,7 @@ func TestClientAuthentication(t *testing.T) {
 		require.NoError(t, w.as.AddClient(devas.Client{ID: "app", Secret: appSecret, Metadata: devas.Metadata{TokenEndpointAuthMethod: string(as.AuthBasic)}}))
 		auth, err := as.NewSecretAuth(as.AuthBasic, "app", secret.New("another"), nil)
 		require.NoError(t, err)
-		flow := rpt.Flow{Client: auth, Party: rpt.Machine{Credentials: rpt.Credentials{Client: auth}}}
+		flow := rpt.Flow{Client: auth, Party: rpt.ClientCredentials{Credentials: rpt.Credentials{Client: auth}}}
 		_, err = flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: w.api.URL + "/albums/1"})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 		require.EqualError(t, err, "get the requesting party's token: the authorization server gives no token: 401 invalid_client (the client secret is wrong)")
@@ -147,7 +147,7 @@ func TestClientAuthentication(t *testing.T) {
 		auth, err := as.NewSecretAuth(as.AuthSecretJWT, "app", secret.New("app-secret"), nil)
 		require.NoError(t, err)
 		tap := &wiretap{next: http.DefaultTransport}
-		flow := rpt.Flow{Transport: tap, Client: auth, Party: rpt.Machine{Credentials: rpt.Credentials{Client: auth}}}
+		flow := rpt.Flow{Transport: tap, Client: auth, Party: rpt.ClientCredentials{Credentials: rpt.Credentials{Client: auth}}}
 		_, err = flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: w.api.URL + "/albums/1"})
 		require.ErrorContains(t, err, "client_secret_jwt")
 		require.Empty(t, tap.forms)
@@ -191,7 +191,7 @@ func TestCertificateAuthentication(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
 	auth := as.NewTLSAuth(as.AuthSelfSignedTLS, "app")
-	party := rpt.Machine{Credentials: rpt.Credentials{Client: auth}}
+	party := rpt.ClientCredentials{Credentials: rpt.Credentials{Client: auth}}
 	toAS := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(toAS.CloseIdleConnections)
 	flow := rpt.Flow{ASTransport: toAS, Client: auth, Party: party}

@@ -47,8 +47,8 @@ type Flow struct {
 	Client as.ClientAuth
 	// Party gets the requesting party's token; needed.
 	Party Party
-	// Shape says how the requesting party is told to the AS.
-	Shape Shape
+	// PartyMode says how the requesting party is told to the AS.
+	PartyMode PartyMode
 	// Scope is asked for in addition to the ticket's (UMA Grant section 3.3.1).
 	Scope []string
 	// ExpectAS is the only AS that gets credentials, when not empty.

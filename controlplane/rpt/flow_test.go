@@ -49,15 +49,15 @@ func TestFlow(t *testing.T) {
 		name  string
 		party rpt.Party
 		as    rpt.Credentials
-		shape rpt.Shape
+		mode  rpt.PartyMode
 		err   error
 	}{
-		{"alice", rpt.Password{Credentials: app, User: "alice", Ask: password("alice-password")}, app, rpt.ShapeAuto, nil},
-		{"alice by bearer", rpt.Password{Credentials: app, User: "alice", Ask: password("alice-password")}, app, rpt.ShapeBearer, nil},
-		{"bob is not permitted", rpt.Password{Credentials: app, User: "bob", Ask: password("bob-password")}, app, rpt.ShapeAuto, rpt.ErrDenied},
-		{"wrong password", rpt.Password{Credentials: app, User: "alice", Ask: password("bob-password")}, app, rpt.ShapeAuto, rpt.ErrDenied},
-		{"a client of its own", rpt.Machine{Credentials: robot}, robot, rpt.ShapeAuto, nil},
-		{"wrong secret", rpt.Machine{Credentials: rpt.Credentials{Client: basic("robot", "x")}}, robot, rpt.ShapeAuto, rpt.ErrDenied},
+		{"alice", rpt.Password{Credentials: app, User: "alice", Ask: password("alice-password")}, app, rpt.PartyAuto, nil},
+		{"alice by bearer", rpt.Password{Credentials: app, User: "alice", Ask: password("alice-password")}, app, rpt.PartyBearer, nil},
+		{"bob is not permitted", rpt.Password{Credentials: app, User: "bob", Ask: password("bob-password")}, app, rpt.PartyAuto, rpt.ErrDenied},
+		{"wrong password", rpt.Password{Credentials: app, User: "alice", Ask: password("bob-password")}, app, rpt.PartyAuto, rpt.ErrDenied},
+		{"a client of its own", rpt.ClientCredentials{Credentials: robot}, robot, rpt.PartyAuto, nil},
+		{"wrong secret", rpt.ClientCredentials{Credentials: rpt.Credentials{Client: basic("robot", "x")}}, robot, rpt.PartyAuto, rpt.ErrDenied},
 	}
 	for name, dialect := range dialects {
 		w := newWorld(t, dialect)
@@ -65,7 +65,7 @@ func TestFlow(t *testing.T) {
 			t.Run(name+"/"+tt.name, func(t *testing.T) {
 				t.Parallel()
 				var seen recorder
-				flow := rpt.Flow{Client: tt.as.Client, Party: tt.party, Shape: tt.shape, Observe: seen.observe}
+				flow := rpt.Flow{Client: tt.as.Client, Party: tt.party, PartyMode: tt.mode, Observe: seen.observe}
 				got, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: w.api.URL + "/albums/1", Header: http.Header{"Host": {"photos.example.com"}}})
 				seen.requireNo(t, "alice-password", "bob-password", "app-secret", "robot-secret")
 				if tt.err != nil {
@@ -104,7 +104,7 @@ func TestGatherClaims(t *testing.T) {
 		go visit(ctx, address)
 		return nil
 	}
-	flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Nobody{}, Gather: rpt.GatherClaims("", show)}
+	flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Anonymous{}, Gather: rpt.GatherClaims("", show)}
 	got, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: api.URL})
 	require.NoError(t, err)
 	require.Equal(t, "the album", string(got.Answer.Body))
@@ -122,7 +122,7 @@ func TestGatherOpensWebPagesOnly(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%t", address, expect), func(t *testing.T) {
 				t.Parallel()
 				s := newScripted(t, answers(403, map[string]any{"error": "need_info", "ticket": "t1", "redirect_user": address}))
-				flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Nobody{}, Gather: func(context.Context, *url.URL) (string, error) {
+				flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Anonymous{}, Gather: func(context.Context, *url.URL) (string, error) {
 					t.Error("it was opened")
 					return "t2", nil
 				}}
@@ -140,7 +140,7 @@ func TestWordsOfTheASDoNotReachTheTerminal(t *testing.T) {
 	t.Parallel()
 	s := newScripted(t, answers(403, map[string]any{"error": "a\x1b]0;b", "error_description": "c\x1b[2Jd\u202ee"}))
 	var seen recorder
-	flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Nobody{}, Observe: seen.observe}
+	flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Anonymous{}, Observe: seen.observe}
 	_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 	require.ErrorIs(t, err, rpt.ErrDenied)
 	shown := err.Error()
@@ -198,7 +198,7 @@ func TestOwnerIsAsked(t *testing.T) {
 			s := newScripted(t, answers(403, tt.answer), answers(200, map[string]any{"access_token": "rpt", "token_type": "Bearer"}))
 			api := challenging(t, s.URL)
 			var waited int
-			flow := rpt.Flow{Party: rpt.Given{Access: secret.New("a")}, Client: as.NewPublicAuth("app"), Wait: func(_ context.Context, seconds int) error {
+			flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app"), Wait: func(_ context.Context, seconds int) error {
 				waited = seconds
 				return nil
 			}}
@@ -214,7 +214,7 @@ func TestOwnerIsAsked(t *testing.T) {
 	t.Run("not waited for", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t, answers(403, tests[0].answer))
-		flow := rpt.Flow{Party: rpt.Given{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
 		_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 		require.ErrorContains(t, err, "the resource owner has been asked")
@@ -222,7 +222,7 @@ func TestOwnerIsAsked(t *testing.T) {
 	t.Run("never answers", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t, answers(403, tests[0].answer))
-		flow := rpt.Flow{Party: rpt.Given{Access: secret.New("a")}, Client: as.NewPublicAuth("app"), Wait: func(context.Context, int) error { return context.DeadlineExceeded }}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app"), Wait: func(context.Context, int) error { return context.DeadlineExceeded }}
 		_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 	})
@@ -274,14 +274,14 @@ func TestWhatCanGoWrong(t *testing.T) {
 	t.Run("the AS answers no JSON", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t)
-		flow := rpt.Flow{Party: rpt.Given{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
 		_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 	})
 	t.Run("the API does not take the RPT", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t, answers(200, map[string]any{"access_token": "other", "token_type": "Bearer"}))
-		flow := rpt.Flow{Party: rpt.Given{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
 		got, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrNotPermitted)
 		require.Equal(t, "other", got.RPT.Reveal())

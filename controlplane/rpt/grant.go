@@ -12,18 +12,18 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-// Shape is how the AS is told who the requesting party is.
-type Shape string
+// PartyMode is how the AS is told who the requesting party is.
+type PartyMode string
 
-// The shapes.
+// The modes.
 const (
-	// ShapeAuto is ShapeBearer for Keycloak, ShapeClaim for every other AS.
-	ShapeAuto Shape = ""
-	// ShapeBearer sends the party's access token as the call's own credential.
-	ShapeBearer Shape = "bearer"
-	// ShapeClaim pushes the party's token as a claim token, and authenticates the
+	// PartyAuto is PartyBearer for Keycloak, PartyClaimToken for every other AS.
+	PartyAuto PartyMode = ""
+	// PartyBearer sends the party's access token as the call's own credential.
+	PartyBearer PartyMode = "bearer"
+	// PartyClaimToken pushes the party's token as a claim token, and authenticates the
 	// client (UMA Grant section 3.3.1).
-	ShapeClaim Shape = "claim-token"
+	PartyClaimToken PartyMode = "claim-token"
 )
 
 const (
@@ -134,7 +134,7 @@ func (f *Flow) tryGrant(ctx context.Context, server *as.Server, party PartyToken
 	}
 	auth := f.Client
 	switch {
-	case f.shape(server) == ShapeBearer:
+	case f.partyMode(server) == PartyBearer:
 		auth = bearer(party.Access)
 	case auth == nil:
 		return as.TokenResponse{}, errors.New("the authorization server wants to know the client; give its client_id")
@@ -153,14 +153,14 @@ func (b bearer) Prove(string) (as.Proof, error) {
 	return as.Proof{Authorization: secret.New("Bearer " + secret.Text(b).Reveal())}, nil
 }
 
-func (f *Flow) shape(server *as.Server) Shape {
-	if f.Shape != ShapeAuto {
-		return f.Shape
+func (f *Flow) partyMode(server *as.Server) PartyMode {
+	if f.PartyMode != PartyAuto {
+		return f.PartyMode
 	}
 	if server.Dialect().Name == as.DialectKeycloak {
-		return ShapeBearer
+		return PartyBearer
 	}
-	return ShapeClaim
+	return PartyClaimToken
 }
 
 // gather sends the requesting party to the AS, and comes back with a new ticket

@@ -41,19 +41,19 @@ type Party interface {
 	Token(ctx context.Context, server *as.Server, observe func(Step)) (PartyToken, error)
 }
 
-// Given is a token that the caller has already.
-type Given struct{ Access secret.Text }
+// StaticToken is a token that the caller has already.
+type StaticToken struct{ Access secret.Text }
 
 // Token implements [Party].
-func (g Given) Token(context.Context, *as.Server, func(Step)) (PartyToken, error) {
-	return PartyToken{Access: g.Access}, nil
+func (t StaticToken) Token(context.Context, *as.Server, func(Step)) (PartyToken, error) {
+	return PartyToken{Access: t.Access}, nil
 }
 
-// Nobody tells the AS nothing about the requesting party, so that it asks.
-type Nobody struct{}
+// Anonymous tells the AS nothing about the requesting party, so that it asks.
+type Anonymous struct{}
 
 // Token implements [Party].
-func (Nobody) Token(context.Context, *as.Server, func(Step)) (PartyToken, error) {
+func (Anonymous) Token(context.Context, *as.Server, func(Step)) (PartyToken, error) {
 	return PartyToken{}, nil
 }
 
@@ -85,12 +85,12 @@ func (p Password) Token(ctx context.Context, server *as.Server, observe func(Ste
 	})
 }
 
-// Machine is a client that is its own requesting party (RFC 6749 section 4.4).
-type Machine struct{ Credentials }
+// ClientCredentials is a client that is its own requesting party (RFC 6749 section 4.4).
+type ClientCredentials struct{ Credentials }
 
 // Token implements [Party].
-func (m Machine) Token(ctx context.Context, server *as.Server, observe func(Step)) (PartyToken, error) {
-	return m.get(ctx, server, observe, "get the client's own token", url.Values{"grant_type": {as.GrantClientCredentials}})
+func (c ClientCredentials) Token(ctx context.Context, server *as.Server, observe func(Step)) (PartyToken, error) {
+	return c.get(ctx, server, observe, "get the client's own token", url.Values{"grant_type": {as.GrantClientCredentials}})
 }
 
 // Browser is a person who logs in at the AS (RFC 6749 section 4.1, with PKCE as

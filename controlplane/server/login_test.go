@@ -147,9 +147,9 @@ func TestLoginAnswersThatAreNotOurs(t *testing.T) {
 	}{
 		{"another state", func(q url.Values) { q.Set("state", "other") }, as.ErrMalformed},
 		{"another AS", func(q url.Values) { q.Set("iss", "https://other.example.com") }, as.ErrIssuer},
-		{"refused", func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }, as.ErrGrantEnded},
+		{"refused", func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }, as.ErrInvalidGrant},
 		{"no code", func(q url.Values) { q.Del("code") }, as.ErrMalformed},
-		{"another code", func(q url.Values) { q.Set("code", "stolen") }, as.ErrGrantEnded},
+		{"another code", func(q url.Values) { q.Set("code", "stolen") }, as.ErrInvalidGrant},
 	}
 	for _, tt := range tests {
 		login, err := m.Login(t.Context(), redirect)
@@ -169,7 +169,7 @@ func TestLoginAnswersThatAreNotOurs(t *testing.T) {
 	answer := browser.New(t, nil).Visit(t, first.Address(), redirect, "alice", "alice").Query()
 	answer.Set("state", second.State())
 	_, err = m.FinishLogin(t.Context(), second, answer)
-	require.ErrorIs(t, err, as.ErrGrantEnded)
+	require.ErrorIs(t, err, as.ErrInvalidGrant)
 }
 
 func TestNobodyHasToLogIn(t *testing.T) {
