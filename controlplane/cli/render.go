@@ -182,9 +182,9 @@ func ofGroup(file *site.File, name string) (*site.File, error) {
 	known := make([]string, 0, len(file.Groups))
 	for _, g := range file.Groups {
 		if g.Name == name {
-			out := file.Of(g)
-			out.Sites = slices.DeleteFunc(out.Sites, func(s site.Site) bool { return !g.HasSite(s.Name) })
-			return out, nil
+			out := *file
+			out.Sites = slices.DeleteFunc(slices.Clone(file.Sites), func(s site.Site) bool { return !g.HasSite(s.Name) })
+			return &out, nil
 		}
 		known = append(known, g.Name)
 	}

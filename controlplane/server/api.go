@@ -31,7 +31,7 @@ func (s *serving) statusOperations() []api.Operation {
 // router joins the operations.
 func (s *serving) router() (*api.Router, error) {
 	return api.New(api.Options{
-		Version: s.options.Version, Logger: s.options.Logger, Authenticator: &s.callers, OpenProbes: s.openProbes,
+		Version: s.options.Version, Logger: s.options.Logger, Authenticator: s.callers, OpenProbes: s.openProbes,
 		Recorder: s.recorder, Explain: explain,
 	}, s.operations()...)
 }

@@ -57,26 +57,25 @@ func (c *callers) take(file *site.File) {
 	c.current.Store(api.NewCredentials(tokens, certificates))
 }
 
-// makeLocalToken reads or makes the token of this machine's own commands. Where
-// its folder cannot be written, the API goes without.
-func (s *serving) makeLocalToken(ctx context.Context, file *site.File) error {
+// newCallers reads or makes the token of this machine's own commands. Where its
+// folder cannot be written, the API goes without.
+func (s *serving) newCallers(ctx context.Context, file *site.File) (*callers, error) {
 	path := link.LocalToken(s.options.Path, file)
 	if path == "" {
-		return nil
+		return &callers{}, nil
 	}
 	token, made, err := api.LocalToken(path)
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		s.options.Logger.Warn("no local token: umagate status and its like need --token-file, with a token of api.tokens",
 			slog.String("path", path), slog.Any("error", err))
-		return nil
+		return &callers{}, nil
 	case err != nil:
-		return fmt.Errorf("api.local_token: %w", err)
+		return nil, fmt.Errorf("api.local_token: %w", err)
 	case made:
 		s.recorder.Record(ctx, audit.Event{Action: audit.LocalTokenGenerate, Target: path})
 	}
-	s.callers.local = token
-	return nil
+	return &callers{local: token}, nil
 }
 
 // listenAPI opens listen.api, with TLS where the file has it.

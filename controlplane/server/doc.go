@@ -1,10 +1,10 @@
 // Package server is `umagate serve`: it keeps every site registered, its PAT
 // fresh and its resources in step, and gives Envoys what follows from that.
 //
-// [Run] wires the parts and owns every goroutine:
+// [Run] makes the parts, runs them, and owns every goroutine (server.go):
 //
-//	one worker for each site   package registration
-//	the leadership             who of the replicas that share a store runs workers (lead.go)
+//	the sites                  the file in force, a worker for each of its sites (sites.go, worker.go)
+//	the election               who of the replicas that share a store runs workers (lead.go)
 //	the publisher              what all workers know → configuration → xDS (publish.go)
 //	the reloader               umagate.yaml, on SIGHUP or when it changed (reload.go)
 //	the xDS server             package xds

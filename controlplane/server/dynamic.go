@@ -9,17 +9,16 @@ import (
 
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/store"
 )
 
 // Dynamic gives the sites that stand in no file: what applications protect by the
 // protocol of oxd. The same state gives the same sites.
 type Dynamic func(ctx context.Context, file *site.File) ([]site.Site, error)
 
-// applications gives the sites of what applications protect. What is wrong with one
+// applicationSites gives the sites of what applications protect. What is wrong with one
 // is told once.
-func (s *serving) applications(kept oxd.SiteStore) Dynamic {
-	told := map[string]bool{} // under transition
+func (s *serving) applicationSites(kept oxd.SiteStore) Dynamic {
+	told := map[string]bool{} // one call at a time
 	return func(ctx context.Context, file *site.File) ([]site.Site, error) {
 		if file.OXD == nil {
 			return nil, nil
@@ -68,9 +67,9 @@ func (s *serving) merge(ctx context.Context, file *site.File) (*site.File, error
 	return &out, nil
 }
 
-// changes hands requests to the goroutine that serves them: what it starts must
+// changeRequests hands requests to the goroutine that serves them: what it starts must
 // outlive who asked.
-type changes struct {
+type changeRequests struct {
 	requests chan chan<- error
 	// await waits for Envoys; ctx bounds it.
 	await func(ctx context.Context) error
@@ -82,7 +81,7 @@ var ErrStopping = errors.New("umagate is stopping")
 // Changed takes over what applications protect now, and returns when every Envoy
 // that is connected enforces it. [oxd.ErrEnvoysBehind]: some do not. Safe for
 // concurrent use.
-func (c changes) Changed(ctx context.Context) error {
+func (c changeRequests) Changed(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case c.requests <- done:
@@ -136,7 +135,7 @@ func (s *serving) awaitEnvoys(ctx context.Context) error {
 func few(nodes []string) []string { return nodes[:min(len(nodes), maxEnvoyProblems)] }
 
 // serveChanges works until ctx ends. Requests that wait are served together.
-func (s *serving) serveChanges(ctx context.Context, requests changes) {
+func (s *serving) serveChanges(ctx context.Context, requests changeRequests) {
 	for {
 		var waiting []chan<- error
 		select {
@@ -153,7 +152,7 @@ func (s *serving) serveChanges(ctx context.Context, requests changes) {
 				more = false
 			}
 		}
-		err := s.apply(ctx, nil)
+		err := s.sites.apply(ctx, nil)
 		if err == nil {
 			s.publisher.publish(ctx)
 			err = s.publisher.state().err
@@ -165,53 +164,4 @@ func (s *serving) serveChanges(ctx context.Context, requests changes) {
 			done <- err
 		}
 	}
-}
-
-// notice takes over what another replica has written for an application.
-func (s *serving) notice(ctx context.Context, seen int64) (int64, error) {
-	number, err := s.store.Changes(ctx)
-	if err != nil || number == seen {
-		return seen, err
-	}
-	return number, s.apply(ctx, nil)
-}
-
-// hold waits until the lease is lost or ctx ends. Meanwhile it takes over what
-// other replicas write for applications: any of them may be asked to protect.
-func (s *serving) hold(ctx context.Context, lease store.Lease) (lost bool) {
-	var due <-chan time.Time
-	if s.dynamic != nil {
-		ticker := time.NewTicker(s.options.Intervals.Standby)
-		defer ticker.Stop()
-		due = ticker.C
-	}
-	seen := int64(unread)
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-lease.Lost():
-			return true
-		case <-s.wake: // mostly of its own writes
-		case <-due:
-			var err error
-			if seen, err = s.notice(ctx, seen); err != nil && !errors.Is(err, context.Canceled) {
-				s.options.Logger.Warn("what applications protect is not read anew; what is published stays", slog.Any("error", err))
-			}
-		}
-	}
-}
-
-// published leaves out the sites that no Envoy has to do with. There is one at
-// least: a filter takes no configuration without, and would keep the one before.
-func published(file *site.File) *site.File {
-	if !slices.ContainsFunc(file.Sites, func(s site.Site) bool { return len(s.Hosts) == 0 }) && len(file.Sites) > 0 {
-		return file
-	}
-	out := *file
-	out.Sites = slices.DeleteFunc(slices.Clone(file.Sites), func(s site.Site) bool { return len(s.Hosts) == 0 })
-	if len(out.Sites) == 0 {
-		out.Sites = []site.Site{site.Closed("oxd-none", []string{"*"})}
-	}
-	return &out
 }

@@ -91,11 +91,12 @@ func (i *instanceServer) run(ctx context.Context, handler http.Handler) error {
 }
 
 // close ends what was opened and is not served.
-func (i *instanceServer) close() {
+func (i *instanceServer) close() error {
 	select {
 	case listener := <-i.opened:
-		_ = listener.Close()
+		return listener.Close()
 	default:
+		return nil
 	}
 }
 
@@ -110,13 +111,10 @@ func (s *serving) instanceHandler() http.Handler {
 	})
 }
 
-// keeper gives the keeper of a site with instances; nil for none.
+// keeper returns the keeper of a site with instances; nil for none.
 func (s *serving) keeper(name string) *instance.Keeper {
-	_, workers := s.current()
-	for _, w := range workers {
-		if w.site.Name == name {
-			return w.keeper
-		}
+	if w := s.inForce.worker(name); w != nil {
+		return w.keeper
 	}
 	return nil
 }
@@ -128,7 +126,7 @@ func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
 		return nil, nil //nolint:nilnil // it registers nothing
 	}
 	return instance.New(instance.Options{
-		Site: w.site, Key: store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}, Store: s.kept, Leads: s.leads,
+		Site: w.site, Key: store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}, Store: s.store, Leads: s.leads,
 		AS: func() (instance.AS, error) { return w.Protection() }, Logger: w.logger, Ended: s.instancesEnded,
 		Record: func(ctx context.Context, action audit.Action, target string, detail map[string]string) {
 			s.recorder.Record(ctx, audit.Event{Action: action, Site: w.site.Name, Target: target, Detail: detail})
@@ -138,10 +136,10 @@ func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
 }
 
 // newRemovals makes the list by which Envoys hear of registrations that have ended.
-func (s *serving) newRemovals(opened *store.SQL) *instance.Removals {
+func (s *serving) newRemovals() *instance.Removals {
 	return instance.NewRemovals(instance.RemovalsOptions{
-		Store: opened, Changes: opened.Changes, Logger: s.options.Logger, Every: s.options.Intervals.Standby,
-		Changed: func() { s.publisher.changed() },
+		Store: s.store, Changes: s.store.Changes, Logger: s.options.Logger, Every: s.options.Intervals.Standby,
+		Changed: s.changes.add,
 		Forget: func(site, name string) {
 			if k := s.keeper(site); k != nil {
 				k.Forget(name)

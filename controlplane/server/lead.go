@@ -3,186 +3,164 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
-	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// lead works as leader while it is one, and else serves what the leader writes
-// and asks to lead. lease is nil for who does not lead at the start. When it
-// returns, no worker runs and no lease is held.
-func (s *serving) lead(ctx context.Context, lease store.Lease) {
+// leadership is who leads, as far as this replica knows.
+type leadership struct {
+	mu      sync.Mutex
+	leading bool
+	leader  store.Leader
+}
+
+// leads reports whether this replica may change anything at an AS.
+func (l *leadership) leads() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leading
+}
+
+func (l *leadership) lead(leading bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leading = leading
+}
+
+// follow notes who leads, or led last.
+func (l *leadership) follow(leader store.Leader) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leader = leader
+}
+
+func (l *leadership) known() store.Leader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leader
+}
+
+// burst is the part of the standby interval in which what is written is read together.
+const burst = 20
+
+// election has one of the replicas that share a store lead.
+type election struct {
+	name   string
+	store  store.Store
+	logger *slog.Logger
+	sites  *sites
+	every  time.Duration
+	// polls: other replicas may write what this one serves while it leads.
+	polls bool
+	// wake says that the store may have something new.
+	wake chan struct{}
+	// lease is held by who leads; nil for who does not.
+	lease store.Lease
+}
+
+// notify has the store looked at soon.
+func (e *election) notify() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works as leader while this replica is one, and else serves what the leader
+// writes and asks to lead. When it returns, no worker runs and no lease is held.
+func (e *election) run(ctx context.Context) error {
 	troubled := false
 	for {
-		if lease != nil {
-			if s.hold(ctx, lease) {
-				s.options.Logger.Warn("another replica leads; serving what it writes")
+		if e.lease != nil {
+			if e.waitWhileLeading(ctx) {
+				e.logger.Warn("another replica leads; serving what it writes")
 			}
-			s.resign()
-			if err := lease.Release(); err != nil {
-				s.options.Logger.Warn("leadership not released; it ends by itself", slog.Any("error", err))
-			}
-			lease = nil
-		}
-		timer := time.NewTimer(s.options.Intervals.Standby)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		case <-s.wake:
-			// What is written in a burst is read once.
-			timer.Reset(s.options.Intervals.Standby / burst)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
+			e.sites.resign()
+			if err := e.release(); err != nil {
+				e.logger.Warn("leadership not released; it ends by itself", slog.Any("error", err))
 			}
 		}
-		var err error
-		if lease, err = s.follow(ctx); err != nil && ctx.Err() == nil && !troubled {
-			s.options.Logger.Warn("the store is not read; what is published stays", slog.Any("error", err), slog.String("remedy", registration.Remedy(err)))
+		if !e.waitForNews(ctx) {
+			return nil
+		}
+		err := e.follow(ctx)
+		if err != nil && ctx.Err() == nil && !troubled {
+			e.logger.Warn("the store is not read; what is published stays", slog.Any("error", err), slog.String("remedy", registration.Remedy(err)))
 		}
 		troubled = err != nil
 	}
 }
 
+// release ends the lease, if there is one.
+func (e *election) release() error {
+	if e.lease == nil {
+		return nil
+	}
+	lease := e.lease
+	e.lease = nil
+	return lease.Release()
+}
+
+// waitForNews waits until the store is to be read; it returns false when ctx has ended.
+func (e *election) waitForNews(ctx context.Context) bool {
+	timer := time.NewTimer(e.every)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-e.wake:
+		// What is written in a burst is read once.
+		timer.Reset(e.every / burst)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+	}
+	return ctx.Err() == nil
+}
+
 // follow becomes leader if no other is, and else takes over what is new.
-func (s *serving) follow(ctx context.Context) (store.Lease, error) {
-	lease, err := s.store.Lead(ctx)
+func (e *election) follow(ctx context.Context) error {
+	lease, err := e.store.Lead(ctx)
 	if errors.Is(err, store.ErrNotLeader) {
-		return nil, s.refresh(ctx)
+		return e.sites.refresh(ctx)
 	}
 	if err != nil {
-		return nil, err
-	}
-	if err := s.takeOver(ctx); err != nil {
-		return nil, errors.Join(err, lease.Release())
-	}
-	return lease, nil
-}
-
-// refresh reads what the leader has written, if there is anything new.
-func (s *serving) refresh(ctx context.Context) error {
-	s.transition.Lock()
-	defer s.transition.Unlock()
-	number, err := s.store.Changes(ctx)
-	if err != nil || number == s.read {
 		return err
 	}
-	if s.dynamic != nil {
-		if err := s.applyLocked(ctx, nil); err != nil {
-			return err
-		}
+	if err := e.sites.takeOver(ctx, e.name); err != nil {
+		return errors.Join(err, lease.Release())
 	}
-	if err := s.restore(ctx, registration.Standby); err != nil {
-		return err
-	}
-	leader, err := s.store.Leader(ctx)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	s.setLeader(leader)
-	s.read = number
+	e.lease = lease
 	return nil
 }
 
-// restore reads everything anew for every site. No worker runs.
-func (s *serving) restore(ctx context.Context, phase registration.Phase) error {
-	_, workers := s.current()
-	var err error
-	for _, w := range workers {
-		if restoreErr := w.Restore(ctx, phase); restoreErr != nil {
-			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
+// waitWhileLeading waits until the lease is lost or ctx ends. Meanwhile it takes over
+// what other replicas write for applications: any of them may be asked to protect.
+func (e *election) waitWhileLeading(ctx context.Context) (lost bool) {
+	var due <-chan time.Time
+	if e.polls {
+		ticker := time.NewTicker(e.every)
+		defer ticker.Stop()
+		due = ticker.C
+	}
+	seen := int64(unread)
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-e.lease.Lost():
+			return true
+		case <-e.wake: // mostly of its own writes
+		case <-due:
+			var err error
+			if seen, err = e.sites.poll(ctx, seen); err != nil && !errors.Is(err, context.Canceled) {
+				e.logger.Warn("what applications protect is not read anew; what is published stays", slog.Any("error", err))
+			}
 		}
 	}
-	s.publisher.changed()
-	return err
-}
-
-// takeOver makes this process the one that asks anything of an AS. It begins
-// with what the leader before has written last.
-func (s *serving) takeOver(ctx context.Context) error {
-	s.transition.Lock()
-	defer s.transition.Unlock()
-	if s.dynamic != nil {
-		if err := s.applyLocked(ctx, nil); err != nil {
-			return err
-		}
-	}
-	if err := s.tellLeader(ctx); err != nil {
-		return err
-	}
-	if err := s.restore(ctx, registration.Discovering); err != nil {
-		return err
-	}
-	s.setLeading(true)
-	if _, _, err := s.guard(ctx, s.base); err != nil {
-		s.setLeading(false)
-		return err
-	}
-	s.mu.Lock()
-	workers := s.workers
-	s.mu.Unlock()
-	for _, w := range workers {
-		w.start(ctx)
-	}
-	s.options.Logger.Info("this replica leads")
-	s.recorder.Record(ctx, audit.Event{Action: audit.LeadershipTaken})
-	return nil
-}
-
-// resign ends what only a leader does, and keeps what is published.
-func (s *serving) resign() {
-	s.transition.Lock()
-	defer s.transition.Unlock()
-	s.setLeading(false)
-	s.stopWorkers(nil)
-	_, workers := s.current()
-	for _, w := range workers {
-		w.StandBy()
-	}
-	s.read = unread
-}
-
-// nudge has the store looked at soon.
-func (s *serving) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// tellLeader has the other replicas know who leads.
-func (s *serving) tellLeader(ctx context.Context) error {
-	l := store.Leader{Name: s.options.Name, Since: time.Now()}
-	s.setLeader(l)
-	return s.store.PutLeader(ctx, l)
-}
-
-func (s *serving) setLeader(l store.Leader) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leader = l
-}
-
-// burst is the part of Follow in which what is written is read together.
-const burst = 20
-
-// unread is no number of changes that a store gives.
-const unread = -1
-
-func (s *serving) setLeading(leading bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leading = leading
-}
-
-func (s *serving) leads() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leading
 }

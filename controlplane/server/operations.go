@@ -182,13 +182,10 @@ func (s *serving) listAudit(ctx context.Context, in auditInput) (api.Page[AuditE
 	return page, nil
 }
 
-// worker gives the worker of a site.
+// worker returns the worker of a site.
 func (s *serving) worker(name string) (*worker, error) {
-	_, workers := s.current()
-	for _, w := range workers {
-		if w.site.Name == name {
-			return w, nil
-		}
+	if w := s.inForce.worker(name); w != nil {
+		return w, nil
 	}
 	return nil, api.NotFound("site", name)
 }

@@ -50,6 +50,17 @@ type Intervals struct {
 	Acknowledge time.Duration
 }
 
+func (o Options) withDefaults() Options {
+	o.Intervals = o.Intervals.withDefaults()
+	if o.Load == nil {
+		o.Load = site.Load
+	}
+	if o.Name == "" {
+		o.Name = replicaName()
+	}
+	return o
+}
+
 func (i Intervals) withDefaults() Intervals {
 	i.Site = i.Site.WithDefaults()
 	i.Watch, i.Standby, i.Acknowledge = cmp.Or(i.Watch, 2*time.Second), cmp.Or(i.Standby, time.Second), cmp.Or(i.Acknowledge, 5*time.Second)

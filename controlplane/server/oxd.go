@@ -8,6 +8,8 @@ import (
 	"net"
 	"path/filepath"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/listen"
@@ -23,7 +25,7 @@ type oxdAPI struct {
 	http, socket net.Listener
 	limits       oxd.SocketLimits
 	// changes are requests to take over what applications protect.
-	changes changes
+	changes changeRequests
 }
 
 // openOXD listens for applications of oxd; nil when the file has no oxd.
@@ -36,8 +38,8 @@ func (s *serving) openOXD(ctx context.Context, file *site.File, kept *store.SQL)
 	if err != nil {
 		return nil, err
 	}
-	s.dynamic = s.applications(kept)
-	requests := changes{requests: make(chan chan<- error), await: s.awaitEnvoys}
+	s.dynamic = s.applicationSites(kept)
+	requests := changeRequests{requests: make(chan chan<- error), await: s.awaitEnvoys}
 	config.Sites = requests
 	api := &oxdAPI{changes: requests, limits: oxd.SocketLimits{Connections: settings.SocketConnections, Idle: settings.SocketIdle}}
 	if api.server, err = oxd.New(config); err != nil {
@@ -137,4 +139,23 @@ func (a *oxdAPI) serveHTTP(ctx context.Context) error {
 
 func (a *oxdAPI) serveSocket(ctx context.Context) error {
 	return a.server.ServeSocket(ctx, a.socket, a.limits)
+}
+
+// serveApplications answers applications of oxd until ctx ends.
+func (s *serving) serveApplications(ctx context.Context) error {
+	a := s.applications
+	if a == nil {
+		return nil
+	}
+	web, socket := a.addresses()
+	s.options.Logger.Info("serving applications of oxd", slog.String("http", web), slog.String("socket", socket))
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { s.serveChanges(ctx, a.changes); return nil })
+	if a.http != nil {
+		parts.Go(func() error { return a.serveHTTP(ctx) })
+	}
+	if a.socket != nil {
+		parts.Go(func() error { return a.serveSocket(ctx) })
+	}
+	return parts.Wait()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
@@ -19,49 +20,57 @@ import (
 	"github.com/umagate/umagate/plugin/decision"
 )
 
-// publisher makes Envoy's resources of what the workers know.
-type publisher struct {
-	xds    *xds.Server
-	logger *slog.Logger
-	// gather gives the file in force and its workers.
-	gather func() (*site.File, []*worker)
-	// instances gives what Envoys need to ask for instances.
-	instances func() (address string, credential secret.Text)
-	// removals has which instances of sites are registered no more; nil for none.
-	removals func(sites []string) map[string]string
-	// book has what is revoked.
-	book *revoke.Book
-	// compilers are by group, under pushing.
-	compilers map[string]*decision.Compiler
-	notify    chan struct{}
-	// pings ask run whether it is alive.
-	pings chan struct{}
-
-	// pushing is held while a publication is under way.
-	pushing sync.Mutex
+// changes counts what has changed since the start, and wakes who publishes it.
+type changes struct {
+	wake chan struct{} // room for one
 
 	mu sync.Mutex
 	// wanted counts changes, done is what it was when the last publication began.
 	wanted, done uint64
-	revision     string
-	groups       []publishedGroup
-	at           time.Time
-	failed       error
 }
 
-func newPublisher(server *xds.Server, logger *slog.Logger, gather func() (*site.File, []*worker), book *revoke.Book) *publisher {
-	return &publisher{xds: server, logger: logger, gather: gather, book: book, compilers: map[string]*decision.Compiler{}, notify: make(chan struct{}, 1), pings: make(chan struct{})}
-}
+func newChanges() *changes { return &changes{wake: make(chan struct{}, 1)} }
 
-// changed asks for a publication; many requests become one.
-func (p *publisher) changed() {
-	p.mu.Lock()
-	p.wanted++
-	p.mu.Unlock()
+// add asks for a publication; many requests become one.
+func (c *changes) add() {
+	c.mu.Lock()
+	c.wanted++
+	c.mu.Unlock()
 	select {
-	case p.notify <- struct{}{}:
+	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (c *changes) count() (wanted, done uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wanted, c.done
+}
+
+func (c *changes) published(until uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done = until
+}
+
+// publisher makes Envoy's resources of what the workers know.
+type publisher struct {
+	xds       *xds.Server
+	logger    *slog.Logger
+	changes   *changes
+	sites     *inForce
+	instances *instanceServer
+	removals  *instance.Removals
+	book      *revoke.Book
+	pings     chan struct{} // they ask run whether it is alive
+
+	// pushing is held while a publication is under way. compilers are by group.
+	pushing   sync.Mutex
+	compilers map[string]*decision.Compiler
+
+	mu   sync.Mutex
+	last publication
 }
 
 // run publishes whenever something changed, until ctx ends.
@@ -70,7 +79,7 @@ func (p *publisher) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.notify:
+		case <-p.changes.wake:
 			p.publish(ctx)
 		case <-p.pings:
 		}
@@ -92,16 +101,13 @@ func (p *publisher) ping(ctx context.Context) error {
 func (p *publisher) publish(ctx context.Context) {
 	p.pushing.Lock()
 	defer p.pushing.Unlock()
-	p.mu.Lock()
-	wanted := p.wanted
-	p.mu.Unlock()
+	wanted, _ := p.changes.count()
 	before := p.xds.Versions()
 	revision, groups, err := p.push(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.done = wanted
-	if err != nil {
-		p.failed = err
+	p.changes.published(wanted)
+	if p.last.err = err; err != nil {
 		p.logger.Error("configuration not published; the last good one stays", slog.Any("error", err))
 		return
 	}
@@ -113,7 +119,7 @@ func (p *publisher) publish(ctx context.Context) {
 				slog.String("ecds", v[xds.ECDS]), slog.String("cds", v[xds.CDS]), slog.String("sds", v[xds.SDS]))
 		}
 	}
-	p.revision, p.groups, p.at, p.failed = revision, groups, time.Now(), nil
+	p.last = publication{revision: revision, groups: groups, at: time.Now()}
 }
 
 // publishedGroup is what a group of Envoys was given last.
@@ -125,65 +131,53 @@ type publishedGroup struct {
 // push gives every group what its sites make. Nothing is given out unless all of it
 // can be built. revision is that of all sites together.
 func (p *publisher) push(ctx context.Context) (revision string, given []publishedGroup, err error) {
-	file, workers := p.gather()
-	file = published(file)
-	in := envoyconf.Input{File: file, Facts: map[string]site.Facts{}}
-	address, credential := p.instances()
-	in.Instances = address
-	credentials := map[string]envoyconf.Credentials{}
-	for _, w := range workers {
-		if _, ok := file.Site(w.site.Name); !ok {
-			continue
-		}
-		now := w.Snapshot()
-		in.Facts[w.site.Name], credentials[w.site.Name] = now.Facts()
-	}
+	now := p.sites.get()
 	revoked, generation := p.book.Compiled()
-	whole, err := p.compile("", in, revoked)
+	address, credential := p.instances.access()
+	facts, credentials := map[string]site.Facts{}, map[string]envoyconf.Credentials{}
+	for _, w := range now.workers {
+		known := w.Snapshot()
+		facts[w.site.Name], credentials[w.site.Name] = known.Facts()
+	}
+	compile := func(name string, group *site.Group) (envoyconf.Input, error) {
+		return p.compile(name, envoyconf.Input{File: now.file.Effective(group, now.protected), Facts: facts, Instances: address}, revoked)
+	}
+	whole, err := compile("", nil)
 	if err != nil {
 		return "", nil, err
 	}
-	if len(file.Groups) == 0 {
-		resources, err := resourcesOf(whole, credentials, credential)
-		if err != nil {
-			return "", nil, err
-		}
-		versions, err := p.xds.Push(ctx, resources)
-		if err == nil {
-			p.book.Put(generation, versions[xds.ECDS])
-		}
-		return whole.Config.Revision, []publishedGroup{{xds.Default, whole.Config.Revision, names(file.Sites)}}, err
-	}
-	groups := make([]xds.Group, 0, len(file.Groups))
-	for _, g := range file.Groups {
-		in.File = published(file.Of(g))
-		part, err := p.compile(g.Name, in, revoked)
-		if err != nil {
-			return "", nil, fmt.Errorf("group %s: %w", g.Name, err)
-		}
+	var groups []xds.Group
+	add := func(group xds.Group, in envoyconf.Input, sites []string) (err error) {
 		own := map[string]envoyconf.Credentials{}
-		for _, name := range mine(g, file) {
+		for _, name := range sites {
 			own[name] = credentials[name]
 		}
-		resources, err := resourcesOf(part, own, credential)
+		group.Resources, err = resourcesOf(in, own, credential)
+		groups, given = append(groups, group), append(given, publishedGroup{group.Name, in.Config.Revision, sites})
+		return err
+	}
+	sites := names(whole.File.Sites)
+	if len(now.file.Groups) == 0 {
+		if err := add(xds.Group{Name: xds.Default}, whole, sites); err != nil {
+			return "", nil, err
+		}
+	}
+	for i := range now.file.Groups {
+		g := &now.file.Groups[i]
+		part, err := compile(g.Name, g)
+		if err == nil {
+			mine := slices.DeleteFunc(slices.Clone(sites), func(name string) bool { return !g.HasSite(name) })
+			err = add(xds.Group{Name: g.Name, Has: func(peer xds.Peer) bool { return g.Match.Fits(site.Node(peer)) }}, part, mine)
+		}
 		if err != nil {
 			return "", nil, fmt.Errorf("group %s: %w", g.Name, err)
 		}
-		groups = append(groups, xds.Group{Name: g.Name, Resources: resources, Has: func(peer xds.Peer) bool { return g.Match.Fits(site.Node(peer)) }})
-		given = append(given, publishedGroup{g.Name, part.Config.Revision, mine(g, file)})
 	}
 	versions, err := p.xds.PushGroups(ctx, groups)
-	if err == nil {
-		for _, v := range versions {
-			p.book.Put(generation, v[xds.ECDS])
-		}
+	for _, v := range versions {
+		p.book.Put(generation, v[xds.ECDS])
 	}
 	return whole.Config.Revision, given, err
-}
-
-// mine names the sites of a group.
-func mine(g site.Group, file *site.File) []string {
-	return slices.DeleteFunc(names(file.Sites), func(name string) bool { return !g.HasSite(name) })
 }
 
 func names(sites []site.Site) []string {
@@ -206,9 +200,7 @@ func (p *publisher) compile(group string, in envoyconf.Input, revoked []config.R
 		_, ok := in.File.Site(r.Site)
 		return r.Site != "" && !ok
 	})
-	if p.removals != nil {
-		in.Config.Removals = p.removals(withInstances(in.File))
-	}
+	in.Config.Removals = p.removals.Compiled(withInstances(in.File))
 	if in.Document, err = config.Encode(&in.Config); err != nil {
 		return in, fmt.Errorf("encode filter configuration: %w", err)
 	}
@@ -263,7 +255,10 @@ type publication struct {
 func (p *publisher) state() publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return publication{revision: p.revision, groups: p.groups, at: p.at, err: p.failed, behind: p.wanted != p.done, changes: p.wanted}
+	wanted, done := p.changes.count()
+	out := p.last
+	out.behind, out.changes = wanted != done, wanted
+	return out
 }
 
 // revoked is what Envoys are told to refuse.

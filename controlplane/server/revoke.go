@@ -9,15 +9,14 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
 // newBook makes the book of what is revoked.
-func (s *serving) newBook(opened *store.SQL) *revoke.Book {
+func (s *serving) newBook() *revoke.Book {
 	return revoke.New(revoke.Options{
-		Store: opened, Changes: opened.Changes, Sites: s.revocationSites, Logger: s.options.Logger, Recorder: s.recorder,
-		Changed: func() { s.publisher.changed() }, Leads: s.leads, Every: s.options.Intervals.Standby,
+		Store: s.store, Changes: s.store.Changes, Sites: s.revocationSites, Logger: s.options.Logger, Recorder: s.recorder,
+		Changed: s.changes.add, Leads: s.leads, Every: s.options.Intervals.Standby,
 		Acknowledged: func() []string {
 			var versions []string
 			for _, e := range s.xds.Envoys() {

@@ -5,237 +5,233 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
-	"reflect"
-	"sync"
+	"slices"
 	"time"
 
-	"google.golang.org/grpc"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/listen"
-	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/telemetry"
 	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/plugin/decision"
 )
 
-// serving is a running control plane.
+// serving is a control plane: its parts, none of which is replaced while it runs.
+// Each guards what it shares by itself.
 type serving struct {
-	// wake tells lead that the store may have something new.
-	wake chan struct{}
-
-	options   Options
-	store     store.Store
-	xds       *xds.Server
-	publisher *publisher
-	book      *revoke.Book
-	removals  *instance.Removals
-	reloader  *reloader
-	tls       *certificateWatch // nil where xDS is plain text
-	metrics   *metrics
-	recorder  audit.Recorder
-	telemetry *telemetry.Telemetry
-	callers   callers
-	kept      *store.SQL
-	instances *instanceServer
-	// plans holds as many as are under way.
-	plans   chan struct{}
-	stopped <-chan struct{} // closed when Run is told to stop
+	options Options
 	started time.Time
+	closers []func() error // of what was opened
 
-	// transition is held while workers begin or end; read, under it, is the number
-	// of changes in the store that have been taken over.
-	transition sync.Mutex
-	read       int64
+	store      *store.SQL
+	recorder   audit.Recorder
+	telemetry  *telemetry.Telemetry
+	metrics    *metrics
+	xds        *xds.Server
+	tls        *certificateWatch // nil where xDS is plain text
+	changes    *changes
+	inForce    *inForce
+	leadership *leadership
+	book       *revoke.Book
+	removals   *instance.Removals
+	instances  *instanceServer
+	publisher  *publisher
+	sites      *sites
+	election   *election
+	reloader   *reloader
+	callers    *callers
+	plans      chan struct{}   // holds as many as are under way
+	stopped    <-chan struct{} // closed when Run is told to stop
 
-	// dynamic gives sites beside the file's; nil for none. base, under transition, is
-	// the file as it was read, without them.
-	dynamic Dynamic
-	base    *site.File
-
-	mu        sync.Mutex
-	leading   bool
-	leader    store.Leader // who leads, as the store has it
-	withdrawn []withdrawn
-	file      *site.File
-	workers   []*worker
-}
-
-// worker looks after one site: what is registered at its AS, and its instances.
-type worker struct {
-	*registration.Worker
-
-	site   *site.Site
-	logger *slog.Logger
-	keeper *instance.Keeper // nil for a site without instances
-
-	cancel context.CancelFunc // nil while it does not run
-	done   chan struct{}
+	api, xdsListener net.Listener
+	applications     *oxdAPI
+	dynamic          Dynamic // gives sites beside the file's; nil for none
 }
 
 // Run serves until ctx ends or something that it cannot do without fails. When
 // it returns, every goroutine has ended and the store is closed.
-func Run(ctx context.Context, options Options) (err error) {
-	options.Intervals = options.Intervals.withDefaults()
-	if options.Load == nil {
-		options.Load = site.Load
-	}
-	if options.Name == "" {
-		options.Name = replicaName()
-	}
+func Run(ctx context.Context, options Options) error {
+	options = options.withDefaults()
 	file, err := options.Load(options.Path)
 	if err != nil {
 		return err
 	}
-	opened, err := link.OpenStore(ctx, options.Path, file)
-	if err != nil {
+	s := &serving{options: options, started: time.Now(), stopped: ctx.Done()}
+	err = s.open(ctx, file)
+	if err == nil {
+		err = s.run(ctx, file)
+	}
+	for _, closer := range slices.Backward(s.closers) {
+		err = errors.Join(err, closer())
+	}
+	return err
+}
+
+// open makes the parts. What it opens is closed by closers, also when it fails.
+func (s *serving) open(ctx context.Context, file *site.File) (err error) {
+	if s.store, err = link.OpenStore(ctx, s.options.Path, file); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, opened.Close()) }()
-	lease, err := opened.Lead(ctx)
+	s.closers = append(s.closers, s.store.Close)
+	lease, err := s.store.Lead(ctx)
 	if err != nil && !errors.Is(err, store.ErrNotLeader) {
 		return err
 	}
-	running := false // then lead looks after the lease
-	defer func() {
-		if lease != nil && !running {
-			err = errors.Join(err, lease.Release())
-		}
-	}()
-
-	s := &serving{wake: make(chan struct{}, 1), options: options, store: opened, started: time.Now(), metrics: newMetrics(), read: unread, leading: lease != nil}
-	s.kept, s.instances = opened, newInstanceServer()
-	defer s.instances.close()
-	s.recorder, s.plans, s.stopped = store.Recorder{Store: opened, Logger: options.Logger}, make(chan struct{}, plansAtOnce), ctx.Done()
-	if s.telemetry, err = startTelemetry(ctx, file, options.Version); err != nil {
+	s.election = &election{
+		name: s.options.Name, store: s.store, logger: s.options.Logger, every: s.options.Intervals.Standby, wake: make(chan struct{}, 1), lease: lease,
+	}
+	s.closers = append(s.closers, s.election.release)
+	if s.telemetry, err = startTelemetry(ctx, file, s.options.Version); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.telemetry.Stop(context.WithoutCancel(ctx))) }()
-	opened.Trace(s.telemetry.Tracer())
-	if s.xds, err = xds.New(options.Logger, nil); err != nil {
+	s.closers = append(s.closers, func() error { return s.telemetry.Stop(context.WithoutCancel(ctx)) })
+	s.store.Trace(s.telemetry.Tracer())
+	if s.xds, err = xds.New(s.options.Logger, nil); err != nil {
 		return err
 	}
-	s.book = s.newBook(opened)
-	s.publisher = newPublisher(s.xds, options.Logger, s.current, s.book)
-	s.removals = s.newRemovals(opened)
-	s.publisher.removals = s.removals.Compiled
-	s.publisher.instances = s.instances.access
+	s.recorder = store.Recorder{Store: s.store, Logger: s.options.Logger}
+	s.metrics, s.changes, s.inForce, s.leadership = newMetrics(), newChanges(), &inForce{}, &leadership{leading: lease != nil}
+	s.instances, s.plans = newInstanceServer(), make(chan struct{}, plansAtOnce)
+	s.closers = append(s.closers, s.instances.close)
+	s.book, s.removals = s.newBook(), s.newRemovals()
+	s.publisher = &publisher{
+		xds: s.xds, logger: s.options.Logger, changes: s.changes, sites: s.inForce, instances: s.instances, removals: s.removals, book: s.book,
+		pings: make(chan struct{}), compilers: map[string]*decision.Compiler{},
+	}
+	if s.callers, err = s.newCallers(ctx, file); err != nil {
+		return err
+	}
+	if err := s.listen(ctx, file); err != nil {
+		return err
+	}
+	s.sites = &sites{
+		store: s.store, recorder: s.recorder, logger: s.options.Logger, leadership: s.leadership, inForce: s.inForce, changed: s.changes.add,
+		newWorker: s.newWorker, taken: s.callers.take, read: unread,
+		prepare: func(ctx context.Context, file *site.File) error { return s.instances.open(ctx, file, s.store, s.tls) },
+	}
+	if s.dynamic != nil {
+		s.sites.merge, s.election.polls = s.merge, true
+	}
+	s.election.sites = s.sites
 	s.reloader = &reloader{
-		path: options.Path, load: options.Load, apply: s.apply, request: options.Reload, every: options.Intervals.Watch, logger: options.Logger,
-		seen: sum(options.Path, file.Sources), file: file, sources: file.Sources, recorder: s.recorder,
+		path: s.options.Path, load: s.options.Load, apply: s.sites.apply, request: s.options.Reload, every: s.options.Intervals.Watch,
+		logger: s.options.Logger, seen: sum(s.options.Path, file.Sources), file: file, sources: file.Sources, recorder: s.recorder,
 	}
 	s.metrics.registry.MustRegister(newStatusCollector(s.status, s.xds.Refusals))
+	return nil
+}
 
-	if err := s.makeLocalToken(ctx, file); err != nil {
+// listen opens every address that the file names.
+func (s *serving) listen(ctx context.Context, file *site.File) (err error) {
+	if s.api, err = s.listenAPI(ctx, file); err != nil {
 		return err
 	}
-	api, err := s.listenAPI(ctx, file)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = api.Close() }() // closed already, once it is served
-	var xdsOptions []grpc.ServerOption
+	s.closers = append(s.closers, closing(s.api))
 	if t := file.Listen.XDSTLS; t != nil {
-		if s.tls, err = newCertificateWatch(t, options, s.xds); err != nil {
-			return err
-		}
-		xdsOptions = append(xdsOptions, s.tls.certificates.ServerOption())
-	}
-	xdsListener, err := listen.TCP(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.tls != nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = xdsListener.Close() }()
-	applications, err := s.openOXD(ctx, file, opened)
-	if err != nil {
-		return err
-	}
-	defer applications.close()
-
-	if lease != nil {
-		if err := s.tellLeader(ctx); err != nil {
+		if s.tls, err = newCertificateWatch(t, s.options, s.xds); err != nil {
 			return err
 		}
 	}
-
-	// What the store knows is published before anything is asked of an AS.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if err := s.apply(ctx, file); err != nil {
-		s.stopWorkers(nil)
+	if s.xdsListener, err = listen.TCP(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.tls != nil); err != nil {
 		return err
 	}
-	router, err := s.router()
+	s.closers = append(s.closers, closing(s.xdsListener))
+	if s.applications, err = s.openOXD(ctx, file, s.store); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { s.applications.close(); return nil })
+	return nil
+}
+
+// closing closes a listener, which is closed already once it was served.
+func closing(listener net.Listener) func() error {
+	return func() error { _ = listener.Close(); return nil }
+}
+
+// run serves with the parts until ctx ends or one of them fails.
+func (s *serving) run(told context.Context, file *site.File) error {
+	parts, ctx := errgroup.WithContext(told)
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.sites.resign()
+	defer cancel()
+	router, err := s.router() //nolint:contextcheck // its handlers have the contexts of their requests
 	if err != nil {
-		s.stopWorkers(nil)
+		return err
+	}
+	if err := s.publishKnown(ctx, file); err != nil {
+		return err
+	}
+	s.options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", s.api.Addr().String()), slog.String("xds", s.xdsListener.Addr().String()),
+		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", link.LocalToken(s.options.Path, file)))
+	for _, part := range []func(context.Context) error{
+		s.election.run,
+		endless(func(ctx context.Context) { s.store.Watch(ctx, s.election.notify) }),
+		endless(s.publisher.run),
+		endless(s.book.Run),
+		endless(s.removals.Run),
+		endless(s.reloader.run),
+		s.serveXDS,
+		endless(s.endAudit),
+		func(ctx context.Context) error { return serveAPI(ctx, s.api, s.telemetry.Handler(router)) },
+		func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) },
+		s.serveApplications,
+	} {
+		parts.Go(func() error { return part(ctx) })
+	}
+	if s.options.StartedOXD != nil {
+		s.options.StartedOXD(s.applications.addresses())
+	}
+	if s.options.Started != nil {
+		s.options.Started(s.api.Addr().String(), s.xdsListener.Addr().String())
+	}
+	if err := parts.Wait(); err != nil && told.Err() == nil {
+		return err
+	}
+	s.options.Logger.Info("stopped")
+	return nil
+}
+
+// endless is a part that does not fail.
+func endless(run func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error { run(ctx); return nil }
+}
+
+// publishKnown publishes what the store knows, before anything is asked of an AS.
+func (s *serving) publishKnown(ctx context.Context, file *site.File) error {
+	if s.leads() {
+		if err := s.sites.claim(ctx, s.options.Name); err != nil {
+			return err
+		}
+	}
+	if err := s.sites.apply(ctx, file); err != nil {
 		return err
 	}
 	s.reloader.tell(ctx, nil, file)
-	if err := s.book.Load(ctx); err != nil {
-		s.stopWorkers(nil)
-		return err
-	}
-	if err := s.removals.Load(ctx); err != nil {
-		s.stopWorkers(nil)
+	if err := errors.Join(s.book.Load(ctx), s.removals.Load(ctx)); err != nil {
 		return err
 	}
 	s.publisher.publish(ctx)
-	options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", api.Addr().String()), slog.String("xds", xdsListener.Addr().String()),
-		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", link.LocalToken(options.Path, file)))
-	if web, socket := applications.addresses(); applications != nil {
-		options.Logger.Info("serving applications of oxd", slog.String("http", web), slog.String("socket", socket))
-	}
-
-	var wg sync.WaitGroup
-	guard := func(f func(context.Context) error) {
-		wg.Go(func() {
-			if err := f(ctx); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	running = true
-	guard(func(ctx context.Context) error { s.lead(ctx, lease); return nil })
-	guard(func(ctx context.Context) error { opened.Watch(ctx, s.nudge); return nil })
-	guard(func(ctx context.Context) error { s.publisher.run(ctx); return nil })
-	guard(func(ctx context.Context) error { s.book.Run(ctx); return nil })
-	guard(func(ctx context.Context) error { s.removals.Run(ctx); return nil })
-	guard(func(ctx context.Context) error { s.reloader.run(ctx); return nil })
-	guard(func(ctx context.Context) error { return s.xds.Serve(ctx, xdsListener, xdsOptions...) })
-	if s.tls != nil {
-		guard(func(ctx context.Context) error { s.tls.run(ctx); return nil })
-	}
-	guard(func(ctx context.Context) error { s.endAudit(ctx); return nil })
-	guard(func(ctx context.Context) error { return serveAPI(ctx, api, s.telemetry.Handler(router)) })
-	guard(func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) })
-	if applications != nil {
-		guard(func(ctx context.Context) error { s.serveChanges(ctx, applications.changes); return nil })
-	}
-	if applications != nil && applications.http != nil {
-		guard(applications.serveHTTP)
-	}
-	if applications != nil && applications.socket != nil {
-		guard(applications.serveSocket)
-	}
-	if options.StartedOXD != nil {
-		options.StartedOXD(applications.addresses())
-	}
-	if options.Started != nil {
-		options.Started(api.Addr().String(), xdsListener.Addr().String())
-	}
-	<-ctx.Done()
-	wg.Wait()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	options.Logger.Info("stopped")
 	return nil
+}
+
+// serveXDS answers Envoys until ctx ends.
+func (s *serving) serveXDS(ctx context.Context) error {
+	if s.tls == nil {
+		return s.xds.Serve(ctx, s.xdsListener)
+	}
+	watching, ctx := errgroup.WithContext(ctx)
+	watching.Go(func() error { s.tls.run(ctx); return nil })
+	watching.Go(func() error { return s.xds.Serve(ctx, s.xdsListener, s.tls.certificates.ServerOption()) })
+	return watching.Wait()
 }
 
 // replicaName tells this process from others of the same store.
@@ -247,142 +243,18 @@ func replicaName() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-// current gives the file in force and its workers.
+// leads reports whether this replica leads.
+func (s *serving) leads() bool { return s.leadership.leads() }
+
+// current returns the file in force and its workers.
 func (s *serving) current() (*site.File, []*worker) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.file, s.workers
-}
-
-// apply makes file the one in force, nil the one that is, with what applications
-// protect now. Workers of sites that did not change go on; the others are stopped,
-// and new ones begin with what the store knows.
-func (s *serving) apply(ctx context.Context, file *site.File) error {
-	s.transition.Lock()
-	defer s.transition.Unlock()
-	return s.applyLocked(ctx, file)
-}
-
-// applyLocked is apply with transition held.
-func (s *serving) applyLocked(ctx context.Context, base *site.File) error {
-	if base == nil {
-		base = s.base
-	}
-	file, err := s.merge(ctx, base)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	old, before := s.file, s.workers
-	s.mu.Unlock()
-	if old != nil {
-		if err := unchangeable(old, file); err != nil {
-			return err
-		}
-	}
-	kept := map[string]*worker{}
-	for _, w := range before {
-		if next, ok := file.Site(w.site.Name); ok && reflect.DeepEqual(*next, *w.site) {
-			kept[w.site.Name] = w
-		}
-	}
-	// Everything that can fail comes before anything is stopped.
-	var next []*worker
-	var fresh []*worker
-	for i := range file.Sites {
-		name := file.Sites[i].Name
-		if w := kept[name]; w != nil {
-			next = append(next, w)
-			continue
-		}
-		w, err := s.newWorker(&file.Sites[i])
-		if err != nil {
-			return fmt.Errorf("site %s: %w", name, err)
-		}
-		next, fresh = append(next, w), append(fresh, w)
-	}
-	guarded, gone, err := s.guard(ctx, file)
-	if err != nil {
-		return err
-	}
-	if err := s.instances.open(ctx, file, s.kept, s.tls); err != nil {
-		return err
-	}
-	s.stopWorkers(func(w *worker) bool { return kept[w.site.Name] == nil })
-	phase := registration.Standby
-	if s.leads() {
-		phase = registration.Discovering
-	}
-	for _, w := range fresh {
-		if restoreErr := w.Restore(ctx, phase); restoreErr != nil {
-			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
-		}
-	}
-	s.base = base
-	s.mu.Lock()
-	s.file, s.workers, s.withdrawn = guarded, next, gone
-	s.callers.take(file)
-	s.mu.Unlock()
-	if s.leads() {
-		for _, w := range fresh {
-			w.start(ctx)
-		}
-	}
-	for _, w := range before {
-		if _, ok := file.Site(w.site.Name); !ok {
-			s.options.Logger.Warn("site is gone from the file; its client and resources stay at the AS", slog.String("site", w.site.Name))
-		}
-	}
-	s.publisher.changed()
-	return err
-}
-
-func (s *serving) newWorker(settings *site.Site) (*worker, error) {
-	w := &worker{site: settings, logger: s.options.Logger.With(slog.String("site", settings.Name))}
-	var err error
-	w.Worker, err = registration.NewWorker(registration.Options{
-		Site: settings, Store: s.store, Logger: w.logger, Intervals: s.options.Intervals.Site, Tracer: s.telemetry.Tracer(),
-		Transport: s.options.Transport, Observe: s.observe(settings.Name), Changed: s.publisher.changed,
-	})
-	if err != nil {
-		return nil, err
-	}
-	w.keeper, err = s.newKeeper(w)
-	return w, err
+	now := s.inForce.get()
+	return now.file, now.workers
 }
 
 // observe measures and traces the calls to a site's AS.
 func (s *serving) observe(name string) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return s.metrics.observe(name, s.telemetry.Transport(next))
-	}
-}
-
-func (w *worker) start(ctx context.Context) {
-	ctx, w.cancel = context.WithCancel(ctx)
-	w.done = make(chan struct{})
-	go func() {
-		defer close(w.done)
-		var wg sync.WaitGroup
-		wg.Go(func() { w.keepInstances(ctx) })
-		w.Run(ctx)
-		wg.Wait()
-	}()
-}
-
-// stopWorkers stops those that which selects, all when nil, and waits for them.
-func (s *serving) stopWorkers(which func(*worker) bool) {
-	s.mu.Lock()
-	workers := s.workers
-	s.mu.Unlock()
-	var stopped []*worker
-	for _, w := range workers {
-		if w.cancel != nil && (which == nil || which(w)) {
-			w.cancel()
-			stopped = append(stopped, w)
-		}
-	}
-	for _, w := range stopped {
-		<-w.done
 	}
 }

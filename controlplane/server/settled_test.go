@@ -1,7 +1,6 @@
 package server
 
 import (
-	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,10 +10,10 @@ import (
 // Nothing publishes here.
 func TestStatusIsOfOneMoment(t *testing.T) {
 	t.Parallel()
-	p := newPublisher(nil, slog.New(slog.DiscardHandler), nil, nil)
+	p := &publisher{changes: newChanges()}
 	published, _ := settled(p.state, func() int { return 0 })
 	require.False(t, published.behind)
-	p.changed()
+	p.changes.add()
 	published, _ = settled(p.state, func() int { return 0 })
 	require.True(t, published.behind)
 }

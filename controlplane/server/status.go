@@ -199,12 +199,11 @@ func (s *serving) status() Status {
 		out.ReloadError = err.Error()
 		problem("%s was not taken over: %v", s.options.Path, err)
 	}
-	s.mu.Lock()
-	out.Replica, out.LeaderName, out.LeaderSince = s.options.Name, s.leader.Name, s.leader.Since
-	for _, w := range s.withdrawn {
-		problem("%s", w)
+	leader := s.leadership.known()
+	out.Replica, out.LeaderName, out.LeaderSince = s.options.Name, leader.Name, leader.Since
+	for _, o := range s.inForce.get().orphaned() {
+		problem("%s", o)
 	}
-	s.mu.Unlock()
 	for _, site := range now.sites {
 		for _, a := range site.Attention {
 			problem("site %s: %s: %s", site.Name, a.Topic, a.Message)

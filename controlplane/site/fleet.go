@@ -3,8 +3,6 @@ package site
 import (
 	"slices"
 	"strings"
-
-	"github.com/umagate/umagate/plugin/config"
 )
 
 // Group is a part of the fleet: the Envoys that match it, and the sites that they
@@ -117,28 +115,4 @@ func glob(pattern, s string) bool {
 		s = s[i+len(part):]
 	}
 	return strings.HasSuffix(s, parts[last])
-}
-
-// Of is the file as one group sees it: with its own sites. Where unknown hosts pass,
-// the hosts of the other sites do not: they are there with nothing that is allowed.
-func (f *File) Of(g Group) *File {
-	out := *f
-	out.Sites = nil
-	for i := range f.Sites {
-		switch s := &f.Sites[i]; {
-		case g.HasSite(s.Name):
-			out.Sites = append(out.Sites, *s)
-		case f.UnknownHosts == config.VerdictAllow:
-			out.Sites = append(out.Sites, Closed(s.Name, s.Hosts))
-		}
-	}
-	return &out
-}
-
-// Closed is a site that denies every request for its hosts. No AS is known of it.
-func Closed(name string, hosts []string) Site {
-	var s Site
-	s.setDefaults()
-	s.Name, s.Hosts, s.Require = name, hosts, config.RequireOAuthScopes
-	return s
 }

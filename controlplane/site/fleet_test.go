@@ -49,9 +49,9 @@ func TestGroupDeniesTheOthersHosts(t *testing.T) {
 		environment(map[string]string{"SECRET": "s"}))
 	require.NoError(t, err)
 	group := site.Group{Name: "a", Sites: []string{"photos"}}
-	require.Len(t, f.Of(group).Sites, 1)
+	require.Len(t, f.Effective(&group, nil).Sites, 1)
 	f.UnknownHosts = config.VerdictAllow
-	part := f.Of(group)
+	part := f.Effective(&group, nil)
 	c, err := site.Compile(part, nil)
 	require.ErrorIs(t, err, site.ErrIncomplete)
 	gate, err := decision.Compile(&c)
@@ -60,4 +60,33 @@ func TestGroupDeniesTheOthersHosts(t *testing.T) {
 	require.Equal(t, []string{"files.example.com"}, c.Sites[1].Hosts)
 	require.Empty(t, c.Sites[1].Resources)
 	require.Equal(t, config.UnmatchedDeny, c.Sites[1].Unmatched)
+}
+
+// TestEffective: no host that was protected passes, and a filter is never given
+// nothing.
+func TestEffective(t *testing.T) {
+	t.Parallel()
+	names := func(f *site.File) (out []string) {
+		for i := range f.Sites {
+			out = append(out, f.Sites[i].Name)
+		}
+		return out
+	}
+	f := &site.File{UnknownHosts: config.VerdictAllow, Sites: []site.Site{{Name: "photos", Hosts: []string{"photos.example.com"}}, {Name: "hostless"}, {Name: "files", Hosts: []string{"*.files.example.com"}}}}
+	protected := map[string]string{"gone.example.com": "gone", "a.files.example.com": "files", "free.example.com": "gone"}
+	f.ReleasedHosts = []string{"FREE.example.com"}
+	whole := f.Effective(nil, protected)
+	require.Equal(t, []string{"photos", "files", "umagate-withdrawn"}, names(whole))
+	require.Equal(t, []string{"gone.example.com"}, whole.Sites[2].Hosts)
+	require.Len(t, f.Sites, 3, "the file stays")
+
+	part := f.Effective(&site.Group{Sites: []string{"photos"}}, protected)
+	require.Equal(t, []string{"photos", "files", "umagate-withdrawn"}, names(part))
+	require.Equal(t, config.RequireOAuthScopes, part.Sites[1].Require, "another group's host is denied")
+
+	f.UnknownHosts = config.VerdictDeny
+	require.Equal(t, []string{"photos"}, names(f.Effective(&site.Group{Sites: []string{"photos"}}, protected)))
+	none := f.Effective(&site.Group{Sites: []string{"hostless"}}, nil)
+	require.Equal(t, []string{"oxd-none"}, names(none))
+	require.Equal(t, []string{"*"}, none.Sites[0].Hosts)
 }

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/registration"
+	"github.com/umagate/umagate/controlplane/site"
+)
+
+// worker looks after one site: what is registered at its AS, and its instances.
+type worker struct {
+	*registration.Worker
+
+	site   *site.Site
+	logger *slog.Logger
+	keeper *instance.Keeper // nil for a site without instances
+
+	cancel context.CancelFunc // nil while it does not run
+	done   chan struct{}
+}
+
+func (s *serving) newWorker(settings *site.Site) (*worker, error) {
+	w := &worker{site: settings, logger: s.options.Logger.With(slog.String("site", settings.Name))}
+	var err error
+	w.Worker, err = registration.NewWorker(registration.Options{
+		Site: settings, Store: s.store, Logger: w.logger, Intervals: s.options.Intervals.Site, Tracer: s.telemetry.Tracer(),
+		Transport: s.options.Transport, Observe: s.observe(settings.Name), Changed: s.changes.add,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.keeper, err = s.newKeeper(w)
+	return w, err
+}
+
+// restore reads everything anew. None of the workers runs.
+func restore(ctx context.Context, workers []*worker, phase registration.Phase) (err error) {
+	for _, w := range workers {
+		if restoreErr := w.Restore(ctx, phase); restoreErr != nil {
+			err = errors.Join(err, fmt.Errorf("site %s: %w", w.site.Name, restoreErr))
+		}
+	}
+	return err
+}
+
+// start has workers run until ctx ends or they are stopped.
+func start(ctx context.Context, workers []*worker) {
+	for _, w := range workers {
+		var running context.Context
+		running, w.cancel = context.WithCancel(ctx)
+		w.done = make(chan struct{})
+		go func() {
+			defer close(w.done)
+			var wg sync.WaitGroup
+			wg.Go(func() { w.keepInstances(running) })
+			w.Run(running)
+			wg.Wait()
+		}()
+	}
+}
+
+// stop ends those of the workers that which selects, and waits for them.
+func stop(workers []*worker, which func(*worker) bool) {
+	var stopped []*worker
+	for _, w := range workers {
+		if w.cancel != nil && which(w) {
+			w.cancel()
+			stopped = append(stopped, w)
+		}
+	}
+	for _, w := range stopped {
+		<-w.done
+	}
+}
