@@ -27,7 +27,7 @@ import (
 	"github.com/umagate/umagate/envoy/envoytest"
 )
 
-// recipe is one yaml block of authorization-servers.md.
+// recipe is one yaml block of docs/authorization-servers.md.
 type recipe struct {
 	section, text string
 }
@@ -36,7 +36,7 @@ var yamlBlock = regexp.MustCompile("(?m)^```yaml\n((?s:.*?))^```$")
 
 func recipes(t *testing.T) []recipe {
 	t.Helper()
-	text, err := os.ReadFile("authorization-servers.md")
+	text, err := os.ReadFile(filepath.Join("..", "docs", "authorization-servers.md"))
 	require.NoError(t, err)
 	var out []recipe
 	for section := range strings.SplitSeq(string(text), "\n## ") {

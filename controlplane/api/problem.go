@@ -67,7 +67,7 @@ func (c Code) describe() (status int, title string) {
 const problemMedia = "application/problem+json"
 
 // problemType begins the type of every problem (RFC 9457 section 3.1.1).
-const problemType = "https://github.com/umagate/umagate/blob/main/envoy/api.md#"
+const problemType = "https://github.com/umagate/umagate/blob/main/docs/api.md#"
 
 // Problem is what every failed call answers (RFC 9457). Handlers return one as
 // their error, made anew by a constructor; any other error is a 500 without words.
