@@ -35,24 +35,24 @@ func newApply(env Environment) *cobra.Command {
 there is none, and create, update, repair, adopt and delete resources. What umagate
 did not register or adopt is never touched.
 
-It can be stopped at any point, with Ctrl-C or worse: each step is noted in the store
-before it is taken, and the next run goes on from there and registers nothing twice. An
-authorization server that limits the rate is waited for.
+It can be stopped at any point, even killed: the store notes each step before it is
+taken, and the next run goes on from there and registers nothing twice. If the
+authorization server limits the rate, apply waits.
 
-It is safe beside a running "umagate serve" on the same store: one of both is at it at a
-time, and if things have changed since the plan was shown, nothing is done.
+It is safe beside a running "umagate serve" on the same store: only one of them changes
+anything at a time. If things have changed since the plan was shown, nothing is done.
 
-Deleting a resource takes the policies on it away for good, and a umagate.yaml that was
-cut short declares less than was meant. So where more would be deleted at a site than its
-sync.max_deletions (3), the number has to be typed; with --yes it has to be given, as
---deletions N, or nothing is done. "umagate serve" deletes none then, and its status says so.
+Deleting a resource deletes the policies on it for good, and a umagate.yaml that was cut
+short declares too little. So if more resources of a site would be deleted than its
+sync.max_deletions (3), you have to type the number; with --yes, give it as --deletions N,
+or nothing is done. "umagate serve" then deletes none, and its status says so.
 
-What conflicts come to: a name that is taken is left alone, unless it is to be adopted; a
-resource that the authorization server has lost is registered anew, with a new id; a
-scope that is taken away is taken away, after a warning that policies may name it.
+Conflicts: a name that is taken is left alone, unless it is to be adopted. A resource that
+the authorization server has lost is registered again, with a new id. A scope that is no
+longer declared is removed, after a warning that policies may name it.
 
-Exit codes: 0 everything is in step, 1 something failed, was in conflict or was not
-confirmed, 64 wrong usage.`,
+Exit codes: 0 everything is in step, 1 something failed, conflicts or was not confirmed,
+64 wrong usage.`,
 		Example: `  umagate apply -c umagate.yaml
   umagate apply --yes --output json          # in a pipeline
   umagate apply --site photos --adopt albums
@@ -78,7 +78,7 @@ confirmed, 64 wrong usage.`,
 	flags.register(cmd)
 	outputFlag(cmd, &form, outputText, outputJSON)
 	cmd.Flags().BoolVarP(&how.yes, "yes", "y", false, "carry the plan out without asking")
-	cmd.Flags().IntVar(&how.deletions, "deletions", 0, "delete up to `N` resources at a site without asking for the number; its sync.max_deletions is the least")
+	cmd.Flags().IntVar(&how.deletions, "deletions", 0, "delete up to `N` resources of a site without asking; never fewer than its sync.max_deletions")
 	return cmd
 }
 

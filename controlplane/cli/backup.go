@@ -24,15 +24,15 @@ func newBackup(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write all that the control plane keeps into a file",
-		Long: `Write all that the store has into FILE, as of one moment; "umagate serve" goes on
-meanwhile. The file does not depend on the database: what was kept in SQLite can be
-restored into PostgreSQL, and the other way round. It has a checksum, and is not
-written over a file that exists.
+		Long: `Write all that the store has into FILE, as of one moment. "umagate serve" may run
+meanwhile. The file does not depend on the database: a backup of SQLite can be restored
+into PostgreSQL, and the other way round. It has a checksum. A file that exists is not
+overwritten.
 
-Secrets in it are sealed, and the key is not there: keep the key (store_key, or the key
-file beside the SQLite file) in another place. Without it, no secret in the backup can
-be read by anybody, and every client has to be registered anew. --with-key puts the key
-into the backup: whoever has that file has every client's secret.
+Secrets in it are sealed, and the key is not in it: keep the key (store_key, or the key
+file beside the SQLite file) somewhere else. Without the key nobody can read a secret of
+the backup, and every client has to be registered again. --with-key puts the key into the
+backup: whoever has that file has every client's secret.
 
 Exit codes: 0 written, 1 failed, 64 wrong usage.`,
 		Example: `  umagate backup -c umagate.yaml umagate-2026-11-22.backup
@@ -97,13 +97,13 @@ func newRestore(env Environment) *cobra.Command {
 		Use:   "restore FILE",
 		Short: "Put a backup into the store",
 		Long: `Put what "umagate backup" wrote into the store that umagate.yaml names, SQLite or
-PostgreSQL. No "umagate serve" may run meanwhile. The store has to be empty, unless
---force: then what it has is kept in a copy, whose name is printed, and replaced.
+PostgreSQL. No "umagate serve" may run meanwhile. The store has to be empty. With --force
+its content is replaced; a copy is kept, and its name is printed.
 
 The sealing key has to be that of the backup. A backup that was written with --with-key
-brings it to a SQLite store; give it to PostgreSQL as store_key.
+brings it to a SQLite store. For PostgreSQL, give it as store_key.
 
-A backup of a newer umagate is refused; one of an older is brought up to date.
+A backup of a newer umagate is refused. One of an older umagate is brought up to date.
 
 Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
 		Example: `  umagate restore -c umagate.yaml umagate-2026-11-22.backup

@@ -42,19 +42,19 @@ func newDeregister(env Environment) *cobra.Command {
 		Short: "Remove what umagate registered at the authorization servers",
 		Long: `Show what umagate registered for a site, ask, and remove it: the resources that it
 created or adopted, with the policies that name them; the client (RFC 7592), unless the
-file gives one; and what the store keeps of the site, keys and login included. A site of
-the file is left out when there is nothing to remove.
+file gives one; and what the store keeps of the site, with keys and login. A site with
+nothing to remove is not listed.
 
-A running "umagate serve" on the same store notices within seconds, leaves the site
-alone from then on, and does not register it again by itself: "umagate apply" does. Take the site out of
-umagate.yaml when it is to stay away.
+A running "umagate serve" on the same store notices within seconds and leaves the site
+alone from then on. It does not register the site again by itself; "umagate apply" does.
+Take the site out of umagate.yaml if it is to stay away.
 
 It can be stopped at any point: each step is noted before it is taken, and the next run
-goes on from there. What the authorization server does not let go of stops it, and with
---force is left there, listed, and forgotten here.
+goes on from there. It stops if the authorization server refuses to remove something.
+With --force that is listed, stays there, and is forgotten here.
 
-Exit codes: 0 everything is removed, or there was nothing, 1 something failed, is left or
-was not confirmed, 64 wrong usage.`,
+Exit codes: 0 everything is removed, or there was nothing; 1 something failed, is left or
+was not confirmed; 64 wrong usage.`,
 		Example: `  umagate deregister -c umagate.yaml --site photos
   umagate deregister --site photos --yes --output json`,
 		Args: cobra.NoArgs,
@@ -82,7 +82,7 @@ was not confirmed, 64 wrong usage.`,
 	}
 	flags.registerSites(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove without asking")
-	cmd.Flags().BoolVar(&force, "force", false, "forget what the authorization server does not let go of")
+	cmd.Flags().BoolVar(&force, "force", false, "forget what the authorization server refuses to remove")
 	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }

@@ -17,7 +17,7 @@ import (
 func newImport(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Begin a umagate.yaml with what an API has already",
+		Short: "Write a first umagate.yaml from what an API has already",
 		Example: `  umagate import openapi openapi.yaml --out umagate.yaml
   umagate import keycloak-enforcer keycloak.json
   umagate import gluu uma_rs_protect.json
@@ -58,13 +58,13 @@ type importReport struct {
 const importNotes = `
 
 The result passes umagate validate as it is. What cannot be written exactly becomes
-narrower: a token needs more, or the request is denied. Each such thing is listed on
-standard error and at the head of the file, with its place and the request, the worst
-first: what is decided otherwise than in the source, what less passes, and the rest.
-Where many are of one kind the first few are shown; --output json has all of them.
+narrower: a token needs more, or the request is denied. A note on standard error and at
+the head of the file says so, with the place and the request. The worst come first: what
+is decided differently from the source, then what is narrower, then the rest. Of many
+notes of one kind the first few are shown; --output json has all.
 
 deny: true stands where the source cannot be read, or asks for what no token can have,
-so that no wider path is taken in its place.
+so that no wider path decides instead.
 
 Exit codes: 0 printed, 1 failed, 64 wrong usage.`
 
@@ -110,6 +110,7 @@ makes one of each path.` + importNotes,
 	cmd.Flags().StringVar(&by, "resource-by", by, "what becomes one resource: tag or path")
 	cmd.Flags().StringVar(&flags.settings.DocumentURL, "document-url", "", "`URL` that the document is served at, to which its servers may be relative")
 	cmd.Flags().StringToStringVar(&flags.settings.ServerVariables, "server-variable", nil, "`NAME=VALUE` of a variable in the URLs of its servers; may be given several times")
+	cmd.Flags().Lookup("server-variable").DefValue = "" // not "(default [])"
 	return cmd
 }
 

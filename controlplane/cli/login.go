@@ -30,17 +30,16 @@ func newLogin(env Environment) *cobra.Command {
 		Use:   "login",
 		Short: "Let the owner of a site's resources log in, so that the PAT is theirs",
 		Long: `Print a link to the authorization server's login page, and wait on a loopback address
-for the answer. The refresh token that comes of it is kept in the store, sealed;
-"umagate serve" gets PATs with it from then on, and a running one goes on with it within
-seconds. It is for sites with authorization_server.pat.grant: authorization_code, whose
-resources belong to a person.
+for the answer. The refresh token is kept in the store, sealed. "umagate serve" gets PATs
+with it; a running one does so within seconds. Use it for sites whose resources belong to
+a person: authorization_server.pat.grant: authorization_code.
 
-Run it on the machine where the browser is, or bring the address that is printed to it,
-for example with ssh -L and a port in pat.redirect_uri.
+Run it on the machine where the browser is. Elsewhere, forward the printed address, for
+example with ssh -L and a port in pat.redirect_uri.
 
-The client is registered first where there is none. A login ends when the authorization
-server says so, or when another client takes the place of this one: "umagate status" tells,
-Envoys keep the PAT they have, and "umagate login" begins the next.
+If there is no client yet, it is registered first. A login ends when the authorization
+server says so, or when another client replaces this one. "umagate status" then says so,
+Envoys keep the PAT that they have, and "umagate login" begins the next login.
 
 Exit codes: 0 logged in, 1 failed or not finished in time, 64 wrong usage.`,
 		Example: `  umagate login -c umagate.yaml --site photos

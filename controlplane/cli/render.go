@@ -102,11 +102,11 @@ client's credential. Each site needs client {id, secret} and an upstream.
 Resource ids that are not in the file are looked up by name at the authorization
 server, unless --offline.
 
-A client of client_secret_basic needs Envoy 1.40, whose auth_type TLS_CLIENT_AUTH is what
-keeps the secret out of the body; for an older Envoy, where the authorization server takes
-it, write token_endpoint_auth_method: client_secret_post.
+client_secret_basic needs Envoy 1.40: only its auth_type TLS_CLIENT_AUTH keeps the secret
+out of the body. For an older Envoy write token_endpoint_auth_method: client_secret_post,
+if the authorization server accepts it.
 
-What is printed holds the client secrets: keep it as you would keep them.
+The output contains the client secrets: protect it as you protect them.
 
 Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 		Example: `  umagate render envoy -c umagate.yaml --wasm ./umagate.wasm --out envoy.yaml
@@ -199,10 +199,10 @@ func newRenderXDSSecrets(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "xds-secrets",
 		Short: "Write the files of envoy.xds_tls.sds_folder",
-		Long: `Write the two files by which Envoy watches its certificate towards the control plane
-and the CA that it judges the control plane by. They name files and hold no secret: put
-them where envoy.xds_tls.sds_folder says. Envoy takes over what is renamed into the folder
-of the certificate, as Kubernetes does with a mounted secret.
+		Long: `Write the two files that tell Envoy where its certificate for the control plane is, and
+the CA that verifies the control plane. They name files and hold no secret: put them where
+envoy.xds_tls.sds_folder says. Envoy notices a file that is renamed into the certificate's
+folder, as Kubernetes does with a mounted secret.
 
 Exit codes: 0 written, 1 failed, 64 wrong usage.`,
 		Example: `  umagate render xds-secrets -c umagate.yaml --out /etc/envoy/sds`,

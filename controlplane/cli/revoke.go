@@ -40,12 +40,11 @@ func newRevoke(env Environment) *cobra.Command {
 server (AS) says of them: one token, or those of a subject, a client or a session,
 or those issued before a time. The names are the claims sub, client_id and sid.
 
-For a subject and a client, tokens issued up to now are meant: who logs in again
-gets in, unless in this very second. With --issued-before, those issued before
-then. A token that does not say when it was issued is taken for one issued before.
-Of a token issued before then that does not say whose it is, the AS is asked; where
-it does not say either, the token is refused, too. One of which nobody names a session
-belongs to none: --session does not reach it.
+For a subject or client, it revokes the tokens issued up to now: who logs in again gets
+in, unless in this very second. --issued-before revokes those issued before that time. A
+token that does not say when it was issued counts as issued before. If a token issued
+before does not say whose it is, Envoys ask the AS; if the AS does not say either, they
+refuse the token. A token without a session is not reached by --session.
 
 It waits until every Envoy that is connected to this replica has acknowledged it, for
 --wait at most. Other replicas find it in the store about a second later.
@@ -259,9 +258,9 @@ func newRevokeUndo(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "undo ID",
 		Short: "Take a revocation back",
-		Long: `Take a revocation back that was a mistake: its tokens are judged by what the
-authorization server says of them again. Envoys follow in a moment: umagate
-revoke list shows what is in force.
+		Long: `Undo a revocation that was a mistake: again, the authorization server alone says whether
+its tokens are active. Envoys follow in a moment; "umagate revoke list" shows what is in
+force.
 
 Exit codes: 0 taken back, 1 failed, 64 wrong usage.`,
 		Example: `  umagate revoke undo bq5XkA1_pZ0tY6Vn`,

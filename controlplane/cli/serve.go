@@ -33,14 +33,14 @@ authorization server, registers the client, keeps the PAT fresh and the resource
 registered as declared; and it gives every Envoy that connects to listen.xds the
 filter, the clusters and the credentials.
 
-Whatever is not reachable is tried again; what Envoys have stays in force. The
-file is taken over anew when it changes, and on SIGHUP; a file with faults is not.
+What cannot be reached is tried again; what Envoys have stays in force. The file is
+read again when it changes, and on SIGHUP; a file with faults is refused.
 
 listen.api serves /healthz, /readyz, /metrics and the API (/v1/openapi.json describes
-it). Beside the store it makes a token that this machine's commands call with.
-/readyz is 200 once a configuration is published and while the store answers. An
-Envoy that refuses one does not change that: it is an error in the log, a problem of
-umagate status, and umagate_envoy_refused_total.
+it). Beside the store, serve writes a token for the commands on this machine.
+/readyz is 200 once a configuration is published, while the store answers. An Envoy that
+refuses a configuration does not change that: see the log, "umagate status" and the
+metric umagate_envoy_refused_total.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 		Example: `  umagate serve -c umagate.yaml

@@ -27,14 +27,14 @@ func newStatus(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show every site's registration and what every Envoy has",
-		Long: `Ask a running "umagate serve" how things stand: for each site its phase, client, PAT
-and resources; for each Envoy the versions that it was sent, accepted or refused.
+		Long: `Show the state of a running "umagate serve": for each site its phase, client, PAT and
+resources; for each Envoy the versions that it was sent, accepted or refused.
 
-Where umagate.yaml has faults, they are printed, and what runs by the file before is
-shown all the same.
+If umagate.yaml has faults, they are printed. The state of what runs, by the file before,
+is shown all the same.
 
-Exit codes: 0 all is as it should be, 1 something is not or nothing answers, 64 wrong
-usage. With --watch, 0 when it is stopped.`,
+Exit codes: 0 all is well, 1 something is wrong or nothing answers, 64 wrong usage. With
+--watch, 0 when it is stopped.`,
 		Example: `  umagate status -c umagate.yaml
   umagate status -c umagate.yaml --watch
   umagate status --server http://127.0.0.1:8090 --output json | jq .problems`,
@@ -66,7 +66,7 @@ usage. With --watch, 0 when it is stopped.`,
 	}
 	flags.register(cmd)
 	outputFlag(cmd, &form, outputText, outputJSON)
-	cmd.Flags().DurationVar(&watch, "watch", 0, "show it anew after each `INTERVAL`, 2s when none is given, until Ctrl-C")
+	cmd.Flags().DurationVar(&watch, "watch", 0, "show it again after each `INTERVAL` (2s if none is given) until Ctrl-C")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
 }

@@ -73,8 +73,8 @@ Exit codes: 0 no fault, 1 faults, 64 wrong usage.`,
 	}
 	flags.register(cmd)
 	outputFlag(cmd, &form, outputText, outputJSON)
-	cmd.Flags().BoolVar(&skipSecrets, "skip-secrets", false, "do not mind secrets whose variable or file is not here")
-	cmd.Flags().BoolVar(&strict, "strict", false, "take warnings as faults")
+	cmd.Flags().BoolVar(&skipSecrets, "skip-secrets", false, "accept secrets whose variable or file is missing here")
+	cmd.Flags().BoolVar(&strict, "strict", false, "treat warnings as faults")
 	return cmd
 }
 
