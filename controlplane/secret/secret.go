@@ -32,7 +32,7 @@ func New(s string) Text {
 	return Text{value: &s}
 }
 
-// Reveal gives the secret itself. Call it only where the value goes out, to the
+// Reveal returns the secret itself. Call it only where the value goes out, to the
 // AS, to Envoy or to the sealed store.
 func (t Text) Reveal() string {
 	if t.value == nil {

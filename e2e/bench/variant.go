@@ -17,10 +17,10 @@ type variant struct {
 	name string
 	// filters is YAML of the HTTP filters before the router; empty for none.
 	filters string
-	// tokens says whether requests have one, status what each must be answered.
+	// tokens reports whether requests have one; status is the answer that each must get.
 	tokens bool
 	status int
-	// wasm tells that the filter is a module.
+	// wasm reports whether the filter is a module.
 	wasm bool
 }
 

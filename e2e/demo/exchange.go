@@ -19,7 +19,7 @@ import (
 // clientID is the application that alice and bob use.
 const clientID = "app"
 
-// errNotAsTold says that a step was not as the story tells it.
+// errNotAsTold means that a step was not as the story tells it.
 var errNotAsTold = errors.New("not as told")
 
 // request is one request of the story.

@@ -33,7 +33,7 @@ const startTimeout = 2 * time.Minute
 type gateway interface {
 	// address is host:port.
 	address() string
-	// about says what it is, in words.
+	// about describes it in words.
 	about() string
 	// admin is the base URL of its admin API, empty where it has none.
 	admin() string
@@ -100,7 +100,7 @@ func startWorld(ctx context.Context, o options, p *printer, stderr io.Writer) (_
 	return w, nil
 }
 
-// portsOf gives the addresses that parts listen on: the ones a reader can remember,
+// portsOf returns the addresses that parts listen on: the ones a reader can remember,
 // where they are free.
 func portsOf(o options) func(ctx context.Context, preferred string) string {
 	return func(ctx context.Context, preferred string) string {

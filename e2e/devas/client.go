@@ -181,7 +181,7 @@ func (c *Client) needsSecret() bool {
 	return c.TokenEndpointAuthMethod != AuthNone && !c.hasKeys()
 }
 
-// hasKeys says that the client authenticates with keys of its own.
+// hasKeys reports whether the client authenticates with keys of its own.
 func (m *Metadata) hasKeys() bool {
 	return m.TokenEndpointAuthMethod == AuthPrivateKeyJWT || m.TokenEndpointAuthMethod == AuthSelfSignedTLS
 }

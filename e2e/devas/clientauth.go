@@ -24,7 +24,7 @@ func invalidClient(description string) *protocolError {
 	return e
 }
 
-// authenticateClient tells which client a request to the token, introspection or
+// authenticateClient returns which client a request to the token, introspection or
 // revocation endpoint comes from (RFC 6749 section 2.3, RFC 7521 section 4.2).
 // The form has been parsed.
 func (s *Server) authenticateClient(r *http.Request) (*Client, error) {

@@ -30,7 +30,7 @@ func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) erro
 	return nil
 }
 
-// introspectionCaller tells which resource server asks: by its PAT or by client
+// introspectionCaller returns the resource server that asks: by its PAT or by client
 // authentication.
 func (s *Server) introspectionCaller(r *http.Request) (string, error) {
 	if bearer(r) != "" {

@@ -33,7 +33,7 @@ type Options struct {
 	// uma_protection.
 	Scopes []string
 
-	// Registration says who may register clients.
+	// Registration is who may register clients.
 	Registration Registration
 	// InitialAccessTokens open registration where Registration asks for one.
 	InitialAccessTokens []InitialAccessToken
@@ -95,7 +95,7 @@ type Lifetimes struct {
 	AssertionMaxAge time.Duration // 1 h: how far ahead a client assertion's exp may be
 }
 
-// Registration says who may register a client (RFC 7591 section 3).
+// Registration is who may register a client (RFC 7591 section 3).
 type Registration string
 
 // The values of [Registration].

@@ -100,7 +100,7 @@ func compare(a, b string) int {
 	return 0
 }
 
-// permits tells whether a policy, or ownership, grants one scope to the party.
+// permits reports whether a policy, or ownership, grants one scope to the party.
 // The empty scope stands for access with no scope in particular.
 func (s *Server) permits(res *Resource, scope string, who party) bool {
 	if who.user != "" && res.Owner == who.user {
@@ -143,7 +143,7 @@ func (s *Server) Resources() []Resource {
 	return list
 }
 
-// SetOwner gives a resource, named by _id or name, to a person; back to its
+// SetOwner hands a resource, named by _id or name, to a person; back to its
 // resource server when owner is empty. With askOwner, who has no permission is
 // told that the owner is asked.
 func (s *Server) SetOwner(resource, owner string, askOwner bool) error {

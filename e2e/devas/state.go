@@ -71,7 +71,7 @@ type token struct {
 	// permissions and resourceServer are those of an RPT.
 	permissions    []permission
 	resourceServer string
-	// pat says that the token is good at the protection API.
+	// pat reports whether the protection API accepts the token.
 	pat bool
 }
 

@@ -186,7 +186,7 @@ func (s *Server) issue(o issueOrder) (tokenAnswer, error) {
 	return answer, nil
 }
 
-// isPAT tells whether the token is good at the protection API (UMA Federated
+// isPAT reports whether the token is good at the protection API (UMA Federated
 // Authorization section 1.3).
 func (s *Server) isPAT(o issueOrder) bool {
 	if s.options.Dialect.PATWithoutScope {
@@ -213,7 +213,7 @@ type jwtToken struct {
 	Authorization map[string]any `json:"authorization,omitempty"`
 }
 
-// mint gives the token its value.
+// mint sets the token's value.
 func (s *Server) mint(t *token, format TokenFormat) error {
 	if format != FormatJWT {
 		t.value = randomToken()

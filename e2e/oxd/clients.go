@@ -22,7 +22,7 @@ const (
 const PythonVariable = "UMAGATE_PYTHON2"
 
 var (
-	// ErrNotInstalled says that the clients have not been fetched.
+	// ErrNotInstalled means that the clients have not been fetched.
 	ErrNotInstalled = errors.New("the clients of oxd are not here: make oxd-clients")
 	// ErrNoPython2 says that there is no Python 2.7; no registry has one.
 	ErrNoPython2 = errors.New("oxdpython runs on Python 2.7 only: install one, or set " + PythonVariable)
@@ -42,7 +42,7 @@ func folder() (string, error) {
 	return filepath.Join(cache, "umagate", "oxd-clients"), nil
 }
 
-// Find gives the clients that Install has fetched.
+// Find returns the clients that Install has fetched.
 func Find() (Clients, error) {
 	base, err := folder()
 	if err != nil {

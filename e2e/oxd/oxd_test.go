@@ -21,7 +21,7 @@ import (
 	"github.com/umagate/umagate/e2e/oxd"
 )
 
-// clients gives the published clients, or ends the test.
+// clients returns the published clients, or ends the test.
 func clients(t *testing.T) oxd.Clients {
 	t.Helper()
 	required := os.Getenv("UMAGATE_REQUIRE_REAL") == "1"

@@ -26,7 +26,7 @@ type Authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// Leaf says what a certificate is for.
+// Leaf describes a certificate.
 type Leaf struct {
 	// Names are DNS names, IP addresses or URIs, as they look.
 	Names []string

@@ -57,7 +57,7 @@ func (c *Child) Process() *os.Process { return c.process }
 // Done is closed when the program has ended.
 func (c *Child) Done() <-chan struct{} { return c.done }
 
-// Err says why it ended, together with ended; call it when Done is closed.
+// Err returns why it ended, together with ended; call it when Done is closed.
 func (c *Child) Err(ended error) error { return errors.Join(ended, c.err) }
 
 // FreePort asks the kernel for a port of loopback. Another program could take it

@@ -61,7 +61,7 @@ func (a *albums) get(id string) (Album, bool) {
 	return album.clone(), ok
 }
 
-// add gives the album an id. It is false when there is no room.
+// add sets the album's id. It reports whether there was room.
 func (a *albums) add(album Album) (Album, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -99,7 +99,7 @@ func (a *albums) remove(id string) bool {
 	return ok
 }
 
-// addPhoto gives the photo an id. It fails when there is no such album, or no
+// addPhoto sets the photo's id. It fails when there is no such album, or no
 // room in it.
 func (a *albums) addPhoto(id, title string) (Photo, bool) {
 	a.mu.Lock()

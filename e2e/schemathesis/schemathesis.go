@@ -18,10 +18,10 @@ const Version = "4.32.5"
 // BinaryVariable names one that is installed elsewhere.
 const BinaryVariable = "UMAGATE_SCHEMATHESIS_BIN"
 
-// ErrMissing says that there is none, and what to do about it.
+// ErrMissing means that there is none, and says how to get one.
 var ErrMissing = errors.New("there is no Schemathesis: run make schemathesis (Python 3.10 or newer), or name one in " + BinaryVariable)
 
-// Find gives the path of Schemathesis.
+// Find returns the path of Schemathesis.
 func Find() (string, error) {
 	if named := os.Getenv(BinaryVariable); named != "" {
 		return named, nil

@@ -21,7 +21,7 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 )
 
-// errDenied says that the AS gives no RPT for a ticket.
+// errDenied means that the AS issues no RPT for a ticket.
 var errDenied = errors.New("the AS denies")
 
 const grantUMA = "urn:ietf:params:oauth:grant-type:uma-ticket"

@@ -134,7 +134,7 @@ func (p *plane) until(what string, is func(s server.Status) bool) server.Status 
 	return last
 }
 
-// acknowledged says that the one Envoy has all that was pushed.
+// acknowledged reports whether the one Envoy has all that was pushed.
 func acknowledged(s server.Status) bool {
 	if !s.OK || len(s.Envoys) != 1 || !s.Envoys[0].Connected {
 		return false

@@ -204,7 +204,7 @@ func (g *envoyGateway) update(ctx context.Context, d delivery) error {
 	}
 }
 
-// acknowledged tells whether the one Envoy has taken what was pushed; the error is
+// acknowledged reports whether the one Envoy has taken what was pushed; the error is
 // errRefused with Envoy's words.
 func (g *envoyGateway) acknowledged(versions map[xds.Type]string) (bool, error) {
 	envoys := g.plane.Envoys()

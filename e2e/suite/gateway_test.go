@@ -9,7 +9,7 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 )
 
-// errRefused says that a gateway refused a configuration and keeps the old one.
+// errRefused means that a gateway refused a configuration and keeps the old one.
 var errRefused = errors.New("the configuration was refused")
 
 // capability is something not every gateway or authorization server has.
