@@ -7,34 +7,49 @@
 // An [Exchange] is one request. It begins with [Evaluator.Start] and moves on with
 // [Worker.Reply]:
 //
-//	state        event                                        next
-//	begin        site off, unknown host allowed, unmatched
-//	             allowed, preflight, public, mode off         Allow
-//	             bad host, path, method, Expect, credentials,
-//	             unmatched denied, a condition that denies    Deny 400 403 405 417
-//	             unmatched: authenticated                     as a condition that needs
-//	                                                          an active token alone
-//	             no token, or a cached one that does not do   ticketing
-//	             a cached token that does                     Allow
-//	             a token that is revoked                      ticketing
-//	             a token that is not cached                   introspecting
-//	             an instance that is not known                looking up
-//	             too many calls in flight                     Deny 429
-//	any that waits  no room to wait                           Deny 429
-//	looking up   found                                        as from begin
-//	             not registered                               Deny 403
-//	             too many lookups                             Deny 429
-//	             no answer, and none from before              Deny 503
-//	introspecting  active, but not whose, and somebody's
-//	             tokens are revoked                           introspecting, once
-//	             active, and has what the condition needs     Allow
-//	             not active, revoked, or lacks it             ticketing
-//	             no answer, or one that cannot be used        Deny 503
-//	ticketing    oauth_scopes, or no permission is needed:
-//	             there are no tickets                         Deny 401 403
-//	             too many tickets                             Deny 429
-//	             201 with a ticket                            Deny 401
-//	             anything else                                Deny 403 with Warning
+//	state          event                                                                 next
+//	begin          unknown_host_allowed, off, public, cors_preflight, unmatched_allowed  Allow
+//	begin          permitted, unmatched_authenticated, by a cached token                 Allow
+//	begin          invalid_host, ambiguous_path, invalid_request, method_override        Deny 400
+//	begin          method_not_forwarded                                                  Deny 405
+//	begin          expectation_failed                                                    Deny 417
+//	begin          unknown_host, unmatched_path, method_not_covered, denied              Deny 403
+//	begin          resource_unknown: its key is empty or too long, or the cache says so  Deny 403
+//	begin          resource_not_registered                                               Deny 403
+//	begin          no_ticket: the AS is unknown, or wants to be left alone               Deny 403
+//	begin          as_unreachable: the AS is unknown, and there is a token               Deny 503
+//	begin          as_busy: the AS wants to be left alone                                Deny 503
+//	begin          too_many_lookups, too_many_calls, too_many_tickets, too_many_waiting  Deny 429
+//	begin          an instance that is not known                                         looking up
+//	begin          a token that is not cached                                            introspecting
+//	begin          a cached token that lacks a permission, older than 1 s                introspecting
+//	begin          a cached token, not known whose, and somebody's are revoked           introspecting
+//	begin          no_token, revoked_token                                               ticketing
+//	begin          what introspecting finds, of a cached token                           ticketing
+//	begin          what leads to ticketing, where there are no tickets                   Deny 401
+//	begin          insufficient_permission, as cached, of oauth_scopes                   Deny 403
+//	looking up     found, or found before and now no answer                              as from begin
+//	looking up     resource_unknown, resource_not_registered                             Deny 403
+//	looking up     too_many_lookups                                                      Deny 429
+//	looking up     control_plane_unreachable, lookup_failed                              Deny 503
+//	introspecting  permitted, unmatched_authenticated                                    Allow
+//	introspecting  answered, and its turn has not come                                   introspecting
+//	introspecting  active, not said whose, and somebody's are revoked                    introspecting
+//	introspecting  inactive_token, revoked_token, revocation_unknown                     ticketing
+//	introspecting  expired_token, token_not_yet_valid, wrong_issuer, wrong_audience      ticketing
+//	introspecting  wrong_client, not_an_access_token, sender_constrained_token           ticketing
+//	introspecting  insufficient_permission                                               ticketing
+//	introspecting  what leads to ticketing, where there are no tickets                   Deny 401
+//	introspecting  insufficient_permission, of oauth_scopes                              Deny 403
+//	introspecting  resource_not_registered, no_ticket                                    Deny 403
+//	introspecting  too_many_tickets, too_many_calls, too_many_waiting                    Deny 429
+//	introspecting  as_unreachable, as_refused, as_error, as_bad_answer, as_busy          Deny 503
+//	ticketing      a ticket                                                              Deny 401
+//	ticketing      no_ticket                                                             Deny 403
+//
+// An event with the code of a [Reason] is what was found; "unmatched: authenticated" goes
+// on as a condition that needs an active token alone. A test takes every row, and fails on
+// a transition that has none.
 //
 // In mode monitor every Deny becomes an Allow that says what it would have been,
 // and no ticket is asked for. The mode is the condition's. Before a condition is
