@@ -48,13 +48,13 @@ func CallerOf(ctx context.Context) Caller {
 	return c
 }
 
-func withCaller(r *http.Request, c Caller) *http.Request {
+func withCaller(r *http.Request, c Caller) context.Context {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		address = r.RemoteAddr
 	}
 	ctx := context.WithValue(r.Context(), callerKey{}, c)
-	return r.WithContext(audit.WithActor(ctx, audit.Actor{Kind: audit.KindAPI, Name: c.Name, Address: address}))
+	return audit.WithActor(ctx, audit.Actor{Kind: audit.KindAPI, Name: c.Name, Address: address})
 }
 
 // fromLoopback says whether the peer is this machine.

@@ -13,22 +13,21 @@
 //	}
 //
 //	type createInput struct {
-//		Site string         `path:"site" jsonschema:"pattern=^[a-z0-9_-]+$" doc:"the site's name"`
-//		Kind string         `query:"kind" jsonschema:"enum=token,enum=subject"`
-//		Body RevocationSpec `body:"json"`
+//		Site string `path:"site" pattern:"^[a-z0-9_-]+$" doc:"the site's name"`
+//		Kind string `query:"kind" enum:"token,subject"`
+//		Body RevocationSpec
 //	}
 //
 //	func (r *Revocations) create(ctx context.Context, in createInput) (Revocation, error)
 //
-// The types are the declaration: the OpenAPI document is made of them, and what is
-// not as the document says never reaches the handler. Members without omitempty or
-// omitzero are required; constraints stand in jsonschema tags (minLength=, pattern=,
-// enum=, minimum=, format=…; a comma in a pattern is written \\,); unknown members,
-// parameters and bodies are refused. A type's name is its name in the document, so
-// two types must not share one.
+// The types are the declaration: huma makes the OpenAPI document of them, and what
+// is not as the document says never reaches the handler. Members without omitempty
+// or omitzero are required; constraints are huma's tags (minLength, pattern, enum,
+// minimum, format, …); unknown members, parameters and bodies, and null, are refused.
+// A type's name is its name in the document, so two types must not share one.
 //
-// A body that is not JSON is a string field with its media type in the tag, such as
-// body:"text/plain": the handler gets it as it came, within bounds.
+// A body that is not JSON is a field RawBody []byte with the tag
+// contentType:"text/plain": the handler gets it as it came, within bounds.
 //
 // A handler returns a value, or an error: a [*Problem] made by a constructor, or
 // any other, which package server explains (server.explain) or else is a 500

@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"reflect"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"github.com/umagate/umagate/controlplane/audit"
 )
 
@@ -35,7 +38,7 @@ type Operation struct {
 	// Summary is one line, Description may be more.
 	Summary, Description string
 	Role                 Role
-	// Status is that of success: 200 unless set.
+	// Status is that of success: 200, or 204 without an answer, unless set.
 	Status int
 	// MaxBody bounds the request's body in bytes: 64 KiB unless set.
 	MaxBody int64
@@ -54,33 +57,51 @@ type Operation struct {
 
 // Handler is an operation's function with its types.
 type Handler struct {
-	in, out reflect.Type
-	call    func(ctx context.Context, in reflect.Value) (any, error)
-
-	raw   http.Handler
-	media string
+	in, out  reflect.Type
+	media    string
+	register func(r *Router, o *Operation, described huma.Operation)
 }
 
-// Handle makes a handler of a function. In is a struct whose fields have the tag
-// path:"NAME", query:"NAME" or header:"NAME", with the constraints of a jsonschema
-// tag, or body:"json" for the one that takes the body; embedded structs are looked
-// into. Out is what is encoded as JSON, or [None].
+// Handle makes a handler of a function. In is what huma reads a request into: a
+// struct whose fields have the tag path:"NAME", query:"NAME" or header:"NAME", and
+// one that is called Body, or RawBody for what is not JSON; exported structs that
+// are embedded are looked into. Out is what is encoded as JSON, or [None].
 func Handle[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler {
-	return Handler{
-		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
-		call: func(ctx context.Context, in reflect.Value) (any, error) {
-			typed, _ := reflect.TypeAssert[In](in) // bind made it of this type
-			return f(ctx, typed)
-		},
-	}
+	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	return Handler{in: in, out: out, media: jsonMedia, register: func(r *Router, o *Operation, described huma.Operation) {
+		if out == reflect.TypeFor[None]() {
+			huma.Register(r.huma, described, func(ctx context.Context, in *In) (*None, error) {
+				_, err := f(ctx, *in)
+				return nil, r.finish(ctx, o, err)
+			})
+			return
+		}
+		huma.Register(r.huma, described, func(ctx context.Context, in *In) (*answer, error) {
+			out, err := f(ctx, *in)
+			if err = r.finish(ctx, o, err); err != nil {
+				return nil, err
+			}
+			return r.answer(ctx, o, out)
+		})
+	}}
 }
 
 // Raw makes a handler of one that answers by itself, with that media type.
 func Raw(media string, h http.Handler) Handler {
-	return Handler{in: reflect.TypeFor[None](), out: reflect.TypeFor[string](), raw: h, media: media}
+	return Handler{in: reflect.TypeFor[None](), out: reflect.TypeFor[string](), media: media, register: func(r *Router, _ *Operation, described huma.Operation) {
+		huma.Register(r.huma, described, func(context.Context, *None) (*raw, error) {
+			return &raw{Body: func(c huma.Context) {
+				req, w := humago.Unwrap(c)
+				h.ServeHTTP(w, req)
+			}}, nil
+		})
+	}}
 }
 
-// None is nothing to take, or nothing to answer: 204 unless Status is set.
+// raw is what huma gets of a handler that answers by itself.
+type raw struct{ Body func(huma.Context) }
+
+// None is nothing to take, or nothing to answer.
 type None struct{}
 
 // Located is an answer that says where what was made is found.
@@ -100,5 +121,5 @@ func (o *Operation) success() int {
 	}
 }
 
-// changes says whether the operation may change something.
+// changes reports whether the operation may change something.
 func (o *Operation) changes() bool { return o.Method != http.MethodGet }

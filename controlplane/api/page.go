@@ -13,8 +13,8 @@ const (
 
 // Paging is embedded in the input of an operation that lists.
 type Paging struct {
-	Limit  int    `query:"limit" jsonschema:"minimum=1,maximum=1000,default=100" doc:"how many to answer at most"`
-	Cursor string `query:"cursor" jsonschema:"maxLength=1024,pattern=^[A-Za-z0-9_-]*$" doc:"next_cursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"how many to answer at most"`
+	Cursor string `query:"cursor" maxLength:"1024" pattern:"^[A-Za-z0-9_-]*$" doc:"next_cursor of the page before"`
 }
 
 // Page is a part of a list, in an order that does not change between calls.

@@ -3,9 +3,12 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Code is a problem's stable name: clients decide by it, never by words.
@@ -63,6 +66,23 @@ func (c Code) describe() (status int, title string) {
 	}
 }
 
+// Codes lists every code that a problem may have.
+func Codes() []Code {
+	return []Code{
+		CodeInvalidRequest, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeMethodNotAllowed, CodeConflict, CodeNotLeader, CodeTooLarge,
+		CodeUnsupportedMediaType, CodeMisdirected, CodeTooManyRequests, CodeInternal, CodeAuthorizationServer, CodeUnavailable,
+	}
+}
+
+// Schema implements [huma.SchemaProvider].
+func (Code) Schema(huma.Registry) *huma.Schema {
+	out := &huma.Schema{Type: huma.TypeString, Description: "the stable name of what went wrong"}
+	for _, c := range Codes() {
+		out.Enum = append(out.Enum, string(c))
+	}
+	return out
+}
+
 // problemMedia is the media type of problems (RFC 9457 section 6.1).
 const problemMedia = "application/problem+json"
 
@@ -72,9 +92,9 @@ const problemType = "https://github.com/umagate/umagate/blob/main/docs/api.md#"
 // Problem is what every failed call answers (RFC 9457). Handlers return one as
 // their error, made anew by a constructor; any other error is a 500 without words.
 type Problem struct { //nolint:errname // RFC 9457 calls it so
-	Type   string `json:"type" jsonschema:"format=uri"`
+	Type   string `json:"type" format:"uri"`
 	Title  string `json:"title"`
-	Status int    `json:"status" jsonschema:"minimum=400,maximum=599"`
+	Status int    `json:"status" minimum:"400" maximum:"599"`
 	Code   Code   `json:"code"`
 	// Detail is for people.
 	Detail string `json:"detail,omitempty"`
@@ -93,7 +113,7 @@ type Problem struct { //nolint:errname // RFC 9457 calls it so
 // FieldError is one thing that is wrong in a request.
 type FieldError struct {
 	// In is path, query, header or body.
-	In string `json:"in" jsonschema:"enum=path,enum=query,enum=header,enum=body"`
+	In string `json:"in" enum:"path,query,header,body"`
 	// Name is the parameter's name, or the place in the body as a JSON pointer.
 	Name   string `json:"name"`
 	Detail string `json:"detail"`
@@ -154,18 +174,39 @@ func Unavailable(after time.Duration, format string, args ...any) *Problem {
 	return p
 }
 
-// write answers with the problem.
-func (p *Problem) write(w http.ResponseWriter, id string) {
+// GetStatus implements [huma.StatusError].
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements [huma.ContentTypeFilter].
+func (*Problem) ContentType(string) string { return problemMedia }
+
+// GetHeaders implements [huma.HeadersError].
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
+	}
+	if p.Code == CodeUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="umagate"`)
+	}
+	return h
+}
+
+// of is the problem of the request with that id.
+func (p *Problem) of(id string) *Problem {
 	out := *p
 	out.RequestID = id
-	body, err := json.Marshal(out)
+	return &out
+}
+
+// write answers with the problem.
+func (p *Problem) write(w http.ResponseWriter, id string) {
+	body, err := json.Marshal(p.of(id))
 	if err != nil { // cannot be: the type always marshals
 		http.Error(w, "umagate has failed", http.StatusInternalServerError)
 		return
 	}
-	if p.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
-	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", problemMedia)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // a client that is gone is no concern

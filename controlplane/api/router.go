@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"path"
 	"reflect"
@@ -16,15 +16,13 @@ import (
 	"slices"
 	"strings"
 
-	jsonschema "github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/umagate/umagate/controlplane/audit"
 )
-
-// standardBody bounds a request's body where the operation does not.
-const standardBody = 64 << 10
 
 // Options is what [New] needs.
 type Options struct {
@@ -47,14 +45,8 @@ type Options struct {
 type Router struct {
 	options  Options
 	mux      *http.ServeMux
+	huma     huma.API
 	document []byte
-}
-
-// operation is an Operation, taken apart.
-type operation struct {
-	Operation
-
-	input input
 }
 
 var operationID = regexp.MustCompile(`^[a-z][A-Za-z]*$`)
@@ -66,109 +58,116 @@ func New(options Options, operations ...Operation) (*Router, error) {
 		options.Recorder = audit.Discard{}
 	}
 	r := &Router{options: options, mux: http.NewServeMux()}
+	format := huma.Format{Unmarshal: unmarshal, Marshal: func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }}
+	r.huma = humago.New(r.mux, huma.Config{
+		OpenAPI: outline(options.Version), Transformers: []huma.Transformer{r.finishProblem}, DefaultFormat: jsonMedia,
+		Formats: map[string]huma.Format{jsonMedia: format, "json": format},
+	})
 	operations = append(slices.Clone(operations), Operation{
 		ID: "getDocument", Method: http.MethodGet, Path: DocumentPath, Tag: "document", Role: Open,
-		Summary: "This document", Handler: Raw("application/json", http.HandlerFunc(r.serveDocument)),
+		Summary: "This document", Handler: Raw(jsonMedia, http.HandlerFunc(r.serveDocument)),
 	})
-	var all []*operation
-	byPath, ids := map[string]map[string]*operation{}, map[string]bool{}
-	for _, declared := range operations {
-		o, err := declared.open()
+	allow, ids := map[string][]string{}, map[string]bool{}
+	for _, o := range operations {
+		err := o.check()
 		if err == nil && ids[o.ID] {
 			err = errors.New("the ID is taken")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("operation %s %s %s: %w", declared.ID, declared.Method, declared.Path, err)
+			return nil, fmt.Errorf("operation %s %s %s: %w", o.ID, o.Method, o.Path, err)
 		}
 		ids[o.ID] = true
-		if byPath[o.Path] == nil {
-			byPath[o.Path] = map[string]*operation{}
-		}
-		if byPath[o.Path][o.Method] != nil {
-			return nil, fmt.Errorf("operation %s: %s %s is declared twice", o.ID, o.Method, o.Path)
-		}
-		byPath[o.Path][o.Method] = o
-		all = append(all, o)
+		allow[o.Path] = append(allow[o.Path], o.Method)
+		r.register(&o)
 	}
-	if err := r.describe(all); err != nil {
-		return nil, err
+	for path, methods := range allow {
+		slices.Sort(methods)
+		if slices.Contains(methods, http.MethodGet) {
+			methods = append(methods, http.MethodHead)
+		}
+		r.mux.HandleFunc(path, r.methodNotAllowed(strings.Join(methods, ", ")))
 	}
-	for pattern, methods := range byPath {
-		r.mux.Handle(pattern, r.byMethod(methods))
+	var err error
+	if r.document, err = json.Marshal(r.huma.OpenAPI()); err != nil {
+		return nil, fmt.Errorf("encode the API document: %w", err)
 	}
 	return r, nil
 }
 
-// open judges a declaration and takes its types apart.
-func (o *Operation) open() (*operation, error) {
-	var err error
+// check looks for mistakes in a declaration.
+func (o *Operation) check() error {
 	switch {
 	case !operationID.MatchString(o.ID):
-		err = errors.New("the ID is no lowerCamelCase name")
-	case !o.Role.valid():
-		err = errors.New("the role is none of open, probe, read and write")
+		return errors.New("the ID is no lowerCamelCase name")
+	case !slices.Contains([]Role{Open, Probe, Read, Write}, o.Role):
+		return errors.New("the role is none of open, probe, read and write")
 	case o.Summary == "" || o.Tag == "":
-		err = errors.New("there is no Summary or no Tag")
-	case o.Handler.call == nil && o.Handler.raw == nil:
-		err = errors.New("there is no handler")
+		return errors.New("there is no Summary or no Tag")
+	case o.Handler.register == nil:
+		return errors.New("there is no handler")
 	case o.changes() && o.Action == "" && !o.Records:
-		err = errors.New("it may change something, and has neither Action nor Records")
+		return errors.New("it may change something, and has neither Action nor Records")
 	}
-	if err != nil {
-		return nil, err
-	}
-	opened := &operation{Operation: *o}
-	if opened.MaxBody == 0 {
-		opened.MaxBody = standardBody
-	}
-	opened.input, err = inputOf(o.Handler.in)
-	return opened, err
+	return checkInput(o.Handler.in)
 }
 
-func (r Role) valid() bool { return r == Open || r == Probe || r == Read || r == Write }
-
-// describe makes the document, and from it what judges parameters and bodies: what
-// is promised is what is checked.
-func (r *Router) describe(all []*operation) error {
-	described, err := document(r.options.Version, all)
-	if err != nil {
-		return err
-	}
-	if r.document, err = json.Marshal(described); err != nil {
-		return fmt.Errorf("encode the API document: %w", err)
-	}
-	const at = "https://umagate.invalid/openapi.json" // names it, and is never fetched
-	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.AssertFormat()
-	plain, err := jsonschema.UnmarshalJSON(strings.NewReader(string(r.document)))
-	if err == nil {
-		err = compiler.AddResource(at, plain)
-	}
-	if err != nil {
-		return fmt.Errorf("read the API document: %w", err)
-	}
-	for _, o := range all {
-		place := at + "#/paths/" + strings.ReplaceAll(strings.ReplaceAll(escapePointer(o.Path), "{", "%7B"), "}", "%7D") + "/" + strings.ToLower(o.Method)
-		for i := range o.input.parameters {
-			if o.input.parameters[i].schema, err = compiler.Compile(fmt.Sprintf("%s/parameters/%d/schema", place, i)); err != nil {
-				return fmt.Errorf("operation %s: %w", o.ID, err)
+// checkInput looks for fields that huma would leave out without a word.
+func checkInput(in reflect.Type) error {
+	for f := range in.Fields() {
+		switch {
+		case f.IsExported() && f.Anonymous:
+			if err := checkInput(f.Type); err != nil {
+				return err
 			}
-		}
-		if o.input.body != nil && o.input.bodyMedia == "" {
-			if o.input.bodySchema, err = compiler.Compile(place + "/requestBody/content/application~1json/schema"); err != nil {
-				return fmt.Errorf("operation %s: %w", o.ID, err)
-			}
+		case !f.IsExported() || f.Name != "Body" && f.Name != "RawBody" && f.Tag.Get("path")+f.Tag.Get("query")+f.Tag.Get("header") == "":
+			return fmt.Errorf("field %s of %s has none of the tags path, query and header, or is not exported", f.Name, in)
 		}
 	}
 	return nil
+}
+
+// register joins an operation. Nothing reaches huma that is not admitted and read.
+func (r *Router) register(o *Operation) {
+	schemas := r.huma.OpenAPI().Components.Schemas
+	described := o.describe(schemas)
+	described.Middlewares = huma.Middlewares{func(c huma.Context, next func(huma.Context)) {
+		req, w := humago.Unwrap(c)
+		span := trace.SpanFromContext(req.Context())
+		span.SetName(o.ID)
+		span.SetAttributes(attribute.String("umagate.request_id", audit.RequestID(req.Context())))
+		ctx, refused := r.admit(req, o)
+		if refused == nil && o.changes() {
+			r.options.Logger.Info("API call that changes something", slog.String("operation", o.ID), slog.String("caller", CallerOf(ctx).Name),
+				slog.String("request_id", audit.RequestID(ctx)))
+		}
+		if refused == nil {
+			refused = checkParameters(c.Operation(), schemas, req)
+		}
+		if refused == nil {
+			refused = readBody(c.Operation(), w, req, o.MaxBody)
+		}
+		if refused != nil {
+			r.fail(w, req, refused)
+			return
+		}
+		next(huma.WithContext(c, context.WithValue(ctx, requestKey{}, req)))
+	}}
+	o.Handler.register(r, o, described)
+}
+
+type requestKey struct{}
+
+// requestOf returns the request that a handler was called for.
+func requestOf(ctx context.Context) *http.Request {
+	req, _ := ctx.Value(requestKey{}).(*http.Request) // register has put it there
+	return req
 }
 
 // Document is the OpenAPI document.
 func (r *Router) Document() []byte { return slices.Clone(r.document) }
 
 func (r *Router) serveDocument(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", jsonMedia)
 	_, _ = w.Write(r.document) // a client that is gone is no concern
 }
 
@@ -197,70 +196,15 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mux.ServeHTTP(w, req)
 }
 
-// byMethod chooses among the operations of a path.
-func (r *Router) byMethod(methods map[string]*operation) http.Handler {
-	names := slices.Sorted(maps.Keys(methods))
-	if methods[http.MethodGet] != nil {
-		names = append(names, http.MethodHead)
+func (r *Router) methodNotAllowed(allow string) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Allow", allow)
+		r.fail(w, req, NewProblem(CodeMethodNotAllowed, "%s has %s", req.URL.Path, allow))
 	}
-	allow := strings.Join(names, ", ")
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		method := req.Method
-		if method == http.MethodHead {
-			method = http.MethodGet
-		}
-		o := methods[method]
-		if o == nil {
-			w.Header().Set("Allow", allow)
-			r.fail(w, req, NewProblem(CodeMethodNotAllowed, "%s has %s", req.URL.Path, allow))
-			return
-		}
-		r.serve(w, req, o)
-	})
-}
-
-// serve authenticates, and has it done.
-func (r *Router) serve(w http.ResponseWriter, req *http.Request, o *operation) {
-	span := trace.SpanFromContext(req.Context())
-	span.SetName(o.ID)
-	span.SetAttributes(attribute.String("umagate.request_id", audit.RequestID(req.Context())))
-	admitted, refused := r.admit(req, o)
-	if refused != nil {
-		if refused.Code == CodeUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="umagate"`)
-		}
-		r.fail(w, admitted, refused)
-		return
-	}
-	r.do(w, admitted, o)
-}
-
-// do reads, does and answers what a caller may.
-func (r *Router) do(w http.ResponseWriter, req *http.Request, o *operation) {
-	if o.changes() {
-		r.options.Logger.Info("API call that changes something", slog.String("operation", o.ID), slog.String("caller", CallerOf(req.Context()).Name),
-			slog.String("request_id", audit.RequestID(req.Context())))
-	}
-	in, wrong := o.input.bind(req, w, o.MaxBody)
-	if wrong != nil {
-		r.fail(w, req, wrong)
-		return
-	}
-	if o.Handler.raw != nil {
-		o.Handler.raw.ServeHTTP(w, req)
-		return
-	}
-	out, err := o.Handler.call(req.Context(), in)
-	r.record(req, o, err)
-	if err != nil {
-		r.fail(w, req, r.explain(err))
-		return
-	}
-	r.answer(w, req, o, out)
 }
 
 // admit finds out who calls, and whether they may.
-func (r *Router) admit(req *http.Request, o *operation) (*http.Request, *Problem) {
+func (r *Router) admit(req *http.Request, o *Operation) (context.Context, *Problem) {
 	caller := Caller{Role: Open}
 	if r.options.Authenticator != nil {
 		found, err := r.options.Authenticator.Authenticate(req)
@@ -269,18 +213,18 @@ func (r *Router) admit(req *http.Request, o *operation) (*http.Request, *Problem
 			caller = found
 		case errors.Is(err, ErrNoCredential):
 		default:
-			return req, NewProblem(CodeUnavailable, "who calls cannot be found out now").Because(err)
+			return req.Context(), NewProblem(CodeUnavailable, "who calls cannot be found out now").Because(err)
 		}
 	}
-	req = withCaller(req, caller)
+	ctx := withCaller(req, caller)
 	switch {
 	case o.Role == Probe && (fromLoopback(req) || r.options.OpenProbes != nil && r.options.OpenProbes()), caller.may(o.Role):
-		return req, nil
+		return ctx, nil
 	case caller.Role == Open:
-		return req, NewProblem(CodeUnauthorized, "this operation needs a token or certificate of role %s", neededRole(o.Role)).
+		return ctx, NewProblem(CodeUnauthorized, "this operation needs a token or certificate of role %s", neededRole(o.Role)).
 			WithRemedy("Send Authorization: Bearer with a token of api.tokens, or with the one in the file that umagate serve logs as local_token; commands find it with -c umagate.yaml, or take --token-file.")
 	default:
-		return req, NewProblem(CodeForbidden, "%s has the role %s, and this operation needs %s", caller.Name, caller.Role, neededRole(o.Role)).
+		return ctx, NewProblem(CodeForbidden, "%s has the role %s, and this operation needs %s", caller.Name, caller.Role, neededRole(o.Role)).
 			WithRemedy("Use a token or certificate of that role.")
 	}
 }
@@ -292,23 +236,32 @@ func neededRole(r Role) Role {
 	return r
 }
 
-// record keeps what an operation did, where its handler does not.
-func (r *Router) record(req *http.Request, o *operation, err error) {
-	if o.Action == "" {
-		return
-	}
-	e := audit.Event{Action: o.Action, Site: req.PathValue("site"), Target: target(req, o)}
+// finish records what an operation did, where its handler does not, and explains
+// an error.
+func (r *Router) finish(ctx context.Context, o *Operation, err error) error {
+	var failed *Problem
 	if err != nil {
-		e.Outcome, e.Detail = audit.Failed, map[string]string{"error": r.explain(err).Detail}
+		failed = r.explain(err)
 	}
-	r.options.Recorder.Record(req.Context(), e)
+	if o.Action != "" {
+		req := requestOf(ctx)
+		e := audit.Event{Action: o.Action, Site: req.PathValue("site"), Target: o.target(req)}
+		if failed != nil {
+			e.Outcome, e.Detail = audit.Failed, map[string]string{"error": failed.Detail}
+		}
+		r.options.Recorder.Record(ctx, e)
+	}
+	if failed != nil {
+		return failed
+	}
+	return nil
 }
 
 // target is the last parameter of the path that is no site.
-func target(req *http.Request, o *operation) string {
-	for _, p := range slices.Backward(o.input.parameters) {
-		if p.in == inPath && p.name != "site" {
-			return req.PathValue(p.name)
+func (o *Operation) target(req *http.Request) string {
+	for _, segment := range slices.Backward(strings.Split(o.Path, "/")) {
+		if name := strings.Trim(segment, "{}"); name != segment && name != "site" {
+			return req.PathValue(name)
 		}
 	}
 	return ""
@@ -330,43 +283,59 @@ func (r *Router) explain(err error) *Problem {
 	return NewProblem(CodeInternal, "").Because(err)
 }
 
-// fail answers with a problem and logs what an operator may want to know.
+// fail answers with a problem.
 func (r *Router) fail(w http.ResponseWriter, req *http.Request, p *Problem) {
-	id := audit.RequestID(req.Context())
+	r.log(req, p)
+	p.write(w, audit.RequestID(req.Context()))
+}
+
+// finishProblem gives a problem that huma answers with its request id, and logs it.
+func (r *Router) finishProblem(c huma.Context, _ string, body any) (any, error) {
+	p, ok := body.(*Problem)
+	if !ok {
+		return body, nil
+	}
+	req := requestOf(c.Context())
+	r.log(req, p)
+	return p.of(audit.RequestID(req.Context())), nil
+}
+
+// log tells what an operator may want to know. Detail may repeat what the caller
+// sent, a token perhaps: it stays out.
+func (r *Router) log(req *http.Request, p *Problem) {
 	level := slog.LevelDebug
 	if p.Status >= http.StatusInternalServerError && req.Context().Err() == nil {
 		level = slog.LevelError
 	}
-	// Detail may repeat what the caller sent, a token perhaps: it stays out.
 	r.options.Logger.Log(req.Context(), level, "API call failed", slog.String("code", string(p.Code)), slog.String("method", req.Method),
-		slog.String("path", req.URL.Path), slog.String("request_id", id), slog.Any("error", p.Cause))
-	p.write(w, id)
+		slog.String("path", req.URL.Path), slog.String("request_id", audit.RequestID(req.Context())), slog.Any("error", p.Cause))
+}
+
+// answer is what huma is given of a success.
+type answer struct {
+	Status      int
+	ContentType string `header:"Content-Type" hidden:"true"`
+	Location    string `header:"Location" hidden:"true"`
+	ETag        string `header:"ETag" hidden:"true"`
+	Body        []byte
 }
 
 // answer encodes what a handler gave.
-func (r *Router) answer(w http.ResponseWriter, req *http.Request, o *operation, out any) {
-	if at, ok := out.(Located); ok {
-		w.Header().Set("Location", at.Location())
-	}
-	if o.Handler.out == reflect.TypeFor[None]() {
-		w.WriteHeader(o.success())
-		return
-	}
+func (r *Router) answer(ctx context.Context, o *Operation, out any) (*answer, error) {
 	body, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
-		r.fail(w, req, NewProblem(CodeInternal, "").Because(fmt.Errorf("encode the answer of %s: %w", o.ID, err)))
-		return
+		return nil, NewProblem(CodeInternal, "").Because(fmt.Errorf("encode the answer of %s: %w", o.ID, err))
+	}
+	a := &answer{Status: o.success(), ContentType: jsonMedia, Body: append(body, '\n')}
+	if at, ok := out.(Located); ok {
+		a.Location = at.Location()
 	}
 	if o.ETag {
 		sum := sha256.Sum256(body)
-		tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
-		w.Header().Set("ETag", tag)
-		if match := req.Header.Get("If-None-Match"); match == tag || match == "W/"+tag {
-			w.WriteHeader(http.StatusNotModified)
-			return
+		a.ETag = `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+		if match := requestOf(ctx).Header.Get("If-None-Match"); match == a.ETag || match == "W/"+a.ETag {
+			return &answer{Status: http.StatusNotModified, ETag: a.ETag}, nil
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(o.success())
-	_, _ = w.Write(append(body, '\n')) // a client that is gone is no concern
+	return a, nil
 }

@@ -22,8 +22,8 @@ import (
 type shelf struct{ added []bookSpec }
 
 type bookSpec struct {
-	Title  string   `json:"title" jsonschema:"minLength=1,maxLength=40"`
-	Pages  int      `json:"pages,omitempty" jsonschema:"minimum=1,maximum=9000"`
+	Title  string   `json:"title" minLength:"1" maxLength:"40"`
+	Pages  int      `json:"pages,omitempty" minimum:"1" maximum:"9000"`
 	Genres []string `json:"genres,omitempty"`
 }
 
@@ -35,13 +35,13 @@ type book struct {
 func (b book) Location() string { return "/v1/shelves/" + b.Shelf + "/books/" + b.Title }
 
 type addInput struct {
-	Shelf string   `path:"shelf" jsonschema:"pattern=^[a-z]+$,maxLength=10"`
-	Body  bookSpec `body:"json"`
+	Shelf string `path:"shelf" pattern:"^[a-z]+$" maxLength:"10"`
+	Body  bookSpec
 }
 
 type listInput struct {
-	Shelf string `path:"shelf" jsonschema:"pattern=^[a-z]+$,maxLength=10"`
-	Genre string `query:"genre" jsonschema:"enum=crime,enum=poetry" doc:"only these"`
+	Shelf string `path:"shelf" pattern:"^[a-z]+$" maxLength:"10"`
+	Genre string `query:"genre" enum:"crime,poetry" doc:"only these"`
 	Long  bool   `query:"long"`
 	api.Paging
 }
@@ -126,6 +126,10 @@ func TestCalls(t *testing.T) {
 		{name: "limit of no number", method: "GET", path: books + "?limit=+1", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query limit"},
 		{name: "no boolean", method: "GET", path: books + "?long=yes", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query long"},
 		{name: "no genre", method: "GET", path: books + "?genre=prose", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query genre"},
+		{name: "no genre at all", method: "GET", path: books + "?genre=", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query genre"},
+		{name: "no limit at all", method: "GET", path: books + "?limit=", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query limit"},
+		{name: "another form of true", method: "GET", path: books + "?long=T", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query long"},
+		{name: "an empty cursor", method: "GET", path: books + "?cursor=", token: "reader", status: 200, contains: `"items"`},
 		{name: "unknown parameter", method: "GET", path: books + "?limt=1", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query limt"},
 		{name: "parameter twice", method: "GET", path: books + "?limit=1&limit=1", token: "reader", status: 400, code: api.CodeInvalidRequest, at: "query limit"},
 		{name: "bad query", method: "GET", path: books + "?limit=%zz", token: "reader", status: 400, code: api.CodeInvalidRequest},
@@ -143,7 +147,13 @@ func TestCalls(t *testing.T) {
 		{name: "no body", method: "POST", path: books, token: "writer", header: http.Header{"Content-Type": {"application/json"}}, status: 400, code: api.CodeInvalidRequest, at: "body "},
 		{name: "no JSON", method: "POST", path: books, token: "writer", body: `{"title":`, status: 400, code: api.CodeInvalidRequest, at: "body /title"},
 		{name: "member twice", method: "POST", path: books, token: "writer", body: `{"title":"a","title":"b"}`, status: 400, code: api.CodeInvalidRequest, at: "body /title"},
-		{name: "unknown member", method: "POST", path: books, token: "writer", body: `{"title":"a","Title":"b"}`, status: 400, code: api.CodeInvalidRequest, at: "body "},
+		{name: "unknown member", method: "POST", path: books, token: "writer", body: `{"title":"a","Title":"b"}`, status: 400, code: api.CodeInvalidRequest, at: "body /Title"},
+		{name: "a member in other letters", method: "POST", path: books, token: "writer", body: `{"Title":"b"}`, status: 400, code: api.CodeInvalidRequest, at: "body "},
+		{name: "null in place of a member that may be left out", method: "POST", path: books, token: "writer", body: `{"title":"a","pages":null}`, status: 400, code: api.CodeInvalidRequest, at: "body /pages"},
+		{name: "an element of a list", method: "POST", path: books, token: "writer", body: `{"title":"a","genres":["b",1]}`, status: 400, code: api.CodeInvalidRequest, at: "body /genres/1"},
+		{name: "a number beyond all types", method: "POST", path: books, token: "writer", body: `{"title":"a","pages":1e99}`, status: 400, code: api.CodeInvalidRequest, at: "body /pages"},
+		{name: "no media type", method: "POST", path: books, token: "writer", body: `{"title":"a"}`, header: http.Header{"X-Other": {"a"}}, status: 415, code: api.CodeUnsupportedMediaType},
+		{name: "a value is not repeated", method: "POST", path: books, token: "writer", body: `{"title":["not for clients"]}`, status: 400, code: api.CodeInvalidRequest, at: "body /title"},
 		{name: "missing member", method: "POST", path: books, token: "writer", body: `{"pages":3}`, status: 400, code: api.CodeInvalidRequest, at: "body "},
 		{name: "wrong type", method: "POST", path: books, token: "writer", body: `{"title":7}`, status: 400, code: api.CodeInvalidRequest, at: "body /title"},
 		{name: "number with a fraction", method: "POST", path: books, token: "writer", body: `{"title":"a","pages":1.5}`, status: 400, code: api.CodeInvalidRequest, at: "body /pages"},
@@ -259,7 +269,7 @@ func TestDocumentIsValid(t *testing.T) {
 	require.Equal(t, "addBook", add.OperationID)
 	require.NotNil(t, add.Responses.Value("409"))
 	require.NotNil(t, doc.Components.Schemas["BookSpec"])
-	require.NotNil(t, doc.Components.Schemas["BookPage"])
+	require.NotNil(t, doc.Components.Schemas["PageBook"])
 }
 
 func TestMistakesInDeclarations(t *testing.T) {

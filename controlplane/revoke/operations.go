@@ -18,13 +18,13 @@ import (
 // ClientID and SessionID, or IssuedBefore alone.
 type RevocationRequest struct {
 	// Site is the name of a site; every site when left out.
-	Site string `json:"site,omitempty" jsonschema:"pattern=^[a-z0-9_-]*$,maxLength=63"`
+	Site string `json:"site,omitempty" pattern:"^[a-z0-9_-]*$" maxLength:"63"`
 	// Token is an access token, as clients send it. It is not kept.
-	Token string `json:"token,omitempty" jsonschema:"maxLength=1048576"`
+	Token string `json:"token,omitempty" maxLength:"1048576"`
 	// Subject, ClientID and SessionID are the claims sub, client_id and sid of tokens.
-	Subject   string `json:"subject,omitempty" jsonschema:"maxLength=1024"`
-	ClientID  string `json:"client_id,omitempty" jsonschema:"maxLength=1024"`
-	SessionID string `json:"session_id,omitempty" jsonschema:"maxLength=1024"`
+	Subject   string `json:"subject,omitempty" maxLength:"1024"`
+	ClientID  string `json:"client_id,omitempty" maxLength:"1024"`
+	SessionID string `json:"session_id,omitempty" maxLength:"1024"`
 	// IssuedBefore: only tokens issued before then, and those that do not say when.
 	// For a subject or a client it is now when left out.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
@@ -38,7 +38,7 @@ type Revocation struct {
 	ID string `json:"id"`
 	// Site is left out for every site.
 	Site string `json:"site,omitempty"`
-	Kind Kind   `json:"kind" jsonschema:"enum=token,enum=subject,enum=client,enum=session,enum=issued_before"`
+	Kind Kind   `json:"kind" enum:"token,subject,client,session,issued_before"`
 	// Value is the claim; a token is told by its SHA-256 only.
 	Value        string    `json:"value,omitempty"`
 	SHA256       string    `json:"sha256,omitempty"`
@@ -66,21 +66,21 @@ func (r Revocation) Location() string { return "/v1/revocations/" + r.ID }
 type listInput struct{ api.Paging }
 
 type createInput struct {
-	Body RevocationRequest `body:"json"`
+	Body RevocationRequest
 }
 
 type oneInput struct {
-	ID string `path:"id" jsonschema:"pattern=^[A-Za-z0-9_-]+$,maxLength=64" doc:"the revocation's id"`
+	ID string `path:"id" pattern:"^[A-Za-z0-9_-]+$" maxLength:"64" doc:"the revocation's id"`
 }
 
 type logoutInput struct {
-	Site string `path:"site" jsonschema:"pattern=^[a-z0-9_-]+$,maxLength=63" doc:"the site's name"`
-	Body string `body:"application/x-www-form-urlencoded" doc:"logout_token=JWT"`
+	Site    string `path:"site" pattern:"^[a-z0-9_-]+$" maxLength:"63" doc:"the site's name"`
+	RawBody []byte `contentType:"application/x-www-form-urlencoded"`
 }
 
 type adminInput struct {
-	Site string `path:"site" jsonschema:"pattern=^[a-z0-9_-]+$,maxLength=63" doc:"the site's name"`
-	Body string `body:"text/plain" doc:"a JWS of the realm's key"`
+	Site    string `path:"site" pattern:"^[a-z0-9_-]+$" maxLength:"63" doc:"the site's name"`
+	RawBody []byte `contentType:"text/plain"`
 }
 
 // maxCreate bounds the body with a revocation: the longest token, with as much for
@@ -92,7 +92,7 @@ func (b *Book) Operations() []api.Operation {
 	const tag = "revocations"
 	keycloak := func(action string) func(context.Context, adminInput) (api.None, error) {
 		return func(ctx context.Context, in adminInput) (api.None, error) {
-			return api.None{}, problem(b.AdminAction(byAS(ctx, in.Site), in.Site, action, in.Body))
+			return api.None{}, problem(b.AdminAction(byAS(ctx, in.Site), in.Site, action, string(in.RawBody)))
 		}
 	}
 	return []api.Operation{{
@@ -247,7 +247,7 @@ func utc(t time.Time) time.Time {
 }
 
 func (b *Book) logout(ctx context.Context, in logoutInput) (api.None, error) {
-	form, err := url.ParseQuery(in.Body)
+	form, err := url.ParseQuery(string(in.RawBody))
 	if err != nil || len(form["logout_token"]) != 1 {
 		return api.None{}, api.Invalid("body", "logout_token", "must be there once")
 	}

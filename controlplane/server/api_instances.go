@@ -41,16 +41,16 @@ func (i Instance) Location() string {
 
 // NewInstance is what POST /v1/sites/{site}/resources takes.
 type NewInstance struct {
-	Resource string   `json:"resource" jsonschema:"minLength=1,maxLength=128" doc:"the declared name, such as album-{id}"`
+	Resource string   `json:"resource" minLength:"1" maxLength:"128" doc:"the declared name, such as album-{id}"`
 	Values   []string `json:"values,omitempty" doc:"of its variables, in their order; or give the path"`
-	Path     string   `json:"path,omitempty" jsonschema:"maxLength=4096" doc:"the instance's own path, such as /albums/7"`
-	Owner    string   `json:"owner,omitempty" jsonschema:"maxLength=255" doc:"the subject it belongs to; the resource server's own when left out"`
+	Path     string   `json:"path,omitempty" maxLength:"4096" doc:"the instance's own path, such as /albums/7"`
+	Owner    string   `json:"owner,omitempty" maxLength:"255" doc:"the subject it belongs to; the resource server's own when left out"`
 }
 
 type instancePath struct {
-	sitePath
+	SitePath
 
-	Name string `path:"name" jsonschema:"minLength=1,maxLength=255" doc:"the name at the authorization server, such as album-7"`
+	Name string `path:"name" minLength:"1" maxLength:"255" doc:"the name at the authorization server, such as album-7"`
 }
 
 func (s *serving) instanceOperations() []api.Operation {
@@ -103,9 +103,9 @@ func (s *serving) keeping(site string) (*worker, error) {
 }
 
 func (s *serving) createInstance(ctx context.Context, in struct {
-	sitePath
+	SitePath
 
-	Body NewInstance `body:"json"`
+	Body NewInstance
 },
 ) (Instance, error) {
 	w, err := s.keeping(in.Site)
@@ -117,10 +117,10 @@ func (s *serving) createInstance(ctx context.Context, in struct {
 }
 
 func (s *serving) listInstances(ctx context.Context, in struct {
-	sitePath
+	SitePath
 	api.Paging
 
-	Resource string `query:"resource" jsonschema:"maxLength=128" doc:"only of this declared name"`
+	Resource string `query:"resource" maxLength:"128" doc:"only of this declared name"`
 },
 ) (api.Page[Instance], error) {
 	page := api.Page[Instance]{Items: []Instance{}}

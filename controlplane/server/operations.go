@@ -22,9 +22,9 @@ const (
 	plansAtOnce = 2
 )
 
-// sitePath names a site in a path.
-type sitePath struct {
-	Site string `path:"site" jsonschema:"minLength=1,maxLength=63" doc:"the site's name"`
+// SitePath names a site in a path.
+type SitePath struct {
+	Site string `path:"site" minLength:"1" maxLength:"63" doc:"the site's name"`
 }
 
 // SitePlan is the answer of GET /v1/sites/{site}/plan.
@@ -62,7 +62,7 @@ func (s *serving) siteOperations() []api.Operation {
 	}, {
 		ID: "getSite", Method: http.MethodGet, Path: "/v1/sites/{site}", Tag: "sites", Role: api.Read, ETag: true,
 		Summary: "One site",
-		Handler: api.Handle(func(_ context.Context, in sitePath) (SiteStatus, error) {
+		Handler: api.Handle(func(_ context.Context, in SitePath) (SiteStatus, error) {
 			w, err := s.worker(in.Site)
 			if err != nil {
 				return SiteStatus{}, err
@@ -80,7 +80,7 @@ func (s *serving) siteOperations() []api.Operation {
 		Summary:     "Bring the site's resources in step now",
 		Description: "Does not wait for it: the site's resources.synced_at, and its failure, tell what came of it.",
 		Action:      audit.SiteSync, Codes: []api.Code{api.CodeNotLeader},
-		Handler: api.Handle(func(_ context.Context, in sitePath) (SyncRequested, error) {
+		Handler: api.Handle(func(_ context.Context, in SitePath) (SyncRequested, error) {
 			w, err := s.worker(in.Site)
 			switch {
 			case err != nil:
@@ -105,7 +105,7 @@ func (s *serving) envoyOperations() []api.Operation {
 		ID: "getEnvoy", Method: http.MethodGet, Path: "/v1/envoys/{node_id}", Tag: "envoys", Role: api.Read, ETag: true,
 		Summary: "One Envoy",
 		Handler: api.Handle(func(_ context.Context, in struct {
-			NodeID string `path:"node_id" jsonschema:"minLength=1,maxLength=1024" doc:"the node.id that it tells"`
+			NodeID string `path:"node_id" minLength:"1" maxLength:"1024" doc:"the node.id that it tells"`
 		},
 		) (xds.Envoy, error) {
 			for _, e := range s.xds.Envoys() {
@@ -133,9 +133,9 @@ type AuditEvent struct {
 }
 
 type auditInput struct {
-	Site   string    `query:"site" jsonschema:"maxLength=63" doc:"only of this site"`
-	Actor  string    `query:"actor" jsonschema:"maxLength=255" doc:"only by who has this name"`
-	Action string    `query:"action" jsonschema:"maxLength=63" doc:"only this action, such as resource.create"`
+	Site   string    `query:"site" maxLength:"63" doc:"only of this site"`
+	Actor  string    `query:"actor" maxLength:"255" doc:"only by who has this name"`
+	Action string    `query:"action" maxLength:"63" doc:"only this action, such as resource.create"`
 	Since  time.Time `query:"since" doc:"only at or after this time"`
 	Until  time.Time `query:"until" doc:"only before this time"`
 	api.Paging
@@ -191,7 +191,7 @@ func (s *serving) worker(name string) (*worker, error) {
 }
 
 // plan compares one site with its AS, as "umagate plan" does, and leaves no trace.
-func (s *serving) plan(ctx context.Context, in sitePath) (SitePlan, error) {
+func (s *serving) plan(ctx context.Context, in SitePath) (SitePlan, error) {
 	w, err := s.worker(in.Site)
 	if err != nil {
 		return SitePlan{}, err

@@ -28,7 +28,7 @@ type Health struct {
 type Readiness struct {
 	Ready bool `json:"ready"`
 	// Role is leader or follower.
-	Role string `json:"role" jsonschema:"enum=leader,enum=follower"`
+	Role string `json:"role" enum:"leader,follower"`
 	// Revision is the configuration that Envoys get here.
 	Revision string `json:"revision"`
 }
