@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -295,9 +296,9 @@ func TestMembersOfAnotherType(t *testing.T) {
 	require.NotContains(t, err.Error(), "s3cr3t")
 }
 
-func basic(t *testing.T) as.ClientAuth {
+func basic(t *testing.T) clientauth.Auth {
 	t.Helper()
-	auth, err := as.NewSecretAuth(as.AuthBasic, "rs", secret.New("s3cr3t&more"), nil)
+	auth, err := clientauth.NewSecret(clientauth.SecretBasic, "rs", secret.New("s3cr3t&more"), nil)
 	require.NoError(t, err)
 	return auth
 }
@@ -432,12 +433,12 @@ func TestRegistration(t *testing.T) {
 		},
 	)
 	ctx := t.Context()
-	metadata := as.ClientMetadata{Name: "umagate photos", GrantTypes: server.Dialect().GrantTypes, AuthMethod: as.AuthPost, Scope: server.Dialect().RegisterScope}
+	metadata := as.ClientMetadata{Name: "umagate photos", GrantTypes: server.Dialect().GrantTypes, AuthMethod: clientauth.SecretPost, Scope: server.Dialect().RegisterScope}
 	r, err := server.Register(ctx, metadata, secret.New("iat"))
 	require.NoError(t, err)
 	require.Equal(t, "hush", r.ClientSecret.Reveal())
 	require.Equal(t, time.Unix(1790000000, 0), r.SecretExpiresAt)
-	r.AuthMethod = as.AuthPost
+	r.AuthMethod = clientauth.SecretPost
 	read, err := server.ReadRegistration(ctx, r)
 	require.NoError(t, err)
 	require.Equal(t, r, read, "what the answer leaves out is kept")
@@ -445,7 +446,7 @@ func TestRegistration(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "rat-2", updated.AccessToken.Reveal())
 	require.Equal(t, "hush-2", updated.ClientSecret.Reveal())
-	require.Equal(t, as.AuthPost, updated.AuthMethod)
+	require.Equal(t, clientauth.SecretPost, updated.AuthMethod)
 	_, err = server.ReadRegistration(ctx, updated)
 	require.ErrorIs(t, err, as.ErrRegistrationRefused)
 	require.NoError(t, server.DeleteRegistration(ctx, updated))

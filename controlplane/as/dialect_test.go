@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/uma"
@@ -58,9 +59,9 @@ func (s *script) run() {
 	d := server.Dialect()
 	require.Equal(t, s.expect.dialect, d.Name)
 
-	metadata := as.ClientMetadata{Name: "umagate photos", GrantTypes: d.GrantTypes, AuthMethod: as.AuthBasic, Scope: d.RegisterScope}
+	metadata := as.ClientMetadata{Name: "umagate photos", GrantTypes: d.GrantTypes, AuthMethod: clientauth.SecretBasic, Scope: d.RegisterScope}
 	registration := s.register(server, metadata)
-	auth, err := as.NewSecretAuth(registration.AuthMethod, registration.ClientID, registration.ClientSecret, nil)
+	auth, err := clientauth.NewSecret(registration.AuthMethod, registration.ClientID, registration.ClientSecret, nil)
 	require.NoError(t, err)
 
 	var pat as.Token
@@ -188,7 +189,7 @@ func (s *script) resources(api *as.Protection) as.Resource {
 	return album
 }
 
-func (s *script) introspection(server *as.Server, auth as.ClientAuth, pats *as.PATSource, ticket, id string) {
+func (s *script) introspection(server *as.Server, auth clientauth.Auth, pats *as.PATSource, ticket, id string) {
 	t, ctx := s.t, s.t.Context()
 	rpt := s.rpt(ticket)
 	var active, inactive []byte

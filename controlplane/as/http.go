@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -64,7 +65,7 @@ type call struct {
 	// header is sent as it is; Authorization comes from bearer or proof.
 	header http.Header
 	bearer secret.Text
-	proof  *Proof
+	proof  *clientauth.Proof
 	// form or json is the body; at most one is set. proof's members join form.
 	form url.Values
 	json any
@@ -171,7 +172,7 @@ func (c *caller) doJSON(ctx context.Context, in call, target any) (answer, error
 
 // doProved is doJSON with the client's proof; audience is that of an assertion. A nil
 // target leaves the answer unread.
-func (s *Server) doProved(ctx context.Context, in call, auth ClientAuth, audience string, target any) (answer, error) {
+func (s *Server) doProved(ctx context.Context, in call, auth clientauth.Auth, audience string, target any) (answer, error) {
 	proof, err := auth.Prove(audience)
 	if err != nil {
 		return answer{}, &Error{Op: in.op, Kind: ErrClientRefused, Cause: err}

@@ -10,6 +10,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -25,7 +26,7 @@ const (
 // answer comes to a loopback address (RFC 8252). Not for concurrent use.
 type Login struct {
 	server   *Server
-	auth     ClientAuth
+	auth     clientauth.Auth
 	redirect string
 	scopes   []string
 	state    string
@@ -34,7 +35,7 @@ type Login struct {
 }
 
 // NewLogin begins one. redirect is the address that the answer comes to.
-func (s *Server) NewLogin(auth ClientAuth, redirect string) (*Login, error) {
+func (s *Server) NewLogin(auth clientauth.Auth, redirect string) (*Login, error) {
 	if s.metadata.AuthorizationEndpoint == "" {
 		return nil, &Error{Op: "log in", Kind: ErrMissingEndpoint, Description: "authorization_endpoint"}
 	}
@@ -161,7 +162,7 @@ func (l *Login) person(ctx context.Context, token secret.Text) (Person, error) {
 
 func signedIDTokens() []string {
 	var out []string
-	for _, algorithm := range KeyAlgorithms() {
+	for _, algorithm := range clientauth.KeyAlgorithms() {
 		out = append(out, string(algorithm))
 	}
 	return out
@@ -170,7 +171,7 @@ func signedIDTokens() []string {
 // Refresh gets a PAT with the refresh token of a login (RFC 6749 section 6). The
 // answer's refresh token is the one to use next: where the AS gave none, the one
 // that was sent. ErrInvalidGrant: the person has to log in again.
-func (s *Server) Refresh(ctx context.Context, auth ClientAuth, refreshToken secret.Text) (TokenResponse, error) {
+func (s *Server) Refresh(ctx context.Context, auth clientauth.Auth, refreshToken secret.Text) (TokenResponse, error) {
 	got, err := s.RequestToken(ctx, "renew the PAT", auth, url.Values{
 		"grant_type": {GrantRefreshToken}, "refresh_token": {refreshToken.Reveal()},
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -28,7 +29,7 @@ type kindOfCall struct {
 
 func kindsOfCall() []kindOfCall {
 	api := func(s *as.Server) *as.Protection { return s.Protection(fresh("hush-pat")) }
-	auth, _ := as.NewSecretAuth(as.AuthBasic, "rs", secret.New("hush-secret"), nil)
+	auth, _ := clientauth.NewSecret(clientauth.SecretBasic, "rs", secret.New("hush-secret"), nil)
 	album := as.Resource{ID: "r1", Name: "albums", Scopes: []string{"view"}}
 	return []kindOfCall{
 		{"discovery", func(ctx context.Context, c *as.Client, _ *as.Server) error { _, err := c.Discover(ctx); return err }},

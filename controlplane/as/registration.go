@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -20,7 +21,7 @@ type ClientMetadata struct {
 	Name         string
 	GrantTypes   []string
 	RedirectURIs []string
-	AuthMethod   AuthMethod
+	AuthMethod   clientauth.Method
 	Scope        string
 	JWKS         json.RawMessage
 	JWKSURI      string
@@ -75,7 +76,7 @@ type Registration struct {
 	ClientSecret secret.Text
 	// SecretExpiresAt is zero for a secret that does not expire.
 	SecretExpiresAt time.Time
-	AuthMethod      AuthMethod
+	AuthMethod      clientauth.Method
 	// AccessToken and URI manage the registration; empty where the AS has no RFC
 	// 7592. An update may rotate the token: store each answer.
 	AccessToken secret.Text
@@ -83,12 +84,12 @@ type Registration struct {
 }
 
 type registrationAnswer struct {
-	ClientID        string      `json:"client_id"`
-	ClientSecret    secret.Text `json:"client_secret"`
-	SecretExpiresAt int64       `json:"client_secret_expires_at"`
-	AuthMethod      AuthMethod  `json:"token_endpoint_auth_method"`
-	AccessToken     secret.Text `json:"registration_access_token"`
-	URI             string      `json:"registration_client_uri"`
+	ClientID        string            `json:"client_id"`
+	ClientSecret    secret.Text       `json:"client_secret"`
+	SecretExpiresAt int64             `json:"client_secret_expires_at"`
+	AuthMethod      clientauth.Method `json:"token_endpoint_auth_method"`
+	AccessToken     secret.Text       `json:"registration_access_token"`
+	URI             string            `json:"registration_client_uri"`
 }
 
 func (a registrationAnswer) registration() Registration {

@@ -5,13 +5,14 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
 // Revoke revokes an access token (RFC 7009). An AS may let a client revoke only
 // what it was issued itself, as Keycloak does: the error then says so. That a
 // token is not known is no error (section 2.2).
-func (s *Server) Revoke(ctx context.Context, auth ClientAuth, token secret.Text) error {
+func (s *Server) Revoke(ctx context.Context, auth clientauth.Auth, token secret.Text) error {
 	const op = "revoke a token"
 	address := s.revocationEndpoint()
 	if address == "" {

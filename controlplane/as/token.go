@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -71,7 +72,7 @@ type tokenAnswer struct {
 
 // PAT gets a protection API access token by client credentials (UMA Federated
 // Authorization section 1.3; RFC 6749 section 4.4), with the dialect's scopes.
-func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
+func (s *Server) PAT(ctx context.Context, auth clientauth.Auth) (Token, error) {
 	form := url.Values{"grant_type": {GrantClientCredentials}}
 	if len(s.dialect.PATScopes) > 0 {
 		form.Set("scope", strings.Join(s.dialect.PATScopes, " "))
@@ -83,7 +84,7 @@ func (s *Server) PAT(ctx context.Context, auth ClientAuth) (Token, error) {
 // RequestToken makes a token request of any grant (RFC 6749 section 3.2). form has
 // the parameters of the grant; the client's proof is added. op is what it is for, in
 // errors. The [Error] of a refusal has the AS's whole answer.
-func (s *Server) RequestToken(ctx context.Context, op string, auth ClientAuth, form url.Values) (TokenResponse, error) {
+func (s *Server) RequestToken(ctx context.Context, op string, auth clientauth.Auth, form url.Values) (TokenResponse, error) {
 	in := call{
 		op: op, method: http.MethodPost, url: s.metadata.TokenEndpoint, form: form,
 		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused},

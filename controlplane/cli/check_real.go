@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -26,7 +27,7 @@ func (c *checker) introspect(ctx context.Context, s *site.Site) (decision.Respon
 	return decision.Response{Status: 200, Body: answer}, asked{What: "introspection", Answer: string(answer)}, nil
 }
 
-func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, as.ClientAuth, error) {
+func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, clientauth.Auth, error) {
 	client := s.AuthorizationServer.Client
 	if client.ID == "" {
 		return nil, nil, errNoClient
@@ -47,6 +48,6 @@ func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, as.Clie
 	return server, auth, err
 }
 
-func patsOf(server *as.Server, auth as.ClientAuth) *as.PATSource {
+func patsOf(server *as.Server, auth clientauth.Auth) *as.PATSource {
 	return as.NewPATSource(as.Token{}, func(ctx context.Context) (as.Token, error) { return server.PAT(ctx, auth) }, nil, nil)
 }

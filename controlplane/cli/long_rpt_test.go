@@ -13,6 +13,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
@@ -55,7 +56,7 @@ func TestLongRPTOfKeycloak(t *testing.T) {
 	require.NoError(t, err)
 	known, err := client.Discover(t.Context())
 	require.NoError(t, err)
-	auth, err := as.NewSecretAuth(as.AuthBasic, rs.ID, secret.New(rs.Secret), nil)
+	auth, err := clientauth.NewSecret(clientauth.SecretBasic, rs.ID, secret.New(rs.Secret), nil)
 	require.NoError(t, err)
 	pat, err := known.PAT(t.Context(), auth)
 	require.NoError(t, err)

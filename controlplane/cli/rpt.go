@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/rpt"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
@@ -265,7 +265,7 @@ func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
 	return flow, err
 }
 
-func (f *rptFlags) party(env Environment, client as.ClientAuth) (rpt.Party, error) {
+func (f *rptFlags) party(env Environment, client clientauth.Auth) (rpt.Party, error) {
 	credentials := rpt.Credentials{Client: client, Scopes: []string{"openid"}}
 	token := secret.New(f.token)
 	if token.IsZero() {
@@ -284,7 +284,7 @@ func (f *rptFlags) party(env Environment, client as.ClientAuth) (rpt.Party, erro
 		return needsClient(rpt.Browser{Credentials: credentials, Loopback: f.loopback, Show: f.show(env)})
 	case !token.IsZero():
 		return rpt.StaticToken{Access: token}, nil
-	case client != nil && client.Method() != as.AuthNone:
+	case client != nil && client.Method() != clientauth.None:
 		credentials.Scopes = nil
 		return rpt.ClientCredentials{Credentials: credentials}, nil
 	default:

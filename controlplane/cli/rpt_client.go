@@ -10,7 +10,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/spf13/pflag"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -33,7 +33,7 @@ func (f *clientFlags) register(s *pflag.FlagSet) {
 
 // rptClient is who asks the authorization server. auth is nil where nobody does.
 type rptClient struct {
-	auth        as.ClientAuth
+	auth        clientauth.Auth
 	certificate *tls.Certificate
 }
 
@@ -41,7 +41,7 @@ type rptClient struct {
 // credential that the method does not use, are refused: never is another one taken.
 func (f *clientFlags) client(env Environment, id string) (rptClient, error) {
 	given := site.Client{ID: id, Secret: lookupSecret(env, "UMAGATE_CLIENT_SECRET"), TokenEndpointAuthSigningAlg: site.SigningAlg(f.algorithm)}
-	method := as.AuthMethod(f.method)
+	method := clientauth.Method(f.method)
 	if id == "" {
 		if *f != (clientFlags{}) {
 			return rptClient{}, errors.New("name the client with --client ID")
@@ -49,16 +49,16 @@ func (f *clientFlags) client(env Environment, id string) (rptClient, error) {
 		return rptClient{}, nil
 	}
 	if method == "" {
-		method = as.AuthNone
+		method = clientauth.None
 		if !given.Secret.IsZero() {
-			method = as.AuthBasic
+			method = clientauth.SecretBasic
 		}
 	}
 	if err := f.fit(method, !given.Secret.IsZero()); err != nil {
 		return rptClient{}, err
 	}
-	if method == as.AuthNone {
-		return rptClient{auth: as.NewPublicAuth(id)}, nil
+	if method == clientauth.None {
+		return rptClient{auth: clientauth.NewPublic(id)}, nil
 	}
 	if f.keyFile != "" {
 		pem, err := os.ReadFile(f.keyFile)
@@ -90,16 +90,16 @@ func (f *clientFlags) client(env Environment, id string) (rptClient, error) {
 }
 
 // fit compares the method with what was given.
-func (f *clientFlags) fit(method as.AuthMethod, hasSecret bool) error {
-	if method != as.AuthNone && !slices.Contains(as.AuthMethods(), method) {
-		return fmt.Errorf("--auth-method %q: write one of %v, or none", f.method, as.AuthMethods())
+func (f *clientFlags) fit(method clientauth.Method, hasSecret bool) error {
+	if method != clientauth.None && !slices.Contains(clientauth.Methods(), method) {
+		return fmt.Errorf("--auth-method %q: write one of %v, or none", f.method, clientauth.Methods())
 	}
 	for _, part := range []struct {
 		name         string
 		given, taken bool
 	}{
 		{"a client secret in $UMAGATE_CLIENT_SECRET", hasSecret, method.HasSecret()},
-		{"--key FILE", f.keyFile != "", method == as.AuthPrivateKeyJWT || method.UsesTLS()},
+		{"--key FILE", f.keyFile != "", method == clientauth.PrivateKeyJWT || method.UsesTLS()},
 		{"--cert FILE", f.certFile != "", method.UsesTLS()},
 	} {
 		switch {
@@ -109,7 +109,7 @@ func (f *clientFlags) fit(method as.AuthMethod, hasSecret bool) error {
 			return fmt.Errorf("%s is not used with --auth-method %s: write private_key_jwt, tls_client_auth or self_signed_tls_client_auth", part.name, method)
 		}
 	}
-	algorithms := map[as.AuthMethod][]jose.SignatureAlgorithm{as.AuthSecretJWT: as.SecretAlgorithms(), as.AuthPrivateKeyJWT: as.KeyAlgorithms()}[method]
+	algorithms := map[clientauth.Method][]jose.SignatureAlgorithm{clientauth.SecretJWT: clientauth.SecretAlgorithms(), clientauth.PrivateKeyJWT: clientauth.KeyAlgorithms()}[method]
 	if f.algorithm != "" && !slices.Contains(algorithms, jose.SignatureAlgorithm(f.algorithm)) {
 		return fmt.Errorf("--auth-alg %q: --auth-method %s signs with %v", f.algorithm, method, algorithms)
 	}

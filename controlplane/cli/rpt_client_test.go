@@ -15,8 +15,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
 // asking is an API with an authorization server that gives anybody an RPT, and keeps
@@ -68,7 +68,7 @@ func newAsking(t *testing.T) *asking {
 func TestRPTClientAuthentication(t *testing.T) {
 	t.Parallel()
 	const secretText = "hush-hush-hush-hush-hush-hush-hush-hush"
-	key, err := as.GenerateKey(jose.ES256)
+	key, err := clientauth.GenerateKey(jose.ES256)
 	require.NoError(t, err)
 	private, err := key.PEM()
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestRPTClientAuthentication(t *testing.T) {
 		{"no such method", hush, method("client_secret_JWT"), `"client_secret_JWT": write one of`, "", false},
 		{"an algorithm of another method", hush, method("client_secret_jwt", "--auth-alg", "RS256"), "signs with", "", false},
 		{"an algorithm of another key", bare, method("private_key_jwt", "--key", keyFile, "--auth-alg", "RS256"), "does not fit", "", false},
-		{"a key that is none", bare, method("private_key_jwt", "--key", certFile), "--auth-method private_key_jwt: as: private_key is not", "", false},
+		{"a key that is none", bare, method("private_key_jwt", "--key", certFile), "--auth-method private_key_jwt: clientauth: private_key is not", "", false},
 		{"a secret too short to sign with", hush, method("client_secret_jwt", "--auth-alg", "HS512"), "the client secret is too short", "", false},
 		{"no client", hush, []string{"--auth-method", "client_secret_jwt"}, "--client ID", "", false},
 	}

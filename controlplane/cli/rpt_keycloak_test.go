@@ -13,6 +13,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
@@ -29,19 +30,19 @@ func TestRPTOfKeycloak(t *testing.T) {
 	server, err := client.Discover(t.Context())
 	require.NoError(t, err)
 	api := guardedBy(t, kc, server)
-	key, err := as.GenerateKey(jose.ES256)
+	key, err := clientauth.GenerateKey(jose.ES256)
 	require.NoError(t, err)
 	private, err := key.PEM()
 	require.NoError(t, err)
 	keyFile := filepath.Join(t.TempDir(), "key.pem")
 	require.NoError(t, os.WriteFile(keyFile, []byte(private.Reveal()), 0o600))
-	for _, method := range []as.AuthMethod{as.AuthBasic, as.AuthPost, as.AuthSecretJWT, as.AuthPrivateKeyJWT} {
+	for _, method := range []clientauth.Method{clientauth.SecretBasic, clientauth.SecretPost, clientauth.SecretJWT, clientauth.PrivateKeyJWT} {
 		for _, shape := range []string{"bearer", "claim-token"} {
 			t.Run(string(method)+" "+shape, func(t *testing.T) { //nolint:paralleltest // one Keycloak
 				metadata := as.ClientMetadata{Name: string(method) + shape, AuthMethod: method, GrantTypes: []string{"password", "client_credentials"}}
 				args := []string{"rpt", "--user", "alice", "--auth-method", string(method), "--grant", shape, api}
-				if method == as.AuthPrivateKeyJWT {
-					metadata.JWKS, err = as.JWKS([]as.PublicKey{{Key: key}})
+				if method == clientauth.PrivateKeyJWT {
+					metadata.JWKS, err = clientauth.JWKS([]clientauth.PublicKey{{Key: key}})
 					require.NoError(t, err)
 					args = append(args, "--key", keyFile)
 				}
@@ -64,7 +65,7 @@ func guardedBy(t *testing.T, kc *keycloak.Server, server *as.Server) string {
 	t.Helper()
 	rs, err := server.Register(t.Context(), as.ClientMetadata{Name: "rs", GrantTypes: server.Dialect().GrantTypes}, secret.Text{})
 	require.NoError(t, err)
-	auth, err := as.NewSecretAuth(as.AuthBasic, rs.ClientID, rs.ClientSecret, nil)
+	auth, err := clientauth.NewSecret(clientauth.SecretBasic, rs.ClientID, rs.ClientSecret, nil)
 	require.NoError(t, err)
 	pat, err := server.PAT(t.Context(), auth)
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/sampleapi"
@@ -134,7 +135,7 @@ func registerAlbums(t *testing.T, server *devas.Server) {
 	require.NoError(t, err)
 	known, err := client.Discover(t.Context())
 	require.NoError(t, err)
-	auth, err := as.NewSecretAuth(as.AuthBasic, "rs", secret.New("rs:secret %"), nil)
+	auth, err := clientauth.NewSecret(clientauth.SecretBasic, "rs", secret.New("rs:secret %"), nil)
 	require.NoError(t, err)
 	pat, err := known.PAT(t.Context(), auth)
 	require.NoError(t, err)

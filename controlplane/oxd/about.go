@@ -3,6 +3,8 @@ package oxd
 import (
 	"context"
 	"encoding/json"
+
+	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
 type rpParams struct {
@@ -44,11 +46,11 @@ func (s *Server) describe(_ context.Context, c *Call, _ rpParams) (rpResult, err
 	list := func(values []string) []string { return append([]string{}, values...) } // [] and not null
 	var keyID string
 	if !rp.Secrets.Key.IsZero() {
-		key, err := privateKey(rp.Secrets.Key)
+		key, err := clientauth.ParseJWK(rp.Secrets.Key, "")
 		if err != nil {
 			return rpResult{}, err
 		}
-		keyID = key.KeyID
+		keyID = key.ID
 	}
 	return rpResult{
 		OxdID: rp.ID, OPHost: rp.OPHost, SetupClientOxdID: orNull(rp.SetupOxdID), SetupClient: rp.Setup,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -84,7 +85,7 @@ func (s *Server) setupOf(ctx context.Context, issuer, clientID string) (*RP, err
 
 // tokenAuth is how the client authenticates: as the parameters say, else as it
 // was set up.
-func (s *Server) tokenAuth(p clientTokenParams, setup *RP) (as.ClientAuth, error) {
+func (s *Server) tokenAuth(p clientTokenParams, setup *RP) (clientauth.Auth, error) {
 	method := p.AuthenticationMethod
 	alg := p.Algorithm
 	if method == "" && setup != nil {
@@ -95,7 +96,7 @@ func (s *Server) tokenAuth(p clientTokenParams, setup *RP) (as.ClientAuth, error
 	if err != nil {
 		return nil, err
 	}
-	if a.method != as.AuthPrivateKeyJWT {
+	if a.method != clientauth.PrivateKeyJWT {
 		return s.authFor(p.ClientID, p.ClientSecret, secret.Text{}, a)
 	}
 	// The key is umagate's: who asks for it to be used proves with the secret of
@@ -103,11 +104,11 @@ func (s *Server) tokenAuth(p clientTokenParams, setup *RP) (as.ClientAuth, error
 	if setup == nil || setup.Secrets.Key.IsZero() || !setup.Secrets.ClientSecret.Equal(p.ClientSecret) {
 		return nil, fail(CodeBadRequest, "private_key_jwt is for a client that setup_client registered with it, and needs its client_secret")
 	}
-	jwk, err := privateKey(setup.Secrets.Key)
+	key, err := clientauth.ParseJWK(setup.Secrets.Key, "")
 	if err != nil {
 		return nil, err
 	}
-	if p.KeyID != "" && p.KeyID != jwk.KeyID {
+	if p.KeyID != "" && p.KeyID != key.ID {
 		return nil, fail(CodeBadRequest, "key_id is not the key of this client: leave it out, or see get_rp")
 	}
 	return s.authFor(p.ClientID, p.ClientSecret, setup.Secrets.Key, a)

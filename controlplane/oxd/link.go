@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
 // link is an RP with its OP and its credential: what a command about an RP calls.
@@ -13,7 +14,7 @@ type link struct {
 	*provider
 
 	rp   *RP
-	auth as.ClientAuth
+	auth clientauth.Auth
 	pats *as.PATSource
 	now  func() time.Time
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/e2e/browser"
@@ -128,7 +129,7 @@ func fetchToken(t *testing.T, op *devas.Server, id, clientSecret string) string 
 	require.NoError(t, err)
 	server, err := client.Discover(t.Context())
 	require.NoError(t, err)
-	auth, err := as.NewSecretAuth(as.AuthBasic, id, secret.New(clientSecret), nil)
+	auth, err := clientauth.NewSecret(clientauth.SecretBasic, id, secret.New(clientSecret), nil)
 	require.NoError(t, err)
 	got, err := server.RequestToken(t.Context(), "test", auth, url.Values{"grant_type": {as.GrantClientCredentials}, "scope": {"openid oxd"}})
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -207,7 +208,7 @@ type accessTokenClaims struct {
 // unverified reads the claims of a token that may be a JWT, to find out whom to ask
 // and why to refuse.
 func unverified(token secret.Text) (claims accessTokenClaims, all map[string]any, ok bool) {
-	parsed, err := jwt.ParseSigned(token.Reveal(), keyAlgs())
+	parsed, err := jwt.ParseSigned(token.Reveal(), clientauth.KeyAlgorithms())
 	if err != nil || parsed.UnsafeClaimsWithoutVerification(&claims, &all) != nil {
 		return accessTokenClaims{}, nil, false
 	}

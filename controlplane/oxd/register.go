@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
 type registerParams struct {
@@ -92,7 +93,7 @@ func (s *Server) enrol(ctx context.Context, rp *RP, existing existingParams) err
 		}
 		return s.saveRP(ctx, rp)
 	}
-	if auth.method == as.AuthPrivateKeyJWT {
+	if auth.method == clientauth.PrivateKeyJWT {
 		if rp.Secrets.Key, err = newKey(auth.alg); err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func (p existingParams) adopt(rp *RP, op *provider) error {
 	if p.ClientID == "" || p.ClientSecret.IsZero() {
 		return fail(CodeBadRequest, "client_id and client_secret belong together: give both, or neither to register a new client")
 	}
-	if rp.AuthMethod == as.AuthPrivateKeyJWT {
+	if rp.AuthMethod == clientauth.PrivateKeyJWT {
 		return fail(CodeBadRequest, "an existing client authenticates with its client_secret: its private key is not here")
 	}
 	if p.RegistrationURI != "" {
@@ -173,15 +174,17 @@ func (rp *RP) registration(op *provider) (as.ClientMetadata, error) {
 	if scope := op.registrable(m.Scope); len(scope) > 0 {
 		out.Scope = strings.Join(scope, " ")
 	}
-	if rp.AuthMethod == as.AuthPrivateKeyJWT {
+	if rp.AuthMethod == clientauth.PrivateKeyJWT {
 		if m.JWKSURI != "" {
 			return out, fail(CodeBadRequest, "client_jwks_uri with private_key_jwt: umagate signs with a key of its own and registers it; leave client_jwks_uri out")
 		}
-		keys, err := publicKeys(rp.Secrets.Key)
+		key, err := clientauth.ParseJWK(rp.Secrets.Key, "")
 		if err != nil {
 			return out, err
 		}
-		out.JWKS = keys
+		if out.JWKS, err = clientauth.JWKS([]clientauth.PublicKey{{Key: key}}); err != nil {
+			return out, err
+		}
 	}
 	set("token_endpoint_auth_signing_alg", rp.AuthAlg, rp.AuthAlg != "")
 	set("application_type", m.ApplicationType, m.ApplicationType != "")

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -29,13 +29,13 @@ type RP struct {
 	// empty for one registered without.
 	SetupOxdID string `json:"setup_client_oxd_id,omitempty"`
 
-	ClientID        string        `json:"client_id"`
-	Existing        bool          `json:"existing,omitempty"` // the client was there before
-	AuthMethod      as.AuthMethod `json:"token_endpoint_auth_method"`
-	AuthAlg         string        `json:"token_endpoint_auth_signing_alg,omitempty"`
-	IssuedAt        time.Time     `json:"client_id_issued_at,omitzero"`
-	SecretExpiresAt time.Time     `json:"client_secret_expires_at,omitzero"`
-	RegistrationURI string        `json:"registration_client_uri,omitempty"`
+	ClientID        string            `json:"client_id"`
+	Existing        bool              `json:"existing,omitempty"` // the client was there before
+	AuthMethod      clientauth.Method `json:"token_endpoint_auth_method"`
+	AuthAlg         string            `json:"token_endpoint_auth_signing_alg,omitempty"`
+	IssuedAt        time.Time         `json:"client_id_issued_at,omitzero"`
+	SecretExpiresAt time.Time         `json:"client_secret_expires_at,omitzero"`
+	RegistrationURI string            `json:"registration_client_uri,omitempty"`
 
 	Metadata Metadata `json:"metadata"`
 

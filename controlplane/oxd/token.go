@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -28,7 +29,7 @@ type tokens struct {
 }
 
 // requestTokens calls the token endpoint with any grant.
-func (p *provider) requestTokens(ctx context.Context, auth as.ClientAuth, grant url.Values) (tokens, error) {
+func (p *provider) requestTokens(ctx context.Context, auth clientauth.Auth, grant url.Values) (tokens, error) {
 	got, err := p.server.RequestToken(ctx, "get a token", auth, grant)
 	if err != nil {
 		return tokens{}, tokenFailure(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -36,7 +37,7 @@ func (s *Server) updateSite(ctx context.Context, c *Call, p updateParams) (siteR
 	if err != nil {
 		return siteResult{}, err
 	}
-	if auth.method == as.AuthPrivateKeyJWT && (rp.Secrets.Key.IsZero() || rp.AuthAlg != string(auth.alg)) {
+	if auth.method == clientauth.PrivateKeyJWT && (rp.Secrets.Key.IsZero() || rp.AuthAlg != string(auth.alg)) {
 		if rp.Secrets.Key, err = newKey(auth.alg); err != nil {
 			return siteResult{}, err
 		}

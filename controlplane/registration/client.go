@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -22,12 +23,12 @@ var errNoEnvoyCredential = errors.New("the introspection endpoint takes the clie
 // Client is who the site is at its AS. It does not change: with another secret or
 // key it is another Client.
 type Client struct {
-	Auth as.ClientAuth
+	Auth clientauth.Auth
 	// Registered reports whether umagate registered it.
 	Registered      bool
 	SecretExpiresAt time.Time // zero for never
 
-	method      as.AuthMethod
+	method      clientauth.Method
 	credentials envoyconf.Credentials
 	keyID       string // of the key that Auth uses, where umagate made it
 }
@@ -42,7 +43,7 @@ func (c *Client) ID() string {
 
 // usesOwnKey reports whether it authenticates with a key and no secret.
 func (c *Client) usesOwnKey() bool {
-	return c != nil && (c.method == as.AuthPrivateKeyJWT || c.method == as.AuthSelfSignedTLS)
+	return c != nil && (c.method == clientauth.PrivateKeyJWT || c.method == clientauth.SelfSignedTLS)
 }
 
 // client owns who the site is at its AS: the client of the file, or one that it
@@ -189,7 +190,7 @@ func (c *client) drop() {
 
 // use makes the client the one in use. ctx bounds nothing but reading.
 func (c *client) use(ctx context.Context, stored store.Client) error {
-	method := as.AuthMethod(stored.AuthMethod)
+	method := clientauth.Method(stored.AuthMethod)
 	auth, certificate, err := c.authOf(method, stored)
 	if err != nil {
 		return err
@@ -198,7 +199,7 @@ func (c *client) use(ctx context.Context, stored store.Client) error {
 		Auth: auth, Registered: c.site.AuthorizationServer.Client.Register != nil, SecretExpiresAt: stored.SecretExpiresAt,
 		method: method, keyID: c.keys.inUse(),
 	}
-	if method == as.AuthBasic || method == as.AuthPost || method == "" {
+	if method == clientauth.SecretBasic || method == clientauth.SecretPost || method == "" {
 		next.credentials.Introspection = envoyconf.Basic(stored.ClientID, stored.Secret)
 	}
 	if certificate != nil {
@@ -220,9 +221,9 @@ func (c *client) use(ctx context.Context, stored store.Client) error {
 
 // authOf is how a client authenticates: as the file says, or with the keys that
 // umagate has made for it.
-func (c *client) authOf(method as.AuthMethod, stored store.Client) (as.ClientAuth, *tls.Certificate, error) {
+func (c *client) authOf(method clientauth.Method, stored store.Client) (clientauth.Auth, *tls.Certificate, error) {
 	settings := &c.site.AuthorizationServer.Client
-	if method != as.AuthPrivateKeyJWT && method != as.AuthSelfSignedTLS || !settings.PrivateKey.IsZero() {
+	if method != clientauth.PrivateKeyJWT && method != clientauth.SelfSignedTLS || !settings.PrivateKey.IsZero() {
 		certificate, err := link.GivenCertificate(settings)
 		if err != nil {
 			return nil, nil, err
@@ -234,8 +235,8 @@ func (c *client) authOf(method as.AuthMethod, stored store.Client) (as.ClientAut
 	if own == nil {
 		return nil, nil, errNoKey
 	}
-	if method == as.AuthSelfSignedTLS {
-		return as.NewTLSAuth(method, stored.ClientID), own.certificate, nil
+	if method == clientauth.SelfSignedTLS {
+		return clientauth.NewTLS(method, stored.ClientID), own.certificate, nil
 	}
 	auth, err := own.key.Auth(stored.ClientID, nil)
 	return auth, nil, err
@@ -281,7 +282,7 @@ func (c *client) checkEnvoyCredential(server *as.Server) error {
 
 // envoyCertificate is a certificate as Envoy gets it.
 func envoyCertificate(pair *tls.Certificate) (envoyconf.ClientCertificate, error) {
-	key, err := as.PrivateKeyPEM(pair)
+	key, err := clientauth.PrivateKeyPEM(pair)
 	if err != nil {
 		return envoyconf.ClientCertificate{}, err
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -19,7 +19,7 @@ import (
 type ownKey struct {
 	store.ClientKey
 
-	key         as.Key
+	key         clientauth.Key
 	certificate *tls.Certificate // nil for a key that only signs
 }
 
@@ -31,11 +31,11 @@ func openKeyring(stored []store.ClientKey) (keyring, error) {
 	for _, k := range stored {
 		opened := &ownKey{ClientKey: k}
 		var err error
-		if opened.key, err = as.ParseKey(k.Private, jose.SignatureAlgorithm(k.Algorithm)); err != nil {
+		if opened.key, err = clientauth.ParseKey(k.Private, jose.SignatureAlgorithm(k.Algorithm)); err != nil {
 			return nil, fmt.Errorf("stored key %s: %w", k.ID, err)
 		}
 		if k.Certificate != "" {
-			pair, err := as.Certificate(k.Certificate, k.Private)
+			pair, err := clientauth.Certificate(k.Certificate, k.Private)
 			if err != nil {
 				return nil, fmt.Errorf("stored key %s: %w", k.ID, err)
 			}
@@ -75,15 +75,15 @@ func (r keyring) next() *ownKey {
 
 // jwks is the public part of all keys.
 func (r keyring) jwks() (json.RawMessage, error) {
-	public := make([]as.PublicKey, 0, len(r))
+	public := make([]clientauth.PublicKey, 0, len(r))
 	for _, k := range r {
 		var certificate *x509.Certificate
 		if k.certificate != nil {
 			certificate = k.certificate.Leaf
 		}
-		public = append(public, as.PublicKey{Key: k.key, Certificate: certificate})
+		public = append(public, clientauth.PublicKey{Key: k.key, Certificate: certificate})
 	}
-	return as.JWKS(public)
+	return clientauth.JWKS(public)
 }
 
 // without is the ring less those that which selects.
@@ -104,7 +104,7 @@ func certificateLife(settings site.Keys) time.Duration {
 // newOwnKey makes a key as the file has it.
 func newOwnKey(client *site.Client, settings site.Keys, name string, now time.Time) (store.ClientKey, error) {
 	algorithm := ownAlgorithm(client)
-	key, err := as.GenerateKey(algorithm)
+	key, err := clientauth.GenerateKey(algorithm)
 	if err != nil {
 		return store.ClientKey{}, err
 	}
@@ -117,7 +117,7 @@ func newOwnKey(client *site.Client, settings site.Keys, name string, now time.Ti
 	}
 	if client.TokenEndpointAuthMethod == site.AuthSelfSignedTLS {
 		out.Purpose = store.KeyTLS
-		out.Certificate, err = as.SelfSigned(key, name, now, certificateLife(settings))
+		out.Certificate, err = clientauth.SelfSigned(key, name, now, certificateLife(settings))
 	}
 	return out, err
 }

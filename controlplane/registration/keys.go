@@ -10,6 +10,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
@@ -153,9 +154,9 @@ func (k *keys) metadata(m *as.ClientMetadata) (err error) {
 	case k.own:
 		m.JWKS, err = k.ring.without(func(key *ownKey) bool { return k.dropped[key.ID] }).jwks()
 	case client.TokenEndpointAuthMethod == site.AuthPrivateKeyJWT:
-		var key as.Key
-		if key, err = as.ParseKey(client.PrivateKey, ""); err == nil {
-			m.JWKS, err = as.JWKS([]as.PublicKey{{Key: key}})
+		var key clientauth.Key
+		if key, err = clientauth.ParseKey(client.PrivateKey, ""); err == nil {
+			m.JWKS, err = clientauth.JWKS([]clientauth.PublicKey{{Key: key}})
 		}
 	case client.TokenEndpointAuthMethod.UsesTLS():
 		return certificateMetadata(m, client)
@@ -172,11 +173,11 @@ func certificateMetadata(m *as.ClientMetadata, client *site.Client) error {
 		m.SubjectDN = pair.Leaf.Subject.String() // RFC 4514, as RFC 8705 section 2.1.2 asks
 		return nil
 	}
-	key, err := as.ParseKey(client.PrivateKey, "")
+	key, err := clientauth.ParseKey(client.PrivateKey, "")
 	if err != nil {
 		return err
 	}
-	m.JWKS, err = as.JWKS([]as.PublicKey{{Key: key, Certificate: pair.Leaf}})
+	m.JWKS, err = clientauth.JWKS([]clientauth.PublicKey{{Key: key, Certificate: pair.Leaf}})
 	return err
 }
 

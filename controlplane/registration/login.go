@@ -10,6 +10,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -29,7 +30,7 @@ func (p *pat) byLogin() bool {
 // fetchByLogin gets a PAT with the refresh token of the login. Where the AS gives
 // another refresh token, it is stored before the PAT is used; nothing but the end
 // of the process comes in between.
-func (p *pat) fetchByLogin(ctx context.Context, server *as.Server, auth as.ClientAuth) (as.Token, error) {
+func (p *pat) fetchByLogin(ctx context.Context, server *as.Server, auth clientauth.Auth) (as.Token, error) {
 	ctx = context.WithoutCancel(ctx) // the timeout of a call bounds it
 	login, err := p.store.Login(ctx, p.key)
 	switch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -24,7 +25,7 @@ var (
 func registrationOf(c store.Client) as.Registration {
 	return as.Registration{
 		ClientID: c.ClientID, ClientSecret: c.Secret, SecretExpiresAt: c.SecretExpiresAt,
-		AuthMethod: as.AuthMethod(c.AuthMethod), AccessToken: c.AccessToken, URI: c.URI,
+		AuthMethod: clientauth.Method(c.AuthMethod), AccessToken: c.AccessToken, URI: c.URI,
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/rpt"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/e2e/devas"
@@ -57,35 +57,35 @@ func (w *wiretap) RoundTrip(r *http.Request) (*http.Response, error) {
 // UMA grant alike, and looks at what went to the AS.
 func TestClientAuthentication(t *testing.T) {
 	t.Parallel()
-	key, err := as.GenerateKey(jose.ES256)
+	key, err := clientauth.GenerateKey(jose.ES256)
 	require.NoError(t, err)
 	keyAuth, err := key.Auth("app", nil)
 	require.NoError(t, err)
-	document, err := as.JWKS([]as.PublicKey{{Key: key}})
+	document, err := clientauth.JWKS([]clientauth.PublicKey{{Key: key}})
 	require.NoError(t, err)
 	var keys jose.JSONWebKeySet
 	require.NoError(t, json.Unmarshal(document, &keys))
-	withSecret := func(method as.AuthMethod) as.ClientAuth {
-		auth, err := as.NewSecretAuth(method, "app", secret.New(appSecret), nil)
+	withSecret := func(method clientauth.Method) clientauth.Auth {
+		auth, err := clientauth.NewSecret(method, "app", secret.New(appSecret), nil)
 		require.NoError(t, err)
 		return auth
 	}
 	tests := []struct {
-		auth as.ClientAuth
+		auth clientauth.Auth
 		// proves says that what was sent authenticates this way, and no other.
 		proves func(head string, form url.Values) bool
 	}{
-		{withSecret(as.AuthBasic), func(head string, form url.Values) bool {
+		{withSecret(clientauth.SecretBasic), func(head string, form url.Values) bool {
 			return strings.HasPrefix(head, "Basic ") && !form.Has("client_secret") && !form.Has("client_assertion")
 		}},
-		{withSecret(as.AuthPost), func(head string, form url.Values) bool { return head == "" && form.Get("client_secret") == appSecret }},
-		{withSecret(as.AuthSecretJWT), func(head string, form url.Values) bool {
+		{withSecret(clientauth.SecretPost), func(head string, form url.Values) bool { return head == "" && form.Get("client_secret") == appSecret }},
+		{withSecret(clientauth.SecretJWT), func(head string, form url.Values) bool {
 			return head == "" && form.Has("client_assertion") && !form.Has("client_secret")
 		}},
 		{keyAuth, func(head string, form url.Values) bool {
 			return head == "" && form.Has("client_assertion") && !form.Has("client_secret")
 		}},
-		{as.NewPublicAuth("app"), func(head string, form url.Values) bool {
+		{clientauth.NewPublic("app"), func(head string, form url.Values) bool {
 			return head == "" && form.Get("client_id") == "app" && !form.Has("client_secret") && !form.Has("client_assertion")
 		}},
 	}
@@ -97,7 +97,7 @@ func TestClientAuthentication(t *testing.T) {
 			if tt.auth.Method().HasSecret() {
 				client.Secret = appSecret
 			}
-			if tt.auth.Method() == as.AuthPrivateKeyJWT {
+			if tt.auth.Method() == clientauth.PrivateKeyJWT {
 				client.JWKS = &keys
 			}
 			require.NoError(t, w.as.AddClient(client))
@@ -106,7 +106,7 @@ func TestClientAuthentication(t *testing.T) {
 			ask := func(context.Context, string) (secret.Text, error) { return secret.New("alice-password"), nil }
 			own := rpt.Credentials{Client: tt.auth}
 			parties := map[string]rpt.Party{"machine": rpt.ClientCredentials{Credentials: own}, "password": rpt.Password{Credentials: own, User: "alice", Ask: ask}}
-			if tt.auth.Method() == as.AuthNone {
+			if tt.auth.Method() == clientauth.None {
 				delete(parties, "machine") // RFC 6749 section 4.4: confidential clients only
 			}
 			for name, party := range parties {
@@ -133,8 +133,8 @@ func TestClientAuthentication(t *testing.T) {
 	t.Run("a wrong secret is told as the AS tells it", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, devas.Dialect{})
-		require.NoError(t, w.as.AddClient(devas.Client{ID: "app", Secret: appSecret, Metadata: devas.Metadata{TokenEndpointAuthMethod: string(as.AuthBasic)}}))
-		auth, err := as.NewSecretAuth(as.AuthBasic, "app", secret.New("another"), nil)
+		require.NoError(t, w.as.AddClient(devas.Client{ID: "app", Secret: appSecret, Metadata: devas.Metadata{TokenEndpointAuthMethod: string(clientauth.SecretBasic)}}))
+		auth, err := clientauth.NewSecret(clientauth.SecretBasic, "app", secret.New("another"), nil)
 		require.NoError(t, err)
 		flow := rpt.Flow{Client: auth, Party: rpt.ClientCredentials{Credentials: rpt.Credentials{Client: auth}}}
 		_, err = flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: w.api.URL + "/albums/1"})
@@ -144,7 +144,7 @@ func TestClientAuthentication(t *testing.T) {
 	t.Run("a secret too short to sign with is not sent instead", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, devas.Dialect{})
-		auth, err := as.NewSecretAuth(as.AuthSecretJWT, "app", secret.New("app-secret"), nil)
+		auth, err := clientauth.NewSecret(clientauth.SecretJWT, "app", secret.New("app-secret"), nil)
 		require.NoError(t, err)
 		tap := &wiretap{next: http.DefaultTransport}
 		flow := rpt.Flow{Transport: tap, Client: auth, Party: rpt.ClientCredentials{Credentials: rpt.Credentials{Client: auth}}}
@@ -158,13 +158,13 @@ func TestClientAuthentication(t *testing.T) {
 // not, and without https nothing is asked.
 func TestCertificateAuthentication(t *testing.T) {
 	t.Parallel()
-	key, err := as.GenerateKey(jose.ES256)
+	key, err := clientauth.GenerateKey(jose.ES256)
 	require.NoError(t, err)
 	private, err := key.PEM()
 	require.NoError(t, err)
-	chain, err := as.SelfSigned(key, "app", time.Now(), time.Hour)
+	chain, err := clientauth.SelfSigned(key, "app", time.Now(), time.Hour)
 	require.NoError(t, err)
-	certificate, err := as.Certificate(chain, private)
+	certificate, err := clientauth.Certificate(chain, private)
 	require.NoError(t, err)
 	var presented []string
 	var mu sync.Mutex
@@ -190,7 +190,7 @@ func TestCertificateAuthentication(t *testing.T) {
 	})
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	auth := as.NewTLSAuth(as.AuthSelfSignedTLS, "app")
+	auth := clientauth.NewTLS(clientauth.SelfSignedTLS, "app")
 	party := rpt.ClientCredentials{Credentials: rpt.Credentials{Client: auth}}
 	toAS := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(toAS.CloseIdleConnections)

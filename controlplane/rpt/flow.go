@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -42,9 +43,9 @@ type Flow struct {
 	// ASTransport carries the calls to the AS instead: it may present the client's
 	// certificate, which is not for the API.
 	ASTransport http.RoundTripper
-	// Client authenticates the client at the AS, [as.NewPublicAuth] a public one; nil
+	// Client authenticates the client at the AS, [clientauth.NewPublic] a public one; nil
 	// where there is none.
-	Client as.ClientAuth
+	Client clientauth.Auth
 	// Party gets the requesting party's token; needed.
 	Party Party
 	// PartyMode says how the requesting party is told to the AS.

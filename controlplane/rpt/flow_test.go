@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/rpt"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/e2e/devas"
@@ -37,8 +38,8 @@ func TestFlow(t *testing.T) {
 	password := func(text string) func(context.Context, string) (secret.Text, error) {
 		return func(context.Context, string) (secret.Text, error) { return secret.New(text), nil }
 	}
-	basic := func(id, text string) as.ClientAuth {
-		auth, err := as.NewSecretAuth(as.AuthBasic, id, secret.New(text), nil)
+	basic := func(id, text string) clientauth.Auth {
+		auth, err := clientauth.NewSecret(clientauth.SecretBasic, id, secret.New(text), nil)
 		require.NoError(t, err)
 		return auth
 	}
@@ -104,7 +105,7 @@ func TestGatherClaims(t *testing.T) {
 		go visit(ctx, address)
 		return nil
 	}
-	flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Anonymous{}, Gather: rpt.GatherClaims("", show)}
+	flow := rpt.Flow{Client: clientauth.NewPublic("app"), Party: rpt.Anonymous{}, Gather: rpt.GatherClaims("", show)}
 	got, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: api.URL})
 	require.NoError(t, err)
 	require.Equal(t, "the album", string(got.Answer.Body))
@@ -122,7 +123,7 @@ func TestGatherOpensWebPagesOnly(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%t", address, expect), func(t *testing.T) {
 				t.Parallel()
 				s := newScripted(t, answers(403, map[string]any{"error": "need_info", "ticket": "t1", "redirect_user": address}))
-				flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Anonymous{}, Gather: func(context.Context, *url.URL) (string, error) {
+				flow := rpt.Flow{Client: clientauth.NewPublic("app"), Party: rpt.Anonymous{}, Gather: func(context.Context, *url.URL) (string, error) {
 					t.Error("it was opened")
 					return "t2", nil
 				}}
@@ -140,7 +141,7 @@ func TestWordsOfTheASDoNotReachTheTerminal(t *testing.T) {
 	t.Parallel()
 	s := newScripted(t, answers(403, map[string]any{"error": "a\x1b]0;b", "error_description": "c\x1b[2Jd\u202ee"}))
 	var seen recorder
-	flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: rpt.Anonymous{}, Observe: seen.observe}
+	flow := rpt.Flow{Client: clientauth.NewPublic("app"), Party: rpt.Anonymous{}, Observe: seen.observe}
 	_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 	require.ErrorIs(t, err, rpt.ErrDenied)
 	shown := err.Error()
@@ -172,8 +173,8 @@ func TestBrowser(t *testing.T) {
 		go visit(ctx, address)
 		return nil
 	}
-	party := rpt.Browser{Credentials: rpt.Credentials{Client: as.NewPublicAuth("app"), Scopes: []string{"openid"}}, Show: show}
-	flow := rpt.Flow{Client: as.NewPublicAuth("app"), Party: party}
+	party := rpt.Browser{Credentials: rpt.Credentials{Client: clientauth.NewPublic("app"), Scopes: []string{"openid"}}, Show: show}
+	flow := rpt.Flow{Client: clientauth.NewPublic("app"), Party: party}
 	_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: api.URL})
 	require.NoError(t, err)
 	require.Equal(t, "S256", s.logins[0].Get("code_challenge_method"))
@@ -198,7 +199,7 @@ func TestOwnerIsAsked(t *testing.T) {
 			s := newScripted(t, answers(403, tt.answer), answers(200, map[string]any{"access_token": "rpt", "token_type": "Bearer"}))
 			api := challenging(t, s.URL)
 			var waited int
-			flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app"), Wait: func(_ context.Context, seconds int) error {
+			flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: clientauth.NewPublic("app"), Wait: func(_ context.Context, seconds int) error {
 				waited = seconds
 				return nil
 			}}
@@ -214,7 +215,7 @@ func TestOwnerIsAsked(t *testing.T) {
 	t.Run("not waited for", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t, answers(403, tests[0].answer))
-		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: clientauth.NewPublic("app")}
 		_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 		require.ErrorContains(t, err, "the resource owner has been asked")
@@ -222,7 +223,7 @@ func TestOwnerIsAsked(t *testing.T) {
 	t.Run("never answers", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t, answers(403, tests[0].answer))
-		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app"), Wait: func(context.Context, int) error { return context.DeadlineExceeded }}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: clientauth.NewPublic("app"), Wait: func(context.Context, int) error { return context.DeadlineExceeded }}
 		_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 	})
@@ -274,14 +275,14 @@ func TestWhatCanGoWrong(t *testing.T) {
 	t.Run("the AS answers no JSON", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t)
-		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: clientauth.NewPublic("app")}
 		_, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 	})
 	t.Run("the API does not take the RPT", func(t *testing.T) {
 		t.Parallel()
 		s := newScripted(t, answers(200, map[string]any{"access_token": "other", "token_type": "Bearer"}))
-		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: as.NewPublicAuth("app")}
+		flow := rpt.Flow{Party: rpt.StaticToken{Access: secret.New("a")}, Client: clientauth.NewPublic("app")}
 		got, err := flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: challenging(t, s.URL).URL})
 		require.ErrorIs(t, err, rpt.ErrNotPermitted)
 		require.Equal(t, "other", got.RPT.Reveal())

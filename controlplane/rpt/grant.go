@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -147,10 +148,10 @@ func (f *Flow) tryGrant(ctx context.Context, server *as.Server, party PartyToken
 // bearer sends the requesting party's token where a client's proof would stand.
 type bearer secret.Text
 
-func (bearer) ClientID() string      { return "" }
-func (bearer) Method() as.AuthMethod { return "" }
-func (b bearer) Prove(string) (as.Proof, error) {
-	return as.Proof{Authorization: secret.New("Bearer " + secret.Text(b).Reveal())}, nil
+func (bearer) ClientID() string          { return "" }
+func (bearer) Method() clientauth.Method { return "" }
+func (b bearer) Prove(string) (clientauth.Proof, error) {
+	return clientauth.Proof{Authorization: secret.New("Bearer " + secret.Text(b).Reveal())}, nil
 }
 
 func (f *Flow) partyMode(server *as.Server) PartyMode {

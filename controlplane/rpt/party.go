@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/secret"
 )
@@ -59,9 +60,9 @@ func (Anonymous) Token(context.Context, *as.Server, func(Step)) (PartyToken, err
 
 // Credentials are a client's, for the grants of this file.
 type Credentials struct {
-	// Client is how the client authenticates; [as.NewPublicAuth] for one that has
+	// Client is how the client authenticates; [clientauth.NewPublic] for one that has
 	// nothing to prove itself with.
-	Client as.ClientAuth
+	Client clientauth.Auth
 	Scopes []string
 }
 
@@ -150,13 +151,13 @@ func (c Credentials) get(ctx context.Context, server *as.Server, observe func(St
 
 // requestToken asks the token endpoint, and shows that without what is secret of it.
 func requestToken(
-	ctx context.Context, server *as.Server, observe func(Step), title, note string, auth as.ClientAuth, form url.Values,
+	ctx context.Context, server *as.Server, observe func(Step), title, note string, auth clientauth.Auth, form url.Values,
 ) (as.TokenResponse, error) {
 	step := Step{Title: title, Method: http.MethodPost, URL: server.Metadata().TokenEndpoint, Sent: shownForm(form), Status: http.StatusOK, Note: note}
 	if id := auth.ClientID(); id != "" {
 		step.Sent["client_id"] = id
 	}
-	got, err := server.RequestToken(ctx, title, shownAuth{ClientAuth: auth, sent: step.Sent}, form)
+	got, err := server.RequestToken(ctx, title, shownAuth{Auth: auth, sent: step.Sent}, form)
 	if refused, ok := errors.AsType[*as.Error](err); ok && refused.Status > 0 {
 		step.Status, step.Note = refused.Status, explained(refused.Code, refused.Description)
 	} else if err != nil {
@@ -168,14 +169,14 @@ func requestToken(
 
 // shownAuth shows the proof that it makes, without what is secret of it.
 type shownAuth struct {
-	as.ClientAuth
+	clientauth.Auth
 
 	sent map[string]string
 }
 
-// Prove implements [as.ClientAuth].
-func (a shownAuth) Prove(audience string) (as.Proof, error) {
-	proof, err := a.ClientAuth.Prove(audience)
+// Prove implements [clientauth.Auth].
+func (a shownAuth) Prove(audience string) (clientauth.Proof, error) {
+	proof, err := a.Auth.Prove(audience)
 	maps.Copy(a.sent, shownForm(proof.Form))
 	if !proof.Authorization.IsZero() {
 		a.sent["Authorization"] = redact("Authorization", proof.Authorization.Reveal())

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/plugin/config"
@@ -54,7 +55,7 @@ func (w *world) guard(t *testing.T) http.Handler {
 	require.NoError(t, err)
 	server, err := client.Discover(t.Context())
 	require.NoError(t, err)
-	auth, err := as.NewSecretAuth(as.AuthBasic, "rs", secret.New("rs-secret"), nil)
+	auth, err := clientauth.NewSecret(clientauth.SecretBasic, "rs", secret.New("rs-secret"), nil)
 	require.NoError(t, err)
 	pat, err := server.PAT(t.Context(), auth)
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/store"
@@ -67,7 +67,7 @@ func TestKilledWithKeys(t *testing.T) {
 // newKey is what "umagate keys rotate" stores first.
 func (p *plane) newKey(at *devas.Server) {
 	p.t.Helper()
-	made, err := as.GenerateKey(jose.ES256)
+	made, err := clientauth.GenerateKey(jose.ES256)
 	require.NoError(p.t, err)
 	private, err := made.PEM()
 	require.NoError(p.t, err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/secret"
@@ -98,9 +98,9 @@ func (f *Found) readEntry(file string, raw json.RawMessage) error {
 }
 
 func (e *entryJSON) rp() oxd.RP {
-	method := as.AuthMethod(e.AuthMethod)
+	method := clientauth.Method(e.AuthMethod)
 	if method == "" {
-		method = as.AuthBasic
+		method = clientauth.SecretBasic
 	}
 	redirect := e.RedirectURI
 	if redirect == "" {
@@ -150,7 +150,7 @@ func (f *Found) notes(e *entryJSON) {
 	if e.UserID != "" {
 		f.note(e.OxdID, "user_id and user_secret are not carried over: a PAT is got with the client's credential")
 	}
-	if as.AuthMethod(e.AuthMethod) == as.AuthPrivateKeyJWT {
+	if clientauth.Method(e.AuthMethod) == clientauth.PrivateKeyJWT {
 		f.note(e.OxdID, "its client authenticates with a key of oxd-server's key store, which is not carried over: update_site makes a new one")
 	}
 	if e.ClientSecret.IsZero() {

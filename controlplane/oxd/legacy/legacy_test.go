@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/oxd/legacy"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
@@ -37,7 +37,7 @@ func TestReadV3(t *testing.T) {
 	require.Equal(t, "@!38D4!0001!37F2", first.RP.ClientID)
 	require.Equal(t, "4a72e386-97ed", first.RP.Secrets.ClientSecret.Reveal())
 	require.Equal(t, "920fdb64", first.RP.Secrets.RegistrationToken.Reveal())
-	require.Equal(t, as.AuthBasic, first.RP.AuthMethod)
+	require.Equal(t, clientauth.SecretBasic, first.RP.AuthMethod)
 	require.Equal(t, "99", first.RP.SetupOxdID)
 	require.True(t, first.RP.IssuedAt.Equal(time.UnixMilli(1528879584000)))
 	require.Equal(t, "https://client.example.com/bye", first.RP.Metadata.PostLogoutRedirectURI)
@@ -46,7 +46,7 @@ func TestReadV3(t *testing.T) {
 	require.Len(t, first.Document, 2)
 	require.Equal(t, []string{"a", "b"}, first.Document[1].Conditions[0].Expression.Data)
 	require.Empty(t, first.Document[1].Conditions[0].Scopes, "the data that oxd kept twice is no requirement of its own")
-	require.Equal(t, as.AuthPost, f.Entries[1].RP.AuthMethod)
+	require.Equal(t, clientauth.SecretPost, f.Entries[1].RP.AuthMethod)
 	require.Equal(t, "c2", f.Entries[1].RP.ClientID)
 	notes := texts(f)
 	for _, want := range []string{

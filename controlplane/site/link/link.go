@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 )
@@ -108,11 +109,11 @@ func Facts(server *as.Server, ids map[string]string) site.Facts {
 
 // GivenClient is how the client authenticates that the file gives whole. Its
 // certificate is [GivenCertificate].
-func GivenClient(c *site.Client) (as.ClientAuth, error) {
+func GivenClient(c *site.Client) (clientauth.Auth, error) {
 	if _, own := c.OwnKeys(); own {
 		return nil, ErrOwnKeys
 	}
-	return ClientAuth(c, as.AuthMethod(c.TokenEndpointAuthMethod), c.ID, c.Secret)
+	return ClientAuth(c, clientauth.Method(c.TokenEndpointAuthMethod), c.ID, c.Secret)
 }
 
 // ErrOwnKeys says that the client's keys are in the store, not in the file.
@@ -120,21 +121,21 @@ var ErrOwnKeys = errors.New("the client has keys that umagate makes, which are i
 
 // ClientAuth is how a client authenticates with a secret, with the private key of
 // the file, or with a certificate.
-func ClientAuth(c *site.Client, method as.AuthMethod, clientID string, clientSecret secret.Text) (as.ClientAuth, error) {
+func ClientAuth(c *site.Client, method clientauth.Method, clientID string, clientSecret secret.Text) (clientauth.Auth, error) {
 	algorithm := jose.SignatureAlgorithm(c.TokenEndpointAuthSigningAlg)
 	switch {
 	case method.UsesTLS():
-		return as.NewTLSAuth(method, clientID), nil
-	case method == as.AuthPrivateKeyJWT:
-		key, err := as.ParseKey(c.PrivateKey, algorithm)
+		return clientauth.NewTLS(method, clientID), nil
+	case method == clientauth.PrivateKeyJWT:
+		key, err := clientauth.ParseKey(c.PrivateKey, algorithm)
 		if err != nil {
 			return nil, err
 		}
 		return key.Auth(clientID, nil)
-	case method == as.AuthSecretJWT && slices.Contains(as.SecretAlgorithms(), algorithm):
-		return as.NewKeyAuth(method, clientID, jose.SigningKey{Algorithm: algorithm, Key: []byte(clientSecret.Reveal())}, nil)
+	case method == clientauth.SecretJWT && slices.Contains(clientauth.SecretAlgorithms(), algorithm):
+		return clientauth.NewSigned(method, clientID, jose.SigningKey{Algorithm: algorithm, Key: []byte(clientSecret.Reveal())}, nil)
 	}
-	return as.NewSecretAuth(method, clientID, clientSecret, nil)
+	return clientauth.NewSecret(method, clientID, clientSecret, nil)
 }
 
 // GivenCertificate is the client's certificate where the file has one; nil else.
@@ -142,7 +143,7 @@ func GivenCertificate(c *site.Client) (*tls.Certificate, error) {
 	if c.Certificate == "" {
 		return nil, nil //nolint:nilnil // none is an answer
 	}
-	pair, err := as.Certificate(c.Certificate, c.PrivateKey)
+	pair, err := clientauth.Certificate(c.Certificate, c.PrivateKey)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.CertificateFile, err)
 	}

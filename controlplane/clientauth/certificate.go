@@ -1,4 +1,4 @@
-package as
+package clientauth
 
 import (
 	"crypto/rand"
@@ -23,7 +23,7 @@ func SelfSigned(k Key, name string, now time.Time, lifetime time.Duration) (stri
 	const serialBits = 128
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
 	if err != nil {
-		return "", fmt.Errorf("as: serial number: %w", err)
+		return "", fmt.Errorf("clientauth: serial number: %w", err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
@@ -33,7 +33,7 @@ func SelfSigned(k Key, name string, now time.Time, lifetime time.Duration) (stri
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, k.private.Public(), k.private)
 	if err != nil {
-		return "", fmt.Errorf("as: make a certificate of key %s: %w", k.ID, err)
+		return "", fmt.Errorf("clientauth: make a certificate of key %s: %w", k.ID, err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), nil
 }
@@ -44,21 +44,23 @@ func Certificate(chain string, key secret.Text) (tls.Certificate, error) {
 	pair, err := tls.X509KeyPair([]byte(chain), []byte(key.Reveal()))
 	if err != nil {
 		// The cause may quote the key.
-		return tls.Certificate{}, fmt.Errorf("as: %w", ErrCertificate)
+		return tls.Certificate{}, fmt.Errorf("clientauth: %w", ErrCertificate)
 	}
 	if pair.Leaf == nil {
 		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
-			return tls.Certificate{}, fmt.Errorf("as: %w", ErrCertificate)
+			return tls.Certificate{}, fmt.Errorf("clientauth: %w", ErrCertificate)
 		}
 	}
 	return pair, nil
 }
 
 // PrivateKeyPEM is the private key of a certificate in PKCS#8, for Envoy.
-func PrivateKeyPEM(pair *tls.Certificate) (secret.Text, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+func PrivateKeyPEM(pair *tls.Certificate) (secret.Text, error) { return pkcs8(pair.PrivateKey) }
+
+func pkcs8(private any) (secret.Text, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("as: encode the certificate's key: %w", err)
+		return secret.Text{}, fmt.Errorf("clientauth: encode a private key: %w", err)
 	}
 	return secret.New(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))), nil
 }

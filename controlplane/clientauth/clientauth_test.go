@@ -1,4 +1,4 @@
-package as_test
+package clientauth_test
 
 import (
 	"crypto/ecdsa"
@@ -19,7 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -35,33 +35,33 @@ func TestAssertions(t *testing.T) {
 	clientSecret := secret.New("a secret of sixty-four bytes or more, which is what HS512 has to have")
 	now := time.Unix(1_790_000_000, 0)
 	clock := func() time.Time { return now }
-	made, err := as.GenerateKey(jose.RS256)
+	made, err := clientauth.GenerateKey(jose.RS256)
 	require.NoError(t, err)
 	rsaKey, err := made.PEM()
 	require.NoError(t, err)
-	for _, algorithm := range slices.Concat(as.SecretAlgorithms(), as.KeyAlgorithms()) {
+	for _, algorithm := range slices.Concat(clientauth.SecretAlgorithms(), clientauth.KeyAlgorithms()) {
 		t.Run(string(algorithm), func(t *testing.T) {
 			t.Parallel()
-			var auth as.ClientAuth
+			var auth clientauth.Auth
 			var verify any = []byte(clientSecret.Reveal())
 			kid := ""
-			if slices.Contains(as.SecretAlgorithms(), algorithm) {
+			if slices.Contains(clientauth.SecretAlgorithms(), algorithm) {
 				var err error
-				auth, err = as.NewKeyAuth(as.AuthSecretJWT, "rs", jose.SigningKey{Algorithm: algorithm, Key: verify}, clock)
+				auth, err = clientauth.NewSigned(clientauth.SecretJWT, "rs", jose.SigningKey{Algorithm: algorithm, Key: verify}, clock)
 				require.NoError(t, err)
 			} else {
 				stored := rsaKey // one for all: it takes a while to make
 				if !strings.ContainsAny(string(algorithm)[:1], "RP") {
-					made, err := as.GenerateKey(algorithm)
+					made, err := clientauth.GenerateKey(algorithm)
 					require.NoError(t, err)
 					stored, err = made.PEM()
 					require.NoError(t, err)
 				}
-				key, err := as.ParseKey(stored, algorithm)
+				key, err := clientauth.ParseKey(stored, algorithm)
 				require.NoError(t, err)
 				auth, err = key.Auth("rs", clock)
 				require.NoError(t, err)
-				document, err := as.JWKS([]as.PublicKey{{Key: key}})
+				document, err := clientauth.JWKS([]clientauth.PublicKey{{Key: key}})
 				require.NoError(t, err)
 				require.NotContains(t, string(document), `"d"`, "no private part")
 				var set jose.JSONWebKeySet
@@ -115,13 +115,13 @@ func TestGivenKeys(t *testing.T) {
 		{"RSA as asked", pkcs8(t, rsaKey).Reveal(), jose.PS512, jose.PS512, nil},
 		{"PKCS#1", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey)})), "", jose.RS256, nil},
 		{"SEC 1 after a certificate", withCertificate + string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})), "", jose.ES384, nil},
-		{"curve of another algorithm", pkcs8(t, ecKey).Reveal(), jose.ES256, "", as.ErrKeyAlgorithm},
-		{"RSA for EC", pkcs8(t, rsaKey).Reveal(), jose.ES256, "", as.ErrKeyAlgorithm},
+		{"curve of another algorithm", pkcs8(t, ecKey).Reveal(), jose.ES256, "", clientauth.ErrKeyAlgorithm},
+		{"RSA for EC", pkcs8(t, rsaKey).Reveal(), jose.ES256, "", clientauth.ErrKeyAlgorithm},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			key, err := as.ParseKey(secret.New(tt.pem), tt.asked)
+			key, err := clientauth.ParseKey(secret.New(tt.pem), tt.asked)
 			require.ErrorIs(t, err, tt.problem)
 			require.Equal(t, tt.want, key.Algorithm)
 			require.NotContains(t, fmt.Sprintf("%v %+v %#v %s", key, key, key, key), "PRIVATE")
@@ -132,27 +132,27 @@ func TestGivenKeys(t *testing.T) {
 func TestSelfSignedCertificate(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_790_000_000, 0)
-	key, err := as.GenerateKey(jose.ES256)
+	key, err := clientauth.GenerateKey(jose.ES256)
 	require.NoError(t, err)
 	private, err := key.PEM()
 	require.NoError(t, err)
-	chain, err := as.SelfSigned(key, "umagate photos", now, time.Hour)
+	chain, err := clientauth.SelfSigned(key, "umagate photos", now, time.Hour)
 	require.NoError(t, err)
-	pair, err := as.Certificate(chain, private)
+	pair, err := clientauth.Certificate(chain, private)
 	require.NoError(t, err)
 	require.Equal(t, "umagate photos", pair.Leaf.Subject.CommonName)
 	require.Equal(t, now.Add(time.Hour).Unix(), pair.Leaf.NotAfter.Unix())
-	document, err := as.JWKS([]as.PublicKey{{Key: key, Certificate: pair.Leaf}})
+	document, err := clientauth.JWKS([]clientauth.PublicKey{{Key: key, Certificate: pair.Leaf}})
 	require.NoError(t, err)
 	require.Contains(t, string(document), "x5c")
-	other, err := as.GenerateKey(jose.ES256)
+	other, err := clientauth.GenerateKey(jose.ES256)
 	require.NoError(t, err)
 	stranger, err := other.PEM()
 	require.NoError(t, err)
-	_, err = as.Certificate(chain, stranger)
-	require.ErrorIs(t, err, as.ErrCertificate)
+	_, err = clientauth.Certificate(chain, stranger)
+	require.ErrorIs(t, err, clientauth.ErrCertificate)
 	require.NotContains(t, err.Error(), "PRIVATE")
-	proof, err := as.NewTLSAuth(as.AuthTLS, "rs").Prove("")
+	proof, err := clientauth.NewTLS(clientauth.TLS, "rs").Prove("")
 	require.NoError(t, err)
 	require.Equal(t, url.Values{"client_id": {"rs"}}, proof.Form)
 }
@@ -160,10 +160,10 @@ func TestSelfSignedCertificate(t *testing.T) {
 func TestKeysThatAreNone(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "no key", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0LWJ5dGVz\n-----END PRIVATE KEY-----\n"} {
-		_, err := as.ParseKey(secret.New(text), "")
+		_, err := clientauth.ParseKey(secret.New(text), "")
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "c2Vj")
 	}
-	_, err := as.NewSecretAuth("password", "rs", secret.New("x"), nil)
+	_, err := clientauth.NewSecret("password", "rs", secret.New("x"), nil)
 	require.ErrorContains(t, err, "client_secret_basic")
 }

@@ -1,4 +1,4 @@
-package as
+package clientauth
 
 import (
 	"crypto/rand"
@@ -14,39 +14,39 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
-// AuthMethod is a client authentication method, as token_endpoint_auth_method
+// Method is a client authentication method, as token_endpoint_auth_method
 // spells it (OpenID Connect Core section 9).
-type AuthMethod string
+type Method string
 
 // The methods.
 const (
-	AuthBasic         AuthMethod = "client_secret_basic"
-	AuthPost          AuthMethod = "client_secret_post"
-	AuthSecretJWT     AuthMethod = "client_secret_jwt"
-	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
+	SecretBasic   Method = "client_secret_basic"
+	SecretPost    Method = "client_secret_post"
+	SecretJWT     Method = "client_secret_jwt"
+	PrivateKeyJWT Method = "private_key_jwt"
 	// The client's certificate, signed by somebody the AS trusts, or by the client
 	// itself (RFC 8705 section 2).
-	AuthTLS           AuthMethod = "tls_client_auth"
-	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth"
-	// AuthNone is a public client's: it names itself, and proves nothing.
-	AuthNone AuthMethod = "none"
+	TLS           Method = "tls_client_auth"
+	SelfSignedTLS Method = "self_signed_tls_client_auth"
+	// None is a public client's: it names itself, and proves nothing.
+	None Method = "none"
 )
 
-// AuthMethods lists those that prove something.
-func AuthMethods() []AuthMethod {
-	return []AuthMethod{AuthBasic, AuthPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS}
+// Methods lists those that prove something.
+func Methods() []Method {
+	return []Method{SecretBasic, SecretPost, SecretJWT, PrivateKeyJWT, TLS, SelfSignedTLS}
 }
 
 // HasSecret says that the method works with a client secret.
-func (m AuthMethod) HasSecret() bool {
-	return m == AuthBasic || m == AuthPost || m == AuthSecretJWT || m == ""
+func (m Method) HasSecret() bool {
+	return m == SecretBasic || m == SecretPost || m == SecretJWT || m == ""
 }
 
 // Asserts says that each request carries a JWT that nobody else can make.
-func (m AuthMethod) Asserts() bool { return m == AuthSecretJWT || m == AuthPrivateKeyJWT }
+func (m Method) Asserts() bool { return m == SecretJWT || m == PrivateKeyJWT }
 
 // UsesTLS says that the client's certificate authenticates the connection.
-func (m AuthMethod) UsesTLS() bool { return m == AuthTLS || m == AuthSelfSignedTLS }
+func (m Method) UsesTLS() bool { return m == TLS || m == SelfSignedTLS }
 
 // assertionLifetime is the validity of a client assertion.
 const assertionLifetime = time.Minute
@@ -61,50 +61,50 @@ type Proof struct {
 	Secrets []secret.Text
 }
 
-// ClientAuth authenticates the client at the AS. Implementations are immutable
+// Auth authenticates the client at the AS. Implementations are immutable
 // and safe for concurrent use.
-type ClientAuth interface {
+type Auth interface {
 	// ClientID is the client_id.
 	ClientID() string
 	// Method is how it authenticates.
-	Method() AuthMethod
-	// Prove makes the proof of one request. audience is [Server.Audience]; only
+	Method() Method
+	// Prove makes the proof of one request. audience is the AS; only
 	// assertions use it (RFC 7523 section 3).
 	Prove(audience string) (Proof, error)
 }
 
-// NewSecretAuth authenticates with a client secret by one of the three methods
+// NewSecret authenticates with a client secret by one of the three methods
 // that have one. now is the clock of assertions; time.Now when nil.
-func NewSecretAuth(method AuthMethod, clientID string, clientSecret secret.Text, now func() time.Time) (ClientAuth, error) {
+func NewSecret(method Method, clientID string, clientSecret secret.Text, now func() time.Time) (Auth, error) {
 	switch method {
-	case AuthBasic, "":
+	case SecretBasic, "":
 		return basicAuth{clientID, clientSecret}, nil
-	case AuthPost:
+	case SecretPost:
 		return postAuth{clientID, clientSecret}, nil
-	case AuthSecretJWT:
-		return NewKeyAuth(method, clientID, jose.SigningKey{Algorithm: jose.HS256, Key: []byte(clientSecret.Reveal())}, now)
-	case AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS:
-		return nil, fmt.Errorf("as: %s takes a key, not a secret", method)
-	case AuthNone:
-		return nil, fmt.Errorf("as: a client of method %s has no secret", method)
+	case SecretJWT:
+		return NewSigned(method, clientID, jose.SigningKey{Algorithm: jose.HS256, Key: []byte(clientSecret.Reveal())}, now)
+	case PrivateKeyJWT, TLS, SelfSignedTLS:
+		return nil, fmt.Errorf("clientauth: %s takes a key, not a secret", method)
+	case None:
+		return nil, fmt.Errorf("clientauth: a client of method %s has no secret", method)
 	default:
-		return nil, fmt.Errorf("as: client authentication %q: write one of %v", method, AuthMethods())
+		return nil, fmt.Errorf("clientauth: client authentication %q: write one of %v", method, Methods())
 	}
 }
 
-// NewTLSAuth authenticates with the certificate of the connection (RFC 8705
+// NewTLS authenticates with the certificate of the connection (RFC 8705
 // section 2); the transport has to present it.
-func NewTLSAuth(method AuthMethod, clientID string) ClientAuth { return tlsAuth{method, clientID} }
+func NewTLS(method Method, clientID string) Auth { return tlsAuth{method, clientID} }
 
-// NewPublicAuth names a client that has nothing to prove itself with (RFC 6749
+// NewPublic names a client that has nothing to prove itself with (RFC 6749
 // section 2.1).
-func NewPublicAuth(clientID string) ClientAuth { return publicAuth{clientID} }
+func NewPublic(clientID string) Auth { return publicAuth{clientID} }
 
-// NewKeyAuth authenticates with a JWT signed by key (RFC 7523 section 2.2).
-func NewKeyAuth(method AuthMethod, clientID string, key jose.SigningKey, now func() time.Time) (ClientAuth, error) {
+// NewSigned authenticates with a JWT signed by key (RFC 7523 section 2.2).
+func NewSigned(method Method, clientID string, key jose.SigningKey, now func() time.Time) (Auth, error) {
 	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
-		return nil, fmt.Errorf("as: %s: the key does not fit algorithm %s: %w", method, key.Algorithm, err)
+		return nil, fmt.Errorf("clientauth: %s: the key does not fit algorithm %s: %w", method, key.Algorithm, err)
 	}
 	if now == nil {
 		now = time.Now
@@ -124,8 +124,8 @@ type basicAuth struct {
 	secret secret.Text
 }
 
-func (a basicAuth) ClientID() string   { return a.id }
-func (a basicAuth) Method() AuthMethod { return AuthBasic }
+func (a basicAuth) ClientID() string { return a.id }
+func (a basicAuth) Method() Method   { return SecretBasic }
 func (a basicAuth) Prove(string) (Proof, error) {
 	return Proof{
 		Authorization: basicAuthorization(a.id, a.secret),
@@ -138,8 +138,8 @@ type postAuth struct {
 	secret secret.Text
 }
 
-func (a postAuth) ClientID() string   { return a.id }
-func (a postAuth) Method() AuthMethod { return AuthPost }
+func (a postAuth) ClientID() string { return a.id }
+func (a postAuth) Method() Method   { return SecretPost }
 func (a postAuth) Prove(string) (Proof, error) {
 	return Proof{
 		Form:    url.Values{"client_id": {a.id}, "client_secret": {a.secret.Reveal()}},
@@ -148,14 +148,14 @@ func (a postAuth) Prove(string) (Proof, error) {
 }
 
 type assertionAuth struct {
-	method AuthMethod
+	method Method
 	id     string
 	signer jose.Signer
 	now    func() time.Time
 }
 
-func (a assertionAuth) ClientID() string   { return a.id }
-func (a assertionAuth) Method() AuthMethod { return a.method }
+func (a assertionAuth) ClientID() string { return a.id }
+func (a assertionAuth) Method() Method   { return a.method }
 func (a assertionAuth) Prove(audience string) (Proof, error) {
 	now := a.now()
 	// The audience is one string: Keycloak refuses a list.
@@ -178,12 +178,12 @@ func (a assertionAuth) Prove(audience string) (Proof, error) {
 }
 
 type tlsAuth struct {
-	method AuthMethod
+	method Method
 	id     string
 }
 
-func (a tlsAuth) ClientID() string   { return a.id }
-func (a tlsAuth) Method() AuthMethod { return a.method }
+func (a tlsAuth) ClientID() string { return a.id }
+func (a tlsAuth) Method() Method   { return a.method }
 
 // Prove names the client: a certificate does not say which one it is of (RFC 8705
 // section 2).
@@ -193,8 +193,8 @@ func (a tlsAuth) Prove(string) (Proof, error) {
 
 type publicAuth struct{ id string }
 
-func (a publicAuth) ClientID() string   { return a.id }
-func (a publicAuth) Method() AuthMethod { return AuthNone }
+func (a publicAuth) ClientID() string { return a.id }
+func (a publicAuth) Method() Method   { return None }
 func (a publicAuth) Prove(string) (Proof, error) {
 	return Proof{Form: url.Values{"client_id": {a.id}}}, nil
 }

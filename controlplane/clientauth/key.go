@@ -1,4 +1,4 @@
-package as
+package clientauth
 
 import (
 	"crypto"
@@ -52,6 +52,12 @@ type Key struct {
 
 // GenerateKey makes a key for one of [KeyAlgorithms].
 func GenerateKey(algorithm jose.SignatureAlgorithm) (Key, error) {
+	return GenerateKeySized(algorithm, rsaBits)
+}
+
+// GenerateKeySized is [GenerateKey] with another size of RSA keys: they take seconds
+// to make on a busy machine, and somebody may wait for one.
+func GenerateKeySized(algorithm jose.SignatureAlgorithm, rsaBits int) (Key, error) {
 	var private crypto.Signer
 	var err error
 	switch algorithm {
@@ -66,10 +72,10 @@ func GenerateKey(algorithm jose.SignatureAlgorithm) (Key, error) {
 	case jose.EdDSA:
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		return Key{}, fmt.Errorf("as: algorithm %q: write one of %v", algorithm, KeyAlgorithms())
+		return Key{}, fmt.Errorf("clientauth: algorithm %q: write one of %v", algorithm, KeyAlgorithms())
 	}
 	if err != nil {
-		return Key{}, fmt.Errorf("as: make a key: %w", err)
+		return Key{}, fmt.Errorf("clientauth: make a key: %w", err)
 	}
 	return newKey(private, algorithm)
 }
@@ -82,7 +88,7 @@ func ParseKey(pemKey secret.Text, algorithm jose.SignatureAlgorithm) (Key, error
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			// The cause may quote the key.
-			return Key{}, errors.New("as: private_key is not an RSA, P-256, P-384, P-521 or Ed25519 key in PEM (PKCS#8, PKCS#1 or SEC 1)")
+			return Key{}, errors.New("clientauth: private_key is not an RSA, P-256, P-384, P-521 or Ed25519 key in PEM (PKCS#8, PKCS#1 or SEC 1)")
 		}
 		for _, parse := range []func([]byte) (any, error){
 			x509.ParsePKCS8PrivateKey,
@@ -100,17 +106,17 @@ func ParseKey(pemKey secret.Text, algorithm jose.SignatureAlgorithm) (Key, error
 func newKey(private crypto.Signer, algorithm jose.SignatureAlgorithm) (Key, error) {
 	fitting := algorithmsOf(private)
 	if len(fitting) == 0 {
-		return Key{}, errors.New("as: the key is not RSA, P-256, P-384, P-521 or Ed25519")
+		return Key{}, errors.New("clientauth: the key is not RSA, P-256, P-384, P-521 or Ed25519")
 	}
 	if algorithm == "" {
 		algorithm = fitting[0]
 	}
 	if !slices.Contains(fitting, algorithm) {
-		return Key{}, fmt.Errorf("as: %w: it takes %v, not %s", ErrKeyAlgorithm, fitting, algorithm)
+		return Key{}, fmt.Errorf("clientauth: %w: it takes %v, not %s", ErrKeyAlgorithm, fitting, algorithm)
 	}
 	thumbprint, err := (&jose.JSONWebKey{Key: private.Public()}).Thumbprint(crypto.SHA256)
 	if err != nil {
-		return Key{}, fmt.Errorf("as: name the key: %w", err)
+		return Key{}, fmt.Errorf("clientauth: name the key: %w", err)
 	}
 	return Key{ID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, private: private}, nil
 }
@@ -142,21 +148,52 @@ func (k Key) IsZero() bool { return k.private == nil }
 func (k Key) String() string { return k.ID }
 
 // GoString is the key's id.
-func (k Key) GoString() string { return fmt.Sprintf("as.Key(%q)", k.ID) }
+func (k Key) GoString() string { return fmt.Sprintf("clientauth.Key(%q)", k.ID) }
+
+// JWK is the private key as a JWK with its id, for the sealed store.
+func (k Key) JWK() (secret.Text, error) {
+	document, err := json.Marshal(k.jwk(k.private))
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("clientauth: encode key %s: %w", k.ID, err)
+	}
+	return secret.New(string(document)), nil
+}
+
+// ParseJWK reads what [Key.JWK] made. The key keeps its id; an empty algorithm is the
+// one that it was made for.
+func ParseJWK(document secret.Text, algorithm jose.SignatureAlgorithm) (Key, error) {
+	var jwk jose.JSONWebKey
+	err := json.Unmarshal([]byte(document.Reveal()), &jwk)
+	private, ok := jwk.Key.(crypto.Signer)
+	if err != nil || !ok {
+		// The cause may quote the key.
+		return Key{}, errors.New("clientauth: the stored key is no private key")
+	}
+	if algorithm == "" {
+		algorithm = jose.SignatureAlgorithm(jwk.Algorithm)
+	}
+	key, err := newKey(private, algorithm)
+	if jwk.KeyID != "" {
+		key.ID = jwk.KeyID
+	}
+	return key, err
+}
+
+// jwk is one half of the key as the other side and the store read it. Keycloak asks
+// for "use".
+func (k Key) jwk(half any) jose.JSONWebKey {
+	return jose.JSONWebKey{Key: half, KeyID: k.ID, Algorithm: string(k.Algorithm), Use: "sig"}
+}
 
 // PEM is the private key in PKCS#8, for the sealed store and for Envoy.
 func (k Key) PEM() (secret.Text, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(k.private)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("as: encode key %s: %w", k.ID, err)
-	}
-	return secret.New(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))), nil
+	return pkcs8(k.private)
 }
 
 // Auth authenticates with a JWT signed by the key, whose header names it. now is
 // the clock; time.Now when nil.
-func (k Key) Auth(clientID string, now func() time.Time) (ClientAuth, error) {
-	return NewKeyAuth(AuthPrivateKeyJWT, clientID, jose.SigningKey{
+func (k Key) Auth(clientID string, now func() time.Time) (Auth, error) {
+	return NewSigned(PrivateKeyJWT, clientID, jose.SigningKey{
 		Algorithm: k.Algorithm, Key: jose.JSONWebKey{Key: k.private, KeyID: k.ID},
 	}, now)
 }
@@ -169,12 +206,11 @@ type PublicKey struct {
 	Certificate *x509.Certificate
 }
 
-// JWKS is the set of public keys as a JWK Set (RFC 7517 section 5). Keycloak asks
-// for "use".
+// JWKS is the set of public keys as a JWK Set (RFC 7517 section 5).
 func JWKS(keys []PublicKey) (json.RawMessage, error) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, k := range keys {
-		public := jose.JSONWebKey{Key: k.Key.private.Public(), KeyID: k.Key.ID, Algorithm: string(k.Key.Algorithm), Use: "sig"}
+		public := k.Key.jwk(k.Key.private.Public())
 		if k.Certificate != nil {
 			public.Certificates = []*x509.Certificate{k.Certificate}
 		}
@@ -182,7 +218,7 @@ func JWKS(keys []PublicKey) (json.RawMessage, error) {
 	}
 	document, err := json.Marshal(set)
 	if err != nil {
-		return nil, fmt.Errorf("as: encode the JWKS: %w", err)
+		return nil, fmt.Errorf("clientauth: encode the JWKS: %w", err)
 	}
 	return document, nil
 }
