@@ -21,8 +21,6 @@ const (
 	statusNotFound        status = 1
 	statusBadArgument     status = 2
 	statusInvalidMemory   status = 6
-	statusEmpty           status = 7
-	statusCASMismatch     status = 8
 	statusInternalFailure status = 10
 	statusUnimplemented   status = 12
 )
@@ -101,8 +99,6 @@ func link(ctx context.Context, rt wazero.Runtime, compiled wazero.CompiledModule
 func hostCalls() map[string]hostCall {
 	return map[string]hostCall{
 		"proxy_log":                          {3, abiLog},
-		"proxy_get_log_level":                {1, abiGetLogLevel},
-		"proxy_get_current_time_nanoseconds": {1, abiGetCurrentTime},
 		"proxy_set_tick_period_milliseconds": {1, abiSetTickPeriod},
 		"proxy_set_effective_context":        {1, abiSetEffectiveContext},
 		"proxy_done":                         {0, abiDone},
@@ -112,32 +108,19 @@ func hostCalls() map[string]hostCall {
 		"proxy_replace_header_map_value": {5, abiReplaceHeader},
 		"proxy_remove_header_map_value":  {3, abiRemoveHeader},
 		"proxy_get_header_map_pairs":     {3, abiGetHeaders},
-		"proxy_set_header_map_pairs":     {3, abiSetHeaders},
-		"proxy_get_header_map_size":      {2, abiGetHeaderSize},
 		"proxy_get_buffer_bytes":         {5, abiGetBuffer},
 		"proxy_set_buffer_bytes":         {5, abiSetBuffer},
-		"proxy_get_buffer_status":        {3, abiGetBufferStatus},
 
 		"proxy_continue_stream":     {1, abiContinueStream},
-		"proxy_close_stream":        {1, abiCloseStream},
 		"proxy_send_local_response": {8, abiSendLocalResponse},
 		"proxy_http_call":           {10, abiHTTPCall},
 
-		"proxy_get_property":          {4, abiGetProperty},
-		"proxy_set_property":          {4, abiSetProperty},
-		"proxy_call_foreign_function": {6, abiForeign},
-
-		"proxy_get_shared_data":       {5, abiGetSharedData},
-		"proxy_set_shared_data":       {5, abiSetSharedData},
-		"proxy_register_shared_queue": {3, abiRegisterQueue},
-		"proxy_resolve_shared_queue":  {5, abiResolveQueue},
-		"proxy_enqueue_shared_queue":  {3, abiEnqueue},
-		"proxy_dequeue_shared_queue":  {3, abiDequeue},
+		"proxy_get_property": {4, abiGetProperty},
+		"proxy_set_property": {4, abiSetProperty},
 
 		"proxy_define_metric":    {4, abiDefineMetric},
 		"proxy_increment_metric": {2, abiIncrementMetric},
 		"proxy_record_metric":    {2, abiRecordMetric},
-		"proxy_get_metric":       {2, abiGetMetric},
 	}
 }
 
@@ -169,17 +152,6 @@ func abiLog(ctx context.Context, v *vm, a []uint64) status {
 		return statusBadArgument
 	}
 	v.log.Log(ctx, logLevel(uint32(a[0])), "the filter logged", slog.String("text", msg)) //nolint:gosec // checked above
-	return statusOK
-}
-
-func abiGetLogLevel(ctx context.Context, v *vm, a []uint64) status {
-	return v.putU32(a[0], abiLogLevel(ctx, v.log))
-}
-
-func abiGetCurrentTime(_ context.Context, v *vm, a []uint64) status {
-	if !v.mem.WriteUint64Le(uint32(a[0]), uint64(time.Now().UnixNano())) { //nolint:gosec // i32 of the ABI; after 1970
-		return statusInvalidMemory
-	}
 	return statusOK
 }
 
@@ -298,28 +270,6 @@ func abiGetHeaders(ctx context.Context, v *vm, a []uint64) status {
 	return v.give(ctx, v.headers(a[0], false).encode(), a[1], a[2])
 }
 
-func abiSetHeaders(_ context.Context, v *vm, a []uint64) status {
-	b, ok := v.bytes(a[1], a[2])
-	if !ok {
-		return statusInvalidMemory
-	}
-	fresh, ok := decodeHeaders(b)
-	m := v.headers(a[0], true)
-	if !ok || m == nil {
-		return statusBadArgument
-	}
-	m.fields = fresh.fields
-	return statusOK
-}
-
-func abiGetHeaderSize(_ context.Context, v *vm, a []uint64) status {
-	m := v.headers(a[0], false)
-	if m == nil {
-		return statusBadArgument
-	}
-	return v.putU32(a[1], uint32(m.byteSize())) //nolint:gosec // bounded by net/http
-}
-
 // buffer is what a buffer of the ABI holds now; half is set when the filter may
 // change it.
 func (v *vm) buffer(kind uint64) (data []byte, owner *half, st status) {
@@ -382,17 +332,6 @@ func abiSetBuffer(_ context.Context, v *vm, a []uint64) status {
 	return owner.setBody(uint32(a[1]), uint32(a[2]), data) //nolint:gosec // i32s of the ABI
 }
 
-func abiGetBufferStatus(_ context.Context, v *vm, a []uint64) status {
-	data, _, st := v.buffer(a[0])
-	if st != statusOK {
-		return st
-	}
-	if st := v.putU32(a[1], uint32(len(data))); st != statusOK { //nolint:gosec // bounded
-		return st
-	}
-	return v.putU32(a[2], 0)
-}
-
 func abiContinueStream(_ context.Context, v *vm, a []uint64) status {
 	if a[0] > uint64(response) {
 		return statusBadArgument
@@ -407,17 +346,6 @@ func abiContinueStream(_ context.Context, v *vm, a []uint64) status {
 		s.halves[response].headers, s.halves[response].trailers = nil, nil
 	}
 	v.after = append(v.after, func(context.Context) { s.resume(d) })
-	return statusOK
-}
-
-func abiCloseStream(_ context.Context, v *vm, a []uint64) status {
-	if a[0] > uint64(response) {
-		return statusBadArgument
-	}
-	if s := v.stream(); s != nil {
-		s.details = "wasm_close_stream"
-		v.after = append(v.after, func(context.Context) { s.abort() })
-	}
 	return statusOK
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -194,7 +195,7 @@ func rawURL(base *url.URL, target string) (*url.URL, error) {
 		u.Opaque = target
 	default:
 		// As Opaque, "//a" would become an absolute form.
-		path, query, hasQuery := cutQuery(target)
+		path, query, hasQuery := strings.Cut(target, "?")
 		unescaped, err := url.PathUnescape(path)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errRawTarget, err)

@@ -79,14 +79,6 @@ func (m *headerMap) join(names ...string) {
 	}
 }
 
-func (m *headerMap) byteSize() int {
-	n := 0
-	for _, f := range m.fields {
-		n += len(f.name) + len(f.value)
-	}
-	return n
-}
-
 // fromHTTP appends the lines of h, names sorted so that runs are comparable.
 func (m *headerMap) fromHTTP(h http.Header) {
 	names := make([]string, 0, len(h))

@@ -44,7 +44,6 @@ type Host struct {
 	running  sync.WaitGroup // workers
 	calls    sync.WaitGroup // HTTP calls
 	stop     context.CancelFunc
-	shared   *shared
 	metrics  *metrics
 	buffers  sync.Pool
 	seed     maphash.Seed
@@ -84,7 +83,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 		log: o.Log, accessLog: o.AccessLog, upstream: o.Upstream, transport: o.UpstreamTransport, h2c: o.UpstreamTransport,
 		maxBuffered: o.MaxBufferedBytes, maxCallResponse: o.MaxCallResponseBytes, reloadBackoff: o.ReloadBackoff, passMalformed: o.PassMalformed,
 		vmConfig: bytes.Clone(o.VMConfig), rootID: o.RootID,
-		shared: newShared(), metrics: newMetrics(), current: bytes.Clone(o.Config),
+		metrics: newMetrics(), current: bytes.Clone(o.Config),
 		clusters: map[string]*clusterState{}, seed: maphash.MakeSeed(),
 	}
 	h.buffers.New = func() any { b := make([]byte, 32<<10); return &b }
@@ -353,13 +352,13 @@ func (h *Host) Server() *http.Server {
 	return s
 }
 
-// workerOf selects a connection's worker, and the connection's number.
-func (h *Host) workerOf(r *http.Request) (*worker, uint64) {
+// workerOf selects a connection's worker.
+func (h *Host) workerOf(r *http.Request) *worker {
 	id, ok := r.Context().Value(connectionKey{}).(uint64)
 	if !ok {
 		id = maphash.String(h.seed, r.RemoteAddr)
 	}
-	return h.workers[id%uint64(len(h.workers))], id
+	return h.workers[id%uint64(len(h.workers))]
 }
 
 // Close ends the workers; streams in progress are cut. Shut the server down first.

@@ -148,17 +148,3 @@ func abiRecordMetric(_ context.Context, v *vm, a []uint64) status {
 	x.record(a[1])
 	return statusOK
 }
-
-func abiGetMetric(_ context.Context, v *vm, a []uint64) status {
-	x := v.metrics[uint32(a[0])] //nolint:gosec // an i32 of the ABI
-	switch {
-	case x == nil:
-		return statusNotFound
-	case x.kind == histogram:
-		return statusBadArgument
-	}
-	if !v.mem.WriteUint64Le(uint32(a[1]), x.get()) { //nolint:gosec // an i32 of the ABI
-		return statusInvalidMemory
-	}
-	return statusOK
-}

@@ -1,7 +1,6 @@
 package wasmhost
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -194,14 +193,4 @@ func logLevel(abi uint32) slog.Level {
 	default:
 		return slog.LevelError
 	}
-}
-
-// abiLogLevel is the lowest level that log lets pass.
-func abiLogLevel(ctx context.Context, log *slog.Logger) uint32 {
-	for level := range uint32(4) {
-		if log.Enabled(ctx, logLevel(level)) {
-			return level
-		}
-	}
-	return 4
 }

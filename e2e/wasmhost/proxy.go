@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -41,10 +40,10 @@ type exchange struct {
 func (h *Host) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h.streams.Add(1)
 	defer h.streams.Add(-1)
-	worker, connection := h.workerOf(r)
+	worker := h.workerOf(r)
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	s := &stream{worker: worker, reply: make(chan *localReply, 1), cancel: cancel, facts: factsOf(r, connection)}
+	s := &stream{worker: worker, reply: make(chan *localReply, 1), cancel: cancel, facts: factsOf(r)}
 	x := &exchange{host: h, stream: s, rw: rw, in: r, headers: requestHeaders(r, s.facts.scheme), announced: r.Trailer.Clone()}
 	defer func() {
 		entry := x.entry
@@ -349,19 +348,16 @@ func absoluteForm(target string) (scheme, authority, path string, ok bool) {
 	return scheme, rest[:i], rest[i:], true
 }
 
-func factsOf(r *http.Request, connection uint64) facts {
+func factsOf(r *http.Request) facts {
 	f := facts{
 		start: time.Now(), protocol: r.Proto, remoteAddr: r.RemoteAddr, scheme: "http", originalPath: r.RequestURI,
-		connectionID: connection, isHead: r.Method == http.MethodHead, isH2: r.ProtoMajor == 2, tls: r.TLS != nil,
+		isHead: r.Method == http.MethodHead, isH2: r.ProtoMajor == 2,
 	}
-	if f.tls {
+	if r.TLS != nil {
 		f.scheme = "https"
 	}
 	if f.isH2 {
 		f.protocol = "HTTP/2"
-	}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		f.localAddr = local.String()
 	}
 	kind := r.Header.Get("Content-Type")
 	f.isGRPC = kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")

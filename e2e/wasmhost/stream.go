@@ -73,12 +73,9 @@ type facts struct {
 	start                time.Time
 	protocol             string
 	remoteAddr           string
-	localAddr            string
 	scheme               string
 	originalPath         string
-	connectionID         uint64
 	isGRPC, isHead, isH2 bool
-	tls                  bool
 }
 
 // deliver answers the waiter of a direction, if there is one.

@@ -48,10 +48,10 @@ type vm struct {
 
 // exports are the callbacks; one that the module lacks is nil and not called.
 type exports struct {
-	allocate, contextCreate, vmStart, configure           api.Function
-	requestHeaders, requestBody, requestTrailers          api.Function
-	responseHeaders, responseBody, responseTrailers       api.Function
-	callResponse, tick, queueReady, done, logged, deleted api.Function
+	allocate, contextCreate, vmStart, configure     api.Function
+	requestHeaders, requestBody, requestTrailers    api.Function
+	responseHeaders, responseBody, responseTrailers api.Function
+	callResponse, tick, done, logged, deleted       api.Function
 }
 
 type vmKey struct{}
@@ -89,8 +89,8 @@ func (h *Host) newVM(ctx context.Context, w *worker) (*vm, error) {
 		"proxy_on_request_trailers": &e.requestTrailers, "proxy_on_response_headers": &e.responseHeaders,
 		"proxy_on_response_body": &e.responseBody, "proxy_on_response_trailers": &e.responseTrailers,
 		"proxy_on_http_call_response": &e.callResponse, "proxy_on_tick": &e.tick,
-		"proxy_on_queue_ready": &e.queueReady, "proxy_on_done": &e.done,
-		"proxy_on_log": &e.logged, "proxy_on_delete": &e.deleted,
+		"proxy_on_done": &e.done,
+		"proxy_on_log":  &e.logged, "proxy_on_delete": &e.deleted,
 	} {
 		*fn = mod.ExportedFunction(name)
 	}
