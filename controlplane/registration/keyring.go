@@ -23,7 +23,7 @@ type ownKey struct {
 	certificate *tls.Certificate // nil for a key that only signs
 }
 
-// keyring is the client's keys, the oldest first. What it gives is not changed.
+// keyring is the client's keys, the oldest first. Its keys are not changed.
 type keyring []*ownKey
 
 func openKeyring(stored []store.ClientKey) (keyring, error) {
@@ -130,7 +130,7 @@ func ownAlgorithm(client *site.Client) jose.SignatureAlgorithm {
 	return jose.SignatureAlgorithm(client.TokenEndpointAuthSigningAlg)
 }
 
-// fits says that a key is of the kind that the file asks for.
+// fits reports whether a key is of the kind that the file asks for.
 func (k *ownKey) fits(client *site.Client) bool {
 	purpose := store.KeySignature
 	if client.TokenEndpointAuthMethod == site.AuthSelfSignedTLS {

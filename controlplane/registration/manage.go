@@ -33,7 +33,7 @@ func registrationOf(c store.Client) as.Registration {
 func managed(c store.Client) bool { return c.URI != "" && !c.AccessToken.IsZero() }
 
 // readRegistration reads the registration at the AS (RFC 7592 section 2.1), for a
-// secret that is new there. The error says whether the AS still has it.
+// secret that is new there. The error tells a registration that is gone from one that cannot be read.
 func (c *client) readRegistration(ctx context.Context, server *as.Server) error {
 	stored, err := c.store.Client(ctx, c.key)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/site"
@@ -17,9 +16,7 @@ type certificateWatch struct {
 	xds          *xds.Server
 	every        time.Duration
 	logger       *slog.Logger
-
-	mu  sync.Mutex
-	err error
+	failed       lastError
 }
 
 // newCertificateWatch reads the files a first time; relative names are beside
@@ -51,7 +48,7 @@ func (w *certificateWatch) run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		changed, err := w.certificates.Load()
-		switch before := w.keep(err); {
+		switch before := w.failed.set(err); {
 		case err != nil && (before == nil || before.Error() != err.Error()):
 			w.logger.Error("TLS files of xDS not taken over; those before stay in use", slog.Any("error", err))
 		case changed:
@@ -59,17 +56,4 @@ func (w *certificateWatch) run(ctx context.Context) {
 			w.xds.Distrust(w.certificates)
 		}
 	}
-}
-
-func (w *certificateWatch) keep(err error) (before error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	before, w.err = w.err, err
-	return before
-}
-
-func (w *certificateWatch) lastError() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
 }

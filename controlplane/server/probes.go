@@ -90,7 +90,7 @@ func (s *serving) readiness(ctx context.Context, _ api.None) (Readiness, error) 
 	return out, nil
 }
 
-// stopping says whether ctx of Run has ended.
+// stopping reports whether ctx of Run has ended.
 func (s *serving) stopping() bool {
 	select {
 	case <-s.stopped:

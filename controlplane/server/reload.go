@@ -34,14 +34,26 @@ type reloader struct {
 	sources []string
 	seen    [sha256.Size]byte
 
+	failed lastError
+}
+
+// lastError is why the last attempt failed; nil for one that did not.
+type lastError struct {
 	mu  sync.Mutex
 	err error
 }
 
-func (r *reloader) lastError() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err
+func (l *lastError) get() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func (l *lastError) set(err error) (before error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, l.err = l.err, err
+	return before
 }
 
 // run watches until ctx ends. The content is compared, not the time: that also
@@ -93,9 +105,7 @@ func (r *reloader) reload(ctx context.Context) {
 	if err == nil {
 		err = r.apply(ctx, file)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.err = err
+	_ = r.failed.set(err)
 	if err != nil {
 		r.recorder.Record(ctx, audit.Event{
 			Action: audit.ConfigRefused, Target: r.path, Outcome: audit.Failed,

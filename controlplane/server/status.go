@@ -184,7 +184,7 @@ func (s *serving) status() Status {
 	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
 	out.group(published.groups, now.versions)
 	if s.tls != nil {
-		if err := s.tls.lastError(); err != nil {
+		if err := s.tls.failed.get(); err != nil {
 			problem("listen.xds_tls was not taken over, the certificate before stays: %v", err)
 		}
 	}
@@ -195,7 +195,7 @@ func (s *serving) status() Status {
 	case published.behind:
 		problem("a change is being published")
 	}
-	if err := s.reloader.lastError(); err != nil {
+	if err := s.reloader.failed.get(); err != nil {
 		out.ReloadError = err.Error()
 		problem("%s was not taken over: %v", s.options.Path, err)
 	}
