@@ -25,7 +25,10 @@ func newImport(env Environment) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportGluu(env), newImportOXD(env))
+	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportGluu(env))
+	for _, e := range extensions {
+		cmd.AddCommand(e.importCommand(env))
+	}
 	return cmd
 }
 

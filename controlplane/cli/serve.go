@@ -63,6 +63,10 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 			_, _ = fmt.Fprintf(env.Stderr, "umagate: serving %s; stop with Ctrl-C, see umagate status\n", count(len(file.Sites), "site"))
 			// What it does of its own accord is nobody's.
 			ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindServe})
+			var sources []server.OpenSource
+			for _, e := range extensions {
+				sources = append(sources, e.source)
+			}
 			return server.Run(ctx, server.Options{
 				Path:      flags.path,
 				Load:      func(path string) (*site.File, error) { return site.LoadIn(path, flags.environment(env)) },
@@ -70,6 +74,7 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 				Transport: env.Transport,
 				Reload:    hangup,
 				Version:   env.Version,
+				Sources:   sources,
 			})
 		}),
 	}

@@ -29,8 +29,10 @@ type Config struct {
 	Defaults Defaults
 	// Records keeps what applications protect; nil for a server that does not.
 	Records Records
-	// Sites lets Envoy enforce it; nil where there is none.
-	Sites Sites
+	// Changed is called when what applications protect has changed. It returns when every
+	// connected Envoy enforces it, or reports that some do not and were waited for long
+	// enough. Nil where there is no Envoy.
+	Changed func(ctx context.Context) (enforced bool, err error)
 	// Revoked is what Envoy refuses, so that uma_rs_check_access does, too; may be nil.
 	Revoked func() []config.Revocations
 	// Audit keeps what applications have changed; may be nil.

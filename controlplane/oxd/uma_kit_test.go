@@ -28,10 +28,6 @@ type umaKit struct {
 	revoked []config.Revocations
 }
 
-type countSites struct{ n *atomic.Int64 }
-
-func (c countSites) Changed(context.Context) error { c.n.Add(1); return nil }
-
 func newUMAKit(t *testing.T, options devas.Options) *umaKit {
 	t.Helper()
 	k := &umaKit{pushed: &atomic.Int64{}, claims: map[string]string{}}
@@ -44,7 +40,7 @@ func newUMAKit(t *testing.T, options devas.Options) *umaKit {
 func (k *umaKit) serve(t *testing.T, timeout time.Duration) {
 	t.Helper()
 	server, err := oxd.New(oxd.Config{
-		Store: k.store, Records: k.store, Sites: countSites{k.pushed}, Revoked: func() []config.Revocations { return k.revoked },
+		Store: k.store, Records: k.store, Changed: func(context.Context) (bool, error) { k.pushed.Add(1); return true, nil }, Revoked: func() []config.Revocations { return k.revoked },
 		OPs: []oxd.OP{{Host: k.op.Issuer(), Timeout: timeout}}, DefaultOP: k.op.Issuer(), Defaults: oxd.Defaults{
 			Scope:      []string{"openid", "uma_protection"},
 			GrantTypes: []string{"authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:uma-ticket"},

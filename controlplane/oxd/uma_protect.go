@@ -25,16 +25,6 @@ type Records interface {
 	TryLock(ctx context.Context, key store.Key) (unlock func() error, err error)
 }
 
-// Sites is told that what RPs protect has changed, so that Envoy enforces it. It
-// returns when every Envoy that is connected enforces it. ErrEnvoysBehind: some do
-// not, and were waited for long enough.
-type Sites interface {
-	Changed(ctx context.Context) error
-}
-
-// ErrEnvoysBehind means that everything is done, and that some Envoys have not taken it.
-var ErrEnvoysBehind = errors.New("some Envoys enforce what was before: umagate status names them")
-
 type protectParams struct {
 	SiteParams
 
@@ -120,7 +110,7 @@ func (s *Server) setProtection(ctx context.Context, c *Call, d protection.Docume
 	if stored {
 		// What it must deny now, Envoy is told also when the AS failed. Nobody else waits
 		// for Envoys: the registrations are unlocked.
-		err = errors.Join(err, s.sitesChanged(ctx, c))
+		err = errors.Join(err, s.changed(ctx, c))
 	}
 	return err
 }
@@ -277,14 +267,14 @@ func (s *Server) lock(ctx context.Context, key store.Key) (unlock func() error, 
 	}
 }
 
-func (s *Server) sitesChanged(ctx context.Context, c *Call) error {
-	if s.config.Sites == nil {
+// changed has Envoys enforce what is protected now.
+func (s *Server) changed(ctx context.Context, c *Call) error {
+	if s.config.Changed == nil {
 		return nil
 	}
-	err := s.config.Sites.Changed(ctx)
-	if errors.Is(err, ErrEnvoysBehind) {
-		c.warn(ErrEnvoysBehind.Error())
-		return nil
+	enforced, err := s.config.Changed(ctx)
+	if err == nil && !enforced {
+		c.warn("some Envoys enforce what was before: umagate status names them")
 	}
 	return err
 }

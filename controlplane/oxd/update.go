@@ -106,7 +106,7 @@ func (s *Server) removeSite(ctx context.Context, c *Call, _ removeParams) (remov
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
 	}
 	s.links.forget(rp.ID)
-	if err := s.sitesChanged(ctx, c); err != nil {
+	if err := s.changed(ctx, c); err != nil {
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protected is still enforced").because(err)
 	}
 	if err := s.deregister(ctx, rp); err != nil {

@@ -7,6 +7,7 @@
 //	the election               who of the replicas that share a store runs workers (lead.go)
 //	the publisher              what all workers know → configuration → xDS (publish.go)
 //	the reloader               umagate.yaml, on SIGHUP or when it changed (reload.go)
+//	the sources                sites that stand in no file, from other protocols (source.go)
 //	the xDS server             package xds
 //	the API                    what package api makes of operations (api.go, operations.go, probes.go)
 //

@@ -29,9 +29,8 @@ type Options struct {
 	Version string
 	// Started is called once, with the addresses that are listened on; may be nil.
 	Started func(api, xds string)
-	// StartedOXD is called before it, with the addresses of the oxd API, empty where
-	// it is not served; may be nil.
-	StartedOXD func(http, socket string)
+	// Sources bring sites beside the file's.
+	Sources []OpenSource
 	// Intervals overrides waits; the zero value means the defaults.
 	Intervals Intervals
 }

@@ -53,8 +53,8 @@ type serving struct {
 	stopped    <-chan struct{} // closed when Run is told to stop
 
 	api, xdsListener net.Listener
-	applications     *oxdAPI
-	dynamic          Dynamic // gives sites beside the file's; nil for none
+	sources          []Source          // bring sites beside the file's
+	requests         chan chan<- error // to read them anew; each is answered
 }
 
 // Run serves until ctx ends or something that it cannot do without fails. When
@@ -100,7 +100,7 @@ func (s *serving) open(ctx context.Context, file *site.File) (err error) {
 	}
 	s.recorder = store.Recorder{Store: s.store, Logger: s.options.Logger}
 	s.metrics, s.changes, s.inForce, s.leadership = newMetrics(), newChanges(), &inForce{}, &leadership{leading: lease != nil}
-	s.instances, s.plans = newInstanceServer(), make(chan struct{}, plansAtOnce)
+	s.instances, s.plans, s.requests = newInstanceServer(), make(chan struct{}, plansAtOnce), make(chan chan<- error)
 	s.closers = append(s.closers, s.instances.close)
 	s.book, s.removals = s.newBook(), s.newRemovals()
 	s.publisher = &publisher{
@@ -118,7 +118,7 @@ func (s *serving) open(ctx context.Context, file *site.File) (err error) {
 		newWorker: s.newWorker, taken: s.callers.take, read: unread,
 		prepare: func(ctx context.Context, file *site.File) error { return s.instances.open(ctx, file, s.store, s.tls) },
 	}
-	if s.dynamic != nil {
+	if len(s.sources) > 0 {
 		s.sites.merge, s.election.polls = s.merge, true
 	}
 	s.election.sites = s.sites
@@ -145,11 +145,7 @@ func (s *serving) listen(ctx context.Context, file *site.File) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, closing(s.xdsListener))
-	if s.applications, err = s.openOXD(ctx, file, s.store); err != nil {
-		return err
-	}
-	s.closers = append(s.closers, func() error { s.applications.close(); return nil })
-	return nil
+	return s.openSources(ctx, file)
 }
 
 // closing closes a listener, which is closed already once it was served.
@@ -172,7 +168,7 @@ func (s *serving) run(told context.Context, file *site.File) error {
 	}
 	s.options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", s.api.Addr().String()), slog.String("xds", s.xdsListener.Addr().String()),
 		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", link.LocalToken(s.options.Path, file)))
-	for _, part := range []func(context.Context) error{
+	served := []func(context.Context) error{
 		s.election.run,
 		endless(func(ctx context.Context) { s.store.Watch(ctx, s.election.notify) }),
 		endless(s.publisher.run),
@@ -183,12 +179,13 @@ func (s *serving) run(told context.Context, file *site.File) error {
 		endless(s.endAudit),
 		func(ctx context.Context) error { return serveAPI(ctx, s.api, s.telemetry.Handler(router)) },
 		func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) },
-		s.serveApplications,
-	} {
-		parts.Go(func() error { return part(ctx) })
+		endless(s.serveChanges),
 	}
-	if s.options.StartedOXD != nil {
-		s.options.StartedOXD(s.applications.addresses())
+	for _, source := range s.sources {
+		served = append(served, source.Run)
+	}
+	for _, part := range served {
+		parts.Go(func() error { return part(ctx) })
 	}
 	if s.options.Started != nil {
 		s.options.Started(s.api.Addr().String(), s.xdsListener.Addr().String())

@@ -62,8 +62,10 @@ type plane struct {
 	dir       string
 	log       *log
 	intervals server.Intervals
+	// sources bring sites beside the file's.
+	sources []server.OpenSource
 
-	api, xds, oxd string
+	api, xds string
 	// reached is api for other goroutines than the test's.
 	reached atomic.Value
 	stop    func()
@@ -113,9 +115,8 @@ func (p *plane) start() {
 	go func() {
 		done <- server.Run(ctx, server.Options{
 			Path: p.path(), Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-			Intervals: p.intervals, Version: "test",
-			StartedOXD: func(http, _ string) { p.oxd = http },
-			Started:    func(api, xds string) { p.api, p.xds = api, xds; p.reached.Store(api); close(started) },
+			Intervals: p.intervals, Version: "test", Sources: p.sources,
+			Started: func(api, xds string) { p.api, p.xds = api, xds; p.reached.Store(api); close(started) },
 		})
 	}()
 	select {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	oxdserve "github.com/umagate/umagate/controlplane/oxd/serve"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/devas"
@@ -55,7 +56,9 @@ oxd:
 	go func() {
 		done <- server.Run(ctx, server.Options{
 			Path: path, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-			StartedOXD: func(web, socket string) { started <- target{http: "http://" + web, socket: socket, opHost: opHost} },
+			Sources: []server.OpenSource{oxdserve.Announce(func(web, socket string) {
+				started <- target{http: "http://" + web, socket: socket, opHost: opHost}
+			})},
 		})
 	}()
 	t.Cleanup(func() {

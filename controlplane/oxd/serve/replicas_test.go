@@ -1,4 +1,4 @@
-package server_test
+package serve_test
 
 import (
 	"bytes"
@@ -17,6 +17,22 @@ import (
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
 )
 
+func leader(s server.Status) bool {
+	return s.OK && s.Leader && s.Sites[0].Phase == registration.Serving
+}
+
+func follower(s server.Status) bool {
+	return s.OK && !s.Leader && s.Sites[0].Phase == registration.Standby
+}
+
+func names(as *devas.Server) []string {
+	out := []string{}
+	for _, r := range as.Resources() {
+		out = append(out, r.Name)
+	}
+	return out
+}
+
 // TestOXDReplicas: whichever replica an application talks to, all of them have what
 // it protects.
 func TestOXDReplicas(t *testing.T) {
@@ -24,10 +40,8 @@ func TestOXDReplicas(t *testing.T) {
 	database := postgrestest.Database(t, postgrestest.Start(t))
 	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
 	start := func() *plane {
-		p := newPlane(t)
-		p.intervals.Standby = 20 * time.Millisecond
 		key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
-		p.write(fmt.Sprintf(`
+		p := newPlane(t, fmt.Sprintf(`
 store: %q
 store_key: %q
 listen: {api: "127.0.0.1:0", xds: "127.0.0.1:0"}
@@ -36,6 +50,7 @@ oxd:
   op_hosts: [{url: %q}]
   sites: [{client_name: photo app, hosts: [photos.example.com]}]
 `, database, key, as.Issuer()))
+		p.intervals.Standby = 20 * time.Millisecond
 		p.start()
 		return p
 	}

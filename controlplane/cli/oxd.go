@@ -12,8 +12,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/oxd/legacy"
+	"github.com/umagate/umagate/controlplane/oxd/serve"
 	"github.com/umagate/umagate/controlplane/site/link"
 )
+
+// This file is all that joins oxd with the rest: without it and controlplane/oxd,
+// umagate builds and does not serve oxd.
+func init() {
+	extensions = append(extensions, extension{source: serve.Open, importCommand: newImportOXD})
+}
 
 // errNoOXD: the configuration does not serve the oxd API.
 var errNoOXD = errors.New("it has no oxd section: put what umagate import oxd DIR prints into it first")

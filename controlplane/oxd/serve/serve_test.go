@@ -1,4 +1,4 @@
-package server_test
+package serve_test
 
 import (
 	"bytes"
@@ -126,12 +126,6 @@ oxd:
 `, module(t), issuer, upstream)
 }
 
-func (p *plane) application() *application {
-	p.t.Helper()
-	require.NotEmpty(p.t, p.oxd)
-	return &application{t: p.t, base: "http://" + p.oxd}
-}
-
 // ticketOf is the ticket of a challenge.
 func ticketOf(resp *http.Response) string {
 	_, after, _ := strings.Cut(resp.Header.Get("WWW-Authenticate"), `ticket="`)
@@ -147,8 +141,7 @@ func TestOXDApplicationIsEnforced(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	t.Cleanup(upstream.Close)
 	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
-	p := newPlane(t)
-	p.write(oxdConfig(t, as.Issuer(), upstream.URL))
+	p := newPlane(t, oxdConfig(t, as.Issuer(), upstream.URL))
 	p.start()
 	app := p.application()
 	e := p.protect(envoy.Options{Binary: binary})

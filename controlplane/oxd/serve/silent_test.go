@@ -1,4 +1,4 @@
-package server_test
+package serve_test
 
 import (
 	"testing"
@@ -72,9 +72,8 @@ func TestOXDEnvoyThatDoesNotAcknowledge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}})
-			p := newPlane(t)
+			p := newPlane(t, oxdConfig(t, as.Issuer(), "http://127.0.0.1:9"))
 			p.intervals.Acknowledge = tt.wait
-			p.write(oxdConfig(t, as.Issuer(), "http://127.0.0.1:9"))
 			p.start()
 			p.obstinate(tt.respond)
 			app := p.application()

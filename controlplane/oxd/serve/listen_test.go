@@ -1,4 +1,4 @@
-package server_test
+package serve_test
 
 import (
 	"context"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/oxd/serve"
 	"github.com/umagate/umagate/controlplane/server"
 )
 
@@ -65,7 +66,7 @@ oxd:
 	started, done := make(chan string, 1), make(chan error, 1)
 	go func() {
 		done <- server.Run(ctx, server.Options{
-			Path: path, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), StartedOXD: func(web, _ string) { started <- web },
+			Path: path, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Sources: []server.OpenSource{serve.Announce(func(web, _ string) { started <- web })},
 		})
 	}()
 	t.Cleanup(func() {

@@ -1,4 +1,4 @@
-package server_test
+package serve_test
 
 import (
 	"context"
@@ -70,8 +70,7 @@ func TestOXDProtectsBeforeItAnswers(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	t.Cleanup(upstream.Close)
 	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}})
-	p := newPlane(t)
-	p.write(strings.Replace(oxdConfig(t, as.Issuer(), upstream.URL), "hosts: [photos.example.com]", "hosts: [photos.example.com], unmatched: allow", 1))
+	p := newPlane(t, strings.Replace(oxdConfig(t, as.Issuer(), upstream.URL), "hosts: [photos.example.com]", "hosts: [photos.example.com], unmatched: allow", 1))
 	p.start()
 	app := p.application()
 	app.register(as.Issuer(), "openid", "uma_protection")
