@@ -41,7 +41,7 @@ type rpResult struct {
 }
 
 // describe tells what is kept of a site.
-func (s *Server) describe(_ context.Context, c *Call, _ rpParams) (rpResult, error) {
+func (s *rps) describe(_ context.Context, c *Call, _ rpParams) (rpResult, error) {
 	rp, m := c.RP, c.RP.Metadata
 	list := func(values []string) []string { return append([]string{}, values...) } // [] and not null
 	var keyID string
@@ -70,7 +70,7 @@ type opParams struct {
 	OPDiscoveryPath string `json:"op_discovery_path"`
 }
 
-func (s *Server) providerOf(ctx context.Context, p opParams) (*provider, error) {
+func (s *rps) providerOf(ctx context.Context, p opParams) (*provider, error) {
 	if p.OPHost == "" && p.OxdID != "" {
 		rp, err := s.loadRP(ctx, p.OxdID)
 		if err != nil {
@@ -82,7 +82,7 @@ func (s *Server) providerOf(ctx context.Context, p opParams) (*provider, error) 
 }
 
 // discovery gives the OP's document as it is.
-func (s *Server) discovery(ctx context.Context, _ *Call, p opParams) (map[string]any, error) {
+func (s *rps) discovery(ctx context.Context, _ *Call, p opParams) (map[string]any, error) {
 	op, err := s.providerOf(ctx, p)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ type jwksResult struct {
 }
 
 // jwks gives the OP's keys as they are.
-func (s *Server) jwks(ctx context.Context, _ *Call, p opParams) (jwksResult, error) {
+func (s *rps) jwks(ctx context.Context, _ *Call, p opParams) (jwksResult, error) {
 	op, err := s.providerOf(ctx, p)
 	if err != nil {
 		return jwksResult{}, err

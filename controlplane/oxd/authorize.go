@@ -8,12 +8,21 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
+
+// logins log persons in and out, and renew and use their tokens.
+type logins struct {
+	*rps
+
+	// lifetime is how long a login may take.
+	lifetime time.Duration
+}
 
 type authorizationParams struct {
 	SiteParams
@@ -46,7 +55,7 @@ func loginID(rp *RP, state string) string { return rp.ID + " " + state }
 
 // authorizationURL begins a login (OpenID Connect Core 1.0 section 3.1.2.1, RFC
 // 7636 where the OP has it).
-func (s *Server) authorizationURL(ctx context.Context, c *Call, p authorizationParams) (authorizationResult, error) {
+func (s *logins) authorizationURL(ctx context.Context, c *Call, p authorizationParams) (authorizationResult, error) {
 	l, err := s.link(ctx, c.RP)
 	if err != nil {
 		return authorizationResult{}, err
@@ -87,9 +96,9 @@ func (s *Server) authorizationURL(ctx context.Context, c *Call, p authorizationP
 	}
 	now := s.now()
 	memo := store.Memo{
-		Kind: memoLogin, ID: loginID(c.RP, state), OxdID: c.RP.ID, Value: secret.New(string(value)), ExpiresAt: now.Add(s.config.LoginLifetime),
+		Kind: memoLogin, ID: loginID(c.RP, state), OxdID: c.RP.ID, Value: secret.New(string(value)), ExpiresAt: now.Add(s.lifetime),
 	}
-	if err := s.config.Store.PutMemo(ctx, memo, now); err != nil {
+	if err := s.store.PutMemo(ctx, memo, now); err != nil {
 		return authorizationResult{}, err
 	}
 	return authorizationResult{AuthorizationURL: config.AuthCodeURL(state, options...)}, nil

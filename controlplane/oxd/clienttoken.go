@@ -32,7 +32,7 @@ type clientTokenResult struct {
 }
 
 // clientToken gets the token that protects commands (RFC 6749 section 4.4).
-func (s *Server) clientToken(ctx context.Context, _ *Call, p clientTokenParams) (clientTokenResult, error) {
+func (s *admission) clientToken(ctx context.Context, _ *Call, p clientTokenParams) (clientTokenResult, error) {
 	if p.ClientID == "" || p.ClientSecret.IsZero() {
 		return clientTokenResult{}, fail(CodeBadRequest, "client_id and client_secret are needed: setup_client gives both")
 	}
@@ -72,8 +72,8 @@ func (s *Server) clientToken(ctx context.Context, _ *Call, p clientTokenParams) 
 }
 
 // setupOf finds the setup client; nil when umagate did not register it.
-func (s *Server) setupOf(ctx context.Context, issuer, clientID string) (*RP, error) {
-	kept, err := s.config.Store.SetupRP(ctx, issuer, clientID)
+func (s *rps) setupOf(ctx context.Context, issuer, clientID string) (*RP, error) {
+	kept, err := s.store.SetupRP(ctx, issuer, clientID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil //nolint:nilnil // unknown is an answer
 	}
@@ -85,7 +85,7 @@ func (s *Server) setupOf(ctx context.Context, issuer, clientID string) (*RP, err
 
 // tokenAuth is how the client authenticates: as the parameters say, else as it
 // was set up.
-func (s *Server) tokenAuth(p clientTokenParams, setup *RP) (clientauth.Auth, error) {
+func (s *admission) tokenAuth(p clientTokenParams, setup *RP) (clientauth.Auth, error) {
 	method := p.AuthenticationMethod
 	alg := p.Algorithm
 	if method == "" && setup != nil {
@@ -117,13 +117,13 @@ func (s *Server) tokenAuth(p clientTokenParams, setup *RP) (clientauth.Auth, err
 // memoCaller says which setup client a protection token was given to.
 const memoCaller = "caller"
 
-func (s *Server) rememberCaller(ctx context.Context, setup *RP, got tokens) error {
+func (s *admission) rememberCaller(ctx context.Context, setup *RP, got tokens) error {
 	lifetime := subjectLifetime
 	if got.ExpiresIn > 0 {
 		lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second)
 	}
 	now := s.now()
-	return s.config.Store.PutMemo(ctx, store.Memo{
+	return s.store.PutMemo(ctx, store.Memo{
 		Kind: memoCaller, ID: tokenHash(got.AccessToken), OxdID: setup.ID, ExpiresAt: now.Add(lifetime),
 	}, now)
 }

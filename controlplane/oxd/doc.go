@@ -3,9 +3,17 @@
 // prefix (socket.go, frame.go).
 //
 // [Server.Handle] is what both transports call. It finds the command in the table
-// (command.go), decodes its parameters, loads the [RP] that oxd_id names, checks
-// the protection token (protect.go) and runs the command. Every answer is an
+// (command.go), decodes its parameters, loads the [RP] that oxd_id names, has the
+// protection token checked (admission.go) and runs the command. Every answer is an
 // envelope (envelope.go); every failure has a code of oxd's (error.go).
+//
+// The commands belong to owners, each with its own state beside the RPs (rp.go, link.go):
+//
+//	admission     protection tokens (admission.go, clienttoken.go, own.go, introspect.go)
+//	registration  clients at OPs (register.go, update.go, setup.go)
+//	logins        persons and their tokens (authorize.go, token.go, userinfo.go, logout.go)
+//	resources     what RPs protect (uma_resources.go, uma_protect.go, uma_access.go, uma_introspect.go)
+//	tickets       RPTs (uma_client.go)
 //
 // The words of oxd stay inside this package: a "site" of oxd is an [RP] here,
 // since a site is a resource server elsewhere in umagate.

@@ -135,7 +135,7 @@ func bearer(header http.Header) secret.Text {
 func (s *Server) answer(w http.ResponseWriter, status int, response Response) {
 	body, err := encodeASCII(response)
 	if err != nil {
-		s.config.Logger.Error("oxd answer not encoded", slog.Any("error", err))
+		s.logger.Error("oxd answer not encoded", slog.Any("error", err))
 		status = http.StatusInternalServerError
 		// It has nothing that cannot be encoded.
 		body, _ = encodeASCII(failed(&Error{Code: CodeInternal, Description: errInternal}))

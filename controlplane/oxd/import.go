@@ -24,7 +24,6 @@ type ImportStore interface {
 // oxd_id, its client, what it protects, and the ids of its resources by name.
 // store.ErrChanged: that oxd_id is there already, and nothing was changed.
 func Import(ctx context.Context, kept ImportStore, rp RP, d protection.Document, ids map[string]string, now time.Time) error {
-	s := &Server{config: Config{Store: kept, Now: func() time.Time { return now }}}
 	rp.version = 0
 	if _, err := kept.RP(ctx, rp.ID); err == nil {
 		return store.ErrChanged
@@ -35,7 +34,7 @@ func Import(ctx context.Context, kept ImportStore, rp RP, d protection.Document,
 		}
 	}
 	// The RP comes last: a process killed before it is begun anew.
-	return s.saveRP(ctx, &rp)
+	return (&rps{ops: &ops{now: func() time.Time { return now }}, store: kept}).saveRP(ctx, &rp)
 }
 
 func importProtection(ctx context.Context, kept ImportStore, rp *RP, d protection.Document, ids map[string]string, now time.Time) error {

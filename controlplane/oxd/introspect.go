@@ -50,7 +50,7 @@ func (i introspection) MarshalJSON() ([]byte, error) {
 }
 
 // introspect asks the OP about an access token.
-func (s *Server) introspect(ctx context.Context, c *Call, p introspectParams) (introspection, error) {
+func (s *admission) introspect(ctx context.Context, c *Call, p introspectParams) (introspection, error) {
 	if p.AccessToken.IsZero() {
 		return introspection{}, fail(CodeNoAccessToken, "access_token is missing")
 	}
@@ -67,7 +67,7 @@ func (s *Server) introspect(ctx context.Context, c *Call, p introspectParams) (i
 
 // introspectAsSetup asks once more about a token that the OP calls inactive, where it
 // is a setup client's: an OP may tell of a token only whom it is for.
-func (s *Server) introspectAsSetup(ctx context.Context, rp *RP, token secret.Text, said introspection) (introspection, error) {
+func (s *admission) introspectAsSetup(ctx context.Context, rp *RP, token secret.Text, said introspection) (introspection, error) {
 	setup, err := s.setupNamedBy(ctx, token)
 	if err != nil || setup == nil || setup.Issuer != rp.Issuer || setup.ClientID == rp.ClientID {
 		return said, err

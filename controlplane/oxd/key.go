@@ -64,15 +64,15 @@ func newKey(alg jose.SignatureAlgorithm) (secret.Text, error) {
 }
 
 // clientAuth is how the RP authenticates at its OP.
-func (s *Server) clientAuth(rp *RP) (clientauth.Auth, error) {
+func (s *rps) clientAuth(rp *RP) (clientauth.Auth, error) {
 	return s.authFor(rp.ClientID, rp.Secrets.ClientSecret, rp.Secrets.Key, authentication{method: rp.AuthMethod, alg: jose.SignatureAlgorithm(rp.AuthAlg)})
 }
 
-func (s *Server) authFor(clientID string, clientSecret, key secret.Text, a authentication) (clientauth.Auth, error) {
+func (s *rps) authFor(clientID string, clientSecret, key secret.Text, a authentication) (clientauth.Auth, error) {
 	switch a.method {
 	case clientauth.SecretJWT:
 		signing := jose.SigningKey{Algorithm: a.alg, Key: []byte(clientSecret.Reveal())}
-		auth, err := clientauth.NewSigned(a.method, clientID, signing, s.config.Now)
+		auth, err := clientauth.NewSigned(a.method, clientID, signing, s.now)
 		if err == nil {
 			_, err = auth.Prove("https://op.example.com") // the key's length is judged when it signs
 		}
@@ -85,9 +85,9 @@ func (s *Server) authFor(clientID string, clientSecret, key secret.Text, a authe
 		if err != nil {
 			return nil, err
 		}
-		return own.Auth(clientID, s.config.Now)
+		return own.Auth(clientID, s.now)
 	default:
-		return clientauth.NewSecret(a.method, clientID, clientSecret, s.config.Now)
+		return clientauth.NewSecret(a.method, clientID, clientSecret, s.now)
 	}
 }
 

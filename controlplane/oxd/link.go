@@ -26,30 +26,37 @@ type links struct {
 }
 
 // link joins the RP with its OP. It is kept as long as the RP does not change.
-func (s *Server) link(ctx context.Context, rp *RP) (*link, error) {
+func (s *rps) link(ctx context.Context, rp *RP) (*link, error) {
 	p, err := s.provider(ctx, rp.OPHost, rp.DiscoveryPath)
 	if err != nil {
 		return nil, err
 	}
-	s.links.mu.Lock()
-	known := s.links.known[rp.ID]
-	s.links.mu.Unlock()
-	if known != nil && known.provider == p && known.rp.version == rp.version {
+	if known := s.links.get(rp.ID); known != nil && known.provider == p && known.rp.version == rp.version {
 		return known, nil
 	}
 	auth, err := s.clientAuth(rp)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{provider: p, rp: rp, auth: auth, now: s.config.Now}
-	l.pats = as.NewPATSource(as.Token{}, func(ctx context.Context) (as.Token, error) { return p.server.PAT(ctx, auth) }, nil, s.config.Now)
-	s.links.mu.Lock()
-	defer s.links.mu.Unlock()
-	if s.links.known == nil {
-		s.links.known = map[string]*link{}
-	}
-	s.links.known[rp.ID] = l
+	l := &link{provider: p, rp: rp, auth: auth, now: s.now}
+	l.pats = as.NewPATSource(as.Token{}, func(ctx context.Context) (as.Token, error) { return p.server.PAT(ctx, auth) }, nil, s.now)
+	s.links.put(l)
 	return l, nil
+}
+
+func (k *links) get(id string) *link {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.known[id]
+}
+
+func (k *links) put(l *link) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil {
+		k.known = map[string]*link{}
+	}
+	k.known[l.rp.ID] = l
 }
 
 func (k *links) forget(id string) {

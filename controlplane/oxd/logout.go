@@ -24,7 +24,7 @@ type logoutResult struct {
 // logoutURI is where a person is sent to log out (OpenID Connect RP-Initiated
 // Logout 1.0). Without a hint the site's last ID token is taken, and before any
 // login the client alone is named.
-func (s *Server) logoutURI(ctx context.Context, c *Call, p logoutParams) (logoutResult, error) {
+func (s *logins) logoutURI(ctx context.Context, c *Call, p logoutParams) (logoutResult, error) {
 	l, err := s.link(ctx, c.RP)
 	if err != nil {
 		return logoutResult{}, err
@@ -35,7 +35,7 @@ func (s *Server) logoutURI(ctx context.Context, c *Call, p logoutParams) (logout
 	}
 	hint := p.IDTokenHint
 	if hint == "" {
-		memo, err := s.config.Store.Memo(ctx, memoIDToken, c.RP.ID, s.now())
+		memo, err := s.store.Memo(ctx, memoIDToken, c.RP.ID, s.now())
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return logoutResult{}, err
 		}

@@ -17,8 +17,8 @@ const putBackTimeout = 5 * time.Second
 // come at the same time one has it, and put back when exchange says that it was not used
 // up: then the same may be tried again until it expires. unknown is the failure where
 // there is none. A process that ends in between has used it up.
-func (s *Server) once(ctx context.Context, kind, id string, unknown *Error, exchange func(store.Memo) (used bool, err error)) error {
-	memo, err := s.config.Store.TakeMemo(ctx, kind, id, s.now())
+func (s *rps) once(ctx context.Context, kind, id string, unknown *Error, exchange func(store.Memo) (used bool, err error)) error {
+	memo, err := s.store.TakeMemo(ctx, kind, id, s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return unknown
 	}
@@ -32,8 +32,8 @@ func (s *Server) once(ctx context.Context, kind, id string, unknown *Error, exch
 	// Whoever asked may be gone already.
 	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackTimeout)
 	defer cancel()
-	if failed := s.config.Store.PutMemo(lasting, memo, s.now()); failed != nil {
-		s.config.Logger.Warn("oxd: a state that was not used up is lost", slog.String("kind", kind), slog.Any("error", failed))
+	if failed := s.store.PutMemo(lasting, memo, s.now()); failed != nil {
+		s.logger.Warn("oxd: a state that was not used up is lost", slog.String("kind", kind), slog.Any("error", failed))
 	}
 	return err
 }

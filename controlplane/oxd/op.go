@@ -38,9 +38,10 @@ type OP struct {
 // ops are the OPs allowed and what is known of each. Discovery is done once for
 // each and kept for discoveryLifetime.
 type ops struct {
-	allowed   map[string]*OP
-	transport http.RoundTripper
-	now       func() time.Time
+	allowed map[string]*OP
+	// defaultHost is taken where a command names none.
+	defaultHost string
+	now         func() time.Time
 
 	mu    sync.Mutex
 	found map[string]*provider
@@ -78,12 +79,12 @@ type connectMetadata struct {
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 }
 
-func (o *ops) init(cfg Config) error {
-	o.allowed, o.found, o.transport, o.now = map[string]*OP{}, map[string]*provider{}, cfg.Transport, cfg.Now
+func newOPs(cfg Config) (*ops, error) {
+	o := &ops{allowed: map[string]*OP{}, defaultHost: cfg.DefaultOP, now: cfg.Now, found: map[string]*provider{}}
 	for _, op := range cfg.OPs {
 		key, err := hostKey(op.Host)
 		if err != nil {
-			return fmt.Errorf("oxd: op_hosts: %q: %w", op.Host, err)
+			return nil, fmt.Errorf("oxd: op_hosts: %q: %w", op.Host, err)
 		}
 		if op.Issuer == "" {
 			op.Issuer = op.Host
@@ -93,7 +94,7 @@ func (o *ops) init(cfg Config) error {
 		}
 		o.allowed[key] = &op
 	}
-	return nil
+	return o, nil
 }
 
 var errHost = errors.New("write an address such as https://op.example.com, without query")
@@ -116,8 +117,8 @@ const wellKnownPath = "/.well-known/openid-configuration"
 
 // provider gives the OP that a command names, discovered. path is where its
 // document is below host; the usual place when empty.
-func (s *Server) provider(ctx context.Context, host, path string) (*provider, error) {
-	host = firstText(strings.TrimSpace(host), s.config.DefaultOP)
+func (o *ops) provider(ctx context.Context, host, path string) (*provider, error) {
+	host = firstText(strings.TrimSpace(host), o.defaultHost)
 	if host == "" {
 		return nil, fail(CodeInvalidOPHost, "op_host is missing, and oxd.default_op_host is not set in umagate.yaml")
 	}
@@ -125,7 +126,7 @@ func (s *Server) provider(ctx context.Context, host, path string) (*provider, er
 	if err != nil {
 		return nil, fail(CodeInvalidOPHost, "op_host is not an address").because(err)
 	}
-	op := s.ops.allowed[key]
+	op := o.allowed[key]
 	if op == nil {
 		return nil, fail(CodeInvalidOPHost, "op_host is not one of oxd.op_hosts in umagate.yaml")
 	}
@@ -136,7 +137,7 @@ func (s *Server) provider(ctx context.Context, host, path string) (*provider, er
 		slices.Contains(strings.Split(u.Path, "/"), "..") {
 		return nil, fail(CodeBadRequest, "op_discovery_path must be a path that starts with /").because(err)
 	}
-	return s.ops.discover(ctx, op, key, path)
+	return o.discover(ctx, op, key, path)
 }
 
 func (o *ops) discover(ctx context.Context, op *OP, key, path string) (*provider, error) {

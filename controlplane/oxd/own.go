@@ -62,7 +62,7 @@ func (l *link) accepts(ctx context.Context, token secret.Text) (bool, error) {
 // person's token of the same client must not command what the client does. What
 // get_client_token got is the client's own. Of any other token the OP has to say so;
 // what cannot be told from a person's is refused.
-func (s *Server) mustBeOwn(ctx context.Context, setup *RP, token secret.Text, said introspection) error {
+func (s *admission) mustBeOwn(ctx context.Context, setup *RP, token secret.Text, said introspection) error {
 	facts := []map[string]any{said.extra}
 	if _, all, ok := unverified(token); ok {
 		// What can only refuse counts wherever it stands.

@@ -11,6 +11,14 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
+// registration registers RPs as clients of their OPs, changes and removes them.
+type registration struct {
+	*rps
+
+	resources *resources
+	defaults  Defaults
+}
+
 type registerParams struct {
 	clientParams
 	existingParams
@@ -33,7 +41,7 @@ const (
 )
 
 // registerSite registers a client at the OP, or takes the one that is named.
-func (s *Server) registerSite(ctx context.Context, c *Call, p registerParams) (siteResult, error) {
+func (s *registration) registerSite(ctx context.Context, c *Call, p registerParams) (siteResult, error) {
 	rp, err := s.newRP(ctx, p)
 	if err != nil {
 		return siteResult{}, err
@@ -49,9 +57,9 @@ func (s *Server) registerSite(ctx context.Context, c *Call, p registerParams) (s
 
 // newRP makes an RP of parameters and defaults. It asks the OP for its metadata
 // only.
-func (s *Server) newRP(ctx context.Context, p registerParams) (*RP, error) {
-	rp := &RP{ID: newOxdID(), OPHost: firstText(strings.TrimSpace(p.OPHost), s.config.DefaultOP), DiscoveryPath: p.OPDiscoveryPath}
-	d := s.config.Defaults
+func (s *registration) newRP(ctx context.Context, p registerParams) (*RP, error) {
+	rp := &RP{ID: newOxdID(), OPHost: firstText(strings.TrimSpace(p.OPHost), s.defaultHost), DiscoveryPath: p.OPDiscoveryPath}
+	d := s.defaults
 	rp.Metadata = Metadata{
 		Scope: d.Scope, ACRValues: d.ACRValues, GrantTypes: d.GrantTypes, ResponseTypes: d.ResponseTypes, Contacts: d.Contacts,
 		UILocales: d.UILocales, ClaimsLocales: d.ClaimsLocales, PostLogoutRedirectURI: d.PostLogoutRedirectURI,
@@ -77,7 +85,7 @@ func (s *Server) newRP(ctx context.Context, p registerParams) (*RP, error) {
 
 // enrol gives the RP a client, and keeps both. The client is registered before it
 // is kept: killed in between, umagate leaves one at the OP that nobody uses.
-func (s *Server) enrol(ctx context.Context, rp *RP, existing existingParams) error {
+func (s *registration) enrol(ctx context.Context, rp *RP, existing existingParams) error {
 	op, err := s.provider(ctx, rp.OPHost, rp.DiscoveryPath)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/clientauth"
@@ -84,6 +85,15 @@ type Metadata struct {
 	TrustedClient         *bool    `json:"trusted_client,omitempty"`
 }
 
+// rps keeps the RPs, joined with their OPs: every command about one begins with it.
+type rps struct {
+	*ops
+
+	store  store.RPs
+	links  links
+	logger *slog.Logger
+}
+
 // newOxdID makes an oxd_id in the form of the page: a random UUID (RFC 9562
 // section 5.4).
 func newOxdID() string {
@@ -96,11 +106,11 @@ func newOxdID() string {
 }
 
 // loadRP reads the RP of that oxd_id. Unknown gives invalid_oxd_id.
-func (s *Server) loadRP(ctx context.Context, id string) (*RP, error) {
+func (s *rps) loadRP(ctx context.Context, id string) (*RP, error) {
 	if id == "" {
 		return nil, fail(CodeBadRequest, "oxd_id is missing: register_site gives one")
 	}
-	kept, err := s.config.Store.RP(ctx, id)
+	kept, err := s.store.RP(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fail(CodeInvalidOxdID, "oxd_id is not known here: register_site gives one")
 	}
@@ -131,7 +141,7 @@ func openRP(kept store.RP) (*RP, error) {
 
 // saveRP writes the RP, and fails with store.ErrChanged when another has written
 // it since it was loaded.
-func (s *Server) saveRP(ctx context.Context, rp *RP) error {
+func (s *rps) saveRP(ctx context.Context, rp *RP) error {
 	record, err := json.Marshal(rp)
 	if err != nil {
 		return fmt.Errorf("oxd: encode the record: %w", err)
@@ -142,7 +152,7 @@ func (s *Server) saveRP(ctx context.Context, rp *RP) error {
 	if err != nil {
 		return fmt.Errorf("oxd: encode the secrets: %w", err)
 	}
-	version, err := s.config.Store.PutRP(ctx, store.RP{
+	version, err := s.store.PutRP(ctx, store.RP{
 		ID: rp.ID, ClientID: rp.ClientID, Issuer: rp.Issuer, Setup: rp.Setup, Record: record, Secrets: secret.New(string(sealed)),
 		Version: rp.version, UpdatedAt: s.now(),
 	})

@@ -71,10 +71,9 @@ const DefaultLoginLifetime = 5 * time.Minute
 // Server runs commands. Both transports call [Server.Handle]. It is safe for
 // concurrent use.
 type Server struct {
-	config   Config
-	commands map[string]*Command
-	ops      ops
-	links    links
+	admission *admission
+	commands  map[string]*Command
+	logger    *slog.Logger
 }
 
 // New makes a server. It does no I/O.
@@ -94,14 +93,22 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Origin == nil {
 		cfg.Origin = func(string) site.AuthorizationServer { return site.New().AuthorizationServer }
 	}
-	s := &Server{config: cfg, commands: byName()}
-	if err := s.ops.init(cfg); err != nil {
+	ops, err := newOPs(cfg)
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	known := &rps{ops: ops, store: cfg.Store, logger: cfg.Logger}
+	protected := &resources{rps: known, records: cfg.Records, origin: cfg.Origin, notify: cfg.Changed, revoked: cfg.Revoked, audit: cfg.Audit}
+	all := owners{
+		rps:          known,
+		admission:    &admission{rps: known, protect: cfg.Protect},
+		registration: &registration{rps: known, resources: protected, defaults: cfg.Defaults},
+		logins:       &logins{rps: known, lifetime: cfg.LoginLifetime},
+		resources:    protected,
+		tickets:      &tickets{rps: known, lifetime: cfg.LoginLifetime},
+	}
+	return &Server{admission: all.admission, commands: byName(all.commands()), logger: cfg.Logger}, nil
 }
-
-func (s *Server) now() time.Time { return s.config.Now() }
 
 // Handle runs the command of that name. params is its JSON object, protection the
 // token that HTTP has in a header; empty on the socket, where it stands in params.
@@ -110,7 +117,7 @@ func (s *Server) Handle(ctx context.Context, name string, params json.RawMessage
 	start := time.Now()
 	command := s.commands[strings.ToLower(name)]
 	if command == nil {
-		s.config.Logger.Info("oxd command", slog.String("command", "unknown"), slog.String("code", string(CodeUnsupportedOperation)))
+		s.logger.Info("oxd command", slog.String("command", "unknown"), slog.String("code", string(CodeUnsupportedOperation)))
 		return failed(fail(CodeUnsupportedOperation, "there is no command of this name"))
 	}
 	c := &Call{Command: command}
@@ -118,13 +125,13 @@ func (s *Server) Handle(ctx context.Context, name string, params json.RawMessage
 	attributes := []any{slog.String("command", command.Name), slog.Duration("took", time.Since(start))}
 	if err != nil {
 		e := asError(err)
-		s.config.Logger.Warn("oxd command failed", append(attributes, slog.String("code", string(e.Code)), slog.Any("error", err))...)
+		s.logger.Warn("oxd command failed", append(attributes, slog.String("code", string(e.Code)), slog.Any("error", err))...)
 		return failed(e)
 	}
 	for _, text := range c.warnings {
-		s.config.Logger.Warn("oxd command done in part", append(attributes, slog.String("warning", text))...)
+		s.logger.Warn("oxd command done in part", append(attributes, slog.String("warning", text))...)
 	}
-	s.config.Logger.Info("oxd command", attributes...)
+	s.logger.Info("oxd command", attributes...)
 	out := succeeded(data)
 	out.Warnings = c.warnings
 	return out
@@ -156,10 +163,10 @@ func (s *Server) run(ctx context.Context, c *Call, raw json.RawMessage, protecti
 			return nil, err
 		}
 	}
-	if err := s.admit(ctx, c, params, protection); err != nil {
+	if err := s.admission.admit(ctx, c, params, protection); err != nil {
 		return nil, err
 	}
-	return c.Command.run(ctx, s, c, params)
+	return c.Command.run(ctx, c, params)
 }
 
 // malformed names the parameter at fault, and not its value.

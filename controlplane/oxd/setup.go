@@ -32,7 +32,7 @@ type setupResult struct {
 
 // setupClient registers the setup client, whose tokens protect commands, and an
 // RP that those tokens command.
-func (s *Server) setupClient(ctx context.Context, _ *Call, p setupParams) (setupResult, error) {
+func (s *registration) setupClient(ctx context.Context, _ *Call, p setupParams) (setupResult, error) {
 	setup, err := s.newRP(ctx, p.registerParams)
 	if err != nil {
 		return setupResult{}, err
@@ -67,7 +67,7 @@ func (s *Server) setupClient(ctx context.Context, _ *Call, p setupParams) (setup
 
 // owned has the OP judge the credential of an existing client: the newest record of
 // a client is the one its tokens are judged by.
-func (s *Server) owned(ctx context.Context, setup *RP, existing existingParams) error {
+func (s *registration) owned(ctx context.Context, setup *RP, existing existingParams) error {
 	method, err := setup.Metadata.authentication()
 	if err != nil {
 		return err

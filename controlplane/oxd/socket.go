@@ -106,7 +106,7 @@ func (k *socket) accept(ctx context.Context, listener net.Listener) error {
 			return err
 		case err != nil:
 			// Too many open files, or a client that was gone at once: others may come.
-			k.server.config.Logger.Warn("oxd socket does not accept", slog.Any("error", err))
+			k.server.logger.Warn("oxd socket does not accept", slog.Any("error", err))
 			select {
 			case <-ctx.Done():
 			case <-time.After(acceptPause):
@@ -115,7 +115,7 @@ func (k *socket) accept(ctx context.Context, listener net.Listener) error {
 		}
 		c := &conn{Conn: accepted, peer: peerOf(accepted), idle: time.Now(), standing: unproven}
 		if !k.add(c) {
-			k.server.config.Logger.Warn("oxd socket refuses a connection: too many, and a command of each is under way", slog.Int("connections", k.limits.Connections))
+			k.server.logger.Warn("oxd socket refuses a connection: too many, and a command of each is under way", slog.Int("connections", k.limits.Connections))
 			_ = c.Close()
 			continue
 		}
@@ -190,7 +190,7 @@ func (k *socket) serve(ctx context.Context, c *conn) {
 			return
 		default:
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
-				k.server.config.Logger.Debug("oxd socket: a connection ends", slog.Any("error", err))
+				k.server.logger.Debug("oxd socket: a connection ends", slog.Any("error", err))
 			}
 			return
 		}

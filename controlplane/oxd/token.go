@@ -87,7 +87,7 @@ type tokensResult struct {
 }
 
 // tokensByCode ends a login.
-func (s *Server) tokensByCode(ctx context.Context, c *Call, p codeParams) (tokensResult, error) {
+func (s *logins) tokensByCode(ctx context.Context, c *Call, p codeParams) (tokensResult, error) {
 	if p.Code == "" || p.State == "" {
 		return tokensResult{}, fail(CodeBadRequest, "code and state are needed, as the OP gave them")
 	}
@@ -106,7 +106,7 @@ func (s *Server) tokensByCode(ctx context.Context, c *Call, p codeParams) (token
 }
 
 // finishLogin exchanges the code, and judges what it brings.
-func (s *Server) finishLogin(ctx context.Context, l *link, memo store.Memo, code string) (tokensResult, error) {
+func (s *logins) finishLogin(ctx context.Context, l *link, memo store.Memo, code string) (tokensResult, error) {
 	var begun login
 	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &begun); err != nil {
 		return tokensResult{}, errors.New("oxd: a stored login is not JSON") // the cause may quote it
@@ -157,7 +157,7 @@ type refreshResult struct {
 }
 
 // tokensByRefresh renews an access token (RFC 6749 section 6).
-func (s *Server) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) (refreshResult, error) {
+func (s *logins) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) (refreshResult, error) {
 	if p.RefreshToken == "" {
 		return refreshResult{}, fail(CodeBadRequest, "refresh_token is missing")
 	}
@@ -208,10 +208,10 @@ const (
 )
 
 // remember keeps whose the tokens are, and the ID token for a logout.
-func (s *Server) remember(ctx context.Context, rp *RP, got tokens, subject string) error {
+func (s *logins) remember(ctx context.Context, rp *RP, got tokens, subject string) error {
 	now := s.now()
 	put := func(kind, id, value string, lifetime time.Duration) error {
-		return s.config.Store.PutMemo(ctx, store.Memo{
+		return s.store.PutMemo(ctx, store.Memo{
 			Kind: kind, ID: id, OxdID: rp.ID, Value: secret.New(value), ExpiresAt: now.Add(lifetime),
 		}, now)
 	}
@@ -237,8 +237,8 @@ func (s *Server) remember(ctx context.Context, rp *RP, got tokens, subject strin
 
 // subjectOf says whose a token is, as far as is known: empty when it came from
 // elsewhere.
-func (s *Server) subjectOf(ctx context.Context, token string) (string, error) {
-	memo, err := s.config.Store.Memo(ctx, memoSubject, tokenHash(token), s.now())
+func (s *logins) subjectOf(ctx context.Context, token string) (string, error) {
+	memo, err := s.store.Memo(ctx, memoSubject, tokenHash(token), s.now())
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}

@@ -62,12 +62,12 @@ func notProtected() *Error {
 const anyHost = "oxd.invalid"
 
 // checkAccess lets the filter's own core decide what Envoy would.
-func (s *Server) checkAccess(ctx context.Context, c *Call, p accessParams) (accessResult, error) {
+func (s *resources) checkAccess(ctx context.Context, c *Call, p accessParams) (accessResult, error) {
 	l, err := s.umaLink(ctx, c.RP)
 	if err != nil {
 		return accessResult{}, err
 	}
-	kept, err := s.config.Records.Protection(ctx, c.RP.ID)
+	kept, err := s.records.Protection(ctx, c.RP.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		return accessResult{}, notProtected()
 	}
@@ -91,7 +91,7 @@ func (s *Server) checkAccess(ctx context.Context, c *Call, p accessParams) (acce
 		request.Headers = append(request.Headers, decision.Header{Name: "authorization", Value: "Bearer " + token})
 	}
 	made, ticket := s.decide(ctx, l, policy, request)
-	s.config.Logger.Info("access checked", slog.String("oxd_id", c.RP.ID), slog.String("resource", made.Resource), slog.String("reason", made.Reason.String()))
+	s.logger.Info("access checked", slog.String("oxd_id", c.RP.ID), slog.String("resource", made.Resource), slog.String("reason", made.Reason.String()))
 	switch {
 	case made.Effect == decision.EffectAllow:
 		return accessResult{Access: accessGranted}, nil
@@ -116,7 +116,7 @@ func refusedUnseen(r decision.Reason) bool {
 
 // unprotected reports whether nothing protects a request that the core refuses unseen,
 // however its path and its method are read. Where that cannot be told, it is protected.
-func (s *Server) unprotected(policy *decision.Policy, request *decision.Request) bool {
+func (s *resources) unprotected(policy *decision.Policy, request *decision.Request) bool {
 	var method, target string
 	for _, h := range request.Headers {
 		switch h.Name {
@@ -158,13 +158,13 @@ func asURI(rp *RP) string {
 }
 
 // policy compiles what an RP protects, as the publisher does for Envoy.
-func (s *Server) policy(ctx context.Context, l *link, kept store.Protection) (*decision.Policy, error) {
-	made, err := siteOf(l.rp, kept, s.config.Origin)
+func (s *resources) policy(ctx context.Context, l *link, kept store.Protection) (*decision.Policy, error) {
+	made, err := siteOf(l.rp, kept, s.origin)
 	if err != nil {
 		return nil, err
 	}
 	made.Hosts = []string{"*"}
-	ids, err := (&reconcile.Reconciler{Records: s.config.Records, Key: keyOf(l.rp)}).IDs(ctx)
+	ids, err := (&reconcile.Reconciler{Records: s.records, Key: keyOf(l.rp)}).IDs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -172,14 +172,14 @@ func (s *Server) policy(ctx context.Context, l *link, kept store.Protection) (*d
 	if err != nil {
 		return nil, err
 	}
-	if s.config.Revoked != nil {
-		compiled.Revocations = s.config.Revoked()
+	if s.revoked != nil {
+		compiled.Revocations = s.revoked()
 	}
 	return decision.Compile(&compiled)
 }
 
 // decide takes a request to its end. Each check asks the AS anew: nothing is cached.
-func (s *Server) decide(ctx context.Context, l *link, policy *decision.Policy, request *decision.Request) (made decision.Decision, ticket string) {
+func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy, request *decision.Request) (made decision.Decision, ticket string) {
 	worker := decision.NewWorker()
 	x, step := worker.Evaluator(policy).Start(request, s.now())
 	for step.Kind == decision.KindCall {
@@ -207,7 +207,7 @@ func (s *Server) decide(ctx context.Context, l *link, policy *decision.Policy, r
 	return made, ticket
 }
 
-func (s *Server) answerIntrospection(ctx context.Context, l *link, request *decision.Request, hint string) decision.Response {
+func (s *resources) answerIntrospection(ctx context.Context, l *link, request *decision.Request, hint string) decision.Response {
 	token := strings.TrimPrefix(request.Headers[len(request.Headers)-1].Value, "Bearer ")
 	raw, err := l.server.IntrospectAs(ctx, l.auth, l.pats, secret.New(token), hint)
 	if err != nil {
@@ -216,7 +216,7 @@ func (s *Server) answerIntrospection(ctx context.Context, l *link, request *deci
 	return decision.Response{Status: http.StatusOK, Body: raw}
 }
 
-func (s *Server) answerTicket(ctx context.Context, l *link, body []byte) (decision.Response, string) {
+func (s *resources) answerTicket(ctx context.Context, l *link, body []byte) (decision.Response, string) {
 	var wanted []config.Permission
 	if err := json.Unmarshal(body, &wanted); err != nil {
 		return s.brokenAnswer(err, "permission request not read"), ""
@@ -238,8 +238,8 @@ func (s *Server) answerTicket(ctx context.Context, l *link, body []byte) (decisi
 }
 
 // brokenAnswer is an answer of the AS that package as did not take.
-func (s *Server) brokenAnswer(err error, what string) decision.Response {
-	s.config.Logger.Warn("the authorization server failed an application's check", slog.String("what", what), slog.Any("error", err), slog.String("remedy", as.Remedy(err)))
+func (s *resources) brokenAnswer(err error, what string) decision.Response {
+	s.logger.Warn("the authorization server failed an application's check", slog.String("what", what), slog.Any("error", err), slog.String("remedy", as.Remedy(err)))
 	if e, ok := errors.AsType[*as.Error](err); ok {
 		return decision.Response{Status: e.Status, TooLarge: errors.Is(err, as.ErrTooLarge)}
 	}

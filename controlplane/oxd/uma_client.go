@@ -12,11 +12,20 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
+
+// tickets are exchanged for RPTs: what an RP does as a client of another's resources.
+type tickets struct {
+	*rps
+
+	// lifetime is how long a person may take to give claims.
+	lifetime time.Duration
+}
 
 type getRPTParams struct {
 	SiteParams
@@ -47,7 +56,7 @@ const (
 
 // getRPT exchanges a ticket for an RPT. What was given for the same ticket, and
 // for the same parameters, is given again: a ticket is good for one exchange.
-func (s *Server) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTResult, error) {
+func (s *tickets) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTResult, error) {
 	if err := p.check(); err != nil {
 		return getRPTResult{}, err
 	}
@@ -77,7 +86,7 @@ func (s *Server) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTRes
 
 // exchangeTicket asks the AS. given says that it gave an RPT, also where that could not
 // be kept.
-func (s *Server) exchangeTicket(ctx context.Context, l *link, p getRPTParams, id string) (out getRPTResult, given bool, err error) {
+func (s *tickets) exchangeTicket(ctx context.Context, l *link, p getRPTParams, id string) (out getRPTResult, given bool, err error) {
 	got, err := l.server.RequestToken(ctx, "exchange the ticket for an RPT", l.auth, p.form())
 	if err != nil {
 		return out, false, grantFailure(err)
@@ -123,8 +132,8 @@ func (p getRPTParams) id(rp *RP) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-func (s *Server) knownRPT(ctx context.Context, id string) (out getRPTResult, err error) {
-	memo, err := s.config.Store.Memo(ctx, memoRPT, id, s.now())
+func (s *tickets) knownRPT(ctx context.Context, id string) (out getRPTResult, err error) {
+	memo, err := s.store.Memo(ctx, memoRPT, id, s.now())
 	if err != nil {
 		return out, err
 	}
@@ -136,7 +145,7 @@ func (s *Server) knownRPT(ctx context.Context, id string) (out getRPTResult, err
 
 // keepRPT remembers what a ticket gave, as long as it is good. A lifetime that the
 // AS does not tell is not guessed.
-func (s *Server) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResult, got as.TokenResponse) error {
+func (s *tickets) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResult, got as.TokenResponse) error {
 	if got.ExpiresIn == 0 {
 		return nil
 	}
@@ -144,7 +153,7 @@ func (s *Server) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResul
 	if err != nil {
 		return fmt.Errorf("oxd: encode the memo: %w", err)
 	}
-	return s.config.Store.PutMemo(ctx, store.Memo{
+	return s.store.PutMemo(ctx, store.Memo{
 		Kind: memoRPT, ID: id, OxdID: rp.ID, Value: secret.New(string(value)), ExpiresAt: got.ExpiresAt,
 	}, s.now())
 }
@@ -187,7 +196,7 @@ type claimsURLResult struct {
 }
 
 // claimsURL gives the address of UMA Grant section 3.3.2.
-func (s *Server) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (claimsURLResult, error) {
+func (s *tickets) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (claimsURLResult, error) {
 	redirect := strings.Join(p.ClaimsRedirectURI.clean(), " ")
 	if strings.TrimSpace(p.Ticket.Reveal()) == "" {
 		return claimsURLResult{}, fail(CodeInvalidTicketParameter, "ticket is missing: the details of need_info have the newest")
@@ -220,8 +229,8 @@ func (s *Server) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (cla
 	query.Set("state", state)
 	endpoint.RawQuery = query.Encode()
 	now := s.now()
-	err = s.config.Store.PutMemo(ctx, store.Memo{
-		Kind: memoClaims, ID: claimsID(c.RP, state), OxdID: c.RP.ID, Value: secret.New("."), ExpiresAt: now.Add(s.config.LoginLifetime),
+	err = s.store.PutMemo(ctx, store.Memo{
+		Kind: memoClaims, ID: claimsID(c.RP, state), OxdID: c.RP.ID, Value: secret.New("."), ExpiresAt: now.Add(s.lifetime),
 	}, now)
 	return claimsURLResult{URL: endpoint.String(), State: state}, err
 }

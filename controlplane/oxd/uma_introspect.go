@@ -56,7 +56,7 @@ func (r rptResult) MarshalJSON() ([]byte, error) {
 }
 
 // introspectRPT asks the AS, and reads its answer as the filter does.
-func (s *Server) introspectRPT(ctx context.Context, c *Call, p rptParams) (rptResult, error) {
+func (s *resources) introspectRPT(ctx context.Context, c *Call, p rptParams) (rptResult, error) {
 	if p.RPT.IsZero() {
 		return rptResult{}, fail(CodeInvalidRPT, "rpt is missing")
 	}

@@ -21,7 +21,7 @@ type updateParams struct {
 
 // updateSite changes the client at the OP (RFC 7592 section 2.2), and what is
 // taken by default.
-func (s *Server) updateSite(ctx context.Context, c *Call, p updateParams) (siteResult, error) {
+func (s *registration) updateSite(ctx context.Context, c *Call, p updateParams) (siteResult, error) {
 	rp := c.RP
 	if err := p.merge(&rp.Metadata); err != nil {
 		return siteResult{}, err
@@ -76,7 +76,7 @@ func (rp *RP) registered() as.Registration {
 
 // saveUpdated keeps what the OP has already, also when another has written the RP
 // in the meantime: the registration token is a new one, and the old is lost.
-func (s *Server) saveUpdated(ctx context.Context, rp *RP) error {
+func (s *registration) saveUpdated(ctx context.Context, rp *RP) error {
 	ctx = context.WithoutCancel(ctx)
 	err := s.saveRP(ctx, rp)
 	for errors.Is(err, store.ErrChanged) {
@@ -100,41 +100,26 @@ type removeResult struct {
 
 // removeSite forgets the RP. A client that umagate registered is deleted at the OP
 // too, as far as the OP lets it: nobody else has its credential.
-func (s *Server) removeSite(ctx context.Context, c *Call, _ removeParams) (removeResult, error) {
+func (s *registration) removeSite(ctx context.Context, c *Call, _ removeParams) (removeResult, error) {
 	rp := c.RP
-	if err := s.forgetSite(ctx, rp); err != nil {
+	if err := s.resources.forget(ctx, rp); err != nil {
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
 	}
 	s.links.forget(rp.ID)
-	if err := s.changed(ctx, c); err != nil {
+	if err := s.resources.changed(ctx, c); err != nil {
 		return removeResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protected is still enforced").because(err)
 	}
 	if err := s.deregister(ctx, rp); err != nil {
-		s.config.Logger.Warn("oxd: the client of a removed site is left at the OP", slog.String("client_id", rp.ClientID), slog.Any("error", err))
+		s.logger.Warn("oxd: the client of a removed site is left at the OP", slog.String("client_id", rp.ClientID), slog.Any("error", err))
 	}
 	return removeResult{OxdID: rp.ID}, nil
 }
 
-// forgetSite deletes the RP and what it protects, while nobody changes the registrations
-// of its site: none of them is recorded anew. They stay at the AS, as with oxd.
-func (s *Server) forgetSite(ctx context.Context, rp *RP) (err error) {
-	key := keyOf(rp)
-	if s.config.Records == nil {
-		return s.config.Store.DeleteRP(ctx, rp.ID, key)
-	}
-	unlock, err := s.lock(ctx, key)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	return s.config.Store.DeleteRP(ctx, rp.ID, key)
-}
-
-func (s *Server) deregister(ctx context.Context, rp *RP) error {
+func (s *registration) deregister(ctx context.Context, rp *RP) error {
 	if rp.Existing || rp.RegistrationURI == "" || rp.Secrets.RegistrationToken.IsZero() {
 		return nil
 	}
-	all, err := s.config.Store.RPs(ctx)
+	all, err := s.store.RPs(ctx)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type userInfoResult struct {
 }
 
 // userInfo asks the OP about a person (OpenID Connect Core 1.0 section 5.3).
-func (s *Server) userInfo(ctx context.Context, c *Call, p userInfoParams) (userInfoResult, error) {
+func (s *logins) userInfo(ctx context.Context, c *Call, p userInfoParams) (userInfoResult, error) {
 	if p.AccessToken == "" {
 		return userInfoResult{}, fail(CodeNoAccessToken, "access_token is missing")
 	}

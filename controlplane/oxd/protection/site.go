@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -55,8 +54,6 @@ func (d Document) Site(in Settings) site.Site {
 	s := site.New()
 	s.Name, s.Hosts, s.Realm, s.Upstream = in.Name, in.Hosts, realm, in.Upstream
 	s.Case = config.CaseInsensitive
-	// The application has asked for every deletion.
-	s.Sync.MaxDeletions = MaxConditions
 	s.Sync.MaxDeletions = math.MaxInt // the application asked for what it protects now
 	if in.Unmatched != "" {
 		s.Unmatched = config.Unmatched(in.Unmatched)
@@ -127,15 +124,4 @@ func (c Condition) registered() []string {
 		}
 	}
 	return out
-}
-
-// String names the conditions, for logs.
-func (d Document) String() string {
-	var names []string
-	for i := range d {
-		for _, c := range d[i].Conditions {
-			names = append(names, c.Name(d[i].Path))
-		}
-	}
-	return fmt.Sprint(names)
 }

@@ -12,6 +12,14 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
+// admission decides who may run a command, by protection tokens.
+type admission struct {
+	*rps
+
+	// protect asks for a token on both transports.
+	protect bool
+}
+
 // Caller is who a protection token was given to: a setup client.
 type Caller struct {
 	// Setup is its RP.
@@ -34,8 +42,8 @@ const (
 //	all others                       need one of the client that set the RP up
 //
 // With protection off, register_site alone looks at a token, if one is sent.
-func (s *Server) admit(ctx context.Context, c *Call, params any, protection secret.Text) (err error) {
-	needed := s.config.Protect && !c.Command.Open
+func (s *admission) admit(ctx context.Context, c *Call, params any, protection secret.Text) (err error) {
+	needed := s.protect && !c.Command.Open
 	named, ok := params.(ofSite)
 	if needed && protection.IsZero() && c.Command.Name != updateSiteCommand {
 		return blankProtection()
@@ -74,7 +82,7 @@ func blankProtection() *Error {
 }
 
 // commandedBy checks that the caller's client is the one that set the RP up.
-func (s *Server) commandedBy(ctx context.Context, c *Call) error {
+func (s *admission) commandedBy(ctx context.Context, c *Call) error {
 	none := fail(CodeNoSetupClient, "no setup client commands this oxd_id: register_site with a protection_access_token binds one")
 	if c.RP.SetupOxdID == "" { // a setup client's own has none either
 		return none
@@ -93,7 +101,7 @@ func (s *Server) commandedBy(ctx context.Context, c *Call) error {
 }
 
 // caller finds out who the token was given to, and that it is good.
-func (s *Server) caller(ctx context.Context, token secret.Text, rp *RP, op opParams) (*Caller, error) {
+func (s *admission) caller(ctx context.Context, token secret.Text, rp *RP, op opParams) (*Caller, error) {
 	setup, err := s.setupOfToken(ctx, token, rp, op)
 	if err != nil {
 		return nil, err
@@ -134,7 +142,7 @@ func (s *Server) caller(ctx context.Context, token secret.Text, rp *RP, op opPar
 
 // setupOfToken finds a setup client that can ask about the token: the one it was
 // given to where that is known, else one of the same OP.
-func (s *Server) setupOfToken(ctx context.Context, token secret.Text, rp *RP, op opParams) (*RP, error) {
+func (s *admission) setupOfToken(ctx context.Context, token secret.Text, rp *RP, op opParams) (*RP, error) {
 	if named, err := s.setupNamedBy(ctx, token); err != nil || named != nil {
 		return named, err
 	}
@@ -148,7 +156,7 @@ func (s *Server) setupOfToken(ctx context.Context, token secret.Text, rp *RP, op
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.config.Store.RPs(ctx)
+	all, err := s.store.RPs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +169,7 @@ func (s *Server) setupOfToken(ctx context.Context, token secret.Text, rp *RP, op
 
 // setupNamedBy finds the setup client that the token was given to, as far as this
 // server or the token itself tells; nil where neither does.
-func (s *Server) setupNamedBy(ctx context.Context, token secret.Text) (*RP, error) {
+func (s *admission) setupNamedBy(ctx context.Context, token secret.Text) (*RP, error) {
 	if id, err := s.obtainedFor(ctx, token); err != nil || id != "" {
 		return s.setupByID(ctx, id)
 	}
@@ -179,15 +187,15 @@ func (s *Server) setupNamedBy(ctx context.Context, token secret.Text) (*RP, erro
 
 // obtainedFor is the oxd_id of the setup client that get_client_token got the token
 // for; empty when it came from elsewhere.
-func (s *Server) obtainedFor(ctx context.Context, token secret.Text) (string, error) {
-	memo, err := s.config.Store.Memo(ctx, memoCaller, tokenHash(token.Reveal()), s.now())
+func (s *admission) obtainedFor(ctx context.Context, token secret.Text) (string, error) {
+	memo, err := s.store.Memo(ctx, memoCaller, tokenHash(token.Reveal()), s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil
 	}
 	return memo.OxdID, err
 }
 
-func (s *Server) setupByID(ctx context.Context, id string) (*RP, error) {
+func (s *rps) setupByID(ctx context.Context, id string) (*RP, error) {
 	setup, err := s.loadRP(ctx, id)
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidOxdID {
 		return nil, nil //nolint:nilnil // it was removed
