@@ -40,7 +40,7 @@ type rpResult struct {
 	ClaimsRedirectURI      []string `json:"claims_redirect_uri"`
 }
 
-// describe tells what is kept of a site.
+// describe returns what is kept of a site.
 func (s *rps) describe(_ context.Context, c *Call, _ rpParams) (rpResult, error) {
 	rp, m := c.RP, c.RP.Metadata
 	list := func(values []string) []string { return append([]string{}, values...) } // [] and not null
@@ -53,12 +53,12 @@ func (s *rps) describe(_ context.Context, c *Call, _ rpParams) (rpResult, error)
 		keyID = key.ID
 	}
 	return rpResult{
-		OxdID: rp.ID, OPHost: rp.OPHost, SetupClientOxdID: orNull(rp.SetupOxdID), SetupClient: rp.Setup,
+		OxdID: rp.ID, OPHost: rp.OPHost, SetupClientOxdID: present(rp.SetupOxdID), SetupClient: rp.Setup,
 		ClientID: rp.ClientID, ClientName: m.ClientName, ClientIDIssuedAt: seconds(rp.IssuedAt), ClientSecretExpiresAt: seconds(rp.SecretExpiresAt),
-		RegistrationURI: orNull(rp.RegistrationURI), AuthMethod: string(rp.AuthMethod), AuthAlg: orNull(rp.AuthAlg), KeyID: orNull(keyID),
-		RedirectURI: m.RedirectURI, PostLogoutRedirectURI: orNull(m.PostLogoutRedirectURI), ApplicationType: m.ApplicationType,
+		RegistrationURI: present(rp.RegistrationURI), AuthMethod: string(rp.AuthMethod), AuthAlg: present(rp.AuthAlg), KeyID: present(keyID),
+		RedirectURI: m.RedirectURI, PostLogoutRedirectURI: present(m.PostLogoutRedirectURI), ApplicationType: m.ApplicationType,
 		ResponseTypes: list(m.ResponseTypes), GrantTypes: list(m.GrantTypes), Scope: list(m.Scope), ACRValues: list(m.ACRValues),
-		FrontchannelLogoutURIs: list(m.FrontchannelLogout), SectorIdentifierURI: orNull(m.SectorIdentifierURI), Contacts: list(m.Contacts),
+		FrontchannelLogoutURIs: list(m.FrontchannelLogout), SectorIdentifierURI: present(m.SectorIdentifierURI), Contacts: list(m.Contacts),
 		UILocales: list(m.UILocales), ClaimsLocales: list(m.ClaimsLocales), ClaimsRedirectURI: list(m.ClaimsRedirectURIs),
 	}, nil
 }
@@ -81,7 +81,7 @@ func (s *rps) providerOf(ctx context.Context, p opParams) (*provider, error) {
 	return s.provider(ctx, p.OPHost, p.OPDiscoveryPath)
 }
 
-// discovery gives the OP's document as it is.
+// discovery returns the OP's document as it is.
 func (s *rps) discovery(ctx context.Context, _ *Call, p opParams) (map[string]any, error) {
 	op, err := s.providerOf(ctx, p)
 	if err != nil {
@@ -94,7 +94,7 @@ type jwksResult struct {
 	Keys []json.RawMessage `json:"keys"`
 }
 
-// jwks gives the OP's keys as they are.
+// jwks returns the OP's keys as they are.
 func (s *rps) jwks(ctx context.Context, _ *Call, p opParams) (jwksResult, error) {
 	op, err := s.providerOf(ctx, p)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/e2e/devas"
 )
 
@@ -37,7 +38,7 @@ func protected(t *testing.T, op *devas.Server) {
 		"client_id": mine["client_id"], "client_secret": mine["client_secret"], "op_host": op.Issuer(), "scope": []string{"openid"},
 	})["access_token"]
 	free := func() string { // a site that no setup client commands
-		unprotected, err := oxd.New(oxd.Config{Store: k.store, OPs: []oxd.OP{{Host: op.Issuer()}}, DefaultOP: op.Issuer(), Defaults: oxd.Defaults{Scope: []string{"openid"}}})
+		unprotected, err := oxd.New(oxd.Config{Store: k.store, OPs: []oxd.OP{{Host: op.Issuer()}}, DefaultOP: op.Issuer(), Defaults: site.OXDDefaults{Scope: []string{"openid"}}})
 		require.NoError(t, err)
 		status, data := callOn(t, unprotected, "register_site", map[string]any{"authorization_redirect_uri": callback})
 		require.Equal(t, "ok", status)

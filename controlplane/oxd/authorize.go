@@ -11,9 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
-
-	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/controlplane/store"
 )
 
 // logins log persons in and out, and renew and use their tokens.
@@ -94,11 +91,7 @@ func (s *logins) authorizationURL(ctx context.Context, c *Call, p authorizationP
 	if err != nil {
 		return authorizationResult{}, err
 	}
-	now := s.now()
-	memo := store.Memo{
-		Kind: memoLogin, ID: loginID(c.RP, state), OxdID: c.RP.ID, Value: secret.New(string(value)), ExpiresAt: now.Add(s.lifetime),
-	}
-	if err := s.store.PutMemo(ctx, memo, now); err != nil {
+	if err := s.putMemo(ctx, memoLogin, loginID(c.RP, state), c.RP.ID, string(value), s.lifetime); err != nil {
 		return authorizationResult{}, err
 	}
 	return authorizationResult{AuthorizationURL: config.AuthCodeURL(state, options...)}, nil

@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -66,8 +67,8 @@ func (s *admission) clientToken(ctx context.Context, _ *Call, p clientTokenParam
 		}
 	}
 	return clientTokenResult{
-		AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: orNull(got.RefreshToken),
-		Scope: firstText(got.Scope, strings.Join(asked, " ")), // left out, it is what was asked for (RFC 6749 section 5.1)
+		AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: present(got.RefreshToken),
+		Scope: cmp.Or(got.Scope, strings.Join(asked, " ")), // left out, it is what was asked for (RFC 6749 section 5.1)
 	}, nil
 }
 
@@ -90,7 +91,7 @@ func (s *admission) tokenAuth(p clientTokenParams, setup *RP) (clientauth.Auth, 
 	alg := p.Algorithm
 	if method == "" && setup != nil {
 		method = string(setup.AuthMethod)
-		alg = firstText(alg, setup.AuthAlg)
+		alg = cmp.Or(alg, setup.AuthAlg)
 	}
 	a, err := chooseAuthentication("algorithm", method, alg)
 	if err != nil {
@@ -122,8 +123,5 @@ func (s *admission) rememberCaller(ctx context.Context, setup *RP, got tokens) e
 	if got.ExpiresIn > 0 {
 		lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second)
 	}
-	now := s.now()
-	return s.store.PutMemo(ctx, store.Memo{
-		Kind: memoCaller, ID: tokenHash(got.AccessToken), OxdID: setup.ID, ExpiresAt: now.Add(lifetime),
-	}, now)
+	return s.putMemo(ctx, memoCaller, tokenHash(got.AccessToken), setup.ID, "", lifetime)
 }

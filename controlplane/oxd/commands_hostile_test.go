@@ -23,6 +23,7 @@ import (
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -44,7 +45,7 @@ func newBoth(tb testing.TB) *both {
 	require.NoError(tb, err)
 	b := &both{store: kept, hidden: rand.Text() + rand.Text()}
 	b.Server, err = oxd.New(oxd.Config{
-		Store: kept, Records: kept, OPs: []oxd.OP{{Host: host, Transport: nowhere{}}}, DefaultOP: host, Defaults: oxd.Defaults{Scope: []string{"openid"}},
+		Store: kept, Records: kept, OPs: []oxd.OP{{Host: host, Transport: nowhere{}}}, DefaultOP: host, Defaults: site.OXDDefaults{Scope: []string{"openid"}},
 	})
 	require.NoError(tb, err)
 	b.web, err = b.Handler()
@@ -91,7 +92,7 @@ func (b *both) overHTTP(command, params string) (status int, envelope string) {
 	return recorder.Code, recorder.Body.String()
 }
 
-// overSocket gives the envelope; false for a command that no frame can carry.
+// overSocket returns the envelope; false for a command that no frame can carry.
 func (b *both) overSocket(tb testing.TB, command, params string) (envelope string, fits bool) {
 	tb.Helper()
 	body := `{"command":"` + command + `","params":` + params + `}`

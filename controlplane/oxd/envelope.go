@@ -32,7 +32,7 @@ type Failure struct {
 	Details     any    `json:"details"`
 }
 
-// OK says that the command succeeded.
+// OK reports whether the command succeeded.
 func (r Response) OK() bool { return r.Status == statusOK }
 
 func succeeded(data any) Response { return Response{Status: statusOK, Data: data} }
@@ -41,7 +41,7 @@ func failed(e *Error) Response {
 	return Response{Status: statusError, Data: Failure{Code: e.Code, Description: e.Description, Details: e.Details}}
 }
 
-// encodeASCII gives v as JSON without a byte above 0x7f: then the characters that
+// encodeASCII returns v as JSON without a byte above 0x7f: then the characters that
 // one client counts and the bytes that another counts are the same number.
 func encodeASCII(v any) ([]byte, error) {
 	var b bytes.Buffer

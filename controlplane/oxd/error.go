@@ -78,7 +78,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
 // fail makes an error that the client is told as it stands.
@@ -95,7 +95,7 @@ func (e *Error) because(err error) *Error {
 // errInternal is what a client is told of a failure that has no code.
 const errInternal = "umagate failed to do this. Its log says why."
 
-// asError gives the [Error] in err, or an internal_error with err as its cause.
+// asError returns the [Error] in err, or an internal_error with err as its cause.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

@@ -93,7 +93,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// encodeFrame gives the frame of an answer. It is ASCII, so that characters and
+// encodeFrame returns the frame of an answer. It is ASCII, so that characters and
 // bytes are the same number.
 func encodeFrame(response Response) ([]byte, error) {
 	body, err := encodeASCII(response)

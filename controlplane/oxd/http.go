@@ -108,7 +108,7 @@ func (s *Server) serveCommand(c *Command) http.Handler {
 	})
 }
 
-// check says what is wrong with the form of the parameters.
+// check returns what is wrong with the form of the parameters.
 func (c *Command) check(body []byte) *Error {
 	if !json.Valid(body) {
 		return &Error{Code: CodeInternal, Description: "the body is not JSON"}

@@ -38,11 +38,16 @@ type introspection struct {
 // MarshalJSON writes the other members beside.
 func (i introspection) MarshalJSON() ([]byte, error) {
 	type plainForm introspection
-	own, err := json.Marshal(plainForm(i))
-	if err != nil || len(i.extra) == 0 {
+	return marshalBeside(plainForm(i), i.extra)
+}
+
+// marshalBeside writes a result, and beside it the members of extra that it does not have.
+func marshalBeside(result any, extra map[string]any) ([]byte, error) {
+	own, err := json.Marshal(result)
+	if err != nil || len(extra) == 0 {
 		return own, err
 	}
-	all := maps.Clone(i.extra)
+	all := maps.Clone(extra)
 	if err := json.Unmarshal(own, &all); err != nil { // its own members win
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"slices"
@@ -24,7 +25,7 @@ func (m *Metadata) authentication() (authentication, error) {
 }
 
 func chooseAuthentication(name, method, alg string) (authentication, error) {
-	a := authentication{method: clientauth.Method(firstText(method, string(clientauth.SecretBasic))), alg: jose.SignatureAlgorithm(alg)}
+	a := authentication{method: clientauth.Method(cmp.Or(method, string(clientauth.SecretBasic))), alg: jose.SignatureAlgorithm(alg)}
 	var algs []jose.SignatureAlgorithm
 	var usual jose.SignatureAlgorithm
 	switch a.method {

@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -51,7 +52,7 @@ func (s *logins) logoutURI(ctx context.Context, c *Call, p logoutParams) (logout
 	if hint == "" {
 		set("client_id", c.RP.ClientID)
 	}
-	set("post_logout_redirect_uri", firstText(p.PostLogoutRedirectURI, c.RP.Metadata.PostLogoutRedirectURI))
+	set("post_logout_redirect_uri", cmp.Or(p.PostLogoutRedirectURI, c.RP.Metadata.PostLogoutRedirectURI))
 	set("state", p.State)
 	set("session_state", p.SessionState)
 	address.RawQuery = query.Encode()

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/oxd"
+	"github.com/umagate/umagate/controlplane/site"
 )
 
 // liar is an OP whose token endpoint answers what a test wants.
@@ -129,7 +130,7 @@ func sign(t *testing.T, key jose.JSONWebKey, alg jose.SignatureAlgorithm, claims
 func lyingKit(t *testing.T, l *liar, timeout time.Duration) *kit {
 	t.Helper()
 	kept := openStore(t, filepath.Join(t.TempDir(), "store.db"))
-	s, err := oxd.New(oxd.Config{Store: kept, OPs: []oxd.OP{{Host: l.URL, Timeout: timeout}}, DefaultOP: l.URL, Defaults: oxd.Defaults{Scope: []string{"openid"}}})
+	s, err := oxd.New(oxd.Config{Store: kept, OPs: []oxd.OP{{Host: l.URL, Timeout: timeout}}, DefaultOP: l.URL, Defaults: site.OXDDefaults{Scope: []string{"openid"}}})
 	require.NoError(t, err)
 	return &kit{Server: s, store: kept}
 }

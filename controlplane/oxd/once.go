@@ -6,12 +6,19 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
 // putBackTimeout bounds how long a command that failed takes to give back what it did
 // not use up.
 const putBackTimeout = 5 * time.Second
+
+// putMemo keeps a value that is good for a while.
+func (s *rps) putMemo(ctx context.Context, kind, id, oxdID, value string, lifetime time.Duration) error {
+	now := s.now()
+	return s.store.PutMemo(ctx, store.Memo{Kind: kind, ID: id, OxdID: oxdID, Value: secret.New(value), ExpiresAt: now.Add(lifetime)}, now)
+}
 
 // once runs exchange with what is good once. It is taken first, so that of several who
 // come at the same time one has it, and put back when exchange says that it was not used

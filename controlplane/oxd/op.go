@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,10 +116,10 @@ func hostKey(host string) (string, error) {
 
 const wellKnownPath = "/.well-known/openid-configuration"
 
-// provider gives the OP that a command names, discovered. path is where its
+// provider returns the OP that a command names, discovered. path is where its
 // document is below host; the usual place when empty.
 func (o *ops) provider(ctx context.Context, host, path string) (*provider, error) {
-	host = firstText(strings.TrimSpace(host), o.defaultHost)
+	host = cmp.Or(strings.TrimSpace(host), o.defaultHost)
 	if host == "" {
 		return nil, fail(CodeInvalidOPHost, "op_host is missing, and oxd.default_op_host is not set in umagate.yaml")
 	}
@@ -208,10 +209,10 @@ func (o *ops) fetch(ctx context.Context, op *OP, key, path string) (*provider, e
 	}
 	// An UMA document may leave out what the OpenID Connect one has.
 	known := server.Metadata()
-	known.RegistrationEndpoint = firstText(known.RegistrationEndpoint, p.metadata.RegistrationEndpoint)
-	known.IntrospectionEndpoint = firstText(known.IntrospectionEndpoint, p.metadata.IntrospectionEndpoint)
-	known.EndSessionEndpoint = firstText(known.EndSessionEndpoint, p.metadata.EndSessionEndpoint)
-	known.JWKSURI = firstText(known.JWKSURI, p.metadata.JWKSURI)
+	known.RegistrationEndpoint = cmp.Or(known.RegistrationEndpoint, p.metadata.RegistrationEndpoint)
+	known.IntrospectionEndpoint = cmp.Or(known.IntrospectionEndpoint, p.metadata.IntrospectionEndpoint)
+	known.EndSessionEndpoint = cmp.Or(known.EndSessionEndpoint, p.metadata.EndSessionEndpoint)
+	known.JWKSURI = cmp.Or(known.JWKSURI, p.metadata.JWKSURI)
 	p.server, err = client.Known(known)
 	return p, err
 }

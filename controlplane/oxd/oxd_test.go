@@ -14,6 +14,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/devas"
@@ -57,7 +58,7 @@ func newKit(t *testing.T, op *devas.Server, change func(*oxd.Config)) *kit {
 	kept := openStore(t, path)
 	cfg := oxd.Config{
 		Store: kept, OPs: []oxd.OP{{Host: op.Issuer(), Timeout: 30 * time.Second}}, DefaultOP: op.Issuer(),
-		Defaults: oxd.Defaults{Scope: []string{"openid"}},
+		Defaults: site.OXDDefaults{Scope: []string{"openid"}},
 	}
 	if change != nil {
 		change(&cfg)
@@ -106,7 +107,7 @@ func (k *kit) fails(t *testing.T, code, command string, params map[string]any) m
 	return data
 }
 
-// register gives the oxd_id of a site.
+// register returns the oxd_id of a site.
 func (k *kit) register(t *testing.T, more map[string]any) string {
 	t.Helper()
 	params := map[string]any{"authorization_redirect_uri": callback}

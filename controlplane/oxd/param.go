@@ -40,7 +40,7 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// given says that the parameter names something: clients send empty lists and
+// given reports whether the parameter names something: clients send empty lists and
 // lists of one empty string for what they leave out.
 func (s Strings) given() bool { return len(s.clean()) > 0 }
 
@@ -65,14 +65,13 @@ func first(lists ...Strings) Strings {
 	return nil
 }
 
-// firstText is the first that is not empty.
-func firstText(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
+// present is nil for a value that is not there.
+func present[T comparable](v T) *T {
+	var none T
+	if v == none {
+		return nil
 	}
-	return ""
+	return &v
 }
 
 // SiteParams is embedded in the parameters of a command that belongs to an RP.

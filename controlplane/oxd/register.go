@@ -1,14 +1,18 @@
 package oxd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/site"
 )
 
 // registration registers RPs as clients of their OPs, changes and removes them.
@@ -16,7 +20,7 @@ type registration struct {
 	*rps
 
 	resources *resources
-	defaults  Defaults
+	defaults  site.OXDDefaults
 }
 
 type registerParams struct {
@@ -58,7 +62,7 @@ func (s *registration) registerSite(ctx context.Context, c *Call, p registerPara
 // newRP makes an RP of parameters and defaults. It asks the OP for its metadata
 // only.
 func (s *registration) newRP(ctx context.Context, p registerParams) (*RP, error) {
-	rp := &RP{ID: newOxdID(), OPHost: firstText(strings.TrimSpace(p.OPHost), s.defaultHost), DiscoveryPath: p.OPDiscoveryPath}
+	rp := &RP{ID: uuid.NewString(), OPHost: cmp.Or(strings.TrimSpace(p.OPHost), s.defaultHost), DiscoveryPath: p.OPDiscoveryPath}
 	d := s.defaults
 	rp.Metadata = Metadata{
 		Scope: d.Scope, ACRValues: d.ACRValues, GrantTypes: d.GrantTypes, ResponseTypes: d.ResponseTypes, Contacts: d.Contacts,
@@ -256,7 +260,7 @@ func intersect(a, b []string) []string {
 	return out
 }
 
-// opFailure gives the error of a call that package as made: the OP's status as a
+// opFailure returns the error of a call that package as made: the OP's status as a
 // code, its own words as the description.
 func opFailure(err error, what string) *Error {
 	e, ok := errors.AsType[*as.Error](err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
@@ -83,7 +84,7 @@ func TestReplicas(t *testing.T) {
 		kept, err := store.OpenPostgres(t.Context(), secret.New(address), secret.New("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="))
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = kept.Close() })
-		s, err := oxd.New(oxd.Config{Store: kept, OPs: []oxd.OP{{Host: op.Issuer()}}, DefaultOP: op.Issuer(), Defaults: oxd.Defaults{Scope: []string{"openid"}}})
+		s, err := oxd.New(oxd.Config{Store: kept, OPs: []oxd.OP{{Host: op.Issuer()}}, DefaultOP: op.Issuer(), Defaults: site.OXDDefaults{Scope: []string{"openid"}}})
 		require.NoError(t, err)
 		return &kit{Server: s, op: op, store: kept}
 	}

@@ -2,8 +2,6 @@ package oxd
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,17 +90,6 @@ type rps struct {
 	store  store.RPs
 	links  links
 	logger *slog.Logger
-}
-
-// newOxdID makes an oxd_id in the form of the page: a random UUID (RFC 9562
-// section 5.4).
-func newOxdID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // it cannot fail, see crypto/rand
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	x := hex.EncodeToString(b[:])
-	return x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:]
 }
 
 // loadRP reads the RP of that oxd_id. Unknown gives invalid_oxd_id.

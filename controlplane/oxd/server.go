@@ -26,7 +26,7 @@ type Config struct {
 	// DefaultOP is taken where a command has no op_host; may be empty.
 	DefaultOP string
 	// Defaults are taken for what register_site leaves out.
-	Defaults Defaults
+	Defaults site.OXDDefaults
 	// Records keeps what applications protect; nil for a server that does not.
 	Records Records
 	// Changed is called when what applications protect has changed. It returns when every
@@ -51,18 +51,6 @@ type Config struct {
 	// Transport carries the calls to OPs that have none of their own;
 	// http.DefaultTransport when nil.
 	Transport http.RoundTripper
-}
-
-// Defaults are what register_site takes for parameters that are left out.
-type Defaults struct {
-	Scope                 []string
-	ACRValues             []string
-	GrantTypes            []string
-	ResponseTypes         []string
-	PostLogoutRedirectURI string
-	Contacts              []string
-	UILocales             []string
-	ClaimsLocales         []string
 }
 
 // DefaultLoginLifetime is how long a person may take to log in.

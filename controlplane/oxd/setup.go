@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"slices"
@@ -38,7 +39,7 @@ func (s *registration) setupClient(ctx context.Context, _ *Call, p setupParams) 
 		return setupResult{}, err
 	}
 	setup.Setup = true
-	setup.Metadata.ClientName = firstText(p.SetupClientName, "umagate oxd setup "+setup.ID)
+	setup.Metadata.ClientName = cmp.Or(p.SetupClientName, "umagate oxd setup "+setup.ID)
 	setup.Metadata.GrantTypes = with(setup.Metadata.GrantTypes, as.GrantClientCredentials)
 	setup.Metadata.Scope = with(setup.Metadata.Scope, scopeUMAProtection, scopeOxd)
 	site, err := s.newRP(ctx, p.registerParams)
@@ -60,7 +61,7 @@ func (s *registration) setupClient(ctx context.Context, _ *Call, p setupParams) 
 	return setupResult{
 		OxdID: site.ID, ClientIDOfOxdID: site.ClientID, OPHost: setup.OPHost, SetupClientOxdID: setup.ID,
 		ClientID: setup.ClientID, ClientSecret: setup.Secrets.ClientSecret.Reveal(),
-		RegistrationToken: orNull(setup.Secrets.RegistrationToken.Reveal()), RegistrationURI: orNull(setup.RegistrationURI),
+		RegistrationToken: present(setup.Secrets.RegistrationToken.Reveal()), RegistrationURI: present(setup.RegistrationURI),
 		IssuedAt: seconds(setup.IssuedAt), SecretExpiresAt: seconds(setup.SecretExpiresAt),
 	}, nil
 }
@@ -93,13 +94,6 @@ func with(list []string, more ...string) []string {
 		}
 	}
 	return out
-}
-
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 // seconds since 1970; 0 for never and for not known, as RFC 7591 section 3.2.1 has it.

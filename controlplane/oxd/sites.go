@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ var (
 	ErrNoHosts = errors.New("no entry of oxd.sites gives the application hosts: uma_rs_check_access answers, and Envoy does not enforce")
 )
 
-// Origin gives what umagate.yaml says of the authorization server of an op_host:
+// Origin returns what umagate.yaml says of the authorization server of an op_host:
 // how it is reached, without a client.
 type Origin func(opHost string) site.AuthorizationServer
 
@@ -95,16 +96,13 @@ func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []si
 // siteOf makes the site of one application, without hosts. The site is there with
 // an error, too.
 func siteOf(rp *RP, p store.Protection, origin Origin) (site.Site, error) {
-	in := protection.Settings{Name: protection.SiteName(rp.ID), AuthorizationServer: origin(rp.OPHost)}
-	in.AuthorizationServer.Issuer = rp.Issuer
-	in.AuthorizationServer.Client = site.Client{
-		ID: rp.ClientID, Secret: rp.Secrets.ClientSecret, TokenEndpointAuthMethod: site.AuthMethod(rp.AuthMethod),
-	}
-	if rp.AuthMethod == "" {
-		in.AuthorizationServer.Client.TokenEndpointAuthMethod = site.AuthSecretBasic
+	as := origin(rp.OPHost)
+	as.Issuer = rp.Issuer
+	as.Client = site.Client{
+		ID: rp.ClientID, Secret: rp.Secrets.ClientSecret, TokenEndpointAuthMethod: cmp.Or(site.AuthMethod(rp.AuthMethod), site.AuthSecretBasic),
 	}
 	d, err := protection.Parse(p.Document)
-	s := d.Site(in)
+	s := d.Site(protection.SiteName(rp.ID), as)
 	if err != nil {
 		return s, err
 	}

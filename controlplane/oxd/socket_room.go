@@ -25,7 +25,7 @@ func peerOf(c net.Conn) string {
 	return host
 }
 
-// add makes room for c, and says whether there is. Who makes room has shown the least of
+// add makes room for c, and reports whether there is. Who makes room has shown the least of
 // itself: connections that only stand there, or send half a command, go before those
 // that have worked, so that nobody pushes a working client out by opening more. Among
 // equals it is one of the peer that has most of them, and of its the one that has been

@@ -19,7 +19,7 @@ import (
 	"github.com/umagate/umagate/e2e/devas"
 )
 
-// serveSocket gives the address of a socket, and stop, which ends it.
+// serveSocket returns the address of a socket, and stop, which ends it.
 func serveSocket(t *testing.T, s *oxd.Server, limits oxd.SocketLimits) (address string, stop func()) {
 	t.Helper()
 	var config net.ListenConfig

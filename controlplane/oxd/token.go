@@ -14,7 +14,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
-	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -40,7 +39,7 @@ func (p *provider) requestTokens(ctx context.Context, auth clientauth.Auth, gran
 	}, nil
 }
 
-// tokenFailure gives the OP's status as a code, and its own words.
+// tokenFailure returns the OP's status as a code, and its own words.
 func tokenFailure(err error) error {
 	refused, ok := errors.AsType[*as.Error](err)
 	switch {
@@ -132,7 +131,7 @@ func (s *logins) finishLogin(ctx context.Context, l *link, memo store.Memo, code
 		return tokensResult{}, err
 	}
 	return tokensResult{
-		AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: orNull(got.RefreshToken), IDToken: got.IDToken, IDTokenClaims: claims.all,
+		AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: present(got.RefreshToken), IDToken: got.IDToken, IDTokenClaims: claims.all,
 	}, nil
 }
 
@@ -191,7 +190,7 @@ func (s *logins) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) 
 	if err := s.remember(ctx, c.RP, got, subject); err != nil {
 		return refreshResult{}, err
 	}
-	return refreshResult{AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: orNull(got.RefreshToken), Scope: orNull(got.Scope)}, nil
+	return refreshResult{AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: present(got.RefreshToken), Scope: present(got.Scope)}, nil
 }
 
 // The kinds of what is remembered of tokens: whose it is, by the token's hash, and
@@ -209,33 +208,27 @@ const (
 
 // remember keeps whose the tokens are, and the ID token for a logout.
 func (s *logins) remember(ctx context.Context, rp *RP, got tokens, subject string) error {
-	now := s.now()
-	put := func(kind, id, value string, lifetime time.Duration) error {
-		return s.store.PutMemo(ctx, store.Memo{
-			Kind: kind, ID: id, OxdID: rp.ID, Value: secret.New(value), ExpiresAt: now.Add(lifetime),
-		}, now)
-	}
 	if subject != "" {
 		lifetime := subjectLifetime
 		if got.ExpiresIn > 0 {
 			lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second+time.Minute)
 		}
-		if err := put(memoSubject, tokenHash(got.AccessToken), subject, lifetime); err != nil {
+		if err := s.putMemo(ctx, memoSubject, tokenHash(got.AccessToken), rp.ID, subject, lifetime); err != nil {
 			return err
 		}
 		if got.RefreshToken != "" {
-			if err := put(memoSubject, tokenHash(got.RefreshToken), subject, subjectLifetime); err != nil {
+			if err := s.putMemo(ctx, memoSubject, tokenHash(got.RefreshToken), rp.ID, subject, subjectLifetime); err != nil {
 				return err
 			}
 		}
 	}
 	if got.IDToken != "" {
-		return put(memoIDToken, rp.ID, got.IDToken, idTokenLifetime)
+		return s.putMemo(ctx, memoIDToken, rp.ID, rp.ID, got.IDToken, idTokenLifetime)
 	}
 	return nil
 }
 
-// subjectOf says whose a token is, as far as is known: empty when it came from
+// subjectOf returns whose a token is, as far as is known: empty when it came from
 // elsewhere.
 func (s *logins) subjectOf(ctx context.Context, token string) (string, error) {
 	memo, err := s.store.Memo(ctx, memoSubject, tokenHash(token), s.now())

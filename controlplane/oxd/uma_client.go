@@ -1,6 +1,7 @@
 package oxd
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -158,7 +159,7 @@ func (s *tickets) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResu
 	}, s.now())
 }
 
-// grantFailure gives the error of an exchange that the AS refused. Its object goes
+// grantFailure returns the error of an exchange that the AS refused. Its object goes
 // to the client, who needs the new ticket in it.
 func grantFailure(err error) *Error {
 	refused, ok := errors.AsType[*as.Error](err)
@@ -195,7 +196,7 @@ type claimsURLResult struct {
 	State string `json:"state"`
 }
 
-// claimsURL gives the address of UMA Grant section 3.3.2.
+// claimsURL returns the address of UMA Grant section 3.3.2.
 func (s *tickets) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (claimsURLResult, error) {
 	redirect := strings.Join(p.ClaimsRedirectURI.clean(), " ")
 	if strings.TrimSpace(p.Ticket.Reveal()) == "" {
@@ -215,10 +216,7 @@ func (s *tickets) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (cl
 	if err != nil || !endpoint.IsAbs() {
 		return claimsURLResult{}, fail(CodeNoUMADiscovery, "op_host names no claims_interaction_endpoint (Keycloak has none)")
 	}
-	state := p.State
-	if state == "" {
-		state = rand.Text()
-	}
+	state := cmp.Or(p.State, rand.Text())
 	query := endpoint.Query()
 	for name, value := range p.CustomParameters {
 		query.Set(name, value)
@@ -228,10 +226,7 @@ func (s *tickets) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (cl
 	query.Set("claims_redirect_uri", redirect)
 	query.Set("state", state)
 	endpoint.RawQuery = query.Encode()
-	now := s.now()
-	err = s.store.PutMemo(ctx, store.Memo{
-		Kind: memoClaims, ID: claimsID(c.RP, state), OxdID: c.RP.ID, Value: secret.New("."), ExpiresAt: now.Add(s.lifetime),
-	}, now)
+	err = s.putMemo(ctx, memoClaims, claimsID(c.RP, state), c.RP.ID, ".", s.lifetime)
 	return claimsURLResult{URL: endpoint.String(), State: state}, err
 }
 

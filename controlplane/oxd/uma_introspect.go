@@ -3,7 +3,6 @@ package oxd
 import (
 	"context"
 	"encoding/json"
-	"maps"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
@@ -44,15 +43,7 @@ type rptPermission struct {
 // MarshalJSON writes the other members beside.
 func (r rptResult) MarshalJSON() ([]byte, error) {
 	type plainForm rptResult
-	own, err := json.Marshal(plainForm(r))
-	if err != nil || len(r.extra) == 0 {
-		return own, err
-	}
-	all := maps.Clone(r.extra)
-	if err := json.Unmarshal(own, &all); err != nil { // its own members win
-		return nil, err
-	}
-	return json.Marshal(all)
+	return marshalBeside(plainForm(r), r.extra)
 }
 
 // introspectRPT asks the AS, and reads its answer as the filter does.
@@ -102,13 +93,4 @@ func fromToken(t *uma.Token) rptResult {
 		})
 	}
 	return out
-}
-
-// present is nil for a value that is not there.
-func present[T comparable](v T) *T {
-	var none T
-	if v == none {
-		return nil
-	}
-	return &v
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/plugin/config"
@@ -41,7 +42,7 @@ func (k *umaKit) serve(t *testing.T, timeout time.Duration) {
 	t.Helper()
 	server, err := oxd.New(oxd.Config{
 		Store: k.store, Records: k.store, Changed: func(context.Context) (bool, error) { k.pushed.Add(1); return true, nil }, Revoked: func() []config.Revocations { return k.revoked },
-		OPs: []oxd.OP{{Host: k.op.Issuer(), Timeout: timeout}}, DefaultOP: k.op.Issuer(), Defaults: oxd.Defaults{
+		OPs: []oxd.OP{{Host: k.op.Issuer(), Timeout: timeout}}, DefaultOP: k.op.Issuer(), Defaults: site.OXDDefaults{
 			Scope:      []string{"openid", "uma_protection"},
 			GrantTypes: []string{"authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:uma-ticket"},
 		},
@@ -83,7 +84,7 @@ func (k *umaKit) protect(t *testing.T, id, resources string, more map[string]any
 	require.Equal(t, map[string]any{"oxd_id": id}, k.ok(t, "uma_rs_protect", params))
 }
 
-// check gives the data of a check_access that succeeded.
+// check returns the data of a check_access that succeeded.
 func (k *umaKit) check(t *testing.T, id, method, path, rpt string) map[string]any {
 	t.Helper()
 	return k.ok(t, "uma_rs_check_access", map[string]any{"oxd_id": id, "rpt": rpt, "path": path, "http_method": method})
@@ -127,7 +128,7 @@ const photo = `[{"path":"/photo","conditions":[
 	{"httpMethods":["PUT","POST"],"scopes":["all","add"],"ticketScopes":["add"]}]},
 	{"path":"/albums/{id}/**","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`
 
-// rawQuery gives the query of an address.
+// rawQuery returns the query of an address.
 func rawQuery(t *testing.T, address string) url.Values {
 	t.Helper()
 	u, err := url.Parse(address)

@@ -74,7 +74,7 @@ func (s *resources) modify(ctx context.Context, c *Call, p modifyParams) (protec
 	return protectResult{OxdID: c.RP.ID}, s.setProtection(ctx, c, true, change)
 }
 
-// documentFailure gives the code of a document's fault.
+// documentFailure returns the code of a document's fault.
 func documentFailure(err error) *Error {
 	code := CodeInvalidUMARequest
 	for _, row := range []struct {
@@ -94,7 +94,7 @@ func documentFailure(err error) *Error {
 	return &Error{Code: code, Description: err.Error()}
 }
 
-// protectFailure gives the error of registrations at the AS.
+// protectFailure returns the error of registrations at the AS.
 func protectFailure(err error) *Error {
 	if errors.Is(err, reconcile.ErrOtherSite) {
 		return fail(CodeUMAProtectionExists, "another oxd_id, or a site, of the same client has resources of these names at the AS, which stay with it until it is removed: use that one, or another client").because(err)

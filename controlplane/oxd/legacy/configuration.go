@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/umagate/umagate/controlplane/site"
 )
 
 // Settings is what umagate.yaml's oxd section takes over.
@@ -15,19 +17,7 @@ type Settings struct {
 	Protect       bool
 	LoginLifetime time.Duration
 	OPHost        string
-	Defaults      Defaults
-}
-
-// Defaults are those of register_site.
-type Defaults struct {
-	Scope         []string `json:"scope"`
-	ACRValues     []string `json:"acr_values"`
-	GrantTypes    []string `json:"grant_types"`
-	ResponseTypes []string `json:"response_types"`
-	PostLogout    string   `json:"post_logout_redirect_uri"`
-	Contacts      []string `json:"contacts"`
-	UILocales     []string `json:"ui_locales"`
-	ClaimsLocales []string `json:"claims_locales"`
+	Defaults      site.OXDDefaults
 }
 
 // serverSettings are the members of oxd-conf.json and oxd-server.yml that mean
@@ -142,12 +132,12 @@ func (f *Found) takeSite(name string, s *siteSettings) {
 	if s.OPHost != "" {
 		out.OPHost = s.OPHost
 	}
-	out.Defaults = Defaults{
+	out.Defaults = site.OXDDefaults{
 		Scope: s.Scope, ACRValues: s.ACRValues, GrantTypes: append(s.GrantTypes, s.GrantType...), ResponseTypes: s.ResponseTypes,
-		PostLogout: string(s.PostLogout), Contacts: s.Contacts, UILocales: s.UILocales, ClaimsLocales: s.ClaimsLocales,
+		PostLogoutRedirectURI: string(s.PostLogout), Contacts: s.Contacts, UILocales: s.UILocales, ClaimsLocales: s.ClaimsLocales,
 	}
-	if out.Defaults.PostLogout == "" && len(s.PostLogouts) > 0 {
-		out.Defaults.PostLogout = s.PostLogouts[0]
+	if out.Defaults.PostLogoutRedirectURI == "" && len(s.PostLogouts) > 0 {
+		out.Defaults.PostLogoutRedirectURI = s.PostLogouts[0]
 	}
 	for member, value := range map[string]string{"authorization_redirect_uri": s.RedirectURI, "client_jwks_uri": s.JWKSURI, "op_discovery_path": s.DiscoveryPath} {
 		if value != "" {

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -98,23 +99,16 @@ func (f *Found) readEntry(file string, raw json.RawMessage) error {
 }
 
 func (e *entryJSON) rp() oxd.RP {
-	method := clientauth.Method(e.AuthMethod)
-	if method == "" {
-		method = clientauth.SecretBasic
-	}
-	redirect := e.RedirectURI
-	if redirect == "" {
-		redirect = e.RedirectURI4
-	}
+	redirect := cmp.Or(e.RedirectURI, e.RedirectURI4)
 	if redirect == "" && len(e.RedirectURIs) > 0 {
 		redirect = e.RedirectURIs[0]
 	}
 	return oxd.RP{
 		ID: e.OxdID, OPHost: e.OPHost, DiscoveryPath: e.DiscoveryPath, Setup: e.Setup != nil && *e.Setup, SetupOxdID: e.setupOf(),
-		ClientID: e.ClientID, AuthMethod: method, AuthAlg: e.AuthAlg, IssuedAt: time.Time(e.IssuedAt), SecretExpiresAt: time.Time(e.SecretExpiresAt),
+		ClientID: e.ClientID, AuthMethod: cmp.Or(clientauth.Method(e.AuthMethod), clientauth.SecretBasic), AuthAlg: e.AuthAlg, IssuedAt: time.Time(e.IssuedAt), SecretExpiresAt: time.Time(e.SecretExpiresAt),
 		RegistrationURI: e.RegistrationURI,
 		Metadata: oxd.Metadata{
-			RedirectURI: redirect, PostLogoutRedirectURI: string(firstText(e.LogoutRedirect, e.PostLogout, e.PostLogouts)),
+			RedirectURI: redirect, PostLogoutRedirectURI: string(cmp.Or(e.LogoutRedirect, e.PostLogout, e.PostLogouts)),
 			ApplicationType: e.ApplicationType, ResponseTypes: e.ResponseTypes, GrantTypes: e.GrantTypes, Scope: e.Scope, ACRValues: e.ACRValues,
 			ClientName: e.ClientName, JWKSURI: e.JWKSURI, AuthMethod: e.AuthMethod, AuthAlg: e.AuthAlg, RequestURIs: e.RequestURIs,
 			FrontchannelLogout: e.LogoutURIs, SectorIdentifierURI: string(e.SectorIdentifier), Contacts: e.Contacts,
@@ -130,15 +124,6 @@ func (e *entryJSON) setupOf() string {
 		return ""
 	}
 	return e.SetupOxdID
-}
-
-func firstText(values ...text) text {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func (f *Found) notes(e *entryJSON) {

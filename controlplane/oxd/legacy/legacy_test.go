@@ -63,7 +63,7 @@ func TestReadV4(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, f.Settings.Protect)
 	require.Equal(t, "https://op.example.com", f.Settings.OPHost)
-	require.Equal(t, "https://app.example.com/bye", f.Settings.Defaults.PostLogout)
+	require.Equal(t, "https://app.example.com/bye", f.Settings.Defaults.PostLogoutRedirectURI)
 	for _, want := range []string{"4.x", "redis", "trust.jks", "crypt_provider_key_store_path"} {
 		require.Contains(t, texts(f), want)
 	}

@@ -71,8 +71,8 @@ func (f *Found) writeDefaults(line func(string, ...any)) {
 			rows = append(rows, row.key+": "+quotes(row.list))
 		}
 	}
-	if d.PostLogout != "" {
-		rows = append(rows, "post_logout_redirect_uri: "+quote(d.PostLogout))
+	if d.PostLogoutRedirectURI != "" {
+		rows = append(rows, "post_logout_redirect_uri: "+quote(d.PostLogoutRedirectURI))
 	}
 	for i, row := range rows {
 		if i == 0 {

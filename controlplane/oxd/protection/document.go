@@ -78,7 +78,7 @@ func Parse(raw json.RawMessage) (Document, error) {
 	return d, nil
 }
 
-// Encode gives the form to be stored.
+// Encode returns the form to be stored.
 func (d Document) Encode() (json.RawMessage, error) {
 	raw, err := json.Marshal(d)
 	if err != nil {
@@ -87,7 +87,7 @@ func (d Document) Encode() (json.RawMessage, error) {
 	return raw, nil
 }
 
-// Find gives the condition that an application names by path and method, both
+// Find returns the condition that an application names by path and method, both
 // compared without case, as oxd did. It is the document's own, to be changed.
 func (d Document) Find(path, method string) (*Condition, bool) {
 	for i := range d {

@@ -6,7 +6,7 @@ import (
 	"github.com/umagate/umagate/plugin/route"
 )
 
-// templates gives the templates of a path. One that has the signs of a template is
+// templates returns the templates of a path. One that has the signs of a template is
 // both: the template, and the exact text, because a gateway of oxd's time names the
 // pattern itself when it asks. In oxd's time such signs stood for whole segments:
 // beside other text, they stand for themselves.
@@ -54,7 +54,7 @@ func requestPath(path string) string {
 	return escape(path)
 }
 
-// Target gives the path of the request that a check_access asks about: that of the
+// Target returns the path of the request that a check_access asks about: that of the
 // protected path which equals it without case, or else itself, with what no path on
 // the wire can have escaped. Applications are given their paths decoded.
 func (d Document) Target(path string) string {

@@ -81,7 +81,8 @@ func TestValidate(t *testing.T) {
 
 func TestSite(t *testing.T) {
 	t.Parallel()
-	s := parse(t, published).Site(protection.Settings{Name: "oxd-1", Hosts: []string{"photos.test"}, AuthorizationServer: site.New().AuthorizationServer})
+	s := parse(t, published).Site("oxd-1", site.New().AuthorizationServer)
+	s.Hosts = []string{"photos.test"}
 	require.Equal(t, []site.Resource{
 		{
 			Name: "[GET] /photo", Scopes: []string{"http://photoz.example.com/dev/actions/view"},
@@ -109,7 +110,8 @@ func TestSite(t *testing.T) {
 
 	// With scopes beside an expression, both are needed.
 	s = parse(t, `[{"path":"/a/{id}","conditions":[{"httpMethods":["get"],"scopes":["b","c"],"scope_expression":{"rule":{"!":{"var":0}},"data":["a","b"]}}]}]`).
-		Site(protection.Settings{Name: "oxd-1", Hosts: []string{"*"}, AuthorizationServer: site.New().AuthorizationServer})
+		Site("oxd-1", site.New().AuthorizationServer)
+	s.Hosts = []string{"*"}
 	require.Equal(t, "[get] /a/{id}", s.Resources[0].Name)
 	require.Equal(t, []string{"/a/{id}", "/a/%7Bid%7D"}, s.Resources[0].Conditions[0].Paths)
 	require.JSONEq(t, `{"and":[{"!":{"var":0}},{"or":[{"var":1},{"var":2}]}]}`, string(s.Resources[0].Conditions[0].ScopeExpression.Rule))
@@ -123,7 +125,8 @@ func TestSiteName(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "oxd-6f9619ff-8b86-d011-b42d-00cf4fc964ff", protection.SiteName("6f9619ff-8b86-d011-b42d-00cf4fc964ff"))
 	for _, other := range []string{"6F9619FF-8B86-D011-B42D-00CF4FC964FF", "a/b", "", "ü", "0123456789012345678901234567890123456789012345678901234567890123456789"} {
-		s := protection.Document{}.Site(protection.Settings{Name: protection.SiteName(other), Hosts: []string{"*"}, AuthorizationServer: site.New().AuthorizationServer})
+		s := protection.Document{}.Site(protection.SiteName(other), site.New().AuthorizationServer)
+		s.Hosts = []string{"*"}
 		require.NoError(t, site.Judge(&s), other)
 		require.NotEqual(t, "oxd-6f9619ff-8b86-d011-b42d-00cf4fc964ff", s.Name, "names of two are two")
 	}
@@ -163,7 +166,8 @@ func FuzzDocument(f *testing.F) {
 		again, err := protection.Parse(stored)
 		require.NoError(t, err)
 		require.NoError(t, again.Validate())
-		s := again.Site(protection.Settings{Name: "oxd-1", Hosts: []string{"*"}, AuthorizationServer: site.New().AuthorizationServer})
+		s := again.Site("oxd-1", site.New().AuthorizationServer)
+		s.Hosts = []string{"*"}
 		require.NoError(t, site.Judge(&s))
 	})
 }

@@ -10,7 +10,7 @@ import (
 // maxDecodings bounds how often a path is decoded: it may have been encoded as often.
 const maxDecodings = 4
 
-// Readings gives the canonical paths that an API may read a request's target as,
+// Readings returns the canonical paths that an API may read a request's target as,
 // where it has no one reading: decoded once or more, with dot segments and empty
 // segments resolved or taken for segments, and with odd characters as ordinary
 // ones. ok is false where there may be others: then nobody knows what it is.

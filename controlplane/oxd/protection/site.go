@@ -34,31 +34,16 @@ func SiteName(oxdID string) string {
 	return Prefix + hex.EncodeToString(sum[:16])
 }
 
-// Settings is what a site needs beside the document.
-type Settings struct {
-	// Name is [SiteName]'s.
-	Name  string
-	Hosts []string
-	// AuthorizationServer has the application's own client.
-	AuthorizationServer site.AuthorizationServer
-	// Upstream and Unmatched are umagate.yaml's for these hosts; empty for neither.
-	Upstream  string
-	Unmatched config.Verdict
-}
-
 // realm is what oxd named in its challenges.
 const realm = "rs"
 
-// Site makes the site of a document that is valid.
-func (d Document) Site(in Settings) site.Site {
+// Site makes the site of a document that is valid. The name is [SiteName]'s; as has the
+// application's own client. The hosts are umagate.yaml's, and not set.
+func (d Document) Site(name string, as site.AuthorizationServer) site.Site {
 	s := site.New()
-	s.Name, s.Hosts, s.Realm, s.Upstream = in.Name, in.Hosts, realm, in.Upstream
+	s.Name, s.Realm, s.AuthorizationServer = name, realm, as
 	s.Case = config.CaseInsensitive
 	s.Sync.MaxDeletions = math.MaxInt // the application asked for what it protects now
-	if in.Unmatched != "" {
-		s.Unmatched = config.Unmatched(in.Unmatched)
-	}
-	s.AuthorizationServer = in.AuthorizationServer
 	s.Resources = []site.Resource{}
 	for i := range d {
 		for _, c := range d[i].Conditions {
@@ -85,7 +70,7 @@ func (c Condition) site(path string) site.Condition {
 	return out
 }
 
-// expression gives the rule that must hold, nil without one. With scopes beside it,
+// expression returns the rule that must hold, nil without one. With scopes beside it,
 // one of them is needed too: oxd's server asked for one of the scopes, and its
 // authorization server for the rule.
 func (c Condition) expression() *Expression {

@@ -33,7 +33,7 @@ var (
 // MaxConditions bounds one application.
 const MaxConditions = 10_000
 
-// Validate gives the first fault, in oxd's order: nothing to protect, methods,
+// Validate returns the first fault, in oxd's order: nothing to protect, methods,
 // expressions; then what oxd took and what cannot be enforced.
 func (d Document) Validate() error {
 	if err := d.validateContent(); err != nil {
@@ -117,7 +117,7 @@ func (e *Expression) validate() error {
 
 var errNever = errors.New("no token can satisfy the rule, whatever scopes it has")
 
-// judge says what is wrong with a rule that can be read.
+// judge returns what is wrong with a rule that can be read.
 func (e *Expression) judge() error {
 	need, err := scope.Compile(e.Rule, e.Data)
 	if err == nil && !need.CanHold() {
@@ -146,7 +146,8 @@ func (d Document) validateRest() error {
 			}
 		}
 	}
-	s := d.Site(Settings{Name: "oxd", Hosts: []string{"*"}, AuthorizationServer: site.New().AuthorizationServer})
+	s := d.Site("oxd", site.New().AuthorizationServer)
+	s.Hosts = []string{"*"}
 	if err := site.Judge(&s); err != nil {
 		return fmt.Errorf("%w: %w", ErrPath, err)
 	}

@@ -68,15 +68,10 @@ func Announce(opened func(http, socket string)) server.OpenSource {
 }
 
 func configOf(host server.SourceHost, settings *site.OXD) (oxd.Config, error) {
-	d := settings.Defaults
 	config := oxd.Config{
 		Store: host.Store, Records: host.Store.Unfenced(), Audit: host.Audit, Origin: originOf(settings), DefaultOP: settings.DefaultHost(),
 		Protect: settings.ProtectCommands, LoginLifetime: settings.LoginLifetime, Logger: host.Logger.With(slog.String("api", "oxd")),
-		Revoked: host.Revoked, Changed: host.Changed,
-		Defaults: oxd.Defaults{
-			Scope: d.Scope, ACRValues: d.ACRValues, GrantTypes: d.GrantTypes, ResponseTypes: d.ResponseTypes,
-			PostLogoutRedirectURI: d.PostLogoutRedirectURI, Contacts: d.Contacts, UILocales: d.UILocales, ClaimsLocales: d.ClaimsLocales,
-		},
+		Revoked: host.Revoked, Changed: host.Changed, Defaults: settings.Defaults,
 	}
 	for i := range settings.OPHosts {
 		p := &settings.OPHosts[i]

@@ -32,7 +32,7 @@ type application struct {
 	warning string // of the last answer
 }
 
-// command gives the status and the data of the answer.
+// command returns the status and the data of the answer.
 func (a *application) command(name string, params map[string]any) (status string, data map[string]any) {
 	a.t.Helper()
 	if params["oxd_id"] == nil && a.oxdID != "" {
