@@ -7,10 +7,6 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
-type rpParams struct {
-	SiteParams
-}
-
 // rpResult is an RP without its secrets: who asks has no need of them.
 type rpResult struct {
 	OxdID                  string   `json:"oxd_id"`
@@ -41,7 +37,7 @@ type rpResult struct {
 }
 
 // describe returns what is kept of a site.
-func (s *rps) describe(_ context.Context, c *Call, _ rpParams) (rpResult, error) {
+func (s *rps) describe(_ context.Context, c *Call, _ SiteParams) (rpResult, error) {
 	rp, m := c.RP, c.RP.Metadata
 	list := func(values []string) []string { return append([]string{}, values...) } // [] and not null
 	var keyID string

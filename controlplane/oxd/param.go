@@ -84,3 +84,8 @@ func (p SiteParams) oxdID() string { return p.OxdID }
 
 // ofSite is what parameters with oxd_id have.
 type ofSite interface{ oxdID() string }
+
+// idResult answers commands that have nothing else to tell.
+type idResult struct {
+	OxdID string `json:"oxd_id"`
+}

@@ -17,14 +17,10 @@ type protectParams struct {
 	Resources protection.Document `json:"resources"`
 }
 
-type protectResult struct {
-	OxdID string `json:"oxd_id"`
-}
-
 // protect registers the resources at the AS and lets Envoy enforce them.
-func (s *resources) protect(ctx context.Context, c *Call, p protectParams) (protectResult, error) {
+func (s *resources) protect(ctx context.Context, c *Call, p protectParams) (idResult, error) {
 	if err := p.Resources.Validate(); err != nil {
-		return protectResult{}, documentFailure(err)
+		return idResult{}, documentFailure(err)
 	}
 	replace := func(before *store.Protection) (protection.Document, error) {
 		if before != nil && before.Settled && !p.Overwrite {
@@ -32,7 +28,7 @@ func (s *resources) protect(ctx context.Context, c *Call, p protectParams) (prot
 		}
 		return p.Resources, nil
 	}
-	return protectResult{OxdID: c.RP.ID}, s.setProtection(ctx, c, p.Overwrite, replace)
+	return idResult{OxdID: c.RP.ID}, s.setProtection(ctx, c, p.Overwrite, replace)
 }
 
 type modifyParams struct {
@@ -49,9 +45,9 @@ func (p modifyParams) checkFirst() error {
 }
 
 // modify changes what one condition asks for.
-func (s *resources) modify(ctx context.Context, c *Call, p modifyParams) (protectResult, error) {
+func (s *resources) modify(ctx context.Context, c *Call, p modifyParams) (idResult, error) {
 	if !p.Scopes.given() && p.Expression == nil {
-		return protectResult{}, fail(CodeInvalidUMARequest, "neither scopes nor scope_expression is there")
+		return idResult{}, fail(CodeInvalidUMARequest, "neither scopes nor scope_expression is there")
 	}
 	change := func(before *store.Protection) (protection.Document, error) {
 		if before == nil {
@@ -71,7 +67,7 @@ func (s *resources) modify(ctx context.Context, c *Call, p modifyParams) (protec
 		}
 		return d, nil
 	}
-	return protectResult{OxdID: c.RP.ID}, s.setProtection(ctx, c, true, change)
+	return idResult{OxdID: c.RP.ID}, s.setProtection(ctx, c, true, change)
 }
 
 // documentFailure returns the code of a document's fault.

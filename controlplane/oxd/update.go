@@ -90,29 +90,21 @@ func (s *registration) saveUpdated(ctx context.Context, rp *RP) error {
 	return err
 }
 
-type removeParams struct {
-	SiteParams
-}
-
-type removeResult struct {
-	OxdID string `json:"oxd_id"`
-}
-
 // removeSite forgets the RP. A client that umagate registered is deleted at the OP
 // too, as far as the OP lets it: nobody else has its credential.
-func (s *registration) removeSite(ctx context.Context, c *Call, _ removeParams) (removeResult, error) {
+func (s *registration) removeSite(ctx context.Context, c *Call, _ SiteParams) (idResult, error) {
 	rp := c.RP
 	if err := s.resources.forget(ctx, rp); err != nil {
-		return removeResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
+		return idResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
 	}
 	s.links.forget(rp.ID)
 	if err := s.resources.changed(ctx, c); err != nil {
-		return removeResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protected is still enforced").because(err)
+		return idResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protected is still enforced").because(err)
 	}
 	if err := s.deregister(ctx, rp); err != nil {
 		s.logger.Warn("oxd: the client of a removed site is left at the OP", slog.String("client_id", rp.ClientID), slog.Any("error", err))
 	}
-	return removeResult{OxdID: rp.ID}, nil
+	return idResult{OxdID: rp.ID}, nil
 }
 
 func (s *registration) deregister(ctx context.Context, rp *RP) error {

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -75,7 +76,7 @@ func (f *Found) readConfiguration(name string, kind kind, data []byte) error {
 		f.takeSite(name, &s)
 		return nil
 	}
-	s := serverSettings{}
+	var s serverSettings
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -85,42 +86,29 @@ func (f *Found) readConfiguration(name string, kind kind, data []byte) error {
 
 func (f *Found) takeServer(name string, s *serverSettings, kind kind) {
 	out := &f.Settings
-	out.LocalhostOnly = s.LocalhostOnly == nil || *s.LocalhostOnly
-	if s.Port != nil {
-		out.Port = *s.Port
-	}
+	out.LocalhostOnly = valueOr(s.LocalhostOnly, true)
+	out.Port = valueOr(s.Port, out.Port)
 	// Left out, oxd asked for a token.
-	out.Protect = s.Protect == nil || *s.Protect
+	out.Protect = valueOr(s.Protect, true)
 	out.LoginLifetime = time.Duration(s.StateMinutes) * time.Minute
-	if s.OPHost != "" {
-		out.OPHost = s.OPHost
-	}
-	if kind == serverYAML {
-		f.note(name, "oxd 4.x has no socket, and commands with other names for some parameters: umagate speaks 3.x, and takes both spellings where they are known")
-	}
-	if !out.LocalhostOnly {
-		f.note(name, "localhost_only is false: the socket has no encryption, so it stays on loopback; applications elsewhere take http with a certificate, or write insecure_plaintext: true")
-	}
-	if s.TrustAll {
-		f.note(name, "trust_all_certs: every certificate is checked now; write op_hosts[].tls.ca_file for an OP whose certificate the system does not know")
-	}
-	if s.TrustStore != "" {
-		f.note(name, "trust_store_path %q is not read: export its certificates in PEM, and write op_hosts[].tls.ca_file", s.TrustStore)
-	}
-	if s.ClientPAT != nil && !*s.ClientPAT {
-		f.note(name, "use_client_authentication_for_pat is false: a PAT is got with the client's credential only, so the client needs the grant type client_credentials")
-	}
-	if s.KeyStore != "" {
-		f.note(name, "the keys of crypt_provider_key_store_path are not carried over: umagate makes its own for private_key_jwt, and update_site registers them")
-	}
-	if s.AutoRegister != nil && *s.AutoRegister {
-		f.note(name, "uma2_auto_register_claims_gathering_endpoint_as_redirect_uri_of_client: register claims_redirect_uri by the application, as register_site has it")
-	}
-	if s.License != "" {
-		f.note(name, "no licence is needed")
-	}
-	if s.Storage != "" && s.Storage != "h2" {
-		f.note(name, "storage %q is not read: export the entries as JSON, one file for each", s.Storage)
+	out.OPHost = cmp.Or(s.OPHost, out.OPHost)
+	for _, n := range []struct {
+		holds bool
+		text  string
+	}{
+		{kind == serverYAML, "oxd 4.x has no socket, and commands with other names for some parameters: umagate speaks 3.x, and takes both spellings where they are known"},
+		{!out.LocalhostOnly, "localhost_only is false: the socket has no encryption, so it stays on loopback; applications elsewhere take http with a certificate, or write insecure_plaintext: true"},
+		{s.TrustAll, "trust_all_certs: every certificate is checked now; write op_hosts[].tls.ca_file for an OP whose certificate the system does not know"},
+		{s.TrustStore != "", fmt.Sprintf("trust_store_path %q is not read: export its certificates in PEM, and write op_hosts[].tls.ca_file", s.TrustStore)},
+		{!valueOr(s.ClientPAT, true), "use_client_authentication_for_pat is false: a PAT is got with the client's credential only, so the client needs the grant type client_credentials"},
+		{s.KeyStore != "", "the keys of crypt_provider_key_store_path are not carried over: umagate makes its own for private_key_jwt, and update_site registers them"},
+		{valueOr(s.AutoRegister, false), "uma2_auto_register_claims_gathering_endpoint_as_redirect_uri_of_client: register claims_redirect_uri by the application, as register_site has it"},
+		{s.License != "", "no licence is needed"},
+		{s.Storage != "" && s.Storage != "h2", fmt.Sprintf("storage %q is not read: export the entries as JSON, one file for each", s.Storage)},
+	} {
+		if n.holds {
+			f.note(name, "%s", n.text)
+		}
 	}
 	if s.DefaultSiteConfig != nil {
 		f.takeSite(name, s.DefaultSiteConfig)
@@ -129,9 +117,7 @@ func (f *Found) takeServer(name string, s *serverSettings, kind kind) {
 
 func (f *Found) takeSite(name string, s *siteSettings) {
 	out := &f.Settings
-	if s.OPHost != "" {
-		out.OPHost = s.OPHost
-	}
+	out.OPHost = cmp.Or(s.OPHost, out.OPHost)
 	out.Defaults = site.OXDDefaults{
 		Scope: s.Scope, ACRValues: s.ACRValues, GrantTypes: append(s.GrantTypes, s.GrantType...), ResponseTypes: s.ResponseTypes,
 		PostLogoutRedirectURI: string(s.PostLogout), Contacts: s.Contacts, UILocales: s.UILocales, ClaimsLocales: s.ClaimsLocales,
@@ -144,6 +130,14 @@ func (f *Found) takeSite(name string, s *siteSettings) {
 			f.note(name, "%s has no default in umagate: register_site sends it", member)
 		}
 	}
+}
+
+// valueOr returns what a member says, or what it means left out.
+func valueOr[T any](member *T, otherwise T) T {
+	if member == nil {
+		return otherwise
+	}
+	return *member
 }
 
 // list is a list of strings, or one; null and empty ones are left out.

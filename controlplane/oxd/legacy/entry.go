@@ -104,7 +104,7 @@ func (e *entryJSON) rp() oxd.RP {
 		redirect = e.RedirectURIs[0]
 	}
 	return oxd.RP{
-		ID: e.OxdID, OPHost: e.OPHost, DiscoveryPath: e.DiscoveryPath, Setup: e.Setup != nil && *e.Setup, SetupOxdID: e.setupOf(),
+		ID: e.OxdID, OPHost: e.OPHost, DiscoveryPath: e.DiscoveryPath, Setup: valueOr(e.Setup, false), SetupOxdID: e.setupOf(),
 		ClientID: e.ClientID, AuthMethod: cmp.Or(clientauth.Method(e.AuthMethod), clientauth.SecretBasic), AuthAlg: e.AuthAlg, IssuedAt: time.Time(e.IssuedAt), SecretExpiresAt: time.Time(e.SecretExpiresAt),
 		RegistrationURI: e.RegistrationURI,
 		Metadata: oxd.Metadata{
@@ -120,7 +120,7 @@ func (e *entryJSON) rp() oxd.RP {
 
 // setupOf is the setup client that commands the RP; a setup client names itself.
 func (e *entryJSON) setupOf() string {
-	if e.Setup != nil && *e.Setup || e.SetupOxdID == e.OxdID {
+	if valueOr(e.Setup, false) || e.SetupOxdID == e.OxdID {
 		return ""
 	}
 	return e.SetupOxdID
