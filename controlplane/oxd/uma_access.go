@@ -82,25 +82,27 @@ func (s *resources) checkAccess(ctx context.Context, c *Call, p accessParams) (a
 	if err != nil {
 		return accessResult{}, err
 	}
-	request := &decision.Request{Headers: []decision.Header{
-		{Name: ":authority", Value: anyHost},
-		{Name: ":method", Value: strings.ToUpper(strings.TrimSpace(p.HTTPMethod))},
-		{Name: ":path", Value: d.Target(p.Path)},
-	}}
-	if token := strings.TrimSpace(p.RPT.Reveal()); token != "" {
-		request.Headers = append(request.Headers, decision.Header{Name: "authorization", Value: "Bearer " + token})
-	}
-	made, ticket := s.decide(ctx, l, policy, request)
+	method, target := strings.ToUpper(strings.TrimSpace(p.HTTPMethod)), d.Target(p.Path)
+	token := strings.TrimSpace(p.RPT.Reveal())
+	made, ticket := s.decide(ctx, l, policy, requestOf(method, target, token), secret.New(token))
 	s.logger.Info("access checked", slog.String("oxd_id", c.RP.ID), slog.String("resource", made.Resource), slog.String("reason", made.Reason.String()))
 	switch {
 	case made.Effect == decision.EffectAllow:
 		return accessResult{Access: accessGranted}, nil
-	case nobodys(made.Reason), refusedUnseen(made.Reason) && s.unprotected(policy, request):
+	case nobodys(made.Reason), refusedUnseen(made.Reason) && s.unprotected(policy, method, target):
 		return accessResult{}, notProtected()
 	case ticket == "":
 		return accessResult{Access: accessDenied}, nil
 	}
 	return accessResult{Access: accessDenied, Ticket: ticket, Challenge: fmt.Sprintf(`UMA realm="rs",as_uri=%q,error="insufficient_scope",ticket=%q`, asURI(c.RP), ticket)}, nil
+}
+
+func requestOf(method, target, token string) *decision.Request {
+	request := &decision.Request{Headers: []decision.Header{{Name: ":authority", Value: anyHost}, {Name: ":method", Value: method}, {Name: ":path", Value: target}}}
+	if token != "" {
+		request.Headers = append(request.Headers, decision.Header{Name: "authorization", Value: "Bearer " + token})
+	}
+	return request
 }
 
 // nobodys reports whether nothing protects the request.
@@ -116,20 +118,10 @@ func refusedUnseen(r decision.Reason) bool {
 
 // unprotected reports whether nothing protects a request that the core refuses unseen,
 // however its path and its method are read. Where that cannot be told, it is protected.
-func (s *resources) unprotected(policy *decision.Policy, request *decision.Request) bool {
-	var method, target string
-	for _, h := range request.Headers {
-		switch h.Name {
-		case ":method":
-			method = h.Value
-		case ":path":
-			target = h.Value
-		}
-	}
+func (s *resources) unprotected(policy *decision.Policy, method, target string) bool {
 	// Without a token, what is protected leads to a call for a ticket, which is not made.
 	reason := func(path string) decision.Reason {
-		read := &decision.Request{Headers: []decision.Header{{Name: ":authority", Value: anyHost}, {Name: ":method", Value: method}, {Name: ":path", Value: path}}}
-		if x, step := decision.NewWorker().Evaluator(policy).Start(read, s.now()); step.Kind == decision.KindDeny {
+		if x, step := decision.NewWorker().Evaluator(policy).Start(requestOf(method, path, ""), s.now()); step.Kind == decision.KindDeny {
 			return x.Decision().Reason
 		}
 		return decision.ReasonNoToken
@@ -179,7 +171,7 @@ func (s *resources) policy(ctx context.Context, l *link, kept store.Protection) 
 }
 
 // decide takes a request to its end. Each check asks the AS anew: nothing is cached.
-func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy, request *decision.Request) (made decision.Decision, ticket string) {
+func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy, request *decision.Request, token secret.Text) (made decision.Decision, ticket string) {
 	worker := decision.NewWorker()
 	x, step := worker.Evaluator(policy).Start(request, s.now())
 	for step.Kind == decision.KindCall {
@@ -190,7 +182,7 @@ func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy
 			if bytes.Contains(step.Call.Body, []byte("token_type_hint=")) {
 				hint = l.server.Dialect().TokenTypeHint
 			}
-			response = s.answerIntrospection(ctx, l, request, hint)
+			response = s.answerIntrospection(ctx, l, token, hint)
 		case decision.PurposeTicket:
 			response, ticket = s.answerTicket(ctx, l, step.Call.Body)
 		}
@@ -207,9 +199,8 @@ func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy
 	return made, ticket
 }
 
-func (s *resources) answerIntrospection(ctx context.Context, l *link, request *decision.Request, hint string) decision.Response {
-	token := strings.TrimPrefix(request.Headers[len(request.Headers)-1].Value, "Bearer ")
-	raw, err := l.server.IntrospectAs(ctx, l.auth, l.pats, secret.New(token), hint)
+func (s *resources) answerIntrospection(ctx context.Context, l *link, token secret.Text, hint string) decision.Response {
+	raw, err := l.server.IntrospectAs(ctx, l.auth, l.pats, token, hint)
 	if err != nil {
 		return s.brokenAnswer(err, "token not introspected")
 	}
