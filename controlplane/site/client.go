@@ -57,15 +57,15 @@ type Register struct {
 type Keys struct {
 	// How old a key gets before another takes its place. Default 720h; 0s for never,
 	// but for "umagate keys rotate".
-	RotateEvery time.Duration `yaml:"rotate_every"`
+	RotateEvery time.Duration `yaml:"rotate_every" range:"1m, such as 720h" zero:"never"`
 	// How long the key before stays published after that. Default 1h.
-	Overlap time.Duration `yaml:"overlap"`
+	Overlap time.Duration `yaml:"overlap" range:"0s, such as 1h"`
 	// Where the AS reaches the control plane's /v1/sites/SITE/jwks.json. It is
 	// registered as jwks_uri; left out, the keys are sent to the AS themselves.
 	JWKSURI string `yaml:"jwks_uri"`
 	// How long a key is published at jwks_uri before it is used, because the AS
 	// keeps what it has read for a while. Default 1m.
-	PublishBefore time.Duration `yaml:"publish_before"`
+	PublishBefore time.Duration `yaml:"publish_before" range:"0s to 24h, such as 1m"`
 }
 
 func (k *Keys) setDefaults() {

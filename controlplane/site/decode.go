@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -171,9 +170,6 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 			v.Set(reflect.ValueOf(NewStoreURL(s)))
 		}
 		return
-	case time.Duration:
-		d.duration(n, v, path)
-		return
 	case json.RawMessage:
 		d.raw(n, v, path)
 		return
@@ -197,8 +193,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		}
 	case reflect.Bool:
 		d.boolean(n, v, path)
-	case reflect.Int:
-		d.integer(n, v, path)
+	case reflect.Int, reflect.Int64:
+		d.number(n, v, path)
 	case reflect.Map:
 		d.texts(n, v, path)
 	default:
@@ -221,12 +217,13 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 			continue
 		}
 		seen[key.Value] = key.Line
-		index, ok := fields[key.Value]
+		field, ok := fields[key.Value]
 		if !ok {
 			d.unknown(key, at, keysOf(v.Type()))
 			continue
 		}
-		d.value(val, v.FieldByIndex(index), at)
+		d.value(val, v.FieldByIndex(field.Index), at)
+		d.inRange(val, v.FieldByIndex(field.Index), at, field.Tag)
 	}
 }
 
@@ -267,11 +264,11 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 
 // fieldsOf maps the keys of a struct of the model to its fields, those of embedded
 // structs too.
-func fieldsOf(t reflect.Type) map[string][]int {
-	fields := map[string][]int{}
+func fieldsOf(t reflect.Type) map[string]reflect.StructField {
+	fields := map[string]reflect.StructField{}
 	for _, field := range reflect.VisibleFields(t) {
 		if key := field.Tag.Get("yaml"); key != "" && key != "-" {
-			fields[key] = field.Index
+			fields[key] = field
 		}
 	}
 	return fields

@@ -2,6 +2,7 @@ package site
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -64,34 +65,71 @@ func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
-func (d *decoder) integer(n *yaml.Node, v reflect.Value, path string) {
+// number decodes a whole number or a duration.
+func (d *decoder) number(n *yaml.Node, v reflect.Value, path string) {
 	s, ok := d.text(n, path)
 	if !ok {
 		return
 	}
-	i, err := strconv.Atoi(strings.ReplaceAll(s, "_", ""))
-	if err != nil {
+	i, err := parseNumber(v.Type(), s)
+	switch {
+	case err == nil:
+		v.SetInt(i)
+	case isDuration(v.Type()):
+		d.fault(n, path, fmt.Sprintf("%q is not a duration", s), "write a number with its unit: 500ms, 30s, 5m, 1h")
+	default:
 		d.fault(n, path, fmt.Sprintf("%q is not a whole number", s), "write digits only")
-		return
 	}
-	v.SetInt(int64(i))
 }
 
-func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string) {
-	s, ok := d.text(n, path)
-	if !ok {
+func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration]() }
+
+func parseNumber(t reflect.Type, s string) (int64, error) {
+	if isDuration(t) {
+		d, err := time.ParseDuration(s)
+		return int64(d), err
+	}
+	i, err := strconv.Atoi(strings.ReplaceAll(s, "_", ""))
+	return int64(i), err
+}
+
+// inRange judges a number or a duration by the tag "range" of its field, "LOW to HIGH"
+// or "LOW", and behind a comma what else the remedy says. A field with the tag "zero"
+// takes 0, too, for what that tag says.
+func (d *decoder) inRange(n *yaml.Node, v reflect.Value, path string, tag reflect.StructTag) {
+	allowed, ok := tag.Lookup("range")
+	zero, takesZero := tag.Lookup("zero")
+	if !ok || d.refused[path] || takesZero && v.IsZero() {
 		return
 	}
-	dur, err := time.ParseDuration(s)
+	bounds, _, _ := strings.Cut(allowed, ",")
+	low, high, bounded := strings.Cut(bounds, " to ")
+	least, err := parseNumber(v.Type(), low)
+	most := int64(math.MaxInt64)
+	if err == nil && bounded {
+		most, err = parseNumber(v.Type(), high)
+	}
 	if err != nil {
-		d.fault(n, path, fmt.Sprintf("%q is not a duration", s), "write a number with its unit: 500ms, 30s, 5m, 1h")
+		panic("site: the model has a range that cannot be read: " + allowed)
+	}
+	if least <= v.Int() && v.Int() <= most {
 		return
 	}
-	v.SetInt(int64(dur))
+	remedy := "write a number from " + allowed
+	if takesZero {
+		remedy += ", or 0 for " + zero
+	}
+	if isDuration(v.Type()) {
+		remedy = "write a duration from " + allowed
+		if takesZero {
+			remedy += ", or 0s for " + zero
+		}
+	}
+	d.fault(n, path, fmt.Sprint(v.Interface())+" is out of range", remedy)
 }
 
 func (d *decoder) enumeration(n *yaml.Node, t reflect.Type, s, path string) {
-	values := enumOf(t)
+	values := enumerations[t]
 	if values == nil || slices.Contains(values, s) {
 		return
 	}
@@ -102,45 +140,33 @@ func (d *decoder) enumeration(n *yaml.Node, t reflect.Type, s, path string) {
 	d.fault(n, path, fmt.Sprintf("%q is not known here", s), remedy)
 }
 
-// enumOf lists the values of an enumeration of the model, or nil.
-func enumOf(t reflect.Type) []string {
-	switch t {
-	case reflect.TypeFor[config.Mode]():
-		return []string{string(config.ModeEnforce), string(config.ModeMonitor), string(config.ModeOff)}
-	case reflect.TypeFor[config.Verdict]():
-		return []string{string(config.VerdictDeny), string(config.VerdictAllow)}
-	case reflect.TypeFor[config.Unmatched]():
-		return []string{string(config.UnmatchedDeny), string(config.UnmatchedAuthenticated), string(config.UnmatchedAllow)}
-	case reflect.TypeFor[config.AmbiguousPaths]():
-		return []string{string(config.PathsReject), string(config.PathsNormalize)}
-	case reflect.TypeFor[config.Case]():
-		return []string{string(config.CaseSensitive), string(config.CaseInsensitive)}
-	case reflect.TypeFor[config.Keep]():
-		return []string{string(config.HeaderKeep), string(config.HeaderStrip)}
-	case reflect.TypeFor[config.Require]():
-		return []string{string(config.RequireUMA), string(config.RequireOAuthScopes)}
-	case reflect.TypeFor[config.ClaimsSource]():
-		return []string{string(config.ClaimsFromResponse), string(config.ClaimsFromToken)}
-	case reflect.TypeFor[Validation]():
-		return []string{string(ValidateIntrospection)}
-	case reflect.TypeFor[Dialect]():
-		return []string{string(DialectAuto), string(DialectGeneric), string(DialectKeycloak), string(DialectGluu), string(DialectWSO2)}
-	case reflect.TypeFor[Discovery]():
-		return []string{string(DiscoveryOn), string(DiscoveryOff)}
-	case reflect.TypeFor[AuthMethod]():
-		return []string{string(AuthSecretBasic), string(AuthSecretPost), string(AuthSecretJWT), string(AuthPrivateKeyJWT), string(AuthTLS), string(AuthSelfSignedTLS)}
-	case reflect.TypeFor[OnCreate]():
-		return []string{string(OnCreateIgnore), string(OnCreateRegister)}
-	case reflect.TypeFor[OnDelete]():
-		return []string{string(OnDeleteRemove), string(OnDeleteKeep)}
-	case reflect.TypeFor[SigningAlg]():
-		return signingAlgs()
-	case reflect.TypeFor[PATGrant]():
-		return []string{string(PATClientCredentials), string(PATAuthorizationCode)}
-	case reflect.TypeFor[APIRole]():
-		return []string{string(APIRead), string(APIWrite)}
-	case reflect.TypeFor[Credential]():
-		return []string{string(CredentialClient), string(CredentialPAT)}
+// enumerations are the values of the enumerations of the model, the default first where
+// there is one.
+var enumerations = map[reflect.Type][]string{
+	reflect.TypeFor[config.Mode]():           texts(config.ModeEnforce, config.ModeMonitor, config.ModeOff),
+	reflect.TypeFor[config.Verdict]():        texts(config.VerdictDeny, config.VerdictAllow),
+	reflect.TypeFor[config.Unmatched]():      texts(config.UnmatchedDeny, config.UnmatchedAuthenticated, config.UnmatchedAllow),
+	reflect.TypeFor[config.AmbiguousPaths](): texts(config.PathsReject, config.PathsNormalize),
+	reflect.TypeFor[config.Case]():           texts(config.CaseSensitive, config.CaseInsensitive),
+	reflect.TypeFor[config.Keep]():           texts(config.HeaderKeep, config.HeaderStrip),
+	reflect.TypeFor[config.Require]():        texts(config.RequireUMA, config.RequireOAuthScopes),
+	reflect.TypeFor[config.ClaimsSource]():   texts(config.ClaimsFromResponse, config.ClaimsFromToken),
+	reflect.TypeFor[Validation]():            texts(ValidateIntrospection),
+	reflect.TypeFor[Dialect]():               texts(DialectAuto, DialectGeneric, DialectKeycloak, DialectGluu, DialectWSO2),
+	reflect.TypeFor[Discovery]():             texts(DiscoveryOn, DiscoveryOff),
+	reflect.TypeFor[AuthMethod]():            texts(AuthSecretBasic, AuthSecretPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS),
+	reflect.TypeFor[OnCreate]():              texts(OnCreateIgnore, OnCreateRegister),
+	reflect.TypeFor[OnDelete]():              texts(OnDeleteRemove, OnDeleteKeep),
+	reflect.TypeFor[SigningAlg]():            signingAlgs(),
+	reflect.TypeFor[PATGrant]():              texts(PATClientCredentials, PATAuthorizationCode),
+	reflect.TypeFor[APIRole]():               texts(APIRead, APIWrite),
+	reflect.TypeFor[Credential]():            texts(CredentialClient, CredentialPAT),
+}
+
+func texts[T ~string](values ...T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
 	}
-	return nil
+	return out
 }

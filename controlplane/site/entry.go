@@ -49,12 +49,12 @@ type Token struct {
 	// was issued for another API opens this one too.
 	InsecureAnyAudience bool `yaml:"insecure_any_audience"`
 	// Clock difference tolerated in exp and nbf. Default 0s.
-	Leeway time.Duration `yaml:"leeway"`
+	Leeway time.Duration `yaml:"leeway" range:"0s to 5m"`
 	// How long an active token is believed without asking the AS again. Default
 	// 60s; 0s asks for every request.
-	MaxTTL time.Duration `yaml:"max_ttl"`
+	MaxTTL time.Duration `yaml:"max_ttl" range:"0s to 168h"`
 	// The same for a token that is not active. Default 5s.
-	NegativeTTL time.Duration `yaml:"negative_ttl"`
+	NegativeTTL time.Duration `yaml:"negative_ttl" range:"0s to 24h"`
 	// Whether the API gets to see the token: keep (default) or strip.
 	AuthorizationHeader config.Keep `yaml:"authorization_header"`
 }
@@ -69,14 +69,14 @@ const ValidateIntrospection Validation = "introspection"
 type Revocation struct {
 	// How long a revocation stays in force when its tokens do not say when they end:
 	// the longest life of this AS's access tokens. Default 24h.
-	Keep time.Duration `yaml:"keep"`
+	Keep time.Duration `yaml:"keep" range:"1m to 9600h, the longest life of an access token, such as 24h"`
 	// client_ids whose logout tokens (OpenID Connect Back-Channel Logout) and, with
 	// Keycloak, admin messages are taken, beside the site's own client: those of the
 	// applications that ask for the tokens.
 	ClientIDs []string `yaml:"client_ids"`
 	// How often Keycloak is asked for the realm's not-before. Default 30s; 0s for
 	// never.
-	NotBeforeEvery time.Duration `yaml:"not_before_every"`
+	NotBeforeEvery time.Duration `yaml:"not_before_every" range:"1s to 1h" zero:"never"`
 }
 
 // Resource is one registration at the AS (UMA Federated Authorization section 3)

@@ -88,7 +88,7 @@ func TestFaults(t *testing.T) {
 		{"API certificate of no kind", around("api: {certificates: [{name: a, subject: ann, role: read}]}", "", conditions), 2, 41, "api.certificates[0].subject", "what of the certificate", "email:"},
 		{"API beyond loopback, encrypted, for anybody", around("listen: {api: \"0.0.0.0:8090\", api_tls: {certificate: c, key: k}}", "", conditions), 2, 15, "listen.api", "nobody who may call", "api.tokens"},
 		{"API TLS without key", around("listen: {api_tls: {certificate: c}}", "", conditions), 2, 19, "listen.api_tls.key", "is missing", "PEM"},
-		{"audit log of an hour", around("api: {audit_retention: 1h}", "", conditions), 2, 24, "api.audit_retention", "shorter than a day", "2160h"},
+		{"audit log of an hour", around("api: {audit_retention: 1h}", "", conditions), 2, 24, "api.audit_retention", "out of range", "2160h"},
 		{"traces to nowhere", around("telemetry: {otlp: {sample_percent: 5}}", "", conditions), 2, 19, "telemetry.otlp.endpoint", "is missing", "4318"},
 		{"traces to a path", around("telemetry: {otlp: {endpoint: http://127.0.0.1:4318/v1/traces}}", "", conditions), 2, 30, "telemetry.otlp.endpoint", "has a path", "is added"},
 		{"traces with a token in the clear", around("telemetry: {otlp: {endpoint: http://192.0.2.1:4318, token: a}}", "", conditions), 2, 30, "telemetry.otlp.endpoint", "in the clear", "https"},

@@ -103,7 +103,7 @@ type Envoy struct {
 	CAFile string `yaml:"ca_file"`
 	// How long a stream may be silent in both directions; a WebSocket, a gRPC call and
 	// a stream of events five minutes if that is longer. Default 90s; 0s for ever.
-	StreamIdleTimeout time.Duration `yaml:"stream_idle_timeout"`
+	StreamIdleTimeout time.Duration `yaml:"stream_idle_timeout" range:"1s to 24h, such as 90s" zero:"none"`
 }
 
 // Site returns the site of that name.

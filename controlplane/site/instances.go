@@ -12,12 +12,12 @@ import (
 type Instances struct {
 	// How long a worker believes that an instance is registered. Default 60s; 0s
 	// asks the control plane for every request.
-	TTL time.Duration `yaml:"ttl"`
+	TTL time.Duration `yaml:"ttl" range:"0s to 24h"`
 	// The same for one that is not registered. Default 2s.
-	NegativeTTL time.Duration `yaml:"negative_ttl"`
+	NegativeTTL time.Duration `yaml:"negative_ttl" range:"0s to 1h"`
 	// How much longer one that was registered is believed to be while the control
 	// plane does not answer. Default 24h; 0s not at all.
-	Stale time.Duration `yaml:"stale"`
+	Stale time.Duration `yaml:"stale" range:"0s to 720h"`
 	config.InstanceLimits
 }
 

@@ -28,11 +28,11 @@ type OXD struct {
 	// What register_site takes for parameters that are left out.
 	Defaults OXDDefaults `yaml:"defaults"`
 	// How long a person may take to log in. Default 5m.
-	LoginLifetime time.Duration `yaml:"login_lifetime"`
+	LoginLifetime time.Duration `yaml:"login_lifetime" range:"1s to 1h, such as 5m"`
 	// How many connections the socket has at most. Default 256.
-	SocketConnections int `yaml:"socket_connections"`
+	SocketConnections int `yaml:"socket_connections" range:"1 to 10000"`
 	// How long a connection of the socket may be idle. Default 12h.
-	SocketIdle time.Duration `yaml:"socket_idle"`
+	SocketIdle time.Duration `yaml:"socket_idle" range:"1s to 720h, such as 12h"`
 	// Hosts for what applications protect, so that Envoy enforces it.
 	Sites []OXDSite `yaml:"sites"`
 }
@@ -61,7 +61,7 @@ type OXDProvider struct {
 	// Take an http url that is not on loopback: tokens and credentials go in the clear.
 	InsecureHTTP bool `yaml:"insecure_http"`
 	// How long a call to it may take. Default 5s.
-	Timeout time.Duration `yaml:"timeout"`
+	Timeout time.Duration `yaml:"timeout" range:"1ms to 1m, such as 5s"`
 }
 
 // OXDDefaults are parameters of register_site.

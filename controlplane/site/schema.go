@@ -17,4 +17,4 @@ func JSONSchema() []byte { return append([]byte(nil), jsonSchema...) }
 
 // Values lists the values of an enumeration of the model, the default first
 // where there is one, or nil for any other type.
-func Values(t reflect.Type) []string { return enumOf(t) }
+func Values(t reflect.Type) []string { return enumerations[t] }

@@ -29,7 +29,7 @@ type AuthorizationServer struct {
 	// https issuer (a back channel inside a cluster): tokens and credentials go in the clear.
 	InsecureHTTP bool `yaml:"insecure_http"`
 	// How long a call to the AS may take. Default 5s.
-	Timeout time.Duration `yaml:"timeout"`
+	Timeout time.Duration `yaml:"timeout" range:"1ms to 1m, such as 5s"`
 }
 
 // Dialect is what an AS does otherwise than the specification.

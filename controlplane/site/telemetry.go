@@ -19,7 +19,7 @@ type OTLP struct {
 	// A bearer token for it.
 	Token secret.Text `yaml:"token"`
 	// How many of 100 traces that begin at the control plane are sent. Default 100.
-	SamplePercent int `yaml:"sample_percent"`
+	SamplePercent int `yaml:"sample_percent" range:"1 to 100" zero:"100"`
 }
 
 func (v *validator) telemetry() {
@@ -29,9 +29,6 @@ func (v *validator) telemetry() {
 	}
 	if t.SamplePercent == 0 {
 		t.SamplePercent = 100
-	}
-	if t.SamplePercent < 0 || t.SamplePercent > 100 {
-		v.fault("telemetry.otlp.sample_percent", "is out of range", "write a number from 1 to 100, or leave telemetry out")
 	}
 	if t.Endpoint == "" {
 		v.fault("telemetry.otlp.endpoint", "is missing", "write the collector's URL, such as http://127.0.0.1:4318")

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -82,14 +81,6 @@ func (v *validator) validate() {
 	if f.Envoy.Instances != "" {
 		v.hostPort("envoy.instances", f.Envoy.Instances)
 	}
-	const shortest, longest = time.Second, 24 * time.Hour
-	if idle := f.Envoy.StreamIdleTimeout; idle != 0 && (idle < shortest || idle > longest) {
-		v.fault("envoy.stream_idle_timeout", idle.String()+" is out of range", "write a duration from 1s to 24h, such as 90s, or 0s for none")
-	}
-	v.positive("cache.entries", f.Cache.Entries)
-	v.positive("cache.bytes", f.Cache.Bytes)
-	v.positive("cache.negative_entries", f.Cache.NegativeEntries)
-	v.positive("cache.negative_bytes", f.Cache.NegativeBytes)
 	if f.UnknownHosts == config.VerdictAllow {
 		v.warn("unknown_hosts", "a request for a host that no site has passes without a token", "write unknown_hosts: deny, or name every host in a site")
 	}
@@ -169,13 +160,6 @@ func (v *validator) hostPort(path, s string) {
 	}
 	if err != nil {
 		v.fault(path, fmt.Sprintf("%q is not HOST:PORT", s), "write an address and a port, such as 127.0.0.1:8090")
-	}
-}
-
-func (v *validator) positive(path string, n int) {
-	const most = 1<<31 - 1
-	if n < 0 || n > most {
-		v.fault(path, fmt.Sprintf("%d is out of range", n), "write a number from 1 to 2147483647, or leave it out for the default")
 	}
 }
 

@@ -179,17 +179,6 @@ func (v *validator) ownKeys(path string, c *Client) {
 		}
 		return
 	}
-	const shortest = time.Minute
-	if k.RotateEvery != 0 && k.RotateEvery < shortest {
-		v.fault(at+".rotate_every", k.RotateEvery.String()+" is out of range", "write a duration from 1m, such as 720h, or 0s for never")
-	}
-	if k.Overlap < 0 {
-		v.fault(at+".overlap", k.Overlap.String()+" is out of range", "write a duration such as 1h")
-	}
-	const longest = 24 * time.Hour
-	if k.PublishBefore < 0 || k.PublishBefore > longest {
-		v.fault(at+".publish_before", k.PublishBefore.String()+" is out of range", "write a duration up to 24h, such as 1m")
-	}
 	if k.JWKSURI != "" {
 		if u := v.url(at+".jwks_uri", k.JWKSURI); u != nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 			v.fault(at+".jwks_uri", "is http: whoever is in between can put keys of its own there", "write https://, or leave it out so that the keys are sent to the authorization server")

@@ -5,16 +5,14 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/route"
 )
 
-// instances judges the settings of a site, and what its resources are called: no
-// two may be registered by one name.
+// instances judges what the resources of a site are called: no two may be registered
+// by one name.
 func (v *validator) instances(path string, s *Site) {
-	v.instanceTimes(path+".instances", &s.Instances)
 	names := make([]route.Name, len(s.Resources))
 	for i := range s.Resources {
 		r := &s.Resources[i]
@@ -130,29 +128,4 @@ func (v *validator) neverCreated(s *Site, r *Resource) bool {
 		}
 	}
 	return true
-}
-
-func (v *validator) instanceTimes(path string, i *Instances) {
-	const day = 24 * time.Hour
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-		most  time.Duration
-	}{{"ttl", i.TTL, day}, {"negative_ttl", i.NegativeTTL, time.Hour}, {"stale", i.Stale, 30 * day}} {
-		if d.value < 0 || d.value > d.most {
-			v.fault(path+"."+d.key, fmt.Sprintf("%s is out of range", d.value), fmt.Sprintf("write a duration from 0s to %s", d.most))
-		}
-	}
-	for _, n := range []struct {
-		key   string
-		value int
-	}{
-		{"entries", i.Entries},
-		{"negative_entries", i.NegativeEntries},
-		{"lookups_per_second", i.LookupsPerSecond},
-		{"lookup_burst", i.LookupBurst},
-		{"lookups_in_flight", i.LookupsInFlight},
-	} {
-		v.positive(path+"."+n.key, n.value)
-	}
 }

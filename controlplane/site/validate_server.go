@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -17,10 +16,6 @@ func (v *validator) authorizationServer(path string, s *Site) {
 	v.client(path+".client", as)
 	v.pat(path, as)
 	v.tls(path+".tls", &as.TLS)
-	const longest = time.Minute
-	if as.Timeout <= 0 || as.Timeout > longest {
-		v.fault(path+".timeout", as.Timeout.String()+" is out of range", "write a duration up to 1m, such as 5s")
-	}
 }
 
 func (v *validator) issuer(path string, as *AuthorizationServer) {
@@ -91,7 +86,7 @@ func (v *validator) discovery(path string, s *Site) {
 	fields := fieldsOf(value.Type())
 	var missing []string
 	for _, key := range needed {
-		if value.FieldByIndex(fields[key]).String() == "" {
+		if value.FieldByIndex(fields[key].Index).String() == "" {
 			missing = append(missing, key)
 		}
 	}

@@ -25,19 +25,6 @@ func (v *validator) site(path string, s *Site) {
 	v.siteWarnings(path, s)
 	v.token(path+".token", s)
 	v.revocation(path+".revocation", &s.Revocation)
-	v.positive(path+".limits.tickets_per_second", s.Limits.TicketsPerSecond)
-	v.positive(path+".limits.ticket_burst", s.Limits.TicketBurst)
-	const mostCalls = 100_000
-	if n := s.Limits.CallsInFlight; n < 0 || n > mostCalls {
-		v.fault(path+".limits.calls_in_flight", fmt.Sprintf("%d is out of range", n), "write a number from 1 to 100000")
-	}
-	v.positive(path+".limits.waiting_requests", s.Limits.WaitingRequests)
-	v.positive(path+".limits.waiting_requests_per_call", s.Limits.WaitingRequestsPerCall)
-	const leastBytes, mostBytes = 64 << 10, 1 << 30
-	if n := s.Limits.WaitingBytes; n != 0 && (n < leastBytes || n > mostBytes) {
-		v.fault(path+".limits.waiting_bytes", fmt.Sprintf("%d is out of range", n), "write a number of bytes from 65536 to 1073741824")
-	}
-	v.sync(path+".sync", s.Sync)
 	v.authorizationServer(path+".authorization_server", s)
 	if len(s.Resources) == 0 && s.Unmatched != config.UnmatchedAuthenticated {
 		v.fault(path+".resources", "nothing is protected", `write at least one resource with conditions; paths: ["/**"] is every path`)
@@ -50,14 +37,6 @@ func (v *validator) site(path string, s *Site) {
 }
 
 func (v *validator) revocation(path string, r *Revocation) {
-	const least, most = time.Minute, 400 * 24 * time.Hour
-	if r.Keep < least || r.Keep > most {
-		v.fault(path+".keep", r.Keep.String()+" is out of range", "write the longest life of an access token, from 1m to 9600h, such as 24h")
-	}
-	const often, seldom = time.Second, time.Hour
-	if every := r.NotBeforeEvery; every != 0 && (every < often || every > seldom) {
-		v.fault(path+".not_before_every", every.String()+" is out of range", "write a duration from 1s to 1h, or 0s for never")
-	}
 	for i, id := range r.ClientIDs {
 		if id == "" {
 			v.fault(config.Index(path+".client_ids", i), "is empty", "write a client_id of the authorization server, or take the line away")
@@ -94,20 +73,6 @@ func (v *validator) shapedLocations(path string, s *Site) {
 
 func (v *validator) token(path string, s *Site) {
 	t := s.Token
-	const day = 24 * time.Hour
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-		most  time.Duration
-	}{
-		{"leeway", t.Leeway, 5 * time.Minute},
-		{"max_ttl", t.MaxTTL, 7 * day},
-		{"negative_ttl", t.NegativeTTL, day},
-	} {
-		if d.value < 0 || d.value > d.most {
-			v.fault(path+"."+d.key, fmt.Sprintf("%s is out of range", d.value), fmt.Sprintf("write a duration from 0s to %s", d.most))
-		}
-	}
 	if t.MaxTTL > time.Hour {
 		v.warn(path+".max_ttl", "a token that only the authorization server knows to be revoked is believed for up to "+t.MaxTTL.String(), "write a shorter max_ttl")
 	}

@@ -39,13 +39,13 @@ type Config struct {
 // Cache bounds what each Envoy worker remembers of tokens. Zero means the default.
 type Cache struct {
 	// Active tokens remembered. Default 10000.
-	Entries int `json:"entries,omitempty" yaml:"entries"`
+	Entries int `json:"entries,omitempty" yaml:"entries" range:"1 to 2147483647" zero:"the default"`
 	// Bytes used for active tokens. Default 16 MiB.
-	Bytes int `json:"bytes,omitempty" yaml:"bytes"`
+	Bytes int `json:"bytes,omitempty" yaml:"bytes" range:"1 to 2147483647" zero:"the default"`
 	// Inactive tokens remembered. Default 2000.
-	NegativeEntries int `json:"negative_entries,omitempty" yaml:"negative_entries"`
+	NegativeEntries int `json:"negative_entries,omitempty" yaml:"negative_entries" range:"1 to 2147483647" zero:"the default"`
 	// Bytes used for inactive tokens. Default 4 MiB.
-	NegativeBytes int `json:"negative_bytes,omitempty" yaml:"negative_bytes"`
+	NegativeBytes int `json:"negative_bytes,omitempty" yaml:"negative_bytes" range:"1 to 2147483647" zero:"the default"`
 }
 
 // Site is one resource server: the hosts it answers on, its AS and its
@@ -120,15 +120,15 @@ type Instances struct {
 // default.
 type InstanceLimits struct {
 	// Registered instances remembered. Default 10000.
-	Entries int `json:"entries,omitempty" yaml:"entries"`
+	Entries int `json:"entries,omitempty" yaml:"entries" range:"1 to 2147483647" zero:"the default"`
 	// Instances remembered not to be registered. Default 2000.
-	NegativeEntries int `json:"negative_entries,omitempty" yaml:"negative_entries"`
+	NegativeEntries int `json:"negative_entries,omitempty" yaml:"negative_entries" range:"1 to 2147483647" zero:"the default"`
 	// Instances asked for in a second. Default 100.
-	LookupsPerSecond int `json:"lookups_per_second,omitempty" yaml:"lookups_per_second"`
+	LookupsPerSecond int `json:"lookups_per_second,omitempty" yaml:"lookups_per_second" range:"1 to 2147483647" zero:"the default"`
 	// Instances asked for at once. Default 200.
-	LookupBurst int `json:"lookup_burst,omitempty" yaml:"lookup_burst"`
+	LookupBurst int `json:"lookup_burst,omitempty" yaml:"lookup_burst" range:"1 to 2147483647" zero:"the default"`
 	// Lookups without an answer yet. Default 64.
-	LookupsInFlight int `json:"lookups_in_flight,omitempty" yaml:"lookups_in_flight"`
+	LookupsInFlight int `json:"lookups_in_flight,omitempty" yaml:"lookups_in_flight" range:"1 to 2147483647" zero:"the default"`
 }
 
 // Token is what a site asks of every token, whatever the condition.
@@ -154,17 +154,17 @@ type Token struct {
 // per Envoy worker. Zero means the default.
 type Limits struct {
 	// Permission tickets asked for in a second. Default 50.
-	TicketsPerSecond int `json:"tickets_per_second,omitempty" yaml:"tickets_per_second"`
+	TicketsPerSecond int `json:"tickets_per_second,omitempty" yaml:"tickets_per_second" range:"1 to 2147483647" zero:"the default"`
 	// Permission tickets asked for at once. Default 100.
-	TicketBurst int `json:"ticket_burst,omitempty" yaml:"ticket_burst"`
+	TicketBurst int `json:"ticket_burst,omitempty" yaml:"ticket_burst" range:"1 to 2147483647" zero:"the default"`
 	// Calls to the AS without an answer yet. Default 256.
-	CallsInFlight int `json:"calls_in_flight,omitempty" yaml:"calls_in_flight"`
+	CallsInFlight int `json:"calls_in_flight,omitempty" yaml:"calls_in_flight" range:"1 to 100000" zero:"the default"`
 	// Requests that wait for a call, to the AS or to the control plane. Default 4096.
-	WaitingRequests int `json:"waiting_requests,omitempty" yaml:"waiting_requests"`
+	WaitingRequests int `json:"waiting_requests,omitempty" yaml:"waiting_requests" range:"1 to 2147483647" zero:"the default"`
 	// Requests that wait for the same call. Default 2048.
-	WaitingRequestsPerCall int `json:"waiting_requests_per_call,omitempty" yaml:"waiting_requests_per_call"`
+	WaitingRequestsPerCall int `json:"waiting_requests_per_call,omitempty" yaml:"waiting_requests_per_call" range:"1 to 2147483647" zero:"the default"`
 	// Bytes of the headers of the requests that wait. Default 16777216 (16 MiB).
-	WaitingBytes int `json:"waiting_bytes,omitempty" yaml:"waiting_bytes"`
+	WaitingBytes int `json:"waiting_bytes,omitempty" yaml:"waiting_bytes" range:"65536 to 1073741824" zero:"the default"`
 }
 
 // AuthorizationServer tells the filter how to reach a site's AS.
