@@ -69,7 +69,7 @@ type APITLS struct {
 	ClientCA string `yaml:"client_ca"`
 }
 
-// Authenticated says whether somebody may call the API from elsewhere.
+// Authenticated reports whether somebody may call the API from elsewhere.
 func (a *API) Authenticated() bool { return len(a.Tokens) > 0 || len(a.Certificates) > 0 }
 
 func (v *validator) api() {
@@ -130,7 +130,7 @@ func (v *validator) apiToken(path string, t *APIToken, before []APIToken) {
 	}
 }
 
-// bearer says whether s is a b64token of RFC 6750 section 2.1.
+// bearer reports whether s is a b64token of RFC 6750 section 2.1.
 func bearer(s string) bool {
 	s = strings.TrimRight(s, "=")
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {

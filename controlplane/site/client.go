@@ -72,7 +72,7 @@ func (k *Keys) setDefaults() {
 	*k = Keys{RotateEvery: 720 * time.Hour, Overlap: time.Hour, PublishBefore: time.Minute}
 }
 
-// OwnKeys gives the settings of the keys that umagate makes for the client; false
+// OwnKeys returns the settings of the keys that umagate makes for the client; false
 // where it makes none.
 func (c *Client) OwnKeys() (Keys, bool) {
 	makes := c.Keys != nil || c.Register != nil
@@ -101,7 +101,7 @@ const (
 	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth"
 )
 
-// UsesTLS says that the client authenticates with a certificate.
+// UsesTLS reports whether the client authenticates with a certificate.
 func (m AuthMethod) UsesTLS() bool { return m == AuthTLS || m == AuthSelfSignedTLS }
 
 // SigningAlg is an algorithm of JWS (RFC 7518 section 3.1, RFC 8037 section 3.1).

@@ -29,7 +29,7 @@ func Parse(name string, data []byte, env Environment) (*File, error) {
 	return f, nil
 }
 
-// parse gives what it could read also with an error.
+// parse returns what it could read, even with an error.
 func parse(name string, data []byte, env Environment) (*File, error) {
 	d := &decoder{file: name, env: env, positions: positions{}, refused: refused{}, left: maxNodes}
 	f := &File{positions: d.positions}
@@ -68,15 +68,15 @@ func parse(name string, data []byte, env Environment) (*File, error) {
 	return f, nil
 }
 
-// withSources is a file's faults, and the files that it names: when one of those
-// changes, there may be none.
+// withSources adds the files that were read to the faults, so that the reloader can
+// watch them, too.
 type withSources struct { //nolint:errname // it is what it adds
 	error
 
 	sources []string
 }
 
-// Unwrap gives the faults.
+// Unwrap returns the faults.
 func (w withSources) Unwrap() error { return w.error }
 
 // Sources lists the files that umagate.yaml names for secrets and certificates, as
@@ -125,7 +125,7 @@ func (d *decoder) load(data []byte) (*yaml.Node, error) {
 	return root, nil
 }
 
-// blank reports that a document has nothing but comments.
+// blank reports whether a document has nothing but comments.
 func blank(data []byte) bool {
 	for line := range bytes.Lines(data) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && !bytes.Equal(line, []byte("---")) {

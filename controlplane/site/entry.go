@@ -111,9 +111,9 @@ type Resource struct {
 	Scopes []string `yaml:"scopes"`
 	// What is protected, and by which scopes.
 	Conditions []Condition `yaml:"conditions" jsonschema:"required,minItems=1"`
-	// Whole: braces in the name are no variables. Such are the names of what
+	// LiteralName: braces in the name are no variables. Such are the names of what
 	// applications protect by the protocol of oxd.
-	Whole bool `yaml:"-"`
+	LiteralName bool `yaml:"-"`
 }
 
 // Condition is what a token needs for some methods on some paths. Exactly one of
@@ -135,7 +135,7 @@ type TicketPermission struct {
 	Scopes []string `yaml:"scopes" jsonschema:"required,minItems=1"`
 }
 
-// NeedsPermission reports that the resource has a condition that a token must
+// NeedsPermission reports whether the resource has a condition that a token must
 // satisfy, so that it must be registered at the AS when the site requires UMA.
 func (r *Resource) NeedsPermission() bool {
 	for i := range r.Conditions {
@@ -173,7 +173,7 @@ func (r *Resource) RegisteredScopes() []string {
 	return union
 }
 
-// New gives a site with everything at its default, for one that no file has.
+// New returns a site with everything at its default, for one that no file has.
 func New() Site {
 	var s Site
 	s.setDefaults()

@@ -91,7 +91,7 @@ func (g Group) HasSite(name string) bool {
 	return slices.ContainsFunc(g.Sites, func(pattern string) bool { return glob(pattern, name) })
 }
 
-// all reports that every Envoy fits.
+// all reports whether every Envoy fits.
 func (m Match) all() bool {
 	return m.ID == "" && m.Cluster == "" && len(m.Metadata) == 0 && len(m.SAN) == 0
 }

@@ -36,11 +36,11 @@ const (
 	OnDeleteKeep   OnDelete = "keep"
 )
 
-// HasInstances reports that the resource's name has variables: each tuple of
+// HasInstances reports whether the resource's name has variables: each tuple of
 // their values has a registration of its own.
-func (r *Resource) HasInstances() bool { return !r.Whole && strings.Contains(r.Name, "{") }
+func (r *Resource) HasInstances() bool { return !r.LiteralName && strings.Contains(r.Name, "{") }
 
-// HasInstances reports that a resource of the site has instances, so that its
+// HasInstances reports whether a resource of the site has instances, so that its
 // Envoys have to reach the control plane.
 func (s *Site) HasInstances() bool {
 	if s.Require == config.RequireOAuthScopes {

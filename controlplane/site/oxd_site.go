@@ -30,7 +30,7 @@ type OXDSite struct {
 	Unmatched config.Verdict `yaml:"unmatched"`
 }
 
-// Names reports that the entry is for that application.
+// Names reports whether the entry is for that application.
 func (e *OXDSite) Names(oxdID, clientName, redirectHost string) bool {
 	switch {
 	case e.OxdID != "":

@@ -35,7 +35,7 @@ func (v *validator) warn(path, problem, remedy string) {
 	v.warnings = append(v.warnings, v.at(path, problem, remedy))
 }
 
-// known reports that the path, or something below it, has a fault.
+// known reports whether the path, or something below it, has a fault.
 func (v *validator) known(path string) bool { return v.refused[path] }
 
 // refused are paths that have a fault, and all that are above them.
@@ -185,7 +185,7 @@ func (v *validator) url(path, raw string) *url.URL {
 	return nil
 }
 
-// loopback reports that a host is this machine and nobody else.
+// loopback reports whether a host is this machine and nobody else.
 func loopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 section 6.3
 		return true

@@ -19,7 +19,7 @@ func (v *validator) core() {
 	}
 	facts := make(map[string]Facts, len(v.file.Sites))
 	for i := range v.file.Sites {
-		facts[v.file.Sites[i].Name] = stand(&v.file.Sites[i])
+		facts[v.file.Sites[i].Name] = placeholderFacts(&v.file.Sites[i])
 	}
 	compiled, err := Compile(v.file, facts)
 	if err != nil {
@@ -37,15 +37,15 @@ func (v *validator) core() {
 // Judge lets the filter's own core judge one site that no file has. The error is
 // config.Faults, or what [Compile] says.
 func Judge(s *Site) error {
-	compiled, err := Compile(&File{Sites: []Site{*s}}, map[string]Facts{s.Name: stand(s)})
+	compiled, err := Compile(&File{Sites: []Site{*s}}, map[string]Facts{s.Name: placeholderFacts(s)})
 	if err == nil {
 		_, err = decision.Compile(&compiled)
 	}
 	return err
 }
 
-// stand makes facts that lack nothing, for a site whose AS was not asked.
-func stand(s *Site) Facts {
+// placeholderFacts returns facts that lack nothing, for a site whose AS was not asked.
+func placeholderFacts(s *Site) Facts {
 	f := Facts{
 		URI:           "https://as.invalid",
 		Introspection: "https://as.invalid/introspect",
@@ -89,7 +89,7 @@ func (v *validator) rules() {
 // umagate.yaml that it was compiled from: a ticket's first entry is the
 // condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
-	path = strings.ReplaceAll(path, "_ms", "")
+	path = strings.TrimSuffix(path, "_ms") // durations have a unit in umagate.yaml
 	before, after, ok := strings.Cut(path, ".ticket[")
 	if !ok {
 		return path

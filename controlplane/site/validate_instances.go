@@ -19,7 +19,7 @@ func (v *validator) instances(path string, s *Site) {
 		at := config.Index(path+".resources", i)
 		name, err := route.ParseName(r.Name)
 		switch {
-		case r.Whole:
+		case r.LiteralName:
 			name = route.Name{}
 		case errors.Is(err, route.ErrNameApart):
 			v.fault(at+".name", "two instances could have one name", `write a "/" or ":" between the variables, such as album-{id}/photo-{n}`)
@@ -83,7 +83,7 @@ func (v *validator) sharedNames(path string, s, other *Site) {
 			case mine.HasInstances() || theirs.HasInstances():
 				name, err := route.ParseName(mine.Name)
 				name2, err2 := route.ParseName(theirs.Name)
-				if err == nil && err2 == nil && !mine.Whole && !theirs.Whole && name.Overlaps(name2) {
+				if err == nil && err2 == nil && !mine.LiteralName && !theirs.LiteralName && name.Overlaps(name2) {
 					v.fault(at, fmt.Sprintf("site %s has %q, which can be the same name at the authorization server: the sites share a client, and so its resources", other.Name, theirs.Name), remedy)
 				}
 			case mine.Name == theirs.Name && mine.registers(s) && theirs.registers(other):

@@ -86,8 +86,8 @@ func TestSite(t *testing.T) {
 	require.Equal(t, []site.Resource{
 		{
 			Name: "[GET] /photo", Scopes: []string{"http://photoz.example.com/dev/actions/view"},
-			Conditions: []site.Condition{{Condition: config.Condition{Paths: []string{"/photo"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}}},
-			Whole:      true,
+			Conditions:  []site.Condition{{Condition: config.Condition{Paths: []string{"/photo"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}}},
+			LiteralName: true,
 		},
 		{
 			Name: "[PUT, POST] /photo", Scopes: []string{"http://photoz.example.com/dev/actions/all", "http://photoz.example.com/dev/actions/add"},
@@ -98,12 +98,12 @@ func TestSite(t *testing.T) {
 				},
 				TicketScopes: []string{"http://photoz.example.com/dev/actions/add"},
 			}},
-			Whole: true,
+			LiteralName: true,
 		},
 		{
 			Name: "[GET] /document", Scopes: []string{"http://photoz.example.com/dev/actions/view"},
-			Conditions: []site.Condition{{Condition: config.Condition{Paths: []string{"/document"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}}},
-			Whole:      true,
+			Conditions:  []site.Condition{{Condition: config.Condition{Paths: []string{"/document"}, Methods: []string{"GET"}, Scopes: []string{"http://photoz.example.com/dev/actions/view"}}}},
+			LiteralName: true,
 		},
 	}, s.Resources)
 	require.NoError(t, site.Judge(&s))

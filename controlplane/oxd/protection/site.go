@@ -48,7 +48,7 @@ func (d Document) Site(name string, as site.AuthorizationServer) site.Site {
 	for i := range d {
 		for _, c := range d[i].Conditions {
 			s.Resources = append(s.Resources, site.Resource{
-				Name: c.Name(d[i].Path), Scopes: c.registered(), Conditions: []site.Condition{c.site(d[i].Path)}, Whole: true,
+				Name: c.Name(d[i].Path), Scopes: c.registered(), Conditions: []site.Condition{c.site(d[i].Path)}, LiteralName: true,
 			})
 		}
 	}
