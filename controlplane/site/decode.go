@@ -232,13 +232,11 @@ func (d *decoder) unknown(key *yaml.Node, path string, known []string) {
 		d.fault(key, path, "merge keys are not supported", "write the keys out, or use an alias for the whole value")
 		return
 	}
-	remedy := "known here: " + strings.Join(known, ", ")
 	if near := nearest(key.Value, known); near != "" {
-		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
 		// That the key which was meant is missing is the same mistake.
 		d.refused.add(strings.TrimSuffix(path, key.Value) + near)
 	}
-	d.fault(key, path, fmt.Sprintf("unknown key %q", key.Value), remedy)
+	d.fault(key, path, fmt.Sprintf("unknown key %q", key.Value), withNearest(key.Value, known, "known here: "+strings.Join(known, ", ")))
 }
 
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {

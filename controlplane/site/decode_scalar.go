@@ -133,11 +133,7 @@ func (d *decoder) enumeration(n *yaml.Node, t reflect.Type, s, path string) {
 	if values == nil || slices.Contains(values, s) {
 		return
 	}
-	remedy := "one of " + strings.Join(values, ", ")
-	if near := nearest(s, values); near != "" {
-		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
-	}
-	d.fault(n, path, fmt.Sprintf("%q is not known here", s), remedy)
+	d.fault(n, path, fmt.Sprintf("%q is not known here", s), withNearest(s, values, "one of "+strings.Join(values, ", ")))
 }
 
 // enumerations are the values of the enumerations of the model, the default first where

@@ -1,6 +1,17 @@
 package site
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
+
+// withNearest begins a remedy with the known word that was probably meant, if any.
+func withNearest(unknown string, known []string, remedy string) string {
+	if near := nearest(unknown, known); near != "" {
+		return fmt.Sprintf("did you mean %q? ", near) + remedy
+	}
+	return remedy
+}
 
 // nearest returns the known word most like the unknown one, or "" when none is
 // like enough to be what was meant.

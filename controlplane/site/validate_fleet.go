@@ -58,11 +58,7 @@ func (v *validator) groupSites(path string, g *Group, known []string) {
 		if slices.Contains(known, name) || strings.Contains(name, "*") {
 			continue
 		}
-		remedy := "one of " + strings.Join(known, ", ")
-		if near := nearest(name, known); near != "" {
-			remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
-		}
-		v.fault(config.Index(path, i), fmt.Sprintf("there is no site %q", name), remedy)
+		v.fault(config.Index(path, i), fmt.Sprintf("there is no site %q", name), withNearest(name, known, "one of "+strings.Join(known, ", ")))
 	}
 }
 

@@ -118,11 +118,8 @@ func (v *validator) registered(path string, r *Resource) {
 	check := func(at string, scopes []string) {
 		for i, name := range scopes {
 			if !slices.Contains(r.Scopes, name) {
-				remedy := "add it to the resource's scopes, or leave those out to register what the conditions name"
-				if near := nearest(name, r.Scopes); near != "" {
-					remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
-				}
-				v.fault(config.Index(at, i), fmt.Sprintf("scope %q is not one of the resource's", name), remedy)
+				v.fault(config.Index(at, i), fmt.Sprintf("scope %q is not one of the resource's", name),
+					withNearest(name, r.Scopes, "add it to the resource's scopes, or leave those out to register what the conditions name"))
 			}
 		}
 	}
@@ -175,11 +172,7 @@ func (v *validator) ticket(path string, s *Site, t *TicketPermission) {
 		}
 		return
 	}
-	remedy := "one of " + strings.Join(names, ", ")
-	if near := nearest(t.Resource, names); near != "" {
-		remedy = fmt.Sprintf("did you mean %q? ", near) + remedy
-	}
-	v.fault(path+".resource", fmt.Sprintf("the site has no resource %q", t.Resource), remedy)
+	v.fault(path+".resource", fmt.Sprintf("the site has no resource %q", t.Resource), withNearest(t.Resource, names, "one of "+strings.Join(names, ", ")))
 }
 
 // twins warns of templates that differ by a trailing slash: most APIs answer
