@@ -14,7 +14,6 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
-	"github.com/umagate/umagate/controlplane/store"
 )
 
 func newKeys(env Environment) *cobra.Command {
@@ -84,15 +83,11 @@ func (f *syncFlags) loadChosen(env Environment) (*site.File, []*site.Site, error
 }
 
 func (f *syncFlags) listKeys(ctx context.Context, file *site.File, sites []*site.Site) (lists []siteKeys, err error) {
-	var from store.Store = store.Frozen{}
-	opened, err := link.ReadStore(ctx, f.path, file)
-	switch {
-	case err == nil:
-		defer func() { err = errors.Join(err, opened.Close()) }()
-		from = opened
-	case !errors.Is(err, store.ErrNoDatabase):
+	from, err := f.readStore(ctx, file)
+	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, from.Close()) }()
 	lists = []siteKeys{}
 	for _, s := range sites {
 		keys, err := registration.Keys(ctx, from, s)

@@ -84,13 +84,13 @@ func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File) 
 	if err != nil {
 		return full, err
 	}
-	rehearsal, err := f.rehearsal(ctx, file)
+	kept, err := f.readStore(ctx, file)
 	if err != nil {
 		return full, err
 	}
-	defer func() { err = errors.Join(err, rehearsal.Close()) }()
+	defer func() { err = errors.Join(err, kept.Close()) }()
 	for _, s := range sites {
-		options := f.options(env, s, rehearsal, adopt[s.Name])
+		options := f.options(env, s, registration.DryRun(kept), adopt[s.Name])
 		bar := newBar(env, s.Name+": comparing")
 		options.Compared = bar.show
 		one := planSite(ctx, env, options)
@@ -99,24 +99,21 @@ func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File) 
 		full.Summary.add(one)
 	}
 	if len(f.sites) == 0 {
-		full.Left, err = leftAlone(ctx, rehearsal, file)
+		full.Left, err = leftAlone(ctx, kept, file)
 	}
 	return full, err
 }
 
-// rehearsal is the store, for reading only.
-func (f *syncFlags) rehearsal(ctx context.Context, file *site.File) (store.Frozen, error) {
+// readStore opens the store for reading; an empty one where there is none yet.
+func (f *syncFlags) readStore(ctx context.Context, file *site.File) (*store.SQL, error) {
 	opened, err := link.ReadStore(ctx, f.path, file)
-	switch {
-	case errors.Is(err, store.ErrNoDatabase):
-		return store.Frozen{}, nil
-	case err != nil:
-		return store.Frozen{}, err
+	if errors.Is(err, store.ErrNoDatabase) {
+		return store.Empty(ctx)
 	}
-	return store.Frozen{From: opened}, nil
+	return opened, err
 }
 
-func (f *syncFlags) options(env Environment, s *site.Site, from store.Store, adopt []string) registration.OperationOptions {
+func (f *syncFlags) options(env Environment, s *site.Site, from registration.Store, adopt []string) registration.OperationOptions {
 	concurrency := f.concurrency
 	if concurrency == 0 {
 		concurrency = s.Sync.Concurrency
@@ -184,7 +181,7 @@ func (t *tally) add(s sitePlan) {
 
 // leftAlone lists the sites that the store knows and the file does not: an edit
 // that takes a site out never deletes anything.
-func leftAlone(ctx context.Context, from store.Store, file *site.File) ([]leftSite, error) {
+func leftAlone(ctx context.Context, from *store.SQL, file *site.File) ([]leftSite, error) {
 	out := []leftSite{}
 	keys, err := from.Keys(ctx)
 	if err != nil {

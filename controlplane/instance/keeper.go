@@ -43,12 +43,26 @@ type AS interface {
 	ListAll(ctx context.Context) (as.Listing, error)
 }
 
+// Store keeps instances, for every replica; [store.SQL] is one.
+type Store interface {
+	Counter
+
+	Instance(ctx context.Context, key store.Key, name string) (store.Instance, error)
+	Instances(ctx context.Context, key store.Key, template, after string, most int) ([]store.Instance, error)
+	AddInstance(ctx context.Context, key store.Key, in store.Instance) (have store.Instance, added bool, err error)
+	PutInstance(ctx context.Context, key store.Key, in store.Instance, from store.InstanceState) (done bool, err error)
+	RemoveInstance(ctx context.Context, key store.Key, name string, now time.Time) (store.Instance, error)
+	DeleteInstance(ctx context.Context, key store.Key, name string, from store.InstanceState) error
+	DueInstances(ctx context.Context, key store.Key, now time.Time, most int) ([]string, error)
+	ClaimInstance(ctx context.Context, key store.Key, name string, now, until time.Time) (store.Instance, bool, error)
+}
+
 // Options is what [New] needs.
 type Options struct {
 	Site *site.Site
 	Key  store.Key
 	// Store keeps the instances of every replica.
-	Store store.Instances
+	Store Store
 	// AS gives the AS as it is known now, or why it cannot be asked.
 	AS func() (AS, error)
 	// Leads says whether this process may change anything at the AS.

@@ -18,7 +18,7 @@ const tellEvery = 200 * time.Millisecond
 
 // RemovalsOptions is what [NewRemovals] needs.
 type RemovalsOptions struct {
-	// Store is a [store.Instances].
+	// Store is a [store.SQL].
 	Store interface {
 		Removals(ctx context.Context) (list []store.Removal, earlier int64, err error)
 	}

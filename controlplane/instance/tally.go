@@ -22,9 +22,14 @@ type Tally struct {
 	Removing   int  `json:"removing,omitempty"`
 }
 
+// Counter counts the instances of a site; [store.SQL] is one.
+type Counter interface {
+	CountInstances(ctx context.Context, key store.Key) ([]store.InstanceCount, error)
+}
+
 // Count gives the tallies of a site, by name: of every resource with instances that
 // is declared, and of every other that still has some.
-func Count(ctx context.Context, kept store.Instances, key store.Key, s *site.Site) ([]Tally, error) {
+func Count(ctx context.Context, kept Counter, key store.Key, s *site.Site) ([]Tally, error) {
 	counts, err := kept.CountInstances(ctx, key)
 	if err != nil {
 		return nil, err

@@ -14,8 +14,8 @@ import (
 
 // ImportStore is where [Import] puts what another server kept.
 type ImportStore interface {
-	store.RPs
-	store.Protections
+	RPs
+	Protections
 
 	PutResource(ctx context.Context, key store.Key, r store.Resource) error
 }

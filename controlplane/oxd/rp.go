@@ -87,7 +87,7 @@ type Metadata struct {
 type rps struct {
 	*ops
 
-	store  store.RPs
+	store  RPs
 	links  links
 	logger *slog.Logger
 }

@@ -13,14 +13,13 @@ import (
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/plugin/config"
 )
 
 // Config is what a [Server] needs.
 type Config struct {
 	// Store keeps RPs and logins.
-	Store store.RPs
+	Store RPs
 	// OPs are the OPs that commands may name; no other is asked anything.
 	OPs []OP
 	// DefaultOP is taken where a command has no op_host; may be empty.

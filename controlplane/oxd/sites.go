@@ -17,8 +17,8 @@ import (
 
 // SiteStore is where what applications protect is read from.
 type SiteStore interface {
-	store.RPs
-	store.Protections
+	RPs
+	Protections
 }
 
 // What [SitesOf] tells.

@@ -16,9 +16,9 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 )
 
-// Records is where the resources of RPs are kept: a part of store.Store.
+// Records is where the resources of RPs are kept: a part of [store.SQL].
 type Records interface {
-	store.Protections
+	Protections
 	reconcile.Records
 
 	PutDiscovery(ctx context.Context, key store.Key, d store.Discovery) error

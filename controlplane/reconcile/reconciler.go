@@ -28,7 +28,7 @@ type AS interface {
 	Normalize(r as.Resource) as.Resource
 }
 
-// Records is what a reconciler keeps; [store.Store] is one.
+// Records is what a reconciler keeps; [store.SQL] is one.
 type Records interface {
 	Resources(ctx context.Context, key store.Key) ([]store.Resource, error)
 	PutResource(ctx context.Context, key store.Key, r store.Resource) error

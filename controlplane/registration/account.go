@@ -23,7 +23,7 @@ import (
 type account struct {
 	site      *site.Site
 	key       store.Key
-	store     store.Store
+	store     Store
 	logger    *slog.Logger
 	intervals Intervals
 	tracer    trace.Tracer // nil for none

@@ -32,8 +32,8 @@ const lockPoll = 200 * time.Millisecond
 // OperationOptions is what [Open] needs.
 type OperationOptions struct {
 	Site *site.Site
-	// Store is the site's; [store.Frozen] for a rehearsal.
-	Store  store.Store
+	// Store is the site's; a [DryRun] where nothing but Plan is called.
+	Store  Store
 	Logger *slog.Logger
 	// Transport carries the calls to the AS instead of one made from the file.
 	Transport http.RoundTripper
@@ -97,15 +97,7 @@ func (o *Operation) Declared() int { return len(o.desired) }
 
 // Instances counts the instances that umagate has registered for the site.
 func (o *Operation) Instances(ctx context.Context) ([]instance.Tally, error) {
-	from := o.options.Store
-	if frozen, ok := from.(store.Frozen); ok {
-		from = frozen.From
-	}
-	kept, ok := from.(store.Instances)
-	if !ok {
-		return nil, nil // nothing is kept yet
-	}
-	return instance.Count(ctx, kept, o.key, o.site)
+	return instance.Count(ctx, o.store, o.key, o.site)
 }
 
 // Registers returns the client_name of the registration that [Operation.Apply] would

@@ -15,7 +15,7 @@ import (
 // Options is what [NewWorker] needs.
 type Options struct {
 	Site   *site.Site
-	Store  store.Store
+	Store  Store
 	Logger *slog.Logger
 	// Intervals overrides waits; the zero value means the defaults.
 	Intervals Intervals

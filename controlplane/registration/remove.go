@@ -49,14 +49,12 @@ func (o *Operation) PlanRemoval(ctx context.Context) (Removal, error) {
 	for _, r := range recorded {
 		out.Resources = append(out.Resources, r.Name)
 	}
-	if instances, ok := o.store.(store.Instances); ok {
-		counts, err := instances.CountInstances(ctx, o.key)
-		if err != nil {
-			return out, err
-		}
-		for _, c := range counts {
-			out.Instances += c.Count
-		}
+	counts, err := o.store.CountInstances(ctx, o.key)
+	if err != nil {
+		return out, err
+	}
+	for _, c := range counts {
+		out.Instances += c.Count
 	}
 	if stored.ClientID == "" && len(recorded) == 0 && out.Instances == 0 {
 		return out, ErrNothingRegistered
@@ -141,12 +139,8 @@ func (o *Operation) removeResources(ctx context.Context) (gone bool, err error) 
 // removeInstances removes those of resources that have one registration for each.
 func (o *Operation) removeInstances(ctx context.Context, protection *as.Protection) error {
 	const page = 100
-	instances, ok := o.store.(store.Instances)
-	if !ok {
-		return nil
-	}
 	for {
-		some, err := instances.Instances(ctx, o.key, "", "", page)
+		some, err := o.store.Instances(ctx, o.key, "", "", page)
 		if err != nil || len(some) == 0 {
 			return err
 		}
@@ -156,7 +150,7 @@ func (o *Operation) removeInstances(ctx context.Context, protection *as.Protecti
 					return err
 				}
 			}
-			if err := instances.DeleteInstance(ctx, o.key, in.Name, in.State); err != nil {
+			if err := o.store.DeleteInstance(ctx, o.key, in.Name, in.State); err != nil {
 				return err
 			}
 		}

@@ -72,9 +72,18 @@ type Spec struct {
 	Source       Source
 }
 
+// Store keeps revocations, for every replica; [store.SQL] is one.
+type Store interface {
+	Revocations(ctx context.Context, now time.Time) ([]store.Revocation, error)
+	AddRevocation(ctx context.Context, r store.Revocation, now time.Time, most int) error
+	DeleteRevocation(ctx context.Context, id string) error
+	TakeMessage(ctx context.Context, id string, expires, now time.Time) (first bool, err error)
+	ForgetMessage(ctx context.Context, id string) error
+}
+
 // Options is what [New] needs.
 type Options struct {
-	Store store.Revocations
+	Store Store
 	// Changes gives a number that grows when another replica writes.
 	Changes  func(ctx context.Context) (int64, error)
 	Sites    Sites

@@ -16,12 +16,10 @@ import (
 )
 
 // few makes a store that is full with what would be 50,000: most is lowered by as much.
-type all interface{ store.Revocations }
-
-type few struct{ all }
+type few struct{ *store.SQL }
 
 func (f few) AddRevocation(ctx context.Context, r store.Revocation, now time.Time, most int) error {
-	return f.all.AddRevocation(ctx, r, now, scaled(most))
+	return f.SQL.AddRevocation(ctx, r, now, scaled(most))
 }
 
 // TestFullBook: what an AS sends leaves room for what an operator must do.

@@ -46,7 +46,7 @@ func (p *plane) operation() *registration.Operation {
 }
 
 // store opens the control plane's own, as another process would.
-func (p *plane) store() store.Store {
+func (p *plane) store() *store.SQL {
 	p.t.Helper()
 	s, err := store.OpenSQLite(p.t.Context(), filepath.Join(p.dir, "umagate.db"), secret.Text{})
 	require.NoError(p.t, err)

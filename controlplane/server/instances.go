@@ -37,7 +37,7 @@ type instanceServer struct {
 func newInstanceServer() *instanceServer { return &instanceServer{opened: make(chan net.Listener, 1)} }
 
 // open listens if the file needs it and nobody does yet. One call at a time.
-func (i *instanceServer) open(ctx context.Context, file *site.File, kept store.Instances, encrypt *certificateWatch) error {
+func (i *instanceServer) open(ctx context.Context, file *site.File, kept *store.SQL, encrypt *certificateWatch) error {
 	if !file.HasInstances() || i.listens() {
 		return nil
 	}

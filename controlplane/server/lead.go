@@ -50,7 +50,7 @@ const burst = 20
 // election has one of the replicas that share a store lead.
 type election struct {
 	name   string
-	store  store.Store
+	store  *store.SQL
 	logger *slog.Logger
 	sites  *sites
 	every  time.Duration

@@ -55,7 +55,7 @@ func (f *inForce) worker(name string) *worker {
 // sites puts files in force, and has the workers of their sites run while this replica
 // leads.
 type sites struct {
-	store      store.Store
+	store      *store.SQL
 	recorder   audit.Recorder
 	logger     *slog.Logger
 	leadership *leadership

@@ -78,20 +78,6 @@ func (s *SQL) EndAudit(ctx context.Context, before time.Time) (int64, error) {
 	return ended, writing("the audit log", err)
 }
 
-// AddAudit does nothing.
-func (Frozen) AddAudit(context.Context, audit.Event) error { return nil }
-
-// Audit implements [Store].
-func (f Frozen) Audit(ctx context.Context, filter AuditFilter) ([]audit.Event, error) {
-	if f.From == nil {
-		return nil, nil
-	}
-	return f.From.Audit(ctx, filter)
-}
-
-// EndAudit does nothing.
-func (Frozen) EndAudit(context.Context, time.Time) (int64, error) { return 0, nil }
-
 // Recorder keeps audit events in a store. It is safe for concurrent use.
 type Recorder struct {
 	Store interface {

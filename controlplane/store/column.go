@@ -216,7 +216,7 @@ type sealed struct {
 	secret *secret.Text
 }
 
-func (s sealed) Value() (driver.Value, error) { return s.sealer.seal(s.place(), *s.secret) }
+func (s sealed) Value() (driver.Value, error) { return s.sealer.seal(s.place(), *s.secret), nil }
 
 func (s sealed) Scan(from any) (err error) {
 	data, _ := from.([]byte)

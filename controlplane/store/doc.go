@@ -1,9 +1,9 @@
 // Package store keeps what the control plane must not lose: how an AS was
 // discovered, the client registered there, the PAT, and the resources registered.
 //
-// [Store] is the interface, [SQL] its implementation, embedded (sqlite.go, read.go)
-// or with PostgreSQL (postgres.go); [Open] takes what umagate.yaml says. Any
-// implementation passes the suite of package storetest. Every record belongs to
+// [SQL] is the store, in SQLite (sqlite.go, read.go) or PostgreSQL (postgres.go);
+// [Open] takes what umagate.yaml says. Both pass the suite of package storetest. Who
+// uses the store declares the few methods that it needs. Every record belongs to
 // a [Key], a site together with an issuer: a site that moves to another AS starts
 // anew there, and what was registered at the old one is not forgotten.
 //
@@ -14,7 +14,7 @@
 // stands in the store before the call to the AS that it announces, so that a
 // process killed in between can find out what became of the call.
 //
-// Of the processes that share a store one leads, see [Store.Lead]: it registers,
+// Of the processes that share a store one leads, see [SQL.Lead]: it registers,
 // renews and synchronises. With SQLite that is whoever locked a file beside the
 // database (lock.go), with PostgreSQL whose session has an advisory lock
 // (session.go). Each leader has a larger epoch than the one before, and every

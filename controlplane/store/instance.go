@@ -54,42 +54,6 @@ type InstanceCount struct {
 	Count    int
 }
 
-// Instances keeps the instances of resources. Every replica writes, also one that
-// does not lead. [Store.Changes] tells only of registrations that have ended, since
-// nothing else that is published follows from it. Otherwise as [Store].
-type Instances interface {
-	// Instance gives one; ErrNotFound.
-	Instance(ctx context.Context, key Key, name string) (Instance, error)
-	// Instances lists by name those after a name, of a template unless it is empty.
-	Instances(ctx context.Context, key Key, template, after string, most int) ([]Instance, error)
-	// CountInstances counts by template and state.
-	CountInstances(ctx context.Context, key Key) ([]InstanceCount, error)
-	// AddInstance adds one unless there is one of that name, which it then gives.
-	AddInstance(ctx context.Context, key Key, in Instance) (have Instance, added bool, err error)
-	// PutInstance replaces one that has that state still. When it has another, only
-	// an id that it lacks is kept of in, and done is false.
-	PutInstance(ctx context.Context, key Key, in Instance, from InstanceState) (done bool, err error)
-	// RemoveInstance gives one that is not there for removal the state of one that
-	// is; ErrNotFound.
-	RemoveInstance(ctx context.Context, key Key, name string, now time.Time) (Instance, error)
-	// DeleteInstance forgets one that has that state still. Like RemoveInstance, it
-	// notes the end of a registration for Removals.
-	DeleteInstance(ctx context.Context, key Key, name string, from InstanceState) error
-	// DueInstances lists the names of those that are due, those due first in front.
-	DueInstances(ctx context.Context, key Key, now time.Time, most int) ([]string, error)
-	// ClaimInstance moves the due time of one that is due, and says whether it was.
-	ClaimInstance(ctx context.Context, key Key, name string, now, until time.Time) (Instance, bool, error)
-	// Removals lists the registrations that have ended, the last one last: the newest
-	// 500 at least, where there are as many. earlier is how many more there were.
-	// [Store.Changes] tells of another.
-	Removals(ctx context.Context) (list []Removal, earlier int64, err error)
-	// SharedSecret gives the secret of a name, and makes it of fresh where there is
-	// none yet.
-	SharedSecret(ctx context.Context, name string, fresh secret.Text) (secret.Text, error)
-}
-
-var _ Instances = (*SQL)(nil)
-
 func (s *SQL) instanceColumns(in *Instance) columns {
 	return columns{
 		{"name", &in.Name},

@@ -14,7 +14,8 @@ import (
 // nextEpoch begins the time of a new leader.
 const nextEpoch = `UPDATE change SET epoch = epoch + 1, number = number + 1 WHERE one = 1 RETURNING epoch`
 
-// Lead implements [Store].
+// Lead tries, once, to make this process the one that registers, renews and
+// synchronises. ErrNotLeader says to try again later, ErrInUse not to.
 func (s *SQL) Lead(ctx context.Context) (Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -26,6 +27,15 @@ func (s *SQL) Lead(ctx context.Context) (Lease, error) {
 	return lease, nil
 }
 
+// Lease is leadership.
+type Lease interface {
+	// Lost is closed when another process may lead before Release was called.
+	Lost() <-chan struct{}
+	// Release ends it, so that another process can lead at once. It is called
+	// once, also when the lease was lost.
+	Release() error
+}
+
 // Unfenced is the same store for what every replica writes, under the lock of its key:
 // that another has led since this process did does not stop it. Close s, not it.
 func (s *SQL) Unfenced() *SQL {
@@ -34,7 +44,8 @@ func (s *SQL) Unfenced() *SQL {
 	}
 }
 
-// TryLock implements [Store].
+// TryLock keeps other processes from changing the registrations of a key, until unlock
+// is called or the process ends. It does not wait: ErrLocked.
 func (s *SQL) TryLock(ctx context.Context, key Key) (unlock func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -90,6 +101,15 @@ func tryFile(path string) (*flock.Flock, error) {
 	}
 	return lock, nil
 }
+
+// noLocks are those of a store that nobody writes to.
+type noLocks struct{}
+
+func (noLocks) lead(context.Context) (Lease, int64, error) { return nil, 0, ErrNotLeader }
+
+func (noLocks) tryLock(context.Context, Key) (func() error, error) { return nil, ErrLocked }
+
+func (noLocks) close() error { return nil }
 
 // fileLease is a file that is locked.
 type fileLease struct{ lock *flock.Flock }

@@ -44,10 +44,10 @@ func TestPostgres(t *testing.T) {
 	server := postgrestest.Start(t)
 	// Parallel subtests end before the server does.
 	t.Run("conforms", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) (store.Store, func() store.Store) {
+		storetest.Run(t, func(t *testing.T) (*store.SQL, func() *store.SQL) {
 			t.Helper()
 			url := postgrestest.Database(t, server)
-			return openPostgres(t, url), func() store.Store { return openPostgres(t, url) }
+			return openPostgres(t, url), func() *store.SQL { return openPostgres(t, url) }
 		})
 	})
 	t.Run("replicas start together", func(t *testing.T) { startTogether(t, postgrestest.Database(t, server)) })
@@ -187,7 +187,7 @@ func readingOnly(t *testing.T, server *postgres.Server) {
 }
 
 // leads waits until s leads.
-func leads(t *testing.T, s store.Store) store.Lease {
+func leads(t *testing.T, s *store.SQL) store.Lease {
 	t.Helper()
 	var lease store.Lease
 	require.Eventually(t, func() bool {

@@ -7,7 +7,7 @@ import (
 )
 
 // Protection is what an application protects by the protocol of oxd. The ids of
-// its resources are records of [Store.Resources].
+// its resources are records of [SQL.Resources].
 type Protection struct {
 	OxdID string
 	// Document is what package oxd/protection keeps of it.
@@ -17,19 +17,6 @@ type Protection struct {
 	// CreatedAt is when the application protected something first.
 	CreatedAt, UpdatedAt time.Time
 }
-
-// Protections keeps what applications protect. Every replica writes, as with
-// [RPs]. Otherwise as [Store].
-type Protections interface {
-	Protection(ctx context.Context, oxdID string) (Protection, error)
-	// Protections lists all, the earliest first.
-	Protections(ctx context.Context) ([]Protection, error)
-	// PutProtection writes or replaces one; the time of its creation stays.
-	// It goes with the RP ([RPs]).
-	PutProtection(ctx context.Context, p Protection) error
-}
-
-var _ Protections = (*SQL)(nil)
 
 func (s *SQL) protectionColumns(p *Protection) columns {
 	return columns{

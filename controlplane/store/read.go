@@ -52,6 +52,20 @@ func ReadSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	return s, nil
 }
 
+// Empty gives a store without records, in memory. Nothing can be written to it.
+func Empty(ctx context.Context) (*SQL, error) {
+	db, _, err := memory(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, `PRAGMA query_only(1)`); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), db.Close())
+	}
+	key := newKey()
+	sealer, err := NewSealer(key)
+	return &SQL{db: db, sealer: sealer, key: key, locks: noLocks{}}, err
+}
+
 // checkReadable checks schema and key.
 func (s *SQL) checkReadable(ctx context.Context, dialect goose.Dialect, folder string, options ...goose.ProviderOption) error {
 	provider, err := newProvider(dialect, folder, s.db, options...)

@@ -80,35 +80,24 @@ func TestLock(t *testing.T) {
 	require.NoError(t, again())
 }
 
-// TestFrozen: a rehearsal reads through and forgets what is written.
-func TestFrozen(t *testing.T) {
+// TestEmpty: where there is no database, there is nothing to read, and nowhere to write.
+func TestEmpty(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	key := store.Key{Site: "photos", Issuer: "i"}
-	empty := store.Frozen{}
-	_, err := empty.Client(ctx, key)
+	empty, err := store.Empty(ctx)
+	require.NoError(t, err)
+	_, err = empty.Client(ctx, key)
 	require.ErrorIs(t, err, store.ErrNotFound)
 	_, err = empty.PAT(ctx, key)
 	require.ErrorIs(t, err, store.ErrNotFound)
-	_, err = empty.Discovery(ctx, key)
-	require.ErrorIs(t, err, store.ErrNotFound)
+	keys, err := empty.Keys(ctx)
+	require.NoError(t, err)
+	require.Empty(t, keys)
+	require.Error(t, empty.PutResource(ctx, key, store.Resource{Name: "a"}))
+	_, err = empty.Lead(ctx)
+	require.ErrorIs(t, err, store.ErrNotLeader)
+	_, err = empty.TryLock(ctx, key)
+	require.ErrorIs(t, err, store.ErrLocked)
 	require.NoError(t, empty.Close())
-
-	written, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "umagate.db"), secret.Text{})
-	require.NoError(t, err)
-	require.NoError(t, written.PutResource(ctx, key, store.Resource{Name: "a", State: store.ResourceRegistered, ID: "1"}))
-	frozen := store.Frozen{From: written}
-	require.NoError(t, frozen.PutResource(ctx, key, store.Resource{Name: "b"}))
-	require.NoError(t, frozen.DeleteResource(ctx, key, "a"))
-	require.NoError(t, frozen.PutClient(ctx, key, store.Client{ClientID: "x"}))
-	require.NoError(t, frozen.DeleteClient(ctx, key))
-	require.NoError(t, frozen.PutPAT(ctx, key, store.PAT{}))
-	require.NoError(t, frozen.PutDiscovery(ctx, key, store.Discovery{}))
-	records, err := written.Resources(ctx, key)
-	require.NoError(t, err)
-	require.Len(t, records, 1)
-	require.Equal(t, "a", records[0].Name)
-	_, err = written.Client(ctx, key)
-	require.ErrorIs(t, err, store.ErrNotFound)
-	require.NoError(t, frozen.Close())
 }

@@ -25,25 +25,6 @@ type Revocation struct {
 	CreatedAt, ExpiresAt time.Time
 }
 
-// Revocations keeps what package revoke must not lose. Every replica writes, also
-// one that does not lead. Otherwise as [Store].
-type Revocations interface {
-	// Revocations lists those that have not expired at now, by id.
-	Revocations(ctx context.Context, now time.Time) ([]Revocation, error)
-	// AddRevocation adds one, or widens the one of the same id: later times count. It
-	// forgets those that have expired at now, and gives ErrFull when most are left
-	// and it is a new one.
-	AddRevocation(ctx context.Context, r Revocation, now time.Time, most int) error
-	// DeleteRevocation takes one back.
-	DeleteRevocation(ctx context.Context, id string) error
-	// TakeMessage tells that a message of that id was not taken before, and takes it.
-	TakeMessage(ctx context.Context, id string, expires, now time.Time) (first bool, err error)
-	// ForgetMessage lets a message be taken again.
-	ForgetMessage(ctx context.Context, id string) error
-}
-
-var _ Revocations = (*SQL)(nil)
-
 func (s *SQL) revocationColumns(r *Revocation) columns {
 	return columns{
 		{"id", &r.ID},

@@ -39,32 +39,6 @@ type Memo struct {
 	ExpiresAt       time.Time
 }
 
-// RPs keeps what package oxd must not lose. Every replica writes, also one that
-// does not lead: what an application asks of it is not the leader's business.
-// Otherwise as [Store].
-type RPs interface {
-	RP(ctx context.Context, id string) (RP, error)
-	// SetupRP finds the setup client of that client_id.
-	SetupRP(ctx context.Context, issuer, clientID string) (RP, error)
-	// RPs lists all, by id.
-	RPs(ctx context.Context) ([]RP, error)
-	// PutRP writes a new RP (Version 0) or the next version of one: ErrChanged when
-	// it is no longer, or not yet, the one that was read. It gives the new version.
-	PutRP(ctx context.Context, rp RP) (version int64, err error)
-	// DeleteRP deletes it with its memos, with what it protects, and with everything
-	// that is kept of its site: what is left at the AS is nobody's then.
-	DeleteRP(ctx context.Context, id string, site Key) error
-
-	// PutMemo writes or replaces a memo, and forgets those that have expired at now.
-	PutMemo(ctx context.Context, m Memo, now time.Time) error
-	// Memo reads one that has not expired at now.
-	Memo(ctx context.Context, kind, id string, now time.Time) (Memo, error)
-	// TakeMemo reads and deletes: of those who ask at the same time, one gets it.
-	TakeMemo(ctx context.Context, kind, id string, now time.Time) (Memo, error)
-}
-
-var _ RPs = (*SQL)(nil)
-
 func (s *SQL) rpColumns(rp *RP) columns {
 	place := func() string { return fmt.Sprintf("oxd %q rp.secrets", rp.ID) }
 	return columns{

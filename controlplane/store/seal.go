@@ -47,14 +47,16 @@ func KeyFile(path string) (secret.Text, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	raw := make([]byte, KeySize)
-	if _, err := rand.Read(raw); err != nil {
-		return secret.Text{}, fmt.Errorf("store: make a key: %w", err)
-	}
-	if err := writeKeyFile(path, secret.New(base64.StdEncoding.EncodeToString(raw))); err != nil {
+	if err := writeKeyFile(path, newKey()); err != nil {
 		return secret.Text{}, err
 	}
 	return readKey(path)
+}
+
+func newKey() secret.Text {
+	raw := make([]byte, KeySize)
+	_, _ = rand.Read(raw) // it never fails
+	return secret.New(base64.StdEncoding.EncodeToString(raw))
 }
 
 // writeKeyFile makes a key file where there is none.
@@ -93,15 +95,13 @@ func readKey(path string) (secret.Text, error) {
 }
 
 // seal gives nil for no secret.
-func (s *Sealer) seal(place string, value secret.Text) ([]byte, error) {
+func (s *Sealer) seal(place string, value secret.Text) []byte {
 	if value.IsZero() {
-		return nil, nil
+		return nil
 	}
 	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(value.Reveal())+s.aead.Overhead())
-	if _, err := rand.Read(nonce); err != nil {
-		return nil, fmt.Errorf("store: nonce: %w", err)
-	}
-	return s.aead.Seal(nonce, nonce, []byte(value.Reveal()), []byte(place)), nil
+	_, _ = rand.Read(nonce) // it never fails
+	return s.aead.Seal(nonce, nonce, []byte(value.Reveal()), []byte(place))
 }
 
 func (s *Sealer) open(place string, sealed []byte) (secret.Text, error) {

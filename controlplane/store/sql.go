@@ -18,8 +18,16 @@ import (
 // a stop, nor a leader that was replaced.
 const callTimeout = 15 * time.Second
 
-// SQL is a [Store] in a SQL database. Its statements are the same for each: SQLite
+// SQL is the store, in a SQL database. Its statements are the same for each: SQLite
 // takes PostgreSQL's placeholders too.
+//
+// Each method is one transaction, durable when it returns. Reading what is not there
+// gives ErrNotFound; deleting it is no error. Safe for concurrent use.
+//
+// What is registered at an AS is written by the leader: once another has led, such a
+// write gives ErrReplaced, until this process leads again. A process that never led may
+// write: a command does, while none leads. Instances, revocations, audit events, and
+// what the protocol of oxd keeps are written by every replica.
 type SQL struct {
 	db     *sql.DB
 	sealer *Sealer
@@ -46,8 +54,6 @@ type locks interface {
 	close() error
 }
 
-var _ Store = (*SQL)(nil)
-
 // Close closes the database.
 func (s *SQL) Close() error {
 	if err := errors.Join(s.locks.close(), s.db.Close()); err != nil {
@@ -60,17 +66,14 @@ const sealPlace = "seal"
 
 // checkKey writes a sealed value the first time and opens it each time after.
 func (s *SQL) checkKey(ctx context.Context) error {
-	sealed, err := s.sealer.seal(sealPlace, secret.New("umagate"))
-	if err != nil {
-		return err
-	}
+	sealed := s.sealer.seal(sealPlace, secret.New("umagate"))
 	if _, err := s.db.ExecContext(ctx, `INSERT INTO seal (one, check_value) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, sealed); err != nil {
 		return fmt.Errorf("store: check the key: %w", err)
 	}
 	if err := s.db.QueryRowContext(ctx, `SELECT check_value FROM seal WHERE one = 1`).Scan(&sealed); err != nil {
 		return fmt.Errorf("store: check the key: %w", err)
 	}
-	_, err = s.sealer.open(sealPlace, sealed)
+	_, err := s.sealer.open(sealPlace, sealed)
 	return err
 }
 

@@ -18,11 +18,11 @@ import (
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) (store.Store, func() store.Store) {
+	storetest.Run(t, func(t *testing.T) (*store.SQL, func() *store.SQL) {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "umagate ü?.db")
 		first := openSQLite(t, path)
-		return first, func() store.Store { return openSQLite(t, path) }
+		return first, func() *store.SQL { return openSQLite(t, path) }
 	})
 }
 

@@ -14,7 +14,7 @@ const listenAgain = time.Second
 
 // Watch calls changed soon after each write of any process, until ctx ends. It may
 // call it without reason, and after a lost session it does so once. It is no promise:
-// who needs to know asks [Store.Changes] now and then. SQLite has one process that
+// who needs to know asks [SQL.Changes] now and then. SQLite has one process that
 // writes, and nobody to tell.
 func (s *SQL) Watch(ctx context.Context, changed func()) {
 	if s.session == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // fleet tests what replicas tell each other.
-func fleet(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() store.Store)) {
+func fleet(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *store.SQL)) {
 	t.Helper()
 	t.Parallel()
 	s, reopen := open(t)

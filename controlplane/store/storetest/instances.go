@@ -14,7 +14,7 @@ import (
 )
 
 // runInstances tests what a store keeps of instances, if it keeps any.
-func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() store.Store)) {
+func runInstances(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *store.SQL)) {
 	t.Helper()
 	photos := store.Key{Site: "photos", Issuer: "https://as.example.com/realms/demo"}
 	moved := store.Key{Site: "photos", Issuer: "https://other.example.com"}
@@ -25,21 +25,11 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 			Spec: json.RawMessage(`{"scopes":["view"]}`), DueAt: at.Add(time.Minute), CreatedAt: at, UpdatedAt: at,
 		}
 	}
-	instancesOf := func(t *testing.T) (store.Instances, func() store.Store) {
-		t.Helper()
-		s, reopen := open(t)
-		instances, ok := s.(store.Instances)
-		require.True(t, ok)
-		return instances, reopen
-	}
-
 	t.Run("registrations that ended are told", func(t *testing.T) {
 		t.Parallel()
-		s, reopen := instancesOf(t)
+		s, reopen := open(t)
 		ctx := t.Context()
-		changes, ok := s.(store.Store)
-		require.True(t, ok)
-		number, err := changes.Changes(ctx)
+		number, err := s.Changes(ctx)
 		require.NoError(t, err)
 		list, generation, err := s.Removals(ctx)
 		require.NoError(t, err)
@@ -61,11 +51,11 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 			require.NoError(t, s.DeleteInstance(ctx, photos, "album-"+name, store.InstanceRemoving))
 		}
 		register("1")
-		unchanged, err := changes.Changes(ctx)
+		unchanged, err := s.Changes(ctx)
 		require.NoError(t, err)
 		require.Equal(t, number, unchanged, "a registration is asked for")
 		remove("1", at)
-		changed, err := changes.Changes(ctx)
+		changed, err := s.Changes(ctx)
 		require.NoError(t, err)
 		require.Greater(t, changed, number, "an end is told")
 		_, _, err = s.AddInstance(ctx, photos, album("pending"))
@@ -78,19 +68,14 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 		require.NoError(t, err)
 		require.Equal(t, want, list)
 		require.Zero(t, generation)
-		if reopen != nil {
-			if again, ok := reopen().(store.Instances); ok {
-				s = again
-				list, _, err = s.Removals(ctx)
-				require.NoError(t, err)
-				require.Equal(t, want, list)
-			}
-		}
+		list, _, err = reopen().Removals(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, list)
 	})
 
 	t.Run("instances survive, in order and by state", func(t *testing.T) {
 		t.Parallel()
-		s, reopen := instancesOf(t)
+		s, reopen := open(t)
 		ctx := t.Context()
 		_, err := s.Instance(ctx, photos, "album-1")
 		require.ErrorIs(t, err, store.ErrNotFound)
@@ -118,8 +103,7 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 		require.NoError(t, err)
 		require.False(t, done, "it is not pending any more")
 
-		again, ok := reopen().(store.Instances)
-		require.True(t, ok)
+		again := reopen()
 		got, err := again.Instance(ctx, photos, "album-1")
 		require.NoError(t, err)
 		require.Equal(t, registered, got)
@@ -141,7 +125,7 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 
 	t.Run("an instance is removed, whoever is at it", func(t *testing.T) {
 		t.Parallel()
-		s, _ := instancesOf(t)
+		s, _ := open(t)
 		ctx := t.Context()
 		_, err := s.RemoveInstance(ctx, photos, "album-1", at)
 		require.ErrorIs(t, err, store.ErrNotFound)
@@ -179,7 +163,7 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 
 	t.Run("one of many claims an instance", func(t *testing.T) {
 		t.Parallel()
-		s, reopen := instancesOf(t)
+		s, reopen := open(t)
 		ctx := t.Context()
 		for _, name := range []string{"1", "2", "3"} {
 			in := album(name)
@@ -197,8 +181,7 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 		var wg sync.WaitGroup
 		errs := make([]error, 8)
 		for i := range errs {
-			claimer, ok := reopen().(store.Instances)
-			require.True(t, ok)
+			claimer := reopen()
 			wg.Go(func() {
 				_, ok, err := claimer.ClaimInstance(ctx, photos, "album-1", at, at.Add(time.Minute))
 				if errs[i] = err; ok {
@@ -218,13 +201,12 @@ func runInstances(t *testing.T, open func(t *testing.T) (s store.Store, reopen f
 
 	t.Run("a shared secret is one", func(t *testing.T) {
 		t.Parallel()
-		s, reopen := instancesOf(t)
+		s, reopen := open(t)
 		ctx := t.Context()
 		first, err := s.SharedSecret(ctx, "x", secret.New("one"))
 		require.NoError(t, err)
 		require.Equal(t, "one", first.Reveal())
-		again, ok := reopen().(store.Instances)
-		require.True(t, ok)
+		again := reopen()
 		second, err := again.SharedSecret(ctx, "x", secret.New("two"))
 		require.NoError(t, err)
 		require.Equal(t, "one", second.Reveal())

@@ -13,20 +13,18 @@ import (
 )
 
 // runRPs tests what package oxd keeps.
-func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() store.Store)) {
+func runRPs(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *store.SQL)) {
 	t.Helper()
 	at := time.UnixMilli(1_790_000_000_123)
 
 	t.Run("relying parties", func(t *testing.T) {
 		t.Parallel()
-		opened, reopen := open(t)
+		s, reopen := open(t)
 		ctx := t.Context()
-		s, ok := opened.(store.RPs)
-		require.True(t, ok)
 		_, err := s.RP(ctx, "none")
 		require.ErrorIs(t, err, store.ErrNotFound)
 		require.NoError(t, s.DeleteRP(ctx, "none", store.Key{}))
-		before, err := opened.Changes(ctx)
+		before, err := s.Changes(ctx)
 		require.NoError(t, err)
 		rp := store.RP{
 			ID: "b", ClientID: "c1", Issuer: "https://op.example.com", Setup: true, Record: json.RawMessage(`{"a":1}`), Secrets: secret.New("hush"), UpdatedAt: at,
@@ -39,12 +37,11 @@ func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() 
 		plain.ID, plain.Setup, plain.Secrets = "a", false, secret.Text{}
 		_, err = s.PutRP(ctx, plain)
 		require.NoError(t, err)
-		after, err := opened.Changes(ctx)
+		after, err := s.Changes(ctx)
 		require.NoError(t, err)
 		require.Greater(t, after, before, "other replicas see it")
 
-		other, ok := reopen().(store.RPs)
-		require.True(t, ok)
+		other := reopen()
 		got, err := other.SetupRP(ctx, "https://op.example.com", "c1")
 		require.NoError(t, err)
 		rp.Version = version
@@ -67,25 +64,23 @@ func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() 
 		// With it goes what is kept of its site, and of no other.
 		photos := store.Key{Site: "photos", Issuer: rp.Issuer}
 		site := store.Key{Site: "oxd-b", Issuer: rp.Issuer}
-		protections, ok := opened.(store.Protections)
-		require.True(t, ok)
 		for _, key := range []store.Key{site, photos} {
-			require.NoError(t, opened.PutPAT(ctx, key, store.PAT{Value: secret.New("pat"), ClientID: "c1"}))
-			require.NoError(t, opened.PutResource(ctx, key, store.Resource{Name: "albums", State: store.ResourceRegistered, ID: "r-" + key.Site, Spec: json.RawMessage(`{}`)}))
+			require.NoError(t, s.PutPAT(ctx, key, store.PAT{Value: secret.New("pat"), ClientID: "c1"}))
+			require.NoError(t, s.PutResource(ctx, key, store.Resource{Name: "albums", State: store.ResourceRegistered, ID: "r-" + key.Site, Spec: json.RawMessage(`{}`)}))
 		}
 		for _, id := range []string{"a", "b"} {
-			require.NoError(t, protections.PutProtection(ctx, store.Protection{OxdID: id, Document: json.RawMessage(`[]`), CreatedAt: at, UpdatedAt: at}))
+			require.NoError(t, s.PutProtection(ctx, store.Protection{OxdID: id, Document: json.RawMessage(`[]`), CreatedAt: at, UpdatedAt: at}))
 		}
 		require.NoError(t, s.DeleteRP(ctx, "b", site))
-		left, err := protections.Protections(ctx)
+		left, err := s.Protections(ctx)
 		require.NoError(t, err)
 		require.Len(t, left, 1)
 		require.Equal(t, "a", left[0].OxdID)
-		_, err = opened.PAT(ctx, site)
+		_, err = s.PAT(ctx, site)
 		require.ErrorIs(t, err, store.ErrNotFound)
-		_, err = opened.PAT(ctx, photos)
+		_, err = s.PAT(ctx, photos)
 		require.NoError(t, err)
-		keys, err := opened.Keys(ctx)
+		keys, err := s.Keys(ctx)
 		require.NoError(t, err)
 		require.Equal(t, []store.Key{photos}, keys)
 		_, err = s.RP(ctx, "b")
@@ -98,10 +93,8 @@ func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() 
 
 	t.Run("memos", func(t *testing.T) {
 		t.Parallel()
-		opened, reopen := open(t)
+		s, reopen := open(t)
 		ctx := t.Context()
-		s, ok := opened.(store.RPs)
-		require.True(t, ok)
 		memo := store.Memo{Kind: "login", ID: "1", OxdID: "a", Value: secret.New("v1"), ExpiresAt: at.Add(time.Minute)}
 		require.NoError(t, s.PutMemo(ctx, memo, at))
 		memo.Value = secret.New("v2")
@@ -114,8 +107,7 @@ func runRPs(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() 
 		_, err = s.Memo(ctx, "login", "1", memo.ExpiresAt)
 		require.ErrorIs(t, err, store.ErrNotFound, "it has expired")
 
-		other, ok := reopen().(store.RPs)
-		require.True(t, ok)
+		other := reopen()
 		const asking = 8
 		var wg sync.WaitGroup
 		taken := make(chan error, asking)

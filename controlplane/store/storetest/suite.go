@@ -1,5 +1,5 @@
 // Package storetest is the conformance suite that every implementation of
-// store.Store passes.
+// store passes.
 package storetest
 
 import (
@@ -19,7 +19,7 @@ import (
 
 // Run tests a store. open gives an empty one; reopen the same one again, as
 // another process would, beside the first or after its Close.
-func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() store.Store)) {
+func Run(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *store.SQL)) {
 	t.Helper()
 	photos := store.Key{Site: "photos", Issuer: "https://as.example.com/realms/demo"}
 	moved := store.Key{Site: "photos", Issuer: "https://other.example.com"}
@@ -110,9 +110,7 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		}
 		require.ErrorIs(t, s.PutResource(ctx, films, resource("b", "r-1")), store.ErrTaken)
 		require.ErrorIs(t, s.PutResource(ctx, films, resource("c", "r-1")), store.ErrTaken)
-		instances, ok := s.(store.Instances)
-		require.True(t, ok)
-		_, added, err := instances.AddInstance(ctx, films, store.Instance{Name: "album-1", Template: "album-{id}", Values: []string{"1"}, State: store.InstanceRegistered, ID: "r-2", Spec: json.RawMessage(`{}`)})
+		_, added, err := s.AddInstance(ctx, films, store.Instance{Name: "album-1", Template: "album-{id}", Values: []string{"1"}, State: store.InstanceRegistered, ID: "r-2", Spec: json.RawMessage(`{}`)})
 		require.NoError(t, err)
 		require.True(t, added)
 		require.ErrorIs(t, s.PutResource(ctx, photos, resource("album-1", "r-2")), store.ErrTaken, "it is an instance of films")
@@ -129,7 +127,7 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		t.Parallel()
 		s, reopen := open(t)
 		ctx := t.Context()
-		stores := []store.Store{s, reopen()}
+		stores := []*store.SQL{s, reopen()}
 		const sites = 8
 		errs := make([]error, sites)
 		var group sync.WaitGroup
@@ -218,13 +216,11 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 
 	t.Run("what applications protect", func(t *testing.T) {
 		t.Parallel()
-		opened, reopen := open(t)
+		s, reopen := open(t)
 		ctx := t.Context()
-		s, ok := opened.(store.Protections)
-		require.True(t, ok)
 		_, err := s.Protection(ctx, "x")
 		require.ErrorIs(t, err, store.ErrNotFound)
-		before, err := opened.Changes(ctx)
+		before, err := s.Changes(ctx)
 		require.NoError(t, err)
 		later := store.Protection{OxdID: "a", Document: json.RawMessage(`[]`), UpdatedAt: at.Add(time.Second)}
 		first := store.Protection{OxdID: "b", Document: json.RawMessage(`[1]`), UpdatedAt: at}
@@ -232,12 +228,11 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 		require.NoError(t, s.PutProtection(ctx, first))
 		first.Settled, first.UpdatedAt = true, at.Add(time.Hour)
 		require.NoError(t, s.PutProtection(ctx, first))
-		after, err := opened.Changes(ctx)
+		after, err := s.Changes(ctx)
 		require.NoError(t, err)
 		require.Greater(t, after, before, "other replicas see it")
 		later.CreatedAt, first.CreatedAt = at.Add(time.Second), at
-		other, ok := reopen().(store.Protections)
-		require.True(t, ok)
+		other := reopen()
 		got, err := other.Protections(ctx)
 		require.NoError(t, err)
 		require.Equal(t, []store.Protection{first, later}, got, "the earliest first")
@@ -337,28 +332,25 @@ func Run(t *testing.T, open func(t *testing.T) (s store.Store, reopen func() sto
 
 	t.Run("revocations", func(t *testing.T) {
 		t.Parallel()
-		opened, reopen := open(t)
-		s, ok := opened.(store.Revocations)
-		require.True(t, ok)
+		s, reopen := open(t)
 		ctx := t.Context()
 		first := store.Revocation{
 			ID: "b", Site: "photos", Kind: "subject", Value: "bob", Source: "api", Digest: [32]byte{0, 255}, IssuedBefore: at.Truncate(time.Second),
 			CreatedAt: at, ExpiresAt: at.Add(time.Hour),
 		}
 		second := store.Revocation{ID: "a", Kind: "token", Source: "api", CreatedAt: at, ExpiresAt: at.Add(time.Minute)}
-		before, err := opened.Changes(ctx)
+		before, err := s.Changes(ctx)
 		require.NoError(t, err)
 		require.NoError(t, s.AddRevocation(ctx, first, at, 2))
 		require.NoError(t, s.AddRevocation(ctx, second, at, 2))
-		after, err := opened.Changes(ctx)
+		after, err := s.Changes(ctx)
 		require.NoError(t, err)
 		require.Greater(t, after, before, "other replicas see it")
 		require.ErrorIs(t, s.AddRevocation(ctx, store.Revocation{ID: "c", Kind: "token", ExpiresAt: at.Add(time.Hour)}, at, 2), store.ErrFull)
 		narrower := first
 		narrower.IssuedBefore, narrower.ExpiresAt = first.IssuedBefore.Add(-time.Second), at.Add(time.Second)
 		require.NoError(t, s.AddRevocation(ctx, narrower, at, 2))
-		other, ok := reopen().(store.Revocations)
-		require.True(t, ok)
+		other := reopen()
 		got, err := other.Revocations(ctx, at)
 		require.NoError(t, err)
 		require.Equal(t, []store.Revocation{second, first}, got, "by id; the later times count")

@@ -1,0 +1,59 @@
+package registration
+
+import (
+	"context"
+	"errors"
+
+	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/reconcile"
+	"github.com/umagate/umagate/controlplane/store"
+)
+
+// Store is what the owners keep, each its own part; [store.SQL] is one.
+type Store interface {
+	Discovery(ctx context.Context, key store.Key) (store.Discovery, error)
+	PutDiscovery(ctx context.Context, key store.Key, d store.Discovery) error
+
+	Client(ctx context.Context, key store.Key) (store.Client, error)
+	PutClient(ctx context.Context, key store.Key, c store.Client) error
+	DeleteClient(ctx context.Context, key store.Key) error
+	Forget(ctx context.Context, key store.Key) error
+
+	KeyStore
+	PutClientKey(ctx context.Context, key store.Key, k store.ClientKey) error
+	DeleteClientKey(ctx context.Context, key store.Key, id string) error
+
+	Login(ctx context.Context, key store.Key) (store.Login, error)
+	PutLogin(ctx context.Context, key store.Key, l store.Login) error
+	RenewLogin(ctx context.Context, key store.Key, l store.Login) error
+	PAT(ctx context.Context, key store.Key) (store.PAT, error)
+	PutPAT(ctx context.Context, key store.Key, p store.PAT) error
+
+	reconcile.Records
+	instance.Counter
+	Instances(ctx context.Context, key store.Key, template, after string, most int) ([]store.Instance, error)
+	DeleteInstance(ctx context.Context, key store.Key, name string, from store.InstanceState) error
+
+	TryLock(ctx context.Context, key store.Key) (unlock func() error, err error)
+	AddAudit(ctx context.Context, e audit.Event) error
+}
+
+var errDryRun = errors.New("a dry run changes nothing")
+
+// DryRun gives a store for an [Operation] that only plans. The little that a plan
+// writes is forgotten: what was found out of the AS, and a PAT.
+func DryRun(s Store) Store { return dryRun{s} }
+
+type dryRun struct{ Store }
+
+func (dryRun) PutDiscovery(context.Context, store.Key, store.Discovery) error { return nil }
+
+func (dryRun) PutPAT(context.Context, store.Key, store.PAT) error { return nil }
+
+func (dryRun) RenewLogin(context.Context, store.Key, store.Login) error { return nil }
+
+// TryLock refuses: whatever changes something at the AS takes the lock before.
+func (dryRun) TryLock(context.Context, store.Key) (func() error, error) {
+	return nil, errDryRun
+}
