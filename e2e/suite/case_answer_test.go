@@ -31,10 +31,16 @@ func answerScenarios() []scenario {
 // tokensWithoutEnd: an exp that is no time in seconds refuses nothing.
 func tokensWithoutEnd(e *env) {
 	t := e.t
-	for _, exp := range []string{"-1", "9223372036854775807", "9223372036854775", strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)} {
-		t.Run(exp, func(t *testing.T) {
+	for _, tt := range []struct{ name, exp string }{
+		{"never", "-1"},
+		{"the largest number", "9223372036854775807"},
+		{"as milliseconds", "9223372036854775"},
+		{"in an hour, as milliseconds", strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			token := e.fresh(t, "view")
-			e.front.spoil(t, introspection, lies(map[string]any{"exp": json.Number(exp), "permissions.exp": json.Number(exp)}))
+			exp := json.Number(tt.exp)
+			e.front.spoil(t, introspection, lies(map[string]any{"exp": exp, "permissions.exp": exp}))
 			e.step(t, &step{name: "passes", path: "/echo/album/a", token: "=" + token, status: 200, introspections: 1})
 			e.step(t, &step{name: "is cached", path: "/echo/album/a", token: "=" + token, status: 200})
 		})
