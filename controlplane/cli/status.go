@@ -179,7 +179,7 @@ func printRefusal(to io.Writer, node string, kind xds.Type, state xds.State, now
 			keeps = "has no filter: it answers every request 500"
 		}
 	}
-	_, _ = fmt.Fprintf(to, "\nenvoy %s refused %s %s, %s ago, and %s\n  %s\n", node, kind, state.Refused, since(state.RefusedAt, now), keeps, state.Words)
+	_, _ = fmt.Fprintf(to, "\nenvoy %s refused %s %s, %s ago, and %s\n  %s\n", node, kind, state.Refused, since(state.RefusedAt, now), keeps, state.ErrorMessage)
 	if kind == xds.ECDS {
 		_, _ = fmt.Fprintln(to, "  = If it is about the path: plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.")
 	}

@@ -167,7 +167,7 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		part, err := compile(g.Name, g)
 		if err == nil {
 			mine := slices.DeleteFunc(slices.Clone(sites), func(name string) bool { return !g.HasSite(name) })
-			err = add(xds.Group{Name: g.Name, Has: func(peer xds.Peer) bool { return g.Match.Fits(site.Node(peer)) }}, part, mine)
+			err = add(xds.Group{Name: g.Name, Has: func(peer xds.Peer) bool { return g.Match.Fits(peer.ID, peer.Cluster, peer.Metadata, peer.SANs) }}, part, mine)
 		}
 		if err != nil {
 			return "", nil, fmt.Errorf("group %s: %w", g.Name, err)

@@ -40,7 +40,7 @@ type Status struct {
 	Sites        []SiteStatus `json:"sites"`
 	Envoys       []xds.Envoy  `json:"envoys"`
 	// TurnedAway are the Envoys that no group has and that go on trying.
-	TurnedAway []xds.TurnedAway `json:"turned_away"`
+	TurnedAway []xds.Rejected `json:"turned_away"`
 }
 
 // GroupStatus is one group's part of [Status].
@@ -179,7 +179,7 @@ func (s *serving) status() Status {
 	published, now := settled(s.publisher.state, s.outcome)
 	out := Status{
 		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
-		Sites: now.sites, Envoys: s.xds.Envoys(), TurnedAway: s.xds.TurnedAway(),
+		Sites: now.sites, Envoys: s.xds.Envoys(), TurnedAway: s.xds.Rejected(),
 	}
 	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
 	out.group(published.groups, now.versions)
@@ -258,7 +258,7 @@ func (s *Status) group(groups []publishedGroup, versions map[string]map[xds.Type
 const maxEnvoyProblems = 20
 
 // envoyProblems lists what keeps Envoys from having what they were given.
-func envoyProblems(envoys []xds.Envoy, away []xds.TurnedAway) []string {
+func envoyProblems(envoys []xds.Envoy, away []xds.Rejected) []string {
 	var out []string
 	for _, t := range away {
 		out = append(out, fmt.Sprintf("envoy %s is turned away: no group has it (cluster %q, certificate %q)", t.NodeID, t.Cluster, t.Certificate))
@@ -270,7 +270,7 @@ func envoyProblems(envoys []xds.Envoy, away []xds.TurnedAway) []string {
 		for _, kind := range xds.Types() {
 			switch state := e.Types[kind]; {
 			case state.Refused != "":
-				out = append(out, fmt.Sprintf("envoy %s refused %s %s: %s", e.NodeID, kind, state.Refused, state.Words))
+				out = append(out, fmt.Sprintf("envoy %s refused %s %s: %s", e.NodeID, kind, state.Refused, state.ErrorMessage))
 			case state.Sent != "" && state.Acknowledged != state.Sent:
 				out = append(out, fmt.Sprintf("envoy %s has not acknowledged %s %s yet", e.NodeID, kind, state.Sent))
 			}

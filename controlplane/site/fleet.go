@@ -62,27 +62,20 @@ type EnvoyTLS struct {
 	SDSFolder string `yaml:"sds_folder"`
 }
 
-// Node is what is known of an Envoy that asks for its configuration.
-type Node struct {
-	ID, Cluster string
-	// Metadata are the texts at the top of node.metadata.
-	Metadata map[string]string
-	// SANs are the names in its client certificate, which was verified; nil without.
-	SANs []string
-}
-
-// Fits reports whether an Envoy is one of those meant.
-func (m Match) Fits(n Node) bool {
-	if m.ID != "" && !glob(m.ID, n.ID) || m.Cluster != "" && !glob(m.Cluster, n.Cluster) {
+// Fits reports whether an Envoy is one of those meant. metadata are the texts at the
+// top of node.metadata, sans the names in its client certificate, which was verified;
+// nil without one.
+func (m Match) Fits(id, cluster string, metadata map[string]string, sans []string) bool {
+	if m.ID != "" && !glob(m.ID, id) || m.Cluster != "" && !glob(m.Cluster, cluster) {
 		return false
 	}
 	for key, pattern := range m.Metadata {
-		if value, ok := n.Metadata[key]; !ok || !glob(pattern, value) {
+		if value, ok := metadata[key]; !ok || !glob(pattern, value) {
 			return false
 		}
 	}
 	return len(m.SAN) == 0 || slices.ContainsFunc(m.SAN, func(pattern string) bool {
-		return slices.ContainsFunc(n.SANs, func(name string) bool { return glob(pattern, name) })
+		return slices.ContainsFunc(sans, func(name string) bool { return glob(pattern, name) })
 	})
 }
 

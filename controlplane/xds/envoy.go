@@ -37,15 +37,15 @@ type State struct {
 	Sent         string    `json:"sent,omitempty"`
 	Acknowledged string    `json:"acknowledged,omitempty"`
 	AckedAt      time.Time `json:"acknowledged_at,omitzero"`
-	// Refused is a version it did not accept, with its words; empty when it has
+	// Refused is a version it did not accept, with its error message; empty when it has
 	// accepted or was sent another since.
-	Refused   string    `json:"refused,omitempty"`
-	Words     string    `json:"words,omitempty"`
-	RefusedAt time.Time `json:"refused_at,omitzero"`
+	Refused      string    `json:"refused,omitempty"`
+	ErrorMessage string    `json:"words,omitempty"`
+	RefusedAt    time.Time `json:"refused_at,omitzero"`
 }
 
-// TurnedAway is an Envoy that no group has: it gets nothing, and goes on trying.
-type TurnedAway struct {
+// Rejected is an Envoy that no group has: it gets nothing, and goes on trying.
+type Rejected struct {
 	NodeID      string    `json:"node_id"`
 	Cluster     string    `json:"cluster,omitempty"`
 	Address     string    `json:"address,omitempty"`
@@ -90,10 +90,10 @@ func printables(list []string) []string {
 	return out
 }
 
-// printable makes one line of at most maxWords bytes of what a peer said.
+// printable makes one line of at most maxText bytes of what a peer said.
 func printable(s string) string {
-	if len(s) > maxWords {
-		s = strings.ToValidUTF8(s[:maxWords], "") + "…"
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
 	}
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || r == '\r' {

@@ -45,9 +45,9 @@ type fleet struct {
 	groups  []Group // nil before the first push
 	// trusted is what connections from before are judged by; nil as long as nothing has
 	// changed since they were made.
-	trusted *Certificates
-	roster  roster
-	streams map[streamKey]*stream
+	trusted  *Certificates
+	registry registry
+	streams  map[streamKey]*stream
 	// news is closed when an Envoy answers or leaves; nil while nobody listens.
 	news     chan struct{}
 	alarmed  map[alarm]bool
@@ -60,7 +60,7 @@ type streamKey struct {
 }
 
 type stream struct {
-	tether *tether
+	closer *closer
 	sans   []string
 	peer   Peer
 	group  string
@@ -84,7 +84,7 @@ type alarm struct {
 
 func newFleet(logger *slog.Logger, now func() time.Time) *fleet {
 	return &fleet{
-		logger: logger, roster: roster{logger: logger, now: now, byNode: map[string][]*member{}, away: map[string]*TurnedAway{}},
+		logger: logger, registry: registry{logger: logger, now: now, byNode: map[string][]*member{}, away: map[string]*Rejected{}},
 		streams: map[streamKey]*stream{}, alarmed: map[alarm]bool{}, refusals: map[refusal]uint64{},
 	}
 }
@@ -103,7 +103,7 @@ func (f *fleet) callbacks() server.Callbacks {
 		StreamRequestFunc: func(id int64, req *discovery.DiscoveryRequest) error {
 			refused, group, err := f.request(streamKey{id: id}, req.GetNode(), answer{
 				typeURL: req.GetTypeUrl(), version: req.GetVersionInfo(), nonce: req.GetResponseNonce(),
-				refused: req.GetErrorDetail() != nil, words: req.GetErrorDetail().GetMessage(),
+				refused: req.GetErrorDetail() != nil, errorMessage: req.GetErrorDetail().GetMessage(),
 			})
 			req.Node = &corev3.Node{Id: group}
 			if refused != "" {
@@ -119,7 +119,7 @@ func (f *fleet) callbacks() server.Callbacks {
 		StreamDeltaRequestFunc: func(id int64, req *discovery.DeltaDiscoveryRequest) error {
 			_, group, err := f.request(streamKey{id: id, delta: true}, req.GetNode(), answer{
 				typeURL: req.GetTypeUrl(), nonce: req.GetResponseNonce(),
-				refused: req.GetErrorDetail() != nil, words: req.GetErrorDetail().GetMessage(),
+				refused: req.GetErrorDetail() != nil, errorMessage: req.GetErrorDetail().GetMessage(),
 			})
 			req.Node = &corev3.Node{Id: group}
 			return err
@@ -131,15 +131,15 @@ func (f *fleet) callbacks() server.Callbacks {
 }
 
 func (f *fleet) open(ctx context.Context, key streamKey) {
-	s := &stream{tether: tetherOf(ctx), sent: map[string]sent{}}
-	if s.tether.state != nil {
-		s.sans = namesOf(*s.tether.state)
+	s := &stream{closer: closerOf(ctx), sent: map[string]sent{}}
+	if s.closer.state != nil {
+		s.sans = namesOf(*s.closer.state)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.streams[key] = s
-	if c := f.trusted; c != nil && !c.trusts(s.tether.state) {
-		s.tether.distrust(errUntrusted)
+	if c := f.trusted; c != nil && !c.trusts(s.closer.state) {
+		s.closer.distrust(errUntrusted)
 	}
 }
 
@@ -149,7 +149,7 @@ func (f *fleet) closed(key streamKey) {
 	s := f.streams[key]
 	delete(f.streams, key)
 	if s != nil && s.member != nil {
-		f.roster.leave(s.member)
+		f.registry.leave(s.member)
 		f.tell()
 	}
 }
@@ -178,7 +178,7 @@ func (f *fleet) regroup(groups []Group) {
 			continue
 		}
 		if name, ok := f.choose(s.peer); !ok || name != s.group {
-			s.tether.cut(errMoved)
+			s.closer.close(errMoved)
 		}
 	}
 }
@@ -189,8 +189,8 @@ func (f *fleet) distrust(c *Certificates) {
 	defer f.mu.Unlock()
 	f.trusted = c
 	for _, s := range f.streams {
-		if !c.trusts(s.tether.state) {
-			s.tether.distrust(errUntrusted)
+		if !c.trusts(s.closer.state) {
+			s.closer.distrust(errUntrusted)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (f *fleet) distrust(c *Certificates) {
 type answer struct {
 	typeURL, version, nonce string
 	refused                 bool
-	words                   string
+	errorMessage            string
 }
 
 // request records it, and gives the version that it refuses, if it does, and the
@@ -224,10 +224,10 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, gr
 		s.peer = peerOf(node, s.sans)
 		var ok bool
 		if s.group, ok = f.choose(s.peer); !ok {
-			f.roster.turnAway(node, s)
+			f.registry.reject(node, s)
 			return "", "", errNoGroup
 		}
-		s.member = f.roster.join(node, s)
+		s.member = f.registry.join(node, s)
 	}
 	kind, ok := typeOf(a.typeURL)
 	if !ok {
@@ -250,19 +250,19 @@ func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 		return "" // answers a response that has been overtaken
 	case a.refused:
 		refused = last.version
-		state.Refused, state.RefusedAt, state.Words = last.version, f.roster.now(), f.words(a.words)
+		state.Refused, state.RefusedAt, state.ErrorMessage = last.version, f.registry.now(), f.redact(a.errorMessage)
 		f.alarm(s, kind, state)
 	case state.Refused == last.version && state.Acknowledged != last.version:
 		// Envoy asks for other names of the same type after a refusal: no acceptance.
 		refused = last.version
 	default:
 		if state.Acknowledged != last.version {
-			state.AckedAt = f.roster.now()
+			state.AckedAt = f.registry.now()
 			f.logger.Debug("envoy accepted a configuration",
 				slog.String("node_id", s.member.NodeID), slog.String("type", string(kind)), slog.String("version", last.version))
 		}
 		state.Acknowledged = last.version
-		state.Refused, state.Words, state.RefusedAt = "", "", time.Time{}
+		state.Refused, state.ErrorMessage, state.RefusedAt = "", "", time.Time{}
 	}
 	s.member.Types[kind] = state
 	f.tell()
@@ -284,7 +284,7 @@ func (f *fleet) alarm(s *stream, kind Type, state State) {
 	f.alarmed[key] = true
 	log("envoy refused a configuration, and keeps the one before",
 		slog.String("node_id", s.member.NodeID), slog.String("group", s.group), slog.String("type", string(kind)),
-		slog.String("version", state.Refused), slog.String("words", state.Words))
+		slog.String("version", state.Refused), slog.String("words", state.ErrorMessage))
 }
 
 func (f *fleet) response(key streamKey, typeURL, version, nonce string) {
@@ -300,7 +300,7 @@ func (f *fleet) response(key streamKey, typeURL, version, nonce string) {
 		state.Sent = version
 		if state.Refused != version {
 			// What was refused is not what is at stake any more.
-			state.Refused, state.Words, state.RefusedAt = "", "", time.Time{}
+			state.Refused, state.ErrorMessage, state.RefusedAt = "", "", time.Time{}
 		}
 		s.member.Types[kind] = state
 	}
@@ -317,7 +317,7 @@ func (f *fleet) counted() []Refusals {
 	return out
 }
 
-func (f *fleet) words(s string) string {
+func (f *fleet) redact(s string) string {
 	if hidden := f.hidden.Load(); hidden != nil {
 		for _, value := range *hidden {
 			s = strings.ReplaceAll(s, value, secret.Redacted)

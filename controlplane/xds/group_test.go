@@ -92,7 +92,7 @@ func TestGroups(t *testing.T) {
 			e.subscribe(resourcev3.SecretType, "", "pat")
 			if tt.want == "" {
 				require.Equal(t, codes.PermissionDenied, status.Code(e.ended()))
-				require.True(t, slices.ContainsFunc(r.server.TurnedAway(), func(a xds.TurnedAway) bool { return a.NodeID == tt.node.GetId() }))
+				require.True(t, slices.ContainsFunc(r.server.Rejected(), func(a xds.Rejected) bool { return a.NodeID == tt.node.GetId() }))
 				return
 			}
 			resp := e.receive()
@@ -262,7 +262,7 @@ func TestClientCertificates(t *testing.T) {
 		})
 	}
 	require.Empty(t, server.Envoys())
-	require.Empty(t, server.TurnedAway())
+	require.Empty(t, server.Rejected())
 
 	e := dial(t, address, ca, &good).envoy(t)
 	e.subscribe(resourcev3.SecretType, "", "pat")

@@ -142,15 +142,15 @@ func (s *Server) versions() map[string]map[Type]string {
 func (s *Server) Envoys() []Envoy {
 	s.fleet.mu.Lock()
 	defer s.fleet.mu.Unlock()
-	return s.fleet.roster.envoys()
+	return s.fleet.registry.envoys()
 }
 
-// TurnedAway tells of the Envoys that no group has and that have tried within the
+// Rejected lists the Envoys that no group has and that have tried within the
 // last minutes.
-func (s *Server) TurnedAway() []TurnedAway {
+func (s *Server) Rejected() []Rejected {
 	s.fleet.mu.Lock()
 	defer s.fleet.mu.Unlock()
-	return s.fleet.roster.turnedAway()
+	return s.fleet.registry.rejected()
 }
 
 // Refusals counts what Envoys have refused since the server began.
@@ -176,7 +176,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 		// An Envoy says little and is told something now and then: buffers of the usual
 		// size would be most of what its stream takes.
 		grpc.ReadBufferSize(readBuffer),
-		grpc.StreamInterceptor(accepted.tie),
+		grpc.StreamInterceptor(accepted.intercept),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: ping, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 	}, options...)

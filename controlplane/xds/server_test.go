@@ -229,7 +229,7 @@ func TestRefusalIsKeptAndNotRepeated(t *testing.T) {
 	state := r.state(t, edge, xds.ECDS, func(s xds.State) bool { return s.Refused != "" })
 	require.Equal(t, bad[xds.ECDS], state.Refused)
 	require.Equal(t, good[xds.ECDS], state.Acknowledged)
-	require.Equal(t, "sites[0].hosts: empty beside [redacted]", state.Words)
+	require.Equal(t, "sites[0].hosts: empty beside [redacted]", state.ErrorMessage)
 	require.NotContains(t, r.log.String(), "pat-1")
 	// Were the refused one sent again, it would come before the next.
 	next := r.push(t, "mended", "as", "pat-1")
@@ -240,7 +240,7 @@ func TestRefusalIsKeptAndNotRepeated(t *testing.T) {
 	e.answer(resp, resp.GetVersionInfo(), "", filterName)
 	state = r.state(t, edge, xds.ECDS, func(s xds.State) bool { return s.Acknowledged == next[xds.ECDS] })
 	require.Empty(t, state.Refused)
-	require.Empty(t, state.Words)
+	require.Empty(t, state.ErrorMessage)
 	require.Empty(t, e.responses)
 }
 
@@ -307,7 +307,7 @@ func TestDelta(t *testing.T) {
 	send(&discovery.DeltaDiscoveryRequest{ResponseNonce: resp.GetNonce(), ErrorDetail: &rpcstatus.Status{Message: "no"}})
 	state := r.state(t, "delta", xds.ECDS, func(s xds.State) bool { return s.Refused == bad[xds.ECDS] })
 	require.Equal(t, good[xds.ECDS], state.Acknowledged)
-	require.Equal(t, "no", state.Words)
+	require.Equal(t, "no", state.ErrorMessage)
 }
 
 func TestVersionOfSecretsIsNoHashOfThem(t *testing.T) {

@@ -214,7 +214,7 @@ func (g *envoyGateway) acknowledged(versions map[xds.Type]string) (bool, error) 
 	for kind, version := range versions {
 		state := envoys[0].Types[kind]
 		if state.Refused == version {
-			return false, fmt.Errorf("%w: %s", errRefused, state.Words)
+			return false, fmt.Errorf("%w: %s", errRefused, state.ErrorMessage)
 		}
 		if state.Acknowledged != version {
 			return false, nil

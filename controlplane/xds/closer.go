@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// condemnedFor is how long a connection lasts whose Envoy is not trusted any more:
+// drainFor is how long a connection lasts whose Envoy is not trusted any more:
 // time for it to hear why.
-const condemnedFor = 250 * time.Millisecond
+const drainFor = 250 * time.Millisecond
 
 // connections are those that a listener has accepted, by the other side's address.
 type connections struct {
@@ -48,8 +48,8 @@ func (l *connections) find(address string) *connection {
 type connection struct {
 	net.Conn
 
-	all       *connections
-	condemned atomic.Bool
+	all      *connections
+	draining atomic.Bool
 }
 
 // Close implements [net.Conn].
@@ -62,17 +62,16 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// condemn lets no new stream begin and closes the connection soon: Envoy would go
+// drain lets no new stream begin and closes the connection soon: Envoy would go
 // on using it, and with it the certificate that it was made with.
-func (c *connection) condemn() {
-	if c != nil && !c.condemned.Swap(true) {
-		time.AfterFunc(condemnedFor, func() { _ = c.Close() })
+func (c *connection) drain() {
+	if c != nil && !c.draining.Swap(true) {
+		time.AfterFunc(drainFor, func() { _ = c.Close() })
 	}
 }
 
-// tether is what a stream is ended by: its Envoy connects again then, and is
-// judged anew.
-type tether struct {
+// closer ends a stream: its Envoy connects again then, and is judged anew.
+type closer struct {
 	address    string
 	connection *connection
 	// state is that of the connection; nil for plain text.
@@ -83,36 +82,36 @@ type tether struct {
 	reason error // set before done is closed
 }
 
-// cut ends the stream. The first reason is the one that the Envoy is told.
-func (t *tether) cut(reason error) {
+// close ends the stream. The first reason is the one that the Envoy is told.
+func (t *closer) close(reason error) {
 	t.once.Do(func() {
 		t.reason = reason
 		close(t.done)
 	})
 }
 
-type tetherKey struct{}
+type closerKey struct{}
 
-// tetherOf gives the tether of a stream that tie has seen.
-func tetherOf(ctx context.Context) *tether {
-	if t, ok := ctx.Value(tetherKey{}).(*tether); ok {
+// closerOf returns the closer of a stream that intercept has seen.
+func closerOf(ctx context.Context) *closer {
+	if t, ok := ctx.Value(closerKey{}).(*closer); ok {
 		return t
 	}
-	return &tether{done: make(chan struct{})}
+	return &closer{done: make(chan struct{})}
 }
 
 // distrust ends the stream and its connection.
-func (t *tether) distrust(reason error) {
-	t.connection.condemn()
-	t.cut(reason)
+func (t *closer) distrust(reason error) {
+	t.connection.drain()
+	t.close(reason)
 }
 
-// tie gives each stream a tether. A stream does not outlive its certificate.
-func (l *connections) tie(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	t := &tether{done: make(chan struct{})}
+// intercept gives each stream a closer. A stream does not outlive its certificate.
+func (l *connections) intercept(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	t := &closer{done: make(chan struct{})}
 	if p, ok := peer.FromContext(stream.Context()); ok {
 		t.address = p.Addr.String()
-		if t.connection = l.find(t.address); t.connection != nil && t.connection.condemned.Load() {
+		if t.connection = l.find(t.address); t.connection != nil && t.connection.draining.Load() {
 			return errUntrusted
 		}
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
@@ -123,7 +122,7 @@ func (l *connections) tie(server any, stream grpc.ServerStream, _ *grpc.StreamSe
 			}
 		}
 	}
-	err := next(server, &tied{ServerStream: stream, ctx: context.WithValue(stream.Context(), tetherKey{}, t), tether: t})
+	err := next(server, &closable{ServerStream: stream, ctx: context.WithValue(stream.Context(), closerKey{}, t), closer: t})
 	select {
 	case <-t.done:
 		return t.reason
@@ -132,37 +131,37 @@ func (l *connections) tie(server any, stream grpc.ServerStream, _ *grpc.StreamSe
 	}
 }
 
-// tied is a stream whose reading ends when its tether is cut; its handler ends
-// then, and with it the stream.
-type tied struct {
+// closable is a stream whose reading ends when its closer closes it; its handler
+// ends then, and with it the stream.
+type closable struct {
 	grpc.ServerStream
 
 	ctx    context.Context //nolint:containedctx // grpc has a stream's context there
-	tether *tether
+	closer *closer
 }
 
 // Context implements [grpc.ServerStream].
-func (s *tied) Context() context.Context { return s.ctx }
+func (s *closable) Context() context.Context { return s.ctx }
 
-// RecvMsg implements [grpc.ServerStream]. What it leaves behind when the tether is
-// cut ends with the stream.
-func (s *tied) RecvMsg(m any) error {
+// RecvMsg implements [grpc.ServerStream]. What it leaves behind when the stream
+// is closed ends with the stream.
+func (s *closable) RecvMsg(m any) error {
 	read := make(chan error, 1)
 	go func() { read <- s.ServerStream.RecvMsg(m) }()
 	select {
 	case err := <-read:
 		return err
-	case <-s.tether.done:
-		return s.tether.reason
+	case <-s.closer.done:
+		return s.closer.reason
 	}
 }
 
-// SendMsg implements [grpc.ServerStream]. What was made after the tether was cut is
-// not for this Envoy.
-func (s *tied) SendMsg(m any) error {
+// SendMsg implements [grpc.ServerStream]. What was made after the stream was closed
+// is not for this Envoy.
+func (s *closable) SendMsg(m any) error {
 	select {
-	case <-s.tether.done:
-		return s.tether.reason
+	case <-s.closer.done:
+		return s.closer.reason
 	default:
 		return s.ServerStream.SendMsg(m)
 	}

@@ -18,32 +18,32 @@ const (
 	// maxEnvoys bounds how many are told of, maxAway how many that were turned away.
 	maxEnvoys = 10_000
 	maxAway   = 1_000
-	// maxWords bounds what is kept of anything that an Envoy says, in bytes, maxNames
+	// maxText bounds what is kept of anything that an Envoy says, in bytes, maxNames
 	// how many names of a certificate.
-	maxWords = 2_000
+	maxText  = 2_000
 	maxNames = 10
 )
 
-// roster is who is or was there. Its caller holds the fleet's lock.
-type roster struct {
+// registry knows every Envoy that is or was connected. Its caller holds the fleet's lock.
+type registry struct {
 	logger *slog.Logger
 	now    func() time.Time
 	byNode map[string][]*member
 	count  int
-	away   map[string]*TurnedAway
+	away   map[string]*Rejected
 }
 
 // join gives the member of a node, whose stream has just said who it is.
-func (r *roster) join(node *corev3.Node, s *stream) *member {
+func (r *registry) join(node *corev3.Node, s *stream) *member {
 	id := nodeID(node)
-	m := r.find(id, s.tether.address)
+	m := r.find(id, s.closer.address)
 	if m == nil {
 		r.forget()
 		m = &member{Envoy: Envoy{NodeID: id, Types: map[Type]State{}}}
 		r.byNode[id] = append(r.byNode[id], m)
 		r.count++
 	}
-	m.Cluster, m.Address, m.Version = printable(node.GetCluster()), s.tether.address, envoyVersion(node)
+	m.Cluster, m.Address, m.Version = printable(node.GetCluster()), s.closer.address, envoyVersion(node)
 	m.Group, m.Certificate = s.group, printables(s.sans)
 	if m.streams++; m.streams == 1 {
 		m.Connected, m.ConnectedSince, m.DisconnectedAt = true, r.now(), time.Time{}
@@ -55,7 +55,7 @@ func (r *roster) join(node *corev3.Node, s *stream) *member {
 }
 
 // find gives the member of that connection, or one of that node that is gone.
-func (r *roster) find(id, address string) *member {
+func (r *registry) find(id, address string) *member {
 	var gone *member
 	for _, m := range r.byNode[id] {
 		switch {
@@ -68,7 +68,7 @@ func (r *roster) find(id, address string) *member {
 	return gone
 }
 
-func (r *roster) leave(m *member) {
+func (r *registry) leave(m *member) {
 	if m.streams--; m.streams > 0 {
 		return
 	}
@@ -76,8 +76,8 @@ func (r *roster) leave(m *member) {
 	r.logger.Info("envoy disconnected", slog.String("node_id", m.NodeID), slog.String("address", m.Address))
 }
 
-// turnAway records an Envoy that gets nothing.
-func (r *roster) turnAway(node *corev3.Node, s *stream) {
+// reject records an Envoy that gets nothing.
+func (r *registry) reject(node *corev3.Node, s *stream) {
 	id, names := nodeID(node), printables(s.sans)
 	key := awayKey(id, names)
 	t := r.away[key]
@@ -85,18 +85,18 @@ func (r *roster) turnAway(node *corev3.Node, s *stream) {
 		if r.sweep(); len(r.away) >= maxAway {
 			return
 		}
-		t = &TurnedAway{NodeID: id, Certificate: names, Since: r.now()}
+		t = &Rejected{NodeID: id, Certificate: names, Since: r.now()}
 		r.away[key] = t
 		r.logger.Error("envoy turned away: no group has it, and it gets nothing",
-			slog.String("node_id", id), slog.String("cluster", printable(node.GetCluster())), slog.String("address", s.tether.address),
+			slog.String("node_id", id), slog.String("cluster", printable(node.GetCluster())), slog.String("address", s.closer.address),
 			slog.Any("certificate", names))
 	}
-	t.Cluster, t.Address, t.Last = printable(node.GetCluster()), s.tether.address, r.now()
+	t.Cluster, t.Address, t.Last = printable(node.GetCluster()), s.closer.address, r.now()
 	t.Attempts++
 }
 
 // sweep drops those that have given up.
-func (r *roster) sweep() {
+func (r *registry) sweep() {
 	for key, t := range r.away {
 		if r.now().Sub(t.Last) > awayFor {
 			delete(r.away, key)
@@ -106,7 +106,7 @@ func (r *roster) sweep() {
 
 // forget drops Envoys that left long ago, and the longest gone when there are too
 // many.
-func (r *roster) forget() {
+func (r *registry) forget() {
 	var oldest *member
 	for id, members := range r.byNode {
 		kept := slices.DeleteFunc(members, func(m *member) bool { return !m.Connected && r.now().Sub(m.DisconnectedAt) > remembered })
@@ -124,7 +124,7 @@ func (r *roster) forget() {
 	}
 }
 
-func (r *roster) set(id string, members []*member) {
+func (r *registry) set(id string, members []*member) {
 	if len(members) == 0 {
 		delete(r.byNode, id)
 		return
@@ -132,7 +132,7 @@ func (r *roster) set(id string, members []*member) {
 	r.byNode[id] = members
 }
 
-func (r *roster) envoys() []Envoy {
+func (r *registry) envoys() []Envoy {
 	r.forget()
 	out := make([]Envoy, 0, r.count)
 	for _, members := range r.byNode {
@@ -146,13 +146,13 @@ func (r *roster) envoys() []Envoy {
 	return out
 }
 
-func (r *roster) turnedAway() []TurnedAway {
+func (r *registry) rejected() []Rejected {
 	r.sweep()
-	out := make([]TurnedAway, 0, len(r.away))
+	out := make([]Rejected, 0, len(r.away))
 	for _, t := range r.away {
 		out = append(out, *t)
 	}
-	slices.SortFunc(out, func(a, b TurnedAway) int {
+	slices.SortFunc(out, func(a, b Rejected) int {
 		return cmp.Or(cmp.Compare(a.NodeID, b.NodeID), slices.Compare(a.Certificate, b.Certificate))
 	})
 	return out
