@@ -23,6 +23,7 @@ func Remedy(err error) string {
 		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
 		{store.ErrReplaced, "Nothing is to be done: another replica leads."},
 		{errLogin, "Let the owner of the resources log in: umagate login --site NAME. Until then Envoys keep the PAT they have."},
+		{errDryLogin, "Start umagate serve, which renews the PAT and keeps the next refresh token, and plan again."},
 		{errDeregistering, "Wait for the umagate deregister that is at it, or finish one that was cut off: umagate deregister --site NAME."},
 		{errDeregistered, "Take the site out of umagate.yaml, or register it again with umagate apply."},
 		{errLeftBehind, "Look for unused clients at the authorization server, and find out what stands between. umagate apply tries again at once."},

@@ -39,7 +39,10 @@ type Store interface {
 	AddAudit(ctx context.Context, e audit.Event) error
 }
 
-var errDryRun = errors.New("a dry run changes nothing")
+var (
+	errDryRun   = errors.New("a dry run changes nothing")
+	errDryLogin = errors.New("the PAT has ended, and a plan does not renew it with the refresh token of the login, which may be good once only")
+)
 
 // DryRun gives a store for an [Operation] that only plans. The little that a plan
 // writes is forgotten: what was found out of the AS, and a PAT.
@@ -52,6 +55,12 @@ func (dryRun) PutDiscovery(context.Context, store.Key, store.Discovery) error { 
 func (dryRun) PutPAT(context.Context, store.Key, store.PAT) error { return nil }
 
 func (dryRun) RenewLogin(context.Context, store.Key, store.Login) error { return nil }
+
+// Login refuses: a refresh token may be good once (RFC 9700 section 4.14.2), and the
+// next one could not be kept.
+func (dryRun) Login(context.Context, store.Key) (store.Login, error) {
+	return store.Login{}, errDryLogin
+}
 
 // TryLock refuses: whatever changes something at the AS takes the lock before.
 func (dryRun) TryLock(context.Context, store.Key) (func() error, error) {

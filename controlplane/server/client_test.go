@@ -34,11 +34,16 @@ func (p *plane) client(issuer, client string, resources ...string) string {
 }
 
 // operation opens what a command opens, beside the running control plane.
-func (p *plane) operation() *registration.Operation {
+func (p *plane) operation() *registration.Operation { return p.open(p.store()) }
+
+// dryRun is an operation that only plans, as "umagate plan" makes it.
+func (p *plane) dryRun() *registration.Operation { return p.open(registration.DryRun(p.store())) }
+
+func (p *plane) open(from registration.Store) *registration.Operation {
 	p.t.Helper()
 	file, err := site.Load(p.path())
 	require.NoError(p.t, err)
-	options := registration.OperationOptions{Site: &file.Sites[0], Store: p.store(), Logger: slog.New(slog.NewTextHandler(p.log, nil))}
+	options := registration.OperationOptions{Site: &file.Sites[0], Store: from, Logger: slog.New(slog.NewTextHandler(p.log, nil))}
 	m, err := registration.Open(p.t.Context(), options)
 	require.NoError(p.t, err)
 	p.t.Cleanup(m.Close)

@@ -78,9 +78,20 @@ func TestPATOfAPerson(t *testing.T) {
 				p.until("another PAT is pushed", func(s server.Status) bool { return s.OK && s.Pushed["sds"] != pushed })
 				require.Equal(t, refreshed+1, grants(as, "refresh_token", http.StatusOK), "round %d: renewed once", i)
 			}
-			// A restart goes on with the refresh token that came last.
+			// A plan leaves the refresh token alone.
 			p.stop()
 			as.ExpirePATs()
+			kept := p.store()
+			pat, err := kept.PAT(t.Context(), p.key(as))
+			require.NoError(t, err)
+			pat.IssuedAt, pat.ExpiresAt = time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)
+			require.NoError(t, kept.PutPAT(t.Context(), p.key(as), pat))
+			refreshed := grants(as, "refresh_token", http.StatusOK)
+			_, err = p.dryRun().Plan(t.Context())
+			require.ErrorContains(t, err, "a plan does not renew it")
+			require.Contains(t, registration.Remedy(err), "umagate serve")
+			require.Equal(t, refreshed, grants(as, "refresh_token", http.StatusOK))
+			// A restart goes on with the refresh token that came last.
 			p.start()
 			p.until("all is well after a restart", func(s server.Status) bool { return s.OK })
 			require.Zero(t, grants(as, "refresh_token", http.StatusBadRequest), "each refresh token was used once")
