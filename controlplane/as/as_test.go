@@ -360,6 +360,19 @@ func TestPAT(t *testing.T) {
 	}
 }
 
+// TestShortSecrets: a password of three letters is not shown, and the error code
+// that its letters are in is still understood.
+func TestShortSecrets(t *testing.T) {
+	t.Parallel()
+	server := discover(t, genericDocument, exchange{
+		method: http.MethodPost, path: "/token", status: 400, answer: `{"error":"invalid_grant","error_description":"no user has gra+code or gra"}`,
+	})
+	form := url.Values{"grant_type": {as.GrantPassword}, "username": {"alice"}, "password": {"gra"}, "code": {"gra+code"}}
+	_, err := server.RequestToken(t.Context(), "log in", basic(t), form)
+	require.ErrorIs(t, err, as.ErrInvalidGrant)
+	require.ErrorContains(t, err, "no user has "+secret.Redacted+" or "+secret.Redacted)
+}
+
 func TestPATLifetime(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

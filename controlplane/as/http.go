@@ -236,7 +236,7 @@ func (c *caller) failure(in call, out answer) *Error {
 	}
 	e.Kind = kindOf(in.kinds, out.status)
 	code, description, ok := said(out.body)
-	e.Code, e.Description = printable(in.scrub(code)), printable(in.scrub(description))
+	e.Code, e.Description = printable(in.scrubCode(code)), printable(in.scrub(description))
 	if !ok && len(out.body) > 0 {
 		e.Description = describeMedia(out.header)
 	}
@@ -284,12 +284,10 @@ func kindOf(kinds map[int]error, status int) error {
 	}
 }
 
-// secrets lists what the call sends that no message may repeat: an AS can echo
-// it in its error_description.
-func (in call) secrets() []string {
+// secrets lists what the call sends that no message may repeat, from a length on:
+// an AS can echo it in its error_description.
+func (in call) secrets(shortest int) []string {
 	var out []string
-	// Shorter ones are found in any word, and error codes are compared.
-	const shortest = 4
 	add := func(s string) {
 		if len(s) >= shortest {
 			out = append(out, s)
@@ -316,11 +314,21 @@ func (in call) secrets() []string {
 	return out
 }
 
-func (in call) scrub(s string) string {
-	for _, hidden := range in.secrets() {
-		s = strings.ReplaceAll(s, hidden, secret.Redacted)
+// scrub takes every secret out of a text.
+func (in call) scrub(s string) string { return in.scrubFrom(1, s) }
+
+// scrubCode takes secrets out of what is compared: short ones, which any word may
+// hold, stay.
+func (in call) scrubCode(s string) string { return in.scrubFrom(4, s) }
+
+func (in call) scrubFrom(shortest int, s string) string {
+	hidden := in.secrets(shortest)
+	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) }) // one may begin another
+	var pairs []string
+	for _, h := range hidden {
+		pairs = append(pairs, h, secret.Redacted)
 	}
-	return s
+	return strings.NewReplacer(pairs...).Replace(s)
 }
 
 // scrubError keeps err where it holds no secret, and its words only where it
@@ -329,7 +337,7 @@ func (in call) scrubError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if words := in.scrub(err.Error()); words != err.Error() {
+	if words := in.scrubCode(err.Error()); words != err.Error() {
 		return errors.New(words)
 	}
 	return err
