@@ -26,7 +26,8 @@ type api struct {
 	seen    atomic.Int64 // requests that reached it
 
 	mu      sync.Mutex
-	targets []string // of the requests since the last look
+	targets []string        // of the requests since the last look
+	over    map[string]bool // hosts of scenarios that are over
 }
 
 func startAPI(t *testing.T) *api {
@@ -55,7 +56,7 @@ func startAPI(t *testing.T) *api {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.seen.Add(1)
 	a.mu.Lock()
-	if len(a.targets) < 10_000 {
+	if len(a.targets) < 10_000 && !a.over[r.Host] {
 		a.targets = append(a.targets, r.RequestURI)
 	}
 	a.mu.Unlock()
@@ -127,6 +128,21 @@ func upgrade(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// begin says that the scenario of a host begins. When it is over, what still comes for
+// that host is not seen by [api.look]: a request whose client has hung up may be late.
+func (a *api) begin(host string) (end func()) {
+	set := func(over bool) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.over == nil {
+			a.over = map[string]bool{}
+		}
+		a.over[host] = over
+	}
+	set(false)
+	return func() { set(true) }
 }
 
 // look returns the targets of the requests since the last look.

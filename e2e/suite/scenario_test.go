@@ -127,6 +127,7 @@ func runScenarios(t *testing.T, e *env, table []scenario) {
 			}
 			own := e.of(s)
 			own.t, own.client = t, newClient(t, e.gw.address())
+			defer own.api.begin(own.host)()
 			for j := range s.steps {
 				own.step(t, &s.steps[j])
 			}
