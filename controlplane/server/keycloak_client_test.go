@@ -41,7 +41,8 @@ func TestRealKeycloakClients(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				p := newPlane(t)
-				p.write(p.client(as.Issuer(), "register: {client_name: "+name+"}, token_endpoint_auth_method: "+client, "albums"))
+				config := p.client(as.Issuer(), "register: {client_name: "+name+"}, token_endpoint_auth_method: "+client, "albums")
+				p.write(strings.Replace(config, "    client:", "    timeout: 30s # many ask one Keycloak at once\n    client:", 1))
 				done, _, err := p.operation().Apply(t.Context(), nil)
 				require.NoError(t, err)
 				require.Equal(t, 1, done.Done)

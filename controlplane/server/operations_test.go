@@ -46,7 +46,7 @@ func TestOperations(t *testing.T) {
 	t.Parallel()
 	as := startAS(t, devas.Options{})
 	p := newPlane(t)
-	p.intervals.Site.Sync = 1 << 40 // only when asked
+	p.intervals.Site.Sync, p.intervals.Site.Probe = 1<<40, 1<<40 // only when asked
 	p.write(p.config(as.Issuer(), "albums", "people"))
 	p.start()
 	p.until("all is well", allWell)
