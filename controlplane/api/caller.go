@@ -26,7 +26,7 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (Caller, error)
 }
 
-// may says whether the caller has what an operation needs.
+// may reports whether the caller has what an operation needs.
 func (c Caller) may(needed Role) bool {
 	switch needed {
 	case Open:
@@ -42,7 +42,7 @@ func (c Caller) may(needed Role) bool {
 
 type callerKey struct{}
 
-// CallerOf gives who calls, of a context that a handler got.
+// CallerOf returns who calls, of a context that a handler got.
 func CallerOf(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c
@@ -57,7 +57,7 @@ func withCaller(r *http.Request, c Caller) context.Context {
 	return audit.WithActor(ctx, audit.Actor{Kind: audit.KindAPI, Name: c.Name, Address: address})
 }
 
-// fromLoopback says whether the peer is this machine.
+// fromLoopback reports whether the peer is this machine.
 func fromLoopback(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	ip := net.ParseIP(host)

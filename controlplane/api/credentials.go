@@ -91,7 +91,7 @@ func (c *Credentials) byCertificate(r *http.Request) (Caller, error) {
 	return Caller{}, ErrNoCredential
 }
 
-// names says whether a certificate has that subject.
+// names reports whether a certificate has that subject.
 func names(leaf *x509.Certificate, subject string) bool {
 	kind, value, _ := strings.Cut(subject, ":")
 	switch kind {

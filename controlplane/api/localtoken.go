@@ -18,7 +18,7 @@ var ErrLocalToken = errors.New("the local token's file cannot be used")
 // maxLocalToken bounds what is read of the file.
 const maxLocalToken = 4096
 
-// LocalToken gives the token in the file at path, which it makes where there is
+// LocalToken returns the token in the file at path, which it makes where there is
 // none: the commands of this machine's user call with it. made tells that it is
 // new. A file that others may read is refused.
 func LocalToken(path string) (token secret.Text, made bool, err error) {

@@ -137,7 +137,7 @@ func (p *Problem) Error() string {
 	return text
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
 // Because adds what the log is to tell.

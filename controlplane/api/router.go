@@ -267,7 +267,7 @@ func (o *Operation) target(req *http.Request) string {
 	return ""
 }
 
-// explain gives the problem that an error is.
+// explain returns the problem that an error is.
 func (r *Router) explain(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -289,7 +289,7 @@ func (r *Router) fail(w http.ResponseWriter, req *http.Request, p *Problem) {
 	p.write(w, audit.RequestID(req.Context()))
 }
 
-// finishProblem gives a problem that huma answers with its request id, and logs it.
+// finishProblem returns a problem that huma answers with its request id, and logs it.
 func (r *Router) finishProblem(c huma.Context, _ string, body any) (any, error) {
 	p, ok := body.(*Problem)
 	if !ok {

@@ -23,7 +23,7 @@ type sitePlan struct {
 	Unchanged      int          `json:"unchanged"`
 	// Instances counts those of resources whose name has variables: no plan creates
 	// or removes them.
-	Instances []instance.Tally `json:"instances,omitempty"`
+	Instances []instance.Counts `json:"instances,omitempty"`
 	// Error and Remedy: why nothing can be said of the site.
 	Error  string `json:"error,omitempty"`
 	Remedy string `json:"remedy,omitempty"`

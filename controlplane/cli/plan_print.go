@@ -47,7 +47,7 @@ func printSite(w *errWriter, paint paint, s sitePlan) {
 }
 
 // instanceLine says how the instances of a resource stand.
-func instanceLine(t instance.Tally) string {
+func instanceLine(t instance.Counts) string {
 	line := printable(t.Resource) + ": " + count(t.Registered, "instance") + " registered"
 	if t.Pending > 0 {
 		line += fmt.Sprintf(", %d to be registered", t.Pending)

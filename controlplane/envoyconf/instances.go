@@ -48,7 +48,7 @@ func instancesCluster(in Input) (*clusterv3.Cluster, error) {
 	return cluster, setProtocol(cluster, filter)
 }
 
-// AsksForInstances says whether a filter with this configuration asks the control
+// AsksForInstances reports whether a filter with this configuration asks the control
 // plane for instances.
 func (in Input) AsksForInstances() bool {
 	return slices.ContainsFunc(in.Config.Sites, func(s config.Site) bool { return s.Instances != nil })

@@ -3,4 +3,4 @@ package instance
 import "context"
 
 // Pass is one round of Run.
-func Pass(ctx context.Context, k *Keeper) error { return k.pass(ctx) }
+func Pass(ctx context.Context, m *Manager) error { return m.pass(ctx) }

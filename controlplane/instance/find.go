@@ -23,9 +23,9 @@ const (
 type finder struct {
 	searches chan struct{} // room for each search
 
-	// survey holds who reads all resources; age and named are what was read.
-	survey   sync.Mutex
-	surveyed time.Time
+	// listing is held while all resources are read; listedAt and all are what was read.
+	listing  sync.Mutex
+	listedAt time.Time
 	all      map[string][]as.Resource
 
 	mu    sync.Mutex
@@ -49,9 +49,9 @@ func (f *finder) forget(name string) {
 
 // removed forgets a name of which the AS has none any more.
 func (f *finder) removed(name string) {
-	f.survey.Lock()
+	f.listing.Lock()
 	delete(f.all, name)
-	f.survey.Unlock()
+	f.listing.Unlock()
 	f.forget(name)
 }
 
@@ -81,23 +81,23 @@ func (f *finder) remember(name, id string, until, now time.Time) {
 	f.known[name] = remembered{id, until}
 }
 
-// named gives the resources of a name. Where the AS cannot be asked for one, all
+// named returns the resources of a name. Where the AS cannot be asked for one, all
 // are read, unless that was done no longer than age ago.
 func (f *finder) named(ctx context.Context, server AS, name string, age time.Duration, now func() time.Time) ([]as.Resource, error) {
 	if server.FindsByName() {
 		return server.FindByName(ctx, name)
 	}
-	f.survey.Lock()
-	defer f.survey.Unlock()
-	if f.all == nil || now().Sub(f.surveyed) >= age {
+	f.listing.Lock()
+	defer f.listing.Unlock()
+	if f.all == nil || now().Sub(f.listedAt) >= age {
 		began := now()
-		survey, err := server.ListAll(ctx)
+		listed, err := server.ListAll(ctx)
 		if err != nil {
 			return nil, err
 		}
-		f.all = make(map[string][]as.Resource, len(survey.Resources))
-		for _, r := range survey.Resources {
-			if !survey.Described { // only their ids are known
+		f.all = make(map[string][]as.Resource, len(listed.Resources))
+		for _, r := range listed.Resources {
+			if !listed.Described { // only their ids are known
 				if r, err = server.Read(ctx, r.ID); errors.Is(err, as.ErrNotFound) {
 					continue
 				} else if err != nil {
@@ -107,19 +107,19 @@ func (f *finder) named(ctx context.Context, server AS, name string, age time.Dur
 			}
 			f.all[r.Name] = append(f.all[r.Name], r)
 		}
-		f.surveyed = began
+		f.listedAt = began
 	}
 	return f.all[name], nil
 }
 
-// Lookup gives the resource_id of an instance: what umagate registered, or what the
+// Lookup returns the resource_id of an instance: what umagate registered, or what the
 // AS has by its name. ErrUnknown: neither. ErrAmbiguous: the AS has several.
-func (k *Keeper) Lookup(ctx context.Context, r Request) (id string, err error) {
-	_, _, name, err := k.identify(r)
+func (m *Manager) Lookup(ctx context.Context, r Request) (id string, err error) {
+	_, _, name, err := m.identify(r)
 	if err != nil {
 		return "", err
 	}
-	in, err := k.options.Store.Instance(ctx, k.options.Key, name)
+	in, err := m.options.Store.Instance(ctx, m.options.Key, name)
 	switch {
 	case err == nil && in.State == store.InstanceRegistered:
 		return in.ID, nil
@@ -128,10 +128,10 @@ func (k *Keeper) Lookup(ctx context.Context, r Request) (id string, err error) {
 	case !errors.Is(err, store.ErrNotFound):
 		return "", err
 	}
-	if known, ok := k.finder.recall(name, k.options.Now()); ok {
+	if known, ok := m.finder.recall(name, m.options.Now()); ok {
 		return known.result(name)
 	}
-	found := k.calls.DoChan(name, func() (any, error) { return k.search(context.WithoutCancel(ctx), name) })
+	found := m.calls.DoChan(name, func() (any, error) { return m.search(context.WithoutCancel(ctx), name) })
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
@@ -152,30 +152,30 @@ func (r remembered) result(name string) (string, error) {
 }
 
 // search asks the AS for a name that umagate has not registered.
-func (k *Keeper) search(ctx context.Context, name string) (remembered, error) {
+func (m *Manager) search(ctx context.Context, name string) (remembered, error) {
 	select {
-	case k.finder.searches <- struct{}{}:
-		defer func() { <-k.finder.searches }()
+	case m.finder.searches <- struct{}{}:
+		defer func() { <-m.finder.searches }()
 	default:
 		return remembered{}, ErrBusy
 	}
-	server, err := k.options.AS()
+	server, err := m.options.AS()
 	if err != nil {
 		return remembered{}, err
 	}
-	found, err := k.finder.named(ctx, server, name, k.options.Pace.Survey, k.options.Now)
+	found, err := m.finder.named(ctx, server, name, m.options.Intervals.List, m.options.Now)
 	if err != nil {
 		return remembered{}, err
 	}
-	now := k.options.Now()
-	known := remembered{until: now.Add(k.options.Pace.Missing)}
+	now := m.options.Now()
+	known := remembered{until: now.Add(m.options.Intervals.Missing)}
 	switch {
 	case len(found) == 1:
-		known = remembered{found[0].ID, now.Add(k.options.Pace.Found)}
+		known = remembered{found[0].ID, now.Add(m.options.Intervals.Found)}
 	case len(found) > 1:
-		k.options.Logger.Warn("several resources at the authorization server have the name of one instance; it is denied", slog.String("resource", name))
+		m.options.Logger.Warn("several resources at the authorization server have the name of one instance; it is denied", slog.String("resource", name))
 		return remembered{}, fmt.Errorf("%s: %w", name, ErrAmbiguous)
 	}
-	k.finder.remember(name, known.id, known.until, now)
+	m.finder.remember(name, known.id, known.until, now)
 	return known, nil
 }

@@ -22,9 +22,9 @@ const maxBody = 16 << 10
 type Handler struct {
 	// Credential is what Envoys show, as a bearer token.
 	Credential secret.Text
-	// Keeper gives the keeper of a site; nil for none.
-	Keeper func(site string) *Keeper
-	Logger *slog.Logger
+	// Manager returns the manager of a site; nil for none.
+	Manager func(site string) *Manager
+	Logger  *slog.Logger
 	// Observe counts the answers, by call and status; may be nil.
 	Observe func(call string, status int)
 }
@@ -91,8 +91,8 @@ func (h *Handler) serve(r *http.Request, call string) (int, answer) {
 	if err := decoder.Decode(&m); err != nil {
 		return http.StatusBadRequest, answer{Code: "malformed"}
 	}
-	keeper := h.Keeper(m.Site)
-	if keeper == nil {
+	manager := h.Manager(m.Site)
+	if manager == nil {
 		return http.StatusNotFound, answer{Code: "no_such_site"}
 	}
 	ask := Request{Template: m.Resource, Values: m.Values, Owner: m.Owner}
@@ -102,15 +102,15 @@ func (h *Handler) serve(r *http.Request, call string) (int, answer) {
 	switch call {
 	case "lookup":
 		status = http.StatusOK
-		body.ResourceID, err = keeper.Lookup(r.Context(), ask)
+		body.ResourceID, err = manager.Lookup(r.Context(), ask)
 		if errors.Is(err, ErrTemplate) || errors.Is(err, ErrValues) {
 			err = errors.Join(ErrUnknown, err) // no path of it can be registered
 		}
 	case "register":
-		status, body, err = register(r.Context(), keeper, ask)
+		status, body, err = register(r.Context(), manager, ask)
 	case "remove":
 		status = http.StatusAccepted
-		if _, err = keeper.RemoveValues(r.Context(), ask); errors.Is(err, ErrUnknown) {
+		if _, err = manager.RemoveValues(r.Context(), ask); errors.Is(err, ErrUnknown) {
 			status, err = http.StatusNoContent, nil
 		}
 	default:
@@ -123,11 +123,11 @@ func (h *Handler) serve(r *http.Request, call string) (int, answer) {
 	return status, body
 }
 
-func register(ctx context.Context, keeper *Keeper, ask Request) (int, answer, error) {
+func register(ctx context.Context, manager *Manager, ask Request) (int, answer, error) {
 	if ask.Owner == "" {
 		return 0, answer{}, errNoOwner
 	}
-	in, _, err := keeper.Register(ctx, ask)
+	in, _, err := manager.Register(ctx, ask)
 	if err != nil {
 		return 0, answer{}, err
 	}

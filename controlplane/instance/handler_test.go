@@ -20,11 +20,11 @@ func TestHandler(t *testing.T) {
 	counted := map[string]int{}
 	handler := &instance.Handler{
 		Credential: secret.New("hush"), Logger: slog.New(slog.DiscardHandler),
-		Keeper: func(site string) *instance.Keeper {
+		Manager: func(site string) *instance.Manager {
 			if site != "photos" {
 				return nil
 			}
-			return w.keeper
+			return w.manager
 		},
 		Observe: func(call string, _ int) { counted[call]++ },
 	}

@@ -22,7 +22,7 @@ type RemovalsOptions struct {
 	Store interface {
 		Removals(ctx context.Context) (list []store.Removal, earlier int64, err error)
 	}
-	// Changes gives a number that grows when another replica writes.
+	// Changes returns a number that grows when another replica writes.
 	Changes func(ctx context.Context) (int64, error)
 	// Forget is told of each registration that has ended, on whichever replica.
 	Forget func(site, name string)
@@ -78,7 +78,7 @@ func (r *Removals) Load(ctx context.Context) error {
 	return nil
 }
 
-// take makes list what is told, and gives what is new in it.
+// take makes list what is told, and returns what is new in it.
 func (r *Removals) take(list []store.Removal, generation, number int64) (fresh []store.Removal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

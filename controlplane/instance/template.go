@@ -66,7 +66,7 @@ func templatesOf(s *site.Site) (map[string]*template, error) {
 	return out, nil
 }
 
-// canonical checks values, and gives them in the one spelling that they have, with
+// canonical checks values, and returns them in the one spelling that they have, with
 // the name at the AS.
 func (t *template) canonical(values []string) ([]string, string, error) {
 	variables := t.name.Variables()

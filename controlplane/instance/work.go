@@ -23,8 +23,8 @@ const (
 )
 
 // Run does what is due until ctx ends. The one that leads calls it.
-func (k *Keeper) Run(ctx context.Context) {
-	ticker := time.NewTicker(k.options.Pace.Poll)
+func (m *Manager) Run(ctx context.Context) {
+	ticker := time.NewTicker(m.options.Intervals.Poll)
 	defer ticker.Stop()
 	for {
 		select {
@@ -32,18 +32,18 @@ func (k *Keeper) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := k.pass(ctx); err != nil && ctx.Err() == nil {
-			k.options.Logger.Warn("instances are not looked after; it is tried again", slog.Any("error", err))
+		if err := m.pass(ctx); err != nil && ctx.Err() == nil {
+			m.options.Logger.Warn("instances are not looked after; it is tried again", slog.Any("error", err))
 		}
 	}
 }
 
-func (k *Keeper) pass(ctx context.Context) error {
-	names, err := k.options.Store.DueInstances(ctx, k.options.Key, k.options.Now(), atATime)
+func (m *Manager) pass(ctx context.Context) error {
+	names, err := m.options.Store.DueInstances(ctx, m.options.Key, m.options.Now(), atATime)
 	if err != nil || len(names) == 0 {
 		return err
 	}
-	if _, err := k.options.AS(); err != nil {
+	if _, err := m.options.AS(); err != nil {
 		return nil //nolint:nilerr // why is told by the worker of the site
 	}
 	queue := make(chan string)
@@ -51,18 +51,18 @@ func (k *Keeper) pass(ctx context.Context) error {
 	for range concurrently {
 		wg.Go(func() {
 			for name := range queue {
-				now := k.options.Now()
-				in, ok, err := k.options.Store.ClaimInstance(ctx, k.options.Key, name, now, now.Add(k.options.Pace.Claim))
+				now := m.options.Now()
+				in, ok, err := m.options.Store.ClaimInstance(ctx, m.options.Key, name, now, now.Add(m.options.Intervals.Claim))
 				if err != nil || !ok {
 					continue
 				}
 				// It was told by work itself.
-				_, _ = k.work(context.WithoutCancel(ctx), in)
+				_, _ = m.work(context.WithoutCancel(ctx), in)
 			}
 		})
 	}
 	for _, name := range names {
-		if ctx.Err() != nil || !k.options.Leads() {
+		if ctx.Err() != nil || !m.options.Leads() {
 			break
 		}
 		queue <- name
@@ -74,49 +74,49 @@ func (k *Keeper) pass(ctx context.Context) error {
 
 // work does what an instance that was claimed waits for. Its error is one that
 // trying again does not mend.
-func (k *Keeper) work(ctx context.Context, in store.Instance) (store.Instance, error) {
+func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, error) {
 	before := in.State
 	in.Attempts++
-	server, err := k.options.AS()
+	server, err := m.options.AS()
 	done := in
 	if err == nil {
 		switch in.State {
 		case store.InstancePending:
-			done, err = k.create(ctx, server, in)
+			done, err = m.create(ctx, server, in)
 		case store.InstanceRemoving:
-			return k.remove(ctx, server, in)
+			return m.remove(ctx, server, in)
 		case store.InstanceRegistered:
-			done, err = k.check(ctx, server, in)
+			done, err = m.check(ctx, server, in)
 		}
 	}
 	if err != nil {
-		return k.failed(ctx, in, err)
+		return m.failed(ctx, in, err)
 	}
 	if done.State == "" { // it is gone at the AS
-		err := k.options.Store.DeleteInstance(ctx, k.options.Key, in.Name, before)
-		k.options.Ended(ctx)
+		err := m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, before)
+		m.options.Ended(ctx)
 		return done, err
 	}
-	done.Failure, done.Attempts, done.UpdatedAt = "", 0, k.options.Now()
-	done.DueAt = k.options.Now().Add(k.options.Pace.Check - rand.N(k.options.Pace.Check/4+1)) //nolint:gosec // jitter, not a secret
-	k.finder.forget(in.Name)
-	ok, err := k.options.Store.PutInstance(ctx, k.options.Key, done, before)
+	done.Failure, done.Attempts, done.UpdatedAt = "", 0, m.options.Now()
+	done.DueAt = m.options.Now().Add(m.options.Intervals.Check - rand.N(m.options.Intervals.Check/4+1)) //nolint:gosec // jitter, not a secret
+	m.finder.forget(in.Name)
+	ok, err := m.options.Store.PutInstance(ctx, m.options.Key, done, before)
 	switch {
 	case err != nil:
 		return in, err
 	case !ok: // it is to be removed since
 		return in, fmt.Errorf("%s: %w", in.Name, ErrRemoving)
 	case before == store.InstancePending:
-		k.options.Record(ctx, audit.ResourceCreate, in.Name, map[string]string{"owner": in.Owner, "resource_id": done.ID})
-		k.options.Logger.Info("instance registered", slog.String("resource", in.Name), slog.String("owner", in.Owner))
+		m.options.Record(ctx, audit.ResourceCreate, in.Name, map[string]string{"owner": in.Owner, "resource_id": done.ID})
+		m.options.Logger.Info("instance registered", slog.String("resource", in.Name), slog.String("owner", in.Owner))
 	}
 	return done, nil
 }
 
 // create registers an instance at the AS. What an earlier try may have left, or
 // its owner has registered, is taken over.
-func (k *Keeper) create(ctx context.Context, server AS, in store.Instance) (store.Instance, error) {
-	found, err := k.finder.named(ctx, server, in.Name, k.surveyAge(in.Attempts), k.options.Now)
+func (m *Manager) create(ctx context.Context, server AS, in store.Instance) (store.Instance, error) {
+	found, err := m.finder.named(ctx, server, in.Name, m.listingAge(in.Attempts), m.options.Now)
 	if err != nil {
 		return in, err
 	}
@@ -130,7 +130,7 @@ func (k *Keeper) create(ctx context.Context, server AS, in store.Instance) (stor
 		if !errors.Is(err, as.ErrConflict) {
 			return in, err
 		}
-		if found, err = k.finder.named(ctx, server, in.Name, 0, k.options.Now); err != nil {
+		if found, err = m.finder.named(ctx, server, in.Name, 0, m.options.Now); err != nil {
 			return in, err
 		}
 	}
@@ -146,13 +146,13 @@ func (k *Keeper) create(ctx context.Context, server AS, in store.Instance) (stor
 	return in, err
 }
 
-// surveyAge is how old a survey of the AS may be: an earlier try may have left
+// listingAge is how old a listing of the AS may be: an earlier try may have left
 // something since.
-func (k *Keeper) surveyAge(attempts int) time.Duration {
+func (m *Manager) listingAge(attempts int) time.Duration {
 	if attempts > 1 {
 		return 0
 	}
-	return k.options.Pace.Survey
+	return m.options.Intervals.List
 }
 
 // theOne chooses the resource of an owner among those of a name. An AS that tells no
@@ -178,11 +178,11 @@ func differs(have, want as.Resource) bool {
 }
 
 // remove ends a registration. It is recorded by itself, since nothing is left.
-func (k *Keeper) remove(ctx context.Context, server AS, in store.Instance) (store.Instance, error) {
+func (m *Manager) remove(ctx context.Context, server AS, in store.Instance) (store.Instance, error) {
 	err := func() error {
 		if in.ID == "" {
 			// Its creation may have had no answer.
-			found, err := k.finder.named(ctx, server, in.Name, 0, k.options.Now)
+			found, err := m.finder.named(ctx, server, in.Name, 0, m.options.Now)
 			if err != nil || len(found) == 0 {
 				return err
 			}
@@ -195,12 +195,12 @@ func (k *Keeper) remove(ctx context.Context, server AS, in store.Instance) (stor
 		return server.Delete(ctx, in.ID)
 	}()
 	if err != nil {
-		return k.failed(ctx, in, err)
+		return m.failed(ctx, in, err)
 	}
-	k.finder.removed(in.Name)
-	k.options.Record(ctx, audit.ResourceDelete, in.Name, map[string]string{"owner": in.Owner, "resource_id": in.ID})
-	k.options.Logger.Info("instance removed", slog.String("resource", in.Name), slog.String("owner", in.Owner))
-	return in, k.options.Store.DeleteInstance(ctx, k.options.Key, in.Name, store.InstanceRemoving)
+	m.finder.removed(in.Name)
+	m.options.Record(ctx, audit.ResourceDelete, in.Name, map[string]string{"owner": in.Owner, "resource_id": in.ID})
+	m.options.Logger.Info("instance removed", slog.String("resource", in.Name), slog.String("owner", in.Owner))
+	return in, m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, store.InstanceRemoving)
 }
 
 // missed stands in Failure of an instance that the AS did not have once.
@@ -209,51 +209,51 @@ const missed = "the authorization server does not have it"
 // check compares a registration with the AS's and the declared one. One that is
 // gone there was removed by who may: it is forgotten, and what it guards is denied.
 // It has to be missed twice: an AS may fail in strange ways.
-func (k *Keeper) check(ctx context.Context, server AS, in store.Instance) (store.Instance, error) {
+func (m *Manager) check(ctx context.Context, server AS, in store.Instance) (store.Instance, error) {
 	have, err := server.Read(ctx, in.ID)
 	if errors.Is(err, as.ErrNotFound) && in.Failure != missed {
 		return in, errMissed
 	}
 	if errors.Is(err, as.ErrNotFound) {
-		k.options.Logger.Warn("instance is gone at the authorization server; it is not registered any more", slog.String("resource", in.Name), slog.String("owner", in.Owner))
+		m.options.Logger.Warn("instance is gone at the authorization server; it is not registered any more", slog.String("resource", in.Name), slog.String("owner", in.Owner))
 		return store.Instance{}, nil
 	}
 	if err != nil {
 		return in, err
 	}
-	t := k.templates[in.Template]
+	t := m.templates[in.Template]
 	if t == nil {
 		return in, nil // not declared any more: it stays as it is
 	}
 	in.Spec = t.spec
 	if want := specOf(in).registration(in.Name, in.Owner, in.ID); differs(have, want) {
-		k.options.Logger.Info("instance differs from what is declared; put right", slog.String("resource", in.Name))
+		m.options.Logger.Info("instance differs from what is declared; put right", slog.String("resource", in.Name))
 		err = server.Update(ctx, want)
 	}
 	return in, err
 }
 
 // failed records a failure. One that is final ends what was pending.
-func (k *Keeper) failed(ctx context.Context, in store.Instance, cause error) (store.Instance, error) {
+func (m *Manager) failed(ctx context.Context, in store.Instance, cause error) (store.Instance, error) {
 	if in.State == store.InstanceRegistered && in.Failure == missed {
 		cause = errMissed // something else went wrong in between
 	}
 	if in.State == store.InstancePending && final(cause) {
-		k.options.Logger.Error("instance cannot be registered", slog.String("resource", in.Name), slog.String("owner", in.Owner), slog.Any("error", cause))
-		return in, errors.Join(fmt.Errorf("%s: %w", in.Name, cause), k.options.Store.DeleteInstance(ctx, k.options.Key, in.Name, in.State))
+		m.options.Logger.Error("instance cannot be registered", slog.String("resource", in.Name), slog.String("owner", in.Owner), slog.Any("error", cause))
+		return in, errors.Join(fmt.Errorf("%s: %w", in.Name, cause), m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, in.State))
 	}
-	wait := min(k.options.Pace.RetryMax, k.options.Pace.Retry<<min(in.Attempts-1, 16))
+	wait := min(m.options.Intervals.RetryMax, m.options.Intervals.Retry<<min(in.Attempts-1, 16))
 	wait = max(wait-rand.N(wait/2+1), as.RetryAfter(cause)) //nolint:gosec // jitter, not a secret
-	in.Failure, in.DueAt, in.UpdatedAt = cause.Error(), k.options.Now().Add(wait), k.options.Now()
-	k.options.Logger.Warn("instance is not as asked yet; it is tried again", slog.String("resource", in.Name), slog.String("state", string(in.State)),
+	in.Failure, in.DueAt, in.UpdatedAt = cause.Error(), m.options.Now().Add(wait), m.options.Now()
+	m.options.Logger.Warn("instance is not as asked yet; it is tried again", slog.String("resource", in.Name), slog.String("state", string(in.State)),
 		slog.Int("attempts", in.Attempts), slog.Duration("retry_in", wait.Round(time.Millisecond)), slog.Any("error", cause))
-	_, err := k.options.Store.PutInstance(ctx, k.options.Key, in, in.State)
+	_, err := m.options.Store.PutInstance(ctx, m.options.Key, in, in.State)
 	return in, err
 }
 
 var errMissed = errors.New(missed)
 
-// final says that nothing but a change by somebody mends it.
+// final reports whether nothing but a change by somebody mends it.
 func final(err error) bool {
 	return errors.Is(err, ErrOwned) || errors.Is(err, ErrAmbiguous) || errors.Is(err, as.ErrRejected)
 }

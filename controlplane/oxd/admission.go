@@ -188,11 +188,11 @@ func (s *admission) setupNamedBy(ctx context.Context, token secret.Text) (*RP, e
 // obtainedFor is the oxd_id of the setup client that get_client_token got the token
 // for; empty when it came from elsewhere.
 func (s *admission) obtainedFor(ctx context.Context, token secret.Text) (string, error) {
-	memo, err := s.store.Memo(ctx, memoCaller, tokenHash(token.Reveal()), s.now())
+	state, err := s.store.TemporaryState(ctx, stateCaller, tokenHash(token.Reveal()), s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil
 	}
-	return memo.OxdID, err
+	return state.OxdID, err
 }
 
 func (s *rps) setupByID(ctx context.Context, id string) (*RP, error) {

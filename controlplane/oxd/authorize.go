@@ -44,8 +44,8 @@ type login struct {
 	RedirectURI string   `json:"redirect_uri"`
 }
 
-// memoLogin is the kind of a login's memo. Its id is that of loginID.
-const memoLogin = "login"
+// stateLogin is the kind of a login's state. Its id is that of loginID.
+const stateLogin = "login"
 
 // loginID has the RP in it: one cannot use up another's state.
 func loginID(rp *RP, state string) string { return rp.ID + " " + state }
@@ -91,7 +91,7 @@ func (s *logins) authorizationURL(ctx context.Context, c *Call, p authorizationP
 	if err != nil {
 		return authorizationResult{}, err
 	}
-	if err := s.putMemo(ctx, memoLogin, loginID(c.RP, state), c.RP.ID, string(value), s.lifetime); err != nil {
+	if err := s.putState(ctx, stateLogin, loginID(c.RP, state), c.RP.ID, string(value), s.lifetime); err != nil {
 		return authorizationResult{}, err
 	}
 	return authorizationResult{AuthorizationURL: config.AuthCodeURL(state, options...)}, nil

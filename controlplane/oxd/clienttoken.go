@@ -115,13 +115,13 @@ func (s *admission) tokenAuth(p clientTokenParams, setup *RP) (clientauth.Auth, 
 	return s.authFor(p.ClientID, p.ClientSecret, setup.Secrets.Key, a)
 }
 
-// memoCaller says which setup client a protection token was given to.
-const memoCaller = "caller"
+// stateCaller says which setup client a protection token was given to.
+const stateCaller = "caller"
 
 func (s *admission) rememberCaller(ctx context.Context, setup *RP, got tokens) error {
 	lifetime := subjectLifetime
 	if got.ExpiresIn > 0 {
 		lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second)
 	}
-	return s.putMemo(ctx, memoCaller, tokenHash(got.AccessToken), setup.ID, "", lifetime)
+	return s.putState(ctx, stateCaller, tokenHash(got.AccessToken), setup.ID, "", lifetime)
 }

@@ -36,11 +36,11 @@ func (s *logins) logoutURI(ctx context.Context, c *Call, p logoutParams) (logout
 	}
 	hint := p.IDTokenHint
 	if hint == "" {
-		memo, err := s.store.Memo(ctx, memoIDToken, c.RP.ID, s.now())
+		state, err := s.store.TemporaryState(ctx, stateIDToken, c.RP.ID, s.now())
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return logoutResult{}, err
 		}
-		hint = memo.Value.Reveal()
+		hint = state.Value.Reveal()
 	}
 	query := address.Query()
 	set := func(name, value string) {

@@ -16,9 +16,9 @@ type RPs interface {
 	PutRP(ctx context.Context, rp store.RP) (version int64, err error)
 	DeleteRP(ctx context.Context, id string, site store.Key) error
 
-	PutMemo(ctx context.Context, m store.Memo, now time.Time) error
-	Memo(ctx context.Context, kind, id string, now time.Time) (store.Memo, error)
-	TakeMemo(ctx context.Context, kind, id string, now time.Time) (store.Memo, error)
+	PutTemporaryState(ctx context.Context, m store.TemporaryState, now time.Time) error
+	TemporaryState(ctx context.Context, kind, id string, now time.Time) (store.TemporaryState, error)
+	TakeTemporaryState(ctx context.Context, kind, id string, now time.Time) (store.TemporaryState, error)
 }
 
 // Protections keeps what relying parties protect, as [RPs] does.

@@ -96,18 +96,18 @@ func (s *logins) tokensByCode(ctx context.Context, c *Call, p codeParams) (token
 	}
 	unknown := fail(CodeBadRequest, "state is not known: it was used already, has expired, or is of another site")
 	var out tokensResult
-	err = s.once(ctx, memoLogin, loginID(c.RP, p.State), unknown, func(memo store.Memo) (bool, error) {
+	err = s.once(ctx, stateLogin, loginID(c.RP, p.State), unknown, func(state store.TemporaryState) (bool, error) {
 		var err error
-		out, err = s.finishLogin(ctx, l, memo, p.Code)
+		out, err = s.finishLogin(ctx, l, state, p.Code)
 		return !mayTryAgain(err), err
 	})
 	return out, err
 }
 
 // finishLogin exchanges the code, and judges what it brings.
-func (s *logins) finishLogin(ctx context.Context, l *link, memo store.Memo, code string) (tokensResult, error) {
+func (s *logins) finishLogin(ctx context.Context, l *link, state store.TemporaryState, code string) (tokensResult, error) {
 	var begun login
-	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &begun); err != nil {
+	if err := json.Unmarshal([]byte(state.Value.Reveal()), &begun); err != nil {
 		return tokensResult{}, errors.New("oxd: a stored login is not JSON") // the cause may quote it
 	}
 	grant := url.Values{"grant_type": {as.GrantAuthorizationCode}, "code": {code}, "redirect_uri": {begun.RedirectURI}}
@@ -196,8 +196,8 @@ func (s *logins) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) 
 // The kinds of what is remembered of tokens: whose it is, by the token's hash, and
 // the site's last ID token.
 const (
-	memoSubject = "subject"
-	memoIDToken = "id_token"
+	stateSubject = "subject"
+	stateIDToken = "id_token"
 )
 
 const (
@@ -213,17 +213,17 @@ func (s *logins) remember(ctx context.Context, rp *RP, got tokens, subject strin
 		if got.ExpiresIn > 0 {
 			lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second+time.Minute)
 		}
-		if err := s.putMemo(ctx, memoSubject, tokenHash(got.AccessToken), rp.ID, subject, lifetime); err != nil {
+		if err := s.putState(ctx, stateSubject, tokenHash(got.AccessToken), rp.ID, subject, lifetime); err != nil {
 			return err
 		}
 		if got.RefreshToken != "" {
-			if err := s.putMemo(ctx, memoSubject, tokenHash(got.RefreshToken), rp.ID, subject, subjectLifetime); err != nil {
+			if err := s.putState(ctx, stateSubject, tokenHash(got.RefreshToken), rp.ID, subject, subjectLifetime); err != nil {
 				return err
 			}
 		}
 	}
 	if got.IDToken != "" {
-		return s.putMemo(ctx, memoIDToken, rp.ID, rp.ID, got.IDToken, idTokenLifetime)
+		return s.putState(ctx, stateIDToken, rp.ID, rp.ID, got.IDToken, idTokenLifetime)
 	}
 	return nil
 }
@@ -231,11 +231,11 @@ func (s *logins) remember(ctx context.Context, rp *RP, got tokens, subject strin
 // subjectOf returns whose a token is, as far as is known: empty when it came from
 // elsewhere.
 func (s *logins) subjectOf(ctx context.Context, token string) (string, error) {
-	memo, err := s.store.Memo(ctx, memoSubject, tokenHash(token), s.now())
+	state, err := s.store.TemporaryState(ctx, stateSubject, tokenHash(token), s.now())
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}
-	return memo.Value.Reveal(), nil
+	return state.Value.Reveal(), nil
 }
 
 // tokenHash names a token in the store without telling it.

@@ -49,10 +49,10 @@ type getRPTResult struct {
 	Updated     bool   `json:"updated"`
 }
 
-// The kinds of memos of this file.
+// The kinds of states of this file.
 const (
-	memoClaims = "uma_claims"
-	memoRPT    = "uma_rpt"
+	stateClaims = "uma_claims"
+	stateRPT    = "uma_rpt"
 )
 
 // getRPT exchanges a ticket for an RPT. What was given for the same ticket, and
@@ -78,7 +78,7 @@ func (s *tickets) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTRe
 	// The state that a person came back with. It is used up by the RPT that it brings.
 	unknown := fail(CodeBadRequest, "state is not known, or was used: uma_rp_get_claims_gathering_url gives one")
 	var out getRPTResult
-	err = s.once(ctx, memoClaims, claimsID(c.RP, p.State), unknown, func(store.Memo) (given bool, err error) {
+	err = s.once(ctx, stateClaims, claimsID(c.RP, p.State), unknown, func(store.TemporaryState) (given bool, err error) {
 		out, given, err = s.exchangeTicket(ctx, l, p, id)
 		return given, err
 	})
@@ -134,12 +134,12 @@ func (p getRPTParams) id(rp *RP) string {
 }
 
 func (s *tickets) knownRPT(ctx context.Context, id string) (out getRPTResult, err error) {
-	memo, err := s.store.Memo(ctx, memoRPT, id, s.now())
+	state, err := s.store.TemporaryState(ctx, stateRPT, id, s.now())
 	if err != nil {
 		return out, err
 	}
-	if err := json.Unmarshal([]byte(memo.Value.Reveal()), &out); err != nil {
-		return out, errors.New("oxd: the memo of an RPT is not JSON") // the cause may quote it
+	if err := json.Unmarshal([]byte(state.Value.Reveal()), &out); err != nil {
+		return out, errors.New("oxd: the state of an RPT is not JSON") // the cause may quote it
 	}
 	return out, nil
 }
@@ -152,10 +152,10 @@ func (s *tickets) keepRPT(ctx context.Context, rp *RP, id string, out getRPTResu
 	}
 	value, err := json.Marshal(out) //nolint:gosec // it is sealed below
 	if err != nil {
-		return fmt.Errorf("oxd: encode the memo: %w", err)
+		return fmt.Errorf("oxd: encode the state: %w", err)
 	}
-	return s.store.PutMemo(ctx, store.Memo{
-		Kind: memoRPT, ID: id, OxdID: rp.ID, Value: secret.New(string(value)), ExpiresAt: got.ExpiresAt,
+	return s.store.PutTemporaryState(ctx, store.TemporaryState{
+		Kind: stateRPT, ID: id, OxdID: rp.ID, Value: secret.New(string(value)), ExpiresAt: got.ExpiresAt,
 	}, s.now())
 }
 
@@ -226,7 +226,7 @@ func (s *tickets) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (cl
 	query.Set("claims_redirect_uri", redirect)
 	query.Set("state", state)
 	endpoint.RawQuery = query.Encode()
-	err = s.putMemo(ctx, memoClaims, claimsID(c.RP, state), c.RP.ID, ".", s.lifetime)
+	err = s.putState(ctx, stateClaims, claimsID(c.RP, state), c.RP.ID, ".", s.lifetime)
 	return claimsURLResult{URL: endpoint.String(), State: state}, err
 }
 

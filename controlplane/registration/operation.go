@@ -96,7 +96,7 @@ func (o *Operation) Close() { o.pat.stop() }
 func (o *Operation) Declared() int { return len(o.desired) }
 
 // Instances counts the instances that umagate has registered for the site.
-func (o *Operation) Instances(ctx context.Context) ([]instance.Tally, error) {
+func (o *Operation) Instances(ctx context.Context) ([]instance.Counts, error) {
 	return instance.Count(ctx, o.store, o.key, o.site)
 }
 

@@ -22,8 +22,8 @@ func (f few) AddRevocation(ctx context.Context, r store.Revocation, now time.Tim
 	return f.SQL.AddRevocation(ctx, r, now, scaled(most))
 }
 
-// TestFullBook: what an AS sends leaves room for what an operator must do.
-func TestFullBook(t *testing.T) {
+// TestFullList: what an AS sends leaves room for what an operator must do.
+func TestFullList(t *testing.T) {
 	r := newRig(t)
 	key := secret.New("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 	opened, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "s.db"), key)

@@ -34,16 +34,16 @@ type adminAction struct {
 // AdminAction takes a message of Keycloak's: PUSH_NOT_BEFORE (k_push_not_before)
 // or LOGOUT (k_logout). What is not before the site's own client is not before the
 // site; what is not before another client is not before the tokens it was issued.
-func (b *Book) AdminAction(ctx context.Context, siteName, action, message string) error {
-	site, err := b.options.Sites.named(siteName)
+func (l *List) AdminAction(ctx context.Context, siteName, action, message string) error {
+	site, err := l.options.Sites.named(siteName)
 	if err != nil {
 		return err
 	}
 	var got adminAction
-	if err := b.keys.verified(ctx, site, message, &got); err != nil {
+	if err := l.keys.verified(ctx, site, message, &got); err != nil {
 		return err
 	}
-	now := b.options.Now()
+	now := l.options.Now()
 	expires := time.Unix(got.Expiration, 0)
 	switch {
 	case got.Action != action:
@@ -55,9 +55,9 @@ func (b *Book) AdminAction(ctx context.Context, siteName, action, message string
 	case got.NotBefore < 0 || got.NotBefore > now.Add(clockSkew).Unix():
 		return fmt.Errorf("%w: its notBefore is not a time that was", ErrMessage)
 	}
-	return b.once(ctx, site, got.ID, func() error {
+	return l.once(ctx, site, got.ID, func() error {
 		for _, spec := range got.specs(site) {
-			if _, err := b.Revoke(ctx, spec); err != nil {
+			if _, err := l.Revoke(ctx, spec); err != nil {
 				return err
 			}
 		}
@@ -83,16 +83,16 @@ func (a adminAction) specs(site Site) []Spec {
 
 // readNotBefore reads the not-before of each realm, where it is due. Only the
 // leader does; the others find it in the store.
-func (b *Book) readNotBefore(ctx context.Context) error {
-	if b.options.Leads == nil || !b.options.Leads() {
+func (l *List) readNotBefore(ctx context.Context) error {
+	if l.options.Leads == nil || !l.options.Leads() {
 		return nil
 	}
 	var errs []error
-	for _, site := range b.options.Sites() {
-		if site.NotBeforeURL == "" || site.Client == nil || site.NotBeforeEvery <= 0 || !b.due(site) {
+	for _, site := range l.options.Sites() {
+		if site.NotBeforeURL == "" || site.Client == nil || site.NotBeforeEvery <= 0 || !l.due(site) {
 			continue
 		}
-		err := b.readRealm(ctx, site)
+		err := l.readRealm(ctx, site)
 		if err != nil {
 			err = fmt.Errorf("read the realm's not-before at %s: %w", site.NotBeforeURL, err)
 			errs = append(errs, fmt.Errorf("site %s: %w", site.Name, err))
@@ -104,19 +104,19 @@ func (b *Book) readNotBefore(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (b *Book) due(site Site) bool {
-	now := b.options.Now()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if last, ok := b.notBefore[site.Name]; ok && now.Sub(last) < site.NotBeforeEvery {
+func (l *List) due(site Site) bool {
+	now := l.options.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last, ok := l.notBefore[site.Name]; ok && now.Sub(last) < site.NotBeforeEvery {
 		return false
 	}
-	b.notBefore[site.Name] = now
+	l.notBefore[site.Name] = now
 	return true
 }
 
 // readRealm reads the public document of a realm.
-func (b *Book) readRealm(ctx context.Context, site Site) error {
+func (l *List) readRealm(ctx context.Context, site Site) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, site.NotBeforeURL, http.NoBody)
 	if err != nil {
 		return err
@@ -139,19 +139,19 @@ func (b *Book) readRealm(ctx context.Context, site Site) error {
 	if err := json.Unmarshal(body, &realm); err != nil || realm.NotBefore == nil {
 		return errors.New("it does not answer with tokens-not-before; write revocation.not_before_every: 0s if this Keycloak does not tell")
 	}
-	now := b.options.Now()
+	now := l.options.Now()
 	at := time.Unix(*realm.NotBefore, 0)
 	if *realm.NotBefore <= 0 || at.Add(site.Keep).Before(now) {
 		return nil // whatever was issued before has ended
 	}
 	spec := Spec{Site: site.Name, Kind: Issued, IssuedBefore: at, Source: FromKeycloak}
-	wanted, err := b.revocation(spec)
+	wanted, err := l.revocation(spec)
 	if err != nil {
 		return err
 	}
-	if known, ok := b.find(wanted.ID); ok && !known.IssuedBefore.Before(wanted.IssuedBefore) {
+	if known, ok := l.find(wanted.ID); ok && !known.IssuedBefore.Before(wanted.IssuedBefore) {
 		return nil
 	}
-	_, err = b.Revoke(audit.WithActor(ctx, audit.Actor{Kind: audit.KindAS, Name: site.Issuer}), spec)
+	_, err = l.Revoke(audit.WithActor(ctx, audit.Actor{Kind: audit.KindAS, Name: site.Issuer}), spec)
 	return err
 }

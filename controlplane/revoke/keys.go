@@ -35,7 +35,7 @@ type siteKeys struct {
 	set *oidc.RemoteKeySet
 }
 
-// of gives the keys of a site's AS.
+// of returns the keys of a site's AS.
 func (k *keyring) of(ctx context.Context, s Site) (oidc.KeySet, error) {
 	if s.JWKS == "" || s.Issuer == "" || s.Client == nil {
 		return nil, ErrNotKnown
@@ -87,7 +87,7 @@ func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return next.RoundTrip(r)
 }
 
-// verified gives the payload of a message that the site's AS has signed.
+// verified returns the payload of a message that the site's AS has signed.
 func (k *keyring) verified(ctx context.Context, s Site, message string, to any) error {
 	keys, err := k.of(ctx, s)
 	if err != nil {

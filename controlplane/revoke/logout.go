@@ -22,16 +22,16 @@ const (
 // Logout takes a logout token of OpenID Connect Back-Channel Logout 1.0 (section
 // 2.6), and revokes the session it names, or all that the subject was issued until
 // then. An error wraps [ErrMessage] when the token is refused.
-func (b *Book) Logout(ctx context.Context, siteName, token string) error {
-	site, err := b.options.Sites.named(siteName)
+func (l *List) Logout(ctx context.Context, siteName, token string) error {
+	site, err := l.options.Sites.named(siteName)
 	if err != nil {
 		return err
 	}
-	keys, err := b.keys.of(ctx, site)
+	keys, err := l.keys.of(ctx, site)
 	if err != nil {
 		return err
 	}
-	now := b.options.Now()
+	now := l.options.Now()
 	verifier := oidc.NewVerifier(site.Issuer, keys, &oidc.Config{
 		SkipClientIDCheck: true, SupportedSigningAlgs: algorithmNames(), Now: func() time.Time { return now.Add(-clockSkew) },
 	})
@@ -49,22 +49,22 @@ func (b *Book) Logout(ctx context.Context, siteName, token string) error {
 	if got.SessionID == "" {
 		spec.Kind, spec.Value, spec.IssuedBefore = Subject, got.Subject, got.IssuedAt.Truncate(time.Second).Add(time.Second)
 	}
-	return b.once(ctx, site, got.TokenID, func() error {
-		_, err := b.Revoke(ctx, spec)
+	return l.once(ctx, site, got.TokenID, func() error {
+		_, err := l.Revoke(ctx, spec)
 		return err
 	})
 }
 
 // once does what a message asks for, unless one of the same id was taken before.
 // What could not be done may be sent again.
-func (b *Book) once(ctx context.Context, site Site, id string, do func() error) error {
+func (l *List) once(ctx context.Context, site Site, id string, do func() error) error {
 	if id == "" {
 		return fmt.Errorf("%w: it has no id", ErrMessage)
 	}
-	now := b.options.Now()
+	now := l.options.Now()
 	sum := sha256.Sum256([]byte(site.Issuer + "\x00" + site.Name + "\x00" + id))
 	name := base64.RawURLEncoding.EncodeToString(sum[:])
-	first, err := b.options.Store.TakeMessage(ctx, name, now.Add(2*maxAge), now)
+	first, err := l.options.Store.TakeMessage(ctx, name, now.Add(2*maxAge), now)
 	switch {
 	case err != nil:
 		return err
@@ -72,7 +72,7 @@ func (b *Book) once(ctx context.Context, site Site, id string, do func() error) 
 		return fmt.Errorf("%w: it was taken before", ErrMessage)
 	}
 	if err := do(); err != nil {
-		return errors.Join(err, b.options.Store.ForgetMessage(context.WithoutCancel(ctx), name))
+		return errors.Join(err, l.options.Store.ForgetMessage(context.WithoutCancel(ctx), name))
 	}
 	return nil
 }

@@ -88,11 +88,11 @@ type adminInput struct {
 const maxCreate = 1<<20 + 64<<10
 
 // Operations are those of the API.
-func (b *Book) Operations() []api.Operation {
+func (l *List) Operations() []api.Operation {
 	const tag = "revocations"
 	keycloak := func(action string) func(context.Context, adminInput) (api.None, error) {
 		return func(ctx context.Context, in adminInput) (api.None, error) {
-			return api.None{}, problem(b.AdminAction(byAS(ctx, in.Site), in.Site, action, string(in.RawBody)))
+			return api.None{}, problem(l.AdminAction(byAS(ctx, in.Site), in.Site, action, string(in.RawBody)))
 		}
 	}
 	return []api.Operation{{
@@ -101,22 +101,22 @@ func (b *Book) Operations() []api.Operation {
 		Summary: "Refuse tokens on every Envoy before they expire",
 		Description: "In force at an Envoy as soon as it has acknowledged the configuration with it: GET its Location until envoys.refusing is envoys.connected. " +
 			"The same revocation made again is the same, with the later times.",
-		Records: true, Codes: []api.Code{api.CodeConflict, api.CodeUnavailable, api.CodeNotFound, api.CodeAuthorizationServer}, Handler: api.Handle(b.create),
+		Records: true, Codes: []api.Code{api.CodeConflict, api.CodeUnavailable, api.CodeNotFound, api.CodeAuthorizationServer}, Handler: api.Handle(l.create),
 	}, {
 		ID: "listRevocations", Method: http.MethodGet, Path: "/v1/revocations", Tag: tag, Role: api.Read,
-		Summary: "What is revoked", Handler: api.Handle(b.listAll),
+		Summary: "What is revoked", Handler: api.Handle(l.listAll),
 	}, {
 		ID: "getRevocation", Method: http.MethodGet, Path: "/v1/revocations/{id}", Tag: tag, Role: api.Read,
-		Summary: "A revocation, and at how many Envoys it is in force", Handler: api.Handle(b.get),
+		Summary: "A revocation, and at how many Envoys it is in force", Handler: api.Handle(l.get),
 	}, {
 		ID: "deleteRevocation", Method: http.MethodDelete, Path: "/v1/revocations/{id}", Tag: tag, Role: api.Write,
 		Summary: "Take a revocation back: its tokens are judged by what the authorization server says again",
-		Records: true, Codes: []api.Code{api.CodeUnavailable}, Handler: api.Handle(b.delete),
+		Records: true, Codes: []api.Code{api.CodeUnavailable}, Handler: api.Handle(l.delete),
 	}, {
 		ID: "backChannelLogout", Method: http.MethodPost, Path: "/v1/sites/{site}/backchannel-logout", Tag: tag, Role: api.Open, Status: http.StatusOK,
 		Summary:     "Take a logout token of the site's authorization server",
 		Description: "OpenID Connect Back-Channel Logout 1.0: the body is logout_token=JWT, and its signature is the credential.",
-		Records:     true, Codes: []api.Code{api.CodeUnavailable}, Handler: api.Handle(b.logout),
+		Records:     true, Codes: []api.Code{api.CodeUnavailable}, Handler: api.Handle(l.logout),
 	}, {
 		ID: "keycloakPushNotBefore", Method: http.MethodPost, Path: "/v1/sites/{site}/keycloak/k_push_not_before", Tag: tag, Role: api.Open,
 		Summary:     "Take Keycloak's push of a not-before",
@@ -134,18 +134,18 @@ func byAS(ctx context.Context, site string) context.Context {
 	return audit.WithActor(ctx, audit.Actor{Kind: audit.KindAS, Name: site})
 }
 
-func (b *Book) create(ctx context.Context, in createInput) (Revocation, error) {
+func (l *List) create(ctx context.Context, in createInput) (Revocation, error) {
 	spec, err := in.Body.spec()
 	if err != nil {
 		return Revocation{}, problem(err)
 	}
-	made, err := b.Revoke(ctx, spec)
+	made, err := l.Revoke(ctx, spec)
 	if err != nil {
 		return Revocation{}, problem(err)
 	}
-	out := b.show(made)
+	out := l.show(made)
 	if in.Body.AtAuthorizationServer {
-		out.AtAuthorizationServer = b.revokeAtAS(ctx, spec)
+		out.AtAuthorizationServer = l.revokeAtAS(ctx, spec)
 	}
 	return out, nil
 }
@@ -183,10 +183,10 @@ func (r RevocationRequest) spec() (Spec, error) {
 
 // revokeAtAS asks the AS of the sites named, and says in words how it ended: the
 // Envoys refuse the token whatever it says.
-func (b *Book) revokeAtAS(ctx context.Context, spec Spec) string {
+func (l *List) revokeAtAS(ctx context.Context, spec Spec) string {
 	var failed error
 	asked := false
-	for _, site := range b.options.Sites() {
+	for _, site := range l.options.Sites() {
 		if spec.Site != "" && spec.Site != site.Name || site.RevokeAtAS == nil {
 			continue
 		}
@@ -203,31 +203,31 @@ func (b *Book) revokeAtAS(ctx context.Context, spec Spec) string {
 	return "not revoked: " + failed.Error()
 }
 
-func (b *Book) listAll(_ context.Context, in listInput) (api.Page[Revocation], error) {
-	page, err := api.Paginate(in.Paging, b.current(), func(r store.Revocation) string { return r.ID })
+func (l *List) listAll(_ context.Context, in listInput) (api.Page[Revocation], error) {
+	page, err := api.Paginate(in.Paging, l.current(), func(r store.Revocation) string { return r.ID })
 	if err != nil {
 		return api.Page[Revocation]{}, err
 	}
 	out := api.Page[Revocation]{Items: make([]Revocation, 0, len(page.Items)), NextCursor: page.NextCursor}
 	for _, r := range page.Items {
-		out.Items = append(out.Items, b.show(r))
+		out.Items = append(out.Items, l.show(r))
 	}
 	return out, nil
 }
 
-func (b *Book) get(_ context.Context, in oneInput) (Revocation, error) {
-	found, ok := b.find(in.ID)
+func (l *List) get(_ context.Context, in oneInput) (Revocation, error) {
+	found, ok := l.find(in.ID)
 	if !ok {
 		return Revocation{}, api.NotFound("revocation", in.ID)
 	}
-	return b.show(found), nil
+	return l.show(found), nil
 }
 
-func (b *Book) delete(ctx context.Context, in oneInput) (api.None, error) {
-	return api.None{}, problem(b.Withdraw(ctx, in.ID))
+func (l *List) delete(ctx context.Context, in oneInput) (api.None, error) {
+	return api.None{}, problem(l.Withdraw(ctx, in.ID))
 }
 
-func (b *Book) show(r store.Revocation) Revocation {
+func (l *List) show(r store.Revocation) Revocation {
 	out := Revocation{
 		ID: r.ID, Site: r.Site, Kind: Kind(r.Kind), Value: r.Value, Source: Source(r.Source),
 		IssuedBefore: utc(r.IssuedBefore), CreatedAt: utc(r.CreatedAt), ExpiresAt: utc(r.ExpiresAt),
@@ -235,7 +235,7 @@ func (b *Book) show(r store.Revocation) Revocation {
 	if out.Kind == Token {
 		out.SHA256 = hex.EncodeToString(r.Digest[:])
 	}
-	out.Envoys.Refusing, out.Envoys.Connected = b.inForce(r)
+	out.Envoys.Refusing, out.Envoys.Connected = l.inForce(r)
 	return out
 }
 
@@ -246,12 +246,12 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
-func (b *Book) logout(ctx context.Context, in logoutInput) (api.None, error) {
+func (l *List) logout(ctx context.Context, in logoutInput) (api.None, error) {
 	form, err := url.ParseQuery(string(in.RawBody))
 	if err != nil || len(form["logout_token"]) != 1 {
 		return api.None{}, api.Invalid("body", "logout_token", "must be there once")
 	}
-	return api.None{}, problem(b.Logout(byAS(ctx, in.Site), in.Site, form.Get("logout_token")))
+	return api.None{}, problem(l.Logout(byAS(ctx, in.Site), in.Site, form.Get("logout_token")))
 }
 
 // problem says what an error means to a caller of the API.

@@ -35,7 +35,7 @@ type Site struct {
 	RevokeAtAS func(ctx context.Context, token secret.Text) error
 }
 
-// Sites gives the sites as they are now.
+// Sites returns the sites as they are now.
 type Sites func() []Site
 
 // Errors of this package.

@@ -16,11 +16,11 @@ import (
 )
 
 // operations is the whole API. Another package's are appended here.
-func (s *serving) operations() []api.Operation {
-	return slices.Concat(s.probeOperations(), s.statusOperations(), s.siteOperations(), s.instanceOperations(), s.envoyOperations(), s.auditOperations(), s.keyOperations(), s.book.Operations())
+func (s *controlPlane) operations() []api.Operation {
+	return slices.Concat(s.probeOperations(), s.statusOperations(), s.siteOperations(), s.instanceOperations(), s.envoyOperations(), s.auditOperations(), s.keyOperations(), s.revocations.Operations())
 }
 
-func (s *serving) statusOperations() []api.Operation {
+func (s *controlPlane) statusOperations() []api.Operation {
 	return []api.Operation{{
 		ID: "getStatus", Method: http.MethodGet, Path: "/v1/status", Tag: "status", Role: api.Read,
 		Summary: "How every site and every Envoy stands",
@@ -29,15 +29,15 @@ func (s *serving) statusOperations() []api.Operation {
 }
 
 // router joins the operations.
-func (s *serving) router() (*api.Router, error) {
+func (s *controlPlane) router() (*api.Router, error) {
 	return api.New(api.Options{
 		Version: s.options.Version, Logger: s.options.Logger, Authenticator: s.callers, OpenProbes: s.openProbes,
 		Recorder: s.recorder, Explain: explain,
 	}, s.operations()...)
 }
 
-// openProbes says whether anybody may ask how things stand.
-func (s *serving) openProbes() bool {
+// openProbes reports whether anybody may ask how things stand.
+func (s *controlPlane) openProbes() bool {
 	file, _ := s.current()
 	return file.API.OpenProbes
 }

@@ -53,13 +53,13 @@ type instancePath struct {
 	Name string `path:"name" minLength:"1" maxLength:"255" doc:"the name at the authorization server, such as album-7"`
 }
 
-func (s *serving) instanceOperations() []api.Operation {
+func (s *controlPlane) instanceOperations() []api.Operation {
 	const tag = "resources"
 	return []api.Operation{{
 		ID: "createResource", Method: http.MethodPost, Path: "/v1/sites/{site}/resources", Tag: tag, Role: api.Write, Status: http.StatusCreated,
 		Summary: "Register an instance of a resource for its owner",
-		Description: "For a resource whose name has variables. What is asked for again is the same. When the authorization server does not answer, the state is pending, " +
-			"and it is registered as soon as it does. One of another owner is a conflict.",
+		Description: "For a resource whose name has variables. The call is idempotent. While the authorization server does not answer, the state is pending, " +
+			"and the instance is registered as soon as it does. A different owner gets 409.",
 		Records: true, Codes: []api.Code{api.CodeConflict, api.CodeNotFound, api.CodeUnavailable},
 		Handler: api.Handle(s.createInstance),
 	}, {
@@ -70,11 +70,11 @@ func (s *serving) instanceOperations() []api.Operation {
 		ID: "getResource", Method: http.MethodGet, Path: "/v1/sites/{site}/resources/{name}", Tag: tag, Role: api.Read,
 		Summary: "One instance", Codes: []api.Code{api.CodeUnavailable},
 		Handler: api.Handle(func(ctx context.Context, in instancePath) (Instance, error) {
-			w, err := s.keeping(in.Site)
+			w, err := s.workerWithInstances(in.Site)
 			if err != nil {
 				return Instance{}, err
 			}
-			found, err := w.keeper.Get(ctx, in.Name)
+			found, err := w.instances.Get(ctx, in.Name)
 			return tell(in.Site, found), instanceProblem(err)
 		}),
 	}, {
@@ -83,40 +83,40 @@ func (s *serving) instanceOperations() []api.Operation {
 		Description: "When the authorization server does not answer, it is removed there as soon as it does; Envoys deny it within instances.ttl.",
 		Records:     true, Codes: []api.Code{api.CodeUnavailable},
 		Handler: api.Handle(func(ctx context.Context, in instancePath) (api.None, error) {
-			w, err := s.keeping(in.Site)
+			w, err := s.workerWithInstances(in.Site)
 			if err != nil {
 				return api.None{}, err
 			}
-			_, err = w.keeper.Remove(ctx, in.Name)
+			_, err = w.instances.Remove(ctx, in.Name)
 			return api.None{}, instanceProblem(err)
 		}),
 	}}
 }
 
-// keeping gives the worker of a site with instances.
-func (s *serving) keeping(site string) (*worker, error) {
+// workerWithInstances returns the worker of a site with instances.
+func (s *controlPlane) workerWithInstances(site string) (*worker, error) {
 	w, err := s.worker(site)
-	if err == nil && w.keeper == nil {
+	if err == nil && w.instances == nil {
 		return nil, api.NotFound("resource with instances in site", site).WithRemedy("Declare one: a name with a variable of its paths, such as album-{id}.")
 	}
 	return w, err
 }
 
-func (s *serving) createInstance(ctx context.Context, in struct {
+func (s *controlPlane) createInstance(ctx context.Context, in struct {
 	SitePath
 
 	Body NewInstance
 },
 ) (Instance, error) {
-	w, err := s.keeping(in.Site)
+	w, err := s.workerWithInstances(in.Site)
 	if err != nil {
 		return Instance{}, err
 	}
-	made, _, err := w.keeper.Register(ctx, instance.Request{Template: in.Body.Resource, Values: in.Body.Values, Path: in.Body.Path, Owner: in.Body.Owner})
+	made, _, err := w.instances.Register(ctx, instance.Request{Template: in.Body.Resource, Values: in.Body.Values, Path: in.Body.Path, Owner: in.Body.Owner})
 	return tell(in.Site, made), instanceProblem(err)
 }
 
-func (s *serving) listInstances(ctx context.Context, in struct {
+func (s *controlPlane) listInstances(ctx context.Context, in struct {
 	SitePath
 	api.Paging
 
@@ -125,14 +125,14 @@ func (s *serving) listInstances(ctx context.Context, in struct {
 ) (api.Page[Instance], error) {
 	page := api.Page[Instance]{Items: []Instance{}}
 	w, err := s.worker(in.Site)
-	if err != nil || w.keeper == nil {
+	if err != nil || w.instances == nil {
 		return page, err
 	}
 	after, err := in.After()
 	if err != nil {
 		return page, err
 	}
-	found, err := w.keeper.List(ctx, in.Resource, after, in.Size()+1)
+	found, err := w.instances.List(ctx, in.Resource, after, in.Size()+1)
 	if err != nil {
 		return page, instanceProblem(err)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // keyOperations publish what an AS needs to know of a site's client.
-func (s *serving) keyOperations() []api.Operation {
+func (s *controlPlane) keyOperations() []api.Operation {
 	return []api.Operation{{
 		ID: "getClientKeys", Method: http.MethodGet, Path: "/v1/sites/{site}/jwks.json", Tag: "keys", Role: api.Open,
 		Summary:     "The public keys of a site's client, for its authorization server",
@@ -27,7 +27,7 @@ type ClientKeySet struct {
 	Keys []map[string]any `json:"keys"`
 }
 
-func (s *serving) clientKeys(_ context.Context, in clientKeysInput) (ClientKeySet, error) {
+func (s *controlPlane) clientKeys(_ context.Context, in clientKeysInput) (ClientKeySet, error) {
 	_, workers := s.current()
 	for _, w := range workers {
 		if w.site.Name != in.Site {

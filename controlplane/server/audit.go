@@ -19,7 +19,7 @@ const auditEvery = time.Hour
 
 // endAudit ends events that are older than the file says, while this replica
 // leads, until ctx ends.
-func (s *serving) endAudit(ctx context.Context) {
+func (s *controlPlane) endAudit(ctx context.Context) {
 	ticker := time.NewTicker(auditEvery)
 	defer ticker.Stop()
 	for {

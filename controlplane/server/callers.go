@@ -59,7 +59,7 @@ func (c *callers) take(file *site.File) {
 
 // newCallers reads or makes the token of this machine's own commands. Where its
 // folder cannot be written, the API goes without.
-func (s *serving) newCallers(ctx context.Context, file *site.File) (*callers, error) {
+func (s *controlPlane) newCallers(ctx context.Context, file *site.File) (*callers, error) {
 	path := link.LocalToken(s.options.Path, file)
 	if path == "" {
 		return &callers{}, nil
@@ -79,7 +79,7 @@ func (s *serving) newCallers(ctx context.Context, file *site.File) (*callers, er
 }
 
 // listenAPI opens listen.api, with TLS where the file has it.
-func (s *serving) listenAPI(ctx context.Context, file *site.File) (net.Listener, error) {
+func (s *controlPlane) listenAPI(ctx context.Context, file *site.File) (net.Listener, error) {
 	t := file.Listen.APITLS
 	listener, err := listen.TCP(ctx, "listen.api", file.Listen.API, file.Listen.InsecurePlaintext || t != nil)
 	if err != nil || t == nil {

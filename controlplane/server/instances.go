@@ -100,28 +100,28 @@ func (i *instanceServer) close() error {
 	}
 }
 
-// instanceHandler answers by the keepers of the sites in force.
-func (s *serving) instanceHandler() http.Handler {
+// instanceHandler answers by the managers of the sites in force.
+func (s *controlPlane) instanceHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, credential := s.instances.access()
 		handler := instance.Handler{
-			Credential: credential, Keeper: s.keeper, Logger: s.options.Logger, Observe: s.metrics.observeInstances,
+			Credential: credential, Manager: s.instanceManager, Logger: s.options.Logger, Observe: s.metrics.observeInstances,
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
-// keeper returns the keeper of a site with instances; nil for none.
-func (s *serving) keeper(name string) *instance.Keeper {
+// instanceManager returns the manager of a site with instances; nil for none.
+func (s *controlPlane) instanceManager(name string) *instance.Manager {
 	if w := s.inForce.worker(name); w != nil {
-		return w.keeper
+		return w.instances
 	}
 	return nil
 }
 
-// newKeeper makes the keeper of a site; nil for one without UMA. A site that has no
+// newInstanceManager makes the instance manager of a site; nil for one without UMA. A site that has no
 // resource with instances any more may have some left.
-func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
+func (s *controlPlane) newInstanceManager(w *worker) (*instance.Manager, error) {
 	if w.site.Require == config.RequireOAuthScopes {
 		return nil, nil //nolint:nilnil // it registers nothing
 	}
@@ -131,25 +131,25 @@ func (s *serving) newKeeper(w *worker) (*instance.Keeper, error) {
 		Record: func(ctx context.Context, action audit.Action, target string, detail map[string]string) {
 			s.recorder.Record(ctx, audit.Event{Action: action, Site: w.site.Name, Target: target, Detail: detail})
 		},
-		Pace: instance.Pace{Poll: s.options.Intervals.Standby, Retry: s.options.Intervals.Site.Retry, RetryMax: s.options.Intervals.Site.RetryMax},
+		Intervals: instance.Intervals{Poll: s.options.Intervals.Standby, Retry: s.options.Intervals.Site.Retry, RetryMax: s.options.Intervals.Site.RetryMax},
 	})
 }
 
 // newRemovals makes the list by which Envoys hear of registrations that have ended.
-func (s *serving) newRemovals() *instance.Removals {
+func (s *controlPlane) newRemovals() *instance.Removals {
 	return instance.NewRemovals(instance.RemovalsOptions{
 		Store: s.store, Changes: s.store.Changes, Logger: s.options.Logger, Every: s.options.Intervals.Standby,
 		Changed: s.changes.add,
 		Forget: func(site, name string) {
-			if k := s.keeper(site); k != nil {
-				k.Forget(name)
+			if m := s.instanceManager(site); m != nil {
+				m.Forget(name)
 			}
 		},
 	})
 }
 
 // instancesEnded has Envoys told without waiting for the next look at the store.
-func (s *serving) instancesEnded(ctx context.Context) {
+func (s *controlPlane) instancesEnded(ctx context.Context) {
 	if err := s.removals.Load(context.WithoutCancel(ctx)); err != nil {
 		s.options.Logger.Warn("registrations that have ended are told to Envoys later", slog.Any("error", err))
 	}
@@ -157,15 +157,15 @@ func (s *serving) instancesEnded(ctx context.Context) {
 
 // keepInstances looks after the instances of a site until ctx ends, if there are any.
 func (w *worker) keepInstances(ctx context.Context) {
-	if w.keeper == nil {
+	if w.instances == nil {
 		return
 	}
 	if !w.site.HasInstances() {
-		if left, err := w.keeper.Count(ctx); err == nil && len(left) == 0 {
+		if left, err := w.instances.Count(ctx); err == nil && len(left) == 0 {
 			return
 		}
 	}
-	w.keeper.Run(ctx)
+	w.instances.Run(ctx)
 }
 
 // countTimeout bounds the count for a status.
@@ -173,13 +173,13 @@ const countTimeout = 2 * time.Second
 
 // countInstances counts for a status; a store that does not answer is told of by
 // others.
-func (w *worker) countInstances() []instance.Tally {
-	if w.keeper == nil {
+func (w *worker) countInstances() []instance.Counts {
+	if w.instances == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
 	defer cancel()
-	counts, err := w.keeper.Count(ctx)
+	counts, err := w.instances.Count(ctx)
 	if err != nil {
 		w.logger.Debug("instances are not counted", slog.Any("error", err))
 	}

@@ -52,7 +52,7 @@ type SyncRequested struct {
 	RequestedAt time.Time `json:"requested_at"`
 }
 
-func (s *serving) siteOperations() []api.Operation {
+func (s *controlPlane) siteOperations() []api.Operation {
 	return []api.Operation{{
 		ID: "listSites", Method: http.MethodGet, Path: "/v1/sites", Tag: "sites", Role: api.Read, ETag: true,
 		Summary: "Every site: its state, authorization server, client, PAT's end and resources, by name",
@@ -94,7 +94,7 @@ func (s *serving) siteOperations() []api.Operation {
 	}}
 }
 
-func (s *serving) envoyOperations() []api.Operation {
+func (s *controlPlane) envoyOperations() []api.Operation {
 	return []api.Operation{{
 		ID: "listEnvoys", Method: http.MethodGet, Path: "/v1/envoys", Tag: "envoys", Role: api.Read, ETag: true,
 		Summary: "Every Envoy that has connected: what it was sent, accepted and refused, by node id",
@@ -141,7 +141,7 @@ type auditInput struct {
 	api.Paging
 }
 
-func (s *serving) auditOperations() []api.Operation {
+func (s *controlPlane) auditOperations() []api.Operation {
 	return []api.Operation{{
 		ID: "listAudit", Method: http.MethodGet, Path: "/v1/audit", Tag: "audit", Role: api.Read,
 		Summary:     "Who changed what and when, the newest first",
@@ -151,7 +151,7 @@ func (s *serving) auditOperations() []api.Operation {
 	}}
 }
 
-func (s *serving) listAudit(ctx context.Context, in auditInput) (api.Page[AuditEvent], error) {
+func (s *controlPlane) listAudit(ctx context.Context, in auditInput) (api.Page[AuditEvent], error) {
 	page := api.Page[AuditEvent]{Items: []AuditEvent{}}
 	filter := store.AuditFilter{
 		Site: in.Site, Actor: in.Actor, Action: audit.Action(in.Action), Since: in.Since, Until: in.Until, Limit: in.Size() + 1,
@@ -183,7 +183,7 @@ func (s *serving) listAudit(ctx context.Context, in auditInput) (api.Page[AuditE
 }
 
 // worker returns the worker of a site.
-func (s *serving) worker(name string) (*worker, error) {
+func (s *controlPlane) worker(name string) (*worker, error) {
 	if w := s.inForce.worker(name); w != nil {
 		return w, nil
 	}
@@ -191,7 +191,7 @@ func (s *serving) worker(name string) (*worker, error) {
 }
 
 // plan compares one site with its AS, as "umagate plan" does, and leaves no trace.
-func (s *serving) plan(ctx context.Context, in SitePath) (SitePlan, error) {
+func (s *controlPlane) plan(ctx context.Context, in SitePath) (SitePlan, error) {
 	w, err := s.worker(in.Site)
 	if err != nil {
 		return SitePlan{}, err

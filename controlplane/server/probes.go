@@ -36,7 +36,7 @@ type Readiness struct {
 // probeOperations are what a supervisor and Prometheus ask. An authorization
 // server that is down makes none of them fail: Envoys get what is known, and
 // another replica would not do better.
-func (s *serving) probeOperations() []api.Operation {
+func (s *controlPlane) probeOperations() []api.Operation {
 	return []api.Operation{{
 		ID: "getHealth", Method: http.MethodGet, Path: "/healthz", Tag: "probes", Role: api.Probe,
 		Summary:     "Whether the process works: restart it when not",
@@ -56,7 +56,7 @@ func (s *serving) probeOperations() []api.Operation {
 	}}
 }
 
-func (s *serving) health(ctx context.Context, _ api.None) (Health, error) {
+func (s *controlPlane) health(ctx context.Context, _ api.None) (Health, error) {
 	ctx, cancel := context.WithTimeout(ctx, aliveWithin)
 	defer cancel()
 	if err := s.publisher.ping(ctx); err != nil {
@@ -68,7 +68,7 @@ func (s *serving) health(ctx context.Context, _ api.None) (Health, error) {
 // errStopping is the reason after the signal to stop.
 var errStopping = errors.New("umagate serve is stopping")
 
-func (s *serving) readiness(ctx context.Context, _ api.None) (Readiness, error) {
+func (s *controlPlane) readiness(ctx context.Context, _ api.None) (Readiness, error) {
 	published := s.publisher.state()
 	switch {
 	case s.stopping():
@@ -91,7 +91,7 @@ func (s *serving) readiness(ctx context.Context, _ api.None) (Readiness, error) 
 }
 
 // stopping reports whether ctx of Run has ended.
-func (s *serving) stopping() bool {
+func (s *controlPlane) stopping() bool {
 	select {
 	case <-s.stopped:
 		return true

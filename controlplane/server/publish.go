@@ -56,14 +56,14 @@ func (c *changes) published(until uint64) {
 
 // publisher makes Envoy's resources of what the workers know.
 type publisher struct {
-	xds       *xds.Server
-	logger    *slog.Logger
-	changes   *changes
-	sites     *inForce
-	instances *instanceServer
-	removals  *instance.Removals
-	book      *revoke.Book
-	pings     chan struct{} // they ask run whether it is alive
+	xds         *xds.Server
+	logger      *slog.Logger
+	changes     *changes
+	sites       *inForce
+	instances   *instanceServer
+	removals    *instance.Removals
+	revocations *revoke.List
+	pings       chan struct{} // they ask run whether it is alive
 
 	// pushing is held while a publication is under way. compilers are by group.
 	pushing   sync.Mutex
@@ -132,7 +132,7 @@ type publishedGroup struct {
 // can be built. revision is that of all sites together.
 func (p *publisher) push(ctx context.Context) (revision string, given []publishedGroup, err error) {
 	now := p.sites.get()
-	revoked, generation := p.book.Compiled()
+	revoked, generation := p.revocations.Compiled()
 	address, credential := p.instances.access()
 	facts, credentials := map[string]site.Facts{}, map[string]envoyconf.Credentials{}
 	for _, w := range now.workers {
@@ -175,7 +175,7 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 	}
 	versions, err := p.xds.PushGroups(ctx, groups)
 	for _, v := range versions {
-		p.book.Put(generation, v[xds.ECDS])
+		p.revocations.Put(generation, v[xds.ECDS])
 	}
 	return whole.Config.Revision, given, err
 }
@@ -262,7 +262,7 @@ func (p *publisher) state() publication {
 }
 
 // revoked is what Envoys are told to refuse.
-func (s *serving) revoked() []config.Revocations {
-	revoked, _ := s.book.Compiled()
+func (s *controlPlane) revoked() []config.Revocations {
+	revoked, _ := s.revocations.Compiled()
 	return revoked
 }

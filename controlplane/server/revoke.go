@@ -12,8 +12,8 @@ import (
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
-// newBook makes the book of what is revoked.
-func (s *serving) newBook() *revoke.Book {
+// newRevocations makes the list of what is revoked.
+func (s *controlPlane) newRevocations() *revoke.List {
 	return revoke.New(revoke.Options{
 		Store: s.store, Changes: s.store.Changes, Sites: s.revocationSites, Logger: s.options.Logger, Recorder: s.recorder,
 		Changed: s.changes.add, Leads: s.leads, Every: s.options.Intervals.Standby,
@@ -30,7 +30,7 @@ func (s *serving) newBook() *revoke.Book {
 }
 
 // revocationSites is what revocation needs to know of the sites in force.
-func (s *serving) revocationSites() []revoke.Site {
+func (s *controlPlane) revocationSites() []revoke.Site {
 	_, workers := s.current()
 	out := make([]revoke.Site, 0, len(workers))
 	for _, w := range workers {

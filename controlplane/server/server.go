@@ -25,32 +25,32 @@ import (
 	"github.com/umagate/umagate/plugin/decision"
 )
 
-// serving is a control plane: its parts, none of which is replaced while it runs.
+// controlPlane is one that runs: its parts, none of which is replaced while it runs.
 // Each guards what it shares by itself.
-type serving struct {
+type controlPlane struct {
 	options Options
 	started time.Time
 	closers []func() error // of what was opened
 
-	store      *store.SQL
-	recorder   audit.Recorder
-	telemetry  *telemetry.Telemetry
-	metrics    *metrics
-	xds        *xds.Server
-	tls        *certificateWatch // nil where xDS is plain text
-	changes    *changes
-	inForce    *inForce
-	leadership *leadership
-	book       *revoke.Book
-	removals   *instance.Removals
-	instances  *instanceServer
-	publisher  *publisher
-	sites      *sites
-	election   *election
-	reloader   *reloader
-	callers    *callers
-	plans      chan struct{}   // holds as many as are under way
-	stopped    <-chan struct{} // closed when Run is told to stop
+	store       *store.SQL
+	recorder    audit.Recorder
+	telemetry   *telemetry.Telemetry
+	metrics     *metrics
+	xds         *xds.Server
+	tls         *certificateWatch // nil where xDS is plain text
+	changes     *changes
+	inForce     *inForce
+	leadership  *leadership
+	revocations *revoke.List
+	removals    *instance.Removals
+	instances   *instanceServer
+	publisher   *publisher
+	sites       *sites
+	election    *election
+	reloader    *reloader
+	callers     *callers
+	plans       chan struct{}   // holds as many as are under way
+	stopped     <-chan struct{} // closed when Run is told to stop
 
 	api, xdsListener net.Listener
 	sources          []Source          // bring sites beside the file's
@@ -65,7 +65,7 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	s := &serving{options: options, started: time.Now(), stopped: ctx.Done()}
+	s := &controlPlane{options: options, started: time.Now(), stopped: ctx.Done()}
 	err = s.open(ctx, file)
 	if err == nil {
 		err = s.run(ctx, file)
@@ -77,7 +77,7 @@ func Run(ctx context.Context, options Options) error {
 }
 
 // open makes the parts. What it opens is closed by closers, also when it fails.
-func (s *serving) open(ctx context.Context, file *site.File) (err error) {
+func (s *controlPlane) open(ctx context.Context, file *site.File) (err error) {
 	if s.store, err = link.OpenStore(ctx, s.options.Path, file); err != nil {
 		return err
 	}
@@ -102,9 +102,9 @@ func (s *serving) open(ctx context.Context, file *site.File) (err error) {
 	s.metrics, s.changes, s.inForce, s.leadership = newMetrics(), newChanges(), &inForce{}, &leadership{leading: lease != nil}
 	s.instances, s.plans, s.requests = newInstanceServer(), make(chan struct{}, plansAtOnce), make(chan chan<- error)
 	s.closers = append(s.closers, s.instances.close)
-	s.book, s.removals = s.newBook(), s.newRemovals()
+	s.revocations, s.removals = s.newRevocations(), s.newRemovals()
 	s.publisher = &publisher{
-		xds: s.xds, logger: s.options.Logger, changes: s.changes, sites: s.inForce, instances: s.instances, removals: s.removals, book: s.book,
+		xds: s.xds, logger: s.options.Logger, changes: s.changes, sites: s.inForce, instances: s.instances, removals: s.removals, revocations: s.revocations,
 		pings: make(chan struct{}), compilers: map[string]*decision.Compiler{},
 	}
 	if s.callers, err = s.newCallers(ctx, file); err != nil {
@@ -131,7 +131,7 @@ func (s *serving) open(ctx context.Context, file *site.File) (err error) {
 }
 
 // listen opens every address that the file names.
-func (s *serving) listen(ctx context.Context, file *site.File) (err error) {
+func (s *controlPlane) listen(ctx context.Context, file *site.File) (err error) {
 	if s.api, err = s.listenAPI(ctx, file); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func closing(listener net.Listener) func() error {
 }
 
 // run serves with the parts until ctx ends or one of them fails.
-func (s *serving) run(told context.Context, file *site.File) error {
+func (s *controlPlane) run(told context.Context, file *site.File) error {
 	parts, ctx := errgroup.WithContext(told)
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.sites.resign()
@@ -172,7 +172,7 @@ func (s *serving) run(told context.Context, file *site.File) error {
 		s.election.run,
 		endless(func(ctx context.Context) { s.store.Watch(ctx, s.election.notify) }),
 		endless(s.publisher.run),
-		endless(s.book.Run),
+		endless(s.revocations.Run),
 		endless(s.removals.Run),
 		endless(s.reloader.run),
 		s.serveXDS,
@@ -203,7 +203,7 @@ func endless(run func(context.Context)) func(context.Context) error {
 }
 
 // publishKnown publishes what the store knows, before anything is asked of an AS.
-func (s *serving) publishKnown(ctx context.Context, file *site.File) error {
+func (s *controlPlane) publishKnown(ctx context.Context, file *site.File) error {
 	if s.leads() {
 		if err := s.sites.claim(ctx, s.options.Name); err != nil {
 			return err
@@ -213,7 +213,7 @@ func (s *serving) publishKnown(ctx context.Context, file *site.File) error {
 		return err
 	}
 	s.reloader.tell(ctx, nil, file)
-	if err := errors.Join(s.book.Load(ctx), s.removals.Load(ctx)); err != nil {
+	if err := errors.Join(s.revocations.Load(ctx), s.removals.Load(ctx)); err != nil {
 		return err
 	}
 	s.publisher.publish(ctx)
@@ -221,7 +221,7 @@ func (s *serving) publishKnown(ctx context.Context, file *site.File) error {
 }
 
 // serveXDS answers Envoys until ctx ends.
-func (s *serving) serveXDS(ctx context.Context) error {
+func (s *controlPlane) serveXDS(ctx context.Context) error {
 	if s.tls == nil {
 		return s.xds.Serve(ctx, s.xdsListener)
 	}
@@ -241,16 +241,16 @@ func replicaName() string {
 }
 
 // leads reports whether this replica leads.
-func (s *serving) leads() bool { return s.leadership.leads() }
+func (s *controlPlane) leads() bool { return s.leadership.leads() }
 
 // current returns the file in force and its workers.
-func (s *serving) current() (*site.File, []*worker) {
+func (s *controlPlane) current() (*site.File, []*worker) {
 	now := s.inForce.get()
 	return now.file, now.workers
 }
 
 // observe measures and traces the calls to a site's AS.
-func (s *serving) observe(name string) func(http.RoundTripper) http.RoundTripper {
+func (s *controlPlane) observe(name string) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return s.metrics.observe(name, s.telemetry.Transport(next))
 	}

@@ -245,7 +245,7 @@ func (s *sites) resign() {
 // protect reads which hosts sites have protected. The leader brings that in step with
 // the file; nothing is written when nothing is new.
 func (s *sites) protect(ctx context.Context, file *site.File) (map[string]string, error) {
-	protected, err := s.store.GuardedHosts(ctx)
+	protected, err := s.store.ProtectedHosts(ctx)
 	if err != nil || !s.leadership.leads() {
 		return protected, err
 	}
@@ -255,7 +255,7 @@ func (s *sites) protect(ctx context.Context, file *site.File) (map[string]string
 			if protected[host] == file.Sites[i].Name {
 				continue
 			}
-			if err := s.store.PutGuardedHost(ctx, host, file.Sites[i].Name); err != nil {
+			if err := s.store.PutProtectedHost(ctx, host, file.Sites[i].Name); err != nil {
 				return nil, err
 			}
 			protected[host] = file.Sites[i].Name
@@ -265,7 +265,7 @@ func (s *sites) protect(ctx context.Context, file *site.File) (map[string]string
 		if _, there := file.Site(name); there || !file.Released(host) {
 			continue
 		}
-		if err := s.store.DeleteGuardedHost(ctx, host); err != nil {
+		if err := s.store.DeleteProtectedHost(ctx, host); err != nil {
 			return nil, err
 		}
 		delete(protected, host)

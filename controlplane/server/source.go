@@ -51,7 +51,7 @@ type SourceHost struct {
 var errNotBuiltIn = errors.New("oxd: this umagate was built without it, take the section out")
 
 // openSources opens what brings sites beside the file's.
-func (s *serving) openSources(ctx context.Context, file *site.File) error {
+func (s *controlPlane) openSources(ctx context.Context, file *site.File) error {
 	host := SourceHost{
 		Path: s.options.Path, Store: s.store, Logger: s.options.Logger, Audit: s.recorder, Transport: s.transport, Revoked: s.revoked, Changed: s.sourceChanged,
 	}
@@ -71,7 +71,7 @@ func (s *serving) openSources(ctx context.Context, file *site.File) error {
 	return nil
 }
 
-func (s *serving) transport(name string, settings site.TLS) (http.RoundTripper, error) {
+func (s *controlPlane) transport(name string, settings site.TLS) (http.RoundTripper, error) {
 	transport := s.options.Transport
 	if transport == nil {
 		var err error
@@ -84,7 +84,7 @@ func (s *serving) transport(name string, settings site.TLS) (http.RoundTripper, 
 
 // merge joins the file with the sites of the sources. A site of the file comes first,
 // and keeps its name.
-func (s *serving) merge(ctx context.Context, file *site.File) (*site.File, error) {
+func (s *controlPlane) merge(ctx context.Context, file *site.File) (*site.File, error) {
 	out := *file
 	out.Sites = slices.Clone(file.Sites)
 	for _, source := range s.sources {
@@ -107,7 +107,7 @@ func (s *serving) merge(ctx context.Context, file *site.File) (*site.File, error
 var ErrStopping = errors.New("umagate is stopping")
 
 // sourceChanged asks serveChanges: what is started must outlive who asked.
-func (s *serving) sourceChanged(ctx context.Context) (enforced bool, err error) {
+func (s *controlPlane) sourceChanged(ctx context.Context) (enforced bool, err error) {
 	done := make(chan error, 1)
 	select {
 	case s.requests <- done:
@@ -134,7 +134,7 @@ const turn = 250 * time.Millisecond
 // awaitEnvoys waits until every connected Envoy enforces what was published, and reports
 // whether all do. Those that have not acknowledged it in the time they have are logged.
 // One that refuses is not waited for: it keeps what it had, whatever anybody does.
-func (s *serving) awaitEnvoys(ctx context.Context) (enforced bool, err error) {
+func (s *controlPlane) awaitEnvoys(ctx context.Context) (enforced bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, s.options.Intervals.Acknowledge)
 	defer cancel()
 	got := s.xds.Await(waiting)
@@ -161,7 +161,7 @@ func (s *serving) awaitEnvoys(ctx context.Context) (enforced bool, err error) {
 func few(nodes []string) []string { return nodes[:min(len(nodes), maxEnvoyProblems)] }
 
 // serveChanges works until ctx ends. Requests that wait are served together.
-func (s *serving) serveChanges(ctx context.Context) {
+func (s *controlPlane) serveChanges(ctx context.Context) {
 	for {
 		var waiting []chan<- error
 		select {

@@ -73,18 +73,18 @@ type SiteStatus struct {
 	// KeyID is the kid of the key that umagate made and uses.
 	KeyID string `json:"kid,omitempty"`
 	// Attention lists what stops nothing, and should be looked at.
-	Attention    []AttentionStatus `json:"attention,omitempty"`
-	PATExpiresAt time.Time         `json:"pat_expires_at,omitzero"`
-	PATRenewsAt  time.Time         `json:"pat_renews_at,omitzero"`
-	Resources    ResourceStatus    `json:"resources"`
-	Failure      *FailureStatus    `json:"failure,omitempty"`
+	Attention    []WarningStatus `json:"attention,omitempty"`
+	PATExpiresAt time.Time       `json:"pat_expires_at,omitzero"`
+	PATRenewsAt  time.Time       `json:"pat_renews_at,omitzero"`
+	Resources    ResourceStatus  `json:"resources"`
+	Failure      *FailureStatus  `json:"failure,omitempty"`
 
 	// waits: this replica follows, and the one that leads has not got it ready.
 	waits bool
 }
 
-// AttentionStatus is something that a person should look at.
-type AttentionStatus struct {
+// WarningStatus is something that a person should look at.
+type WarningStatus struct {
 	Topic   string    `json:"topic"`
 	Message string    `json:"message"`
 	Remedy  string    `json:"remedy,omitempty"`
@@ -99,7 +99,7 @@ type ResourceStatus struct {
 	Withheld int       `json:"deletions_withheld,omitempty"`
 	SyncedAt time.Time `json:"synced_at,omitzero"`
 	// Instances counts those of resources whose name has variables.
-	Instances []instance.Tally `json:"instances,omitempty"`
+	Instances []instance.Counts `json:"instances,omitempty"`
 }
 
 // FailureStatus is what keeps a site from serving as declared.
@@ -124,7 +124,7 @@ func (w *worker) status() SiteStatus {
 		out.Registered, out.AuthMethod, out.SecretExpiresAt, out.KeyID = c.Registered, string(c.Auth.Method()), c.SecretExpiresAt, now.KeyID
 	}
 	for _, a := range w.Warnings() {
-		out.Attention = append(out.Attention, AttentionStatus{Topic: string(a.Topic), Message: a.Err.Error(), Remedy: registration.Remedy(a.Err), Since: a.Since})
+		out.Attention = append(out.Attention, WarningStatus{Topic: string(a.Topic), Message: a.Err.Error(), Remedy: registration.Remedy(a.Err), Since: a.Since})
 	}
 	if now.Server != nil {
 		out.Dialect = string(now.Server.Dialect().Name)
@@ -162,7 +162,7 @@ type outcome struct {
 	versions map[string]map[xds.Type]string
 }
 
-func (s *serving) outcome() outcome {
+func (s *controlPlane) outcome() outcome {
 	_, workers := s.current()
 	out := outcome{sites: make([]SiteStatus, 0, len(workers))}
 	for _, w := range workers {
@@ -175,7 +175,7 @@ func (s *serving) outcome() outcome {
 }
 
 // status puts everything together.
-func (s *serving) status() Status {
+func (s *controlPlane) status() Status {
 	published, now := settled(s.publisher.state, s.outcome)
 	out := Status{
 		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
@@ -283,7 +283,7 @@ func envoyProblems(envoys []xds.Envoy, away []xds.Rejected) []string {
 }
 
 // siteStatuses lists the sites by name.
-func (s *serving) siteStatuses() []SiteStatus {
+func (s *controlPlane) siteStatuses() []SiteStatus {
 	_, workers := s.current()
 	out := make([]SiteStatus, 0, len(workers))
 	for _, w := range workers {

@@ -16,15 +16,15 @@ import (
 type worker struct {
 	*registration.Worker
 
-	site   *site.Site
-	logger *slog.Logger
-	keeper *instance.Keeper // nil for a site without instances
+	site      *site.Site
+	logger    *slog.Logger
+	instances *instance.Manager // nil for a site without instances
 
 	cancel context.CancelFunc // nil while it does not run
 	done   chan struct{}
 }
 
-func (s *serving) newWorker(settings *site.Site) (*worker, error) {
+func (s *controlPlane) newWorker(settings *site.Site) (*worker, error) {
 	w := &worker{site: settings, logger: s.options.Logger.With(slog.String("site", settings.Name))}
 	var err error
 	w.Worker, err = registration.NewWorker(registration.Options{
@@ -34,7 +34,7 @@ func (s *serving) newWorker(settings *site.Site) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.keeper, err = s.newKeeper(w)
+	w.instances, err = s.newInstanceManager(w)
 	return w, err
 }
 

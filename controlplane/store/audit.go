@@ -49,7 +49,7 @@ func (s *SQL) AddAudit(ctx context.Context, e audit.Event) error {
 	return writing("an audit event", err)
 }
 
-// Audit gives events, the newest first.
+// Audit returns events, the newest first.
 func (s *SQL) Audit(ctx context.Context, f AuditFilter) ([]audit.Event, error) {
 	where := []string{"id > 0"}
 	var args []any

@@ -221,7 +221,7 @@ func (r *backupReader) rows(ctx context.Context, tx *sql.Tx, t table, n int) err
 	return nil
 }
 
-// restored gives a value as it was in the database.
+// restored returns a value as it was in the database.
 func restored(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, string, bool:

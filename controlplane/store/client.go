@@ -144,7 +144,7 @@ func (s *SQL) discoveryColumns(d *Discovery) columns {
 	return columns{{"metadata", document{&d.Metadata}}, {"found_at", millis{&d.FoundAt}}}
 }
 
-// Discovery gives the metadata last found.
+// Discovery returns the metadata last found.
 func (s *SQL) Discovery(ctx context.Context, key Key) (Discovery, error) {
 	d, err := one(ctx, s, s.discoveryColumns, `FROM discovery`+ofSite, key.Site, key.Issuer)
 	return d, reading(key.of("discovery"), err)
@@ -181,7 +181,7 @@ func (s *SQL) clientColumns(key Key) func(*Client) columns {
 	}
 }
 
-// Client gives the client registration.
+// Client returns the client registration.
 func (s *SQL) Client(ctx context.Context, key Key) (Client, error) {
 	c, err := one(ctx, s, s.clientColumns(key), `FROM client`+ofSite, key.Site, key.Issuer)
 	return c, reading(key.of("client"), err)
@@ -208,7 +208,7 @@ func (s *SQL) patColumns(key Key) func(*PAT) columns {
 	}
 }
 
-// PAT gives the PAT.
+// PAT returns the PAT.
 func (s *SQL) PAT(ctx context.Context, key Key) (PAT, error) {
 	p, err := one(ctx, s, s.patColumns(key), `FROM pat`+ofSite, key.Site, key.Issuer)
 	return p, reading(key.of("pat"), err)
@@ -266,7 +266,7 @@ func (s *SQL) loginColumns(key Key) func(*Login) columns {
 	}
 }
 
-// Login gives the login of the owner of the resources.
+// Login returns the login of the owner of the resources.
 func (s *SQL) Login(ctx context.Context, key Key) (Login, error) {
 	l, err := one(ctx, s, s.loginColumns(key), `FROM login`+ofSite, key.Site, key.Issuer)
 	return l, reading(key.of("login"), err)

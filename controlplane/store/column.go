@@ -86,7 +86,7 @@ func placeholders(n int) string {
 }
 
 // list reads the records that a SELECT finds, of which rest is what follows the
-// columns. bind gives the columns of a record.
+// columns. bind returns the columns of a record.
 func list[T any](ctx context.Context, s *SQL, bind func(*T) columns, rest string, args ...any) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

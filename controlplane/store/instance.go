@@ -71,12 +71,12 @@ func (s *SQL) instanceColumns(in *Instance) columns {
 	}
 }
 
-// named gives the one column of that name.
+// named returns the one column of that name.
 func named(name string) func(*string) columns {
 	return func(value *string) columns { return columns{{name, value}} }
 }
 
-// Instance gives one; ErrNotFound.
+// Instance returns one; ErrNotFound.
 func (s *SQL) Instance(ctx context.Context, key Key, name string) (Instance, error) {
 	in, err := one(ctx, s, s.instanceColumns, `FROM instance`+ofSite+` AND name = $3`, key.Site, key.Issuer, name)
 	return in, reading(key.of("instance"), err)
@@ -97,7 +97,7 @@ func (s *SQL) CountInstances(ctx context.Context, key Key) ([]InstanceCount, err
 	return out, reading(key.of("instances"), err)
 }
 
-// execInstance runs a statement, and gives how many rows it changed.
+// execInstance runs a statement, and returns how many rows it changed.
 func (s *SQL) execInstance(ctx context.Context, key Key, statement string, args ...any) (int64, error) {
 	changed, err := s.exec(ctx, statement, append([]any{key.Site, key.Issuer}, args...)...)
 	return changed, writing(key.of("instance"), err)
@@ -177,7 +177,7 @@ func (s *SQL) ClaimInstance(ctx context.Context, key Key, name string, now, unti
 	return in, err == nil, err
 }
 
-// SharedSecret gives the secret of a name, and makes it of fresh where there is none yet.
+// SharedSecret returns the secret of a name, and makes it of fresh where there is none yet.
 func (s *SQL) SharedSecret(ctx context.Context, name string, fresh secret.Text) (secret.Text, error) {
 	bind := func(value *secret.Text) columns {
 		return columns{{"value", sealed{s.sealer, func() string { return "shared_secret " + name }, value}}}

@@ -89,7 +89,7 @@ func (l *fileLocks) tryLock(_ context.Context, key Key) (unlock func() error, er
 
 func (*fileLocks) close() error { return nil }
 
-// tryFile gives nil for a file that another holds.
+// tryFile returns nil for a file that another holds.
 func tryFile(path string) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	held, err := lock.TryLock()

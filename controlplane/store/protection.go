@@ -28,7 +28,7 @@ func (s *SQL) protectionColumns(p *Protection) columns {
 	}
 }
 
-// Protection gives what an RP protects.
+// Protection returns what an RP protects.
 func (s *SQL) Protection(ctx context.Context, oxdID string) (Protection, error) {
 	p, err := one(ctx, s, s.protectionColumns, `FROM oxd_protection WHERE oxd_id = $1`, oxdID)
 	return p, reading("protection of oxd "+oxdID, err)

@@ -52,7 +52,7 @@ func ReadSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	return s, nil
 }
 
-// Empty gives a store without records, in memory. Nothing can be written to it.
+// Empty returns a store without records, in memory. Nothing can be written to it.
 func Empty(ctx context.Context) (*SQL, error) {
 	db, _, err := memory(ctx, 0)
 	if err != nil {

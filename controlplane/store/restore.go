@@ -163,7 +163,7 @@ func noRows(ctx context.Context, db *sql.DB, tables []table) (bool, error) {
 	return true, nil
 }
 
-// restoreKey finds the key that the backup was written with, and tells whether it
+// restoreKey finds the key that the backup was written with, and reports whether it
 // has to be written into the key file.
 func restoreKey(b *Backup, path string, given secret.Text, replace bool) (key secret.Text, write bool, err error) {
 	fits := func(key secret.Text) bool { return len(b.seal) == 0 || sealedWith(key, b.seal) == nil }

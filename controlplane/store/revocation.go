@@ -46,7 +46,7 @@ func (s *SQL) Revocations(ctx context.Context, now time.Time) ([]Revocation, err
 }
 
 // AddRevocation adds one, or widens the one of the same id: later times count. It
-// forgets those that have expired at now, and gives ErrFull when most are left and it
+// forgets those that have expired at now, and returns ErrFull when most are left and it
 // is a new one.
 func (s *SQL) AddRevocation(ctx context.Context, r Revocation, now time.Time, most int) error {
 	c := s.revocationColumns(&r)

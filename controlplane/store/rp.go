@@ -30,9 +30,9 @@ type RP struct {
 	UpdatedAt time.Time
 }
 
-// Memo is something remembered for a while: a login under way, whose access token
-// it is. Its value is sealed.
-type Memo struct {
+// TemporaryState is what an oxd command leaves for a later one, until it expires: a
+// login under way, or whose an access token is. Its value is sealed.
+type TemporaryState struct {
 	// Kind and ID are its name. OxdID is the RP that it goes with.
 	Kind, ID, OxdID string
 	Value           secret.Text
@@ -53,7 +53,7 @@ func (s *SQL) rpColumns(rp *RP) columns {
 	}
 }
 
-// RP gives one.
+// RP returns one.
 func (s *SQL) RP(ctx context.Context, id string) (RP, error) {
 	rp, err := one(ctx, s, s.rpColumns, `FROM oxd_rp WHERE id = $1`, id)
 	return rp, reading("oxd "+id, err)
@@ -73,7 +73,7 @@ func (s *SQL) RPs(ctx context.Context) ([]RP, error) {
 }
 
 // PutRP writes a new RP (Version 0) or the next version of one: ErrChanged when it is no
-// longer, or not yet, the one that was read. It gives the new version.
+// longer, or not yet, the one that was read. It returns the new version.
 func (s *SQL) PutRP(ctx context.Context, rp RP) (version int64, err error) {
 	before := rp.Version
 	rp.Version++
@@ -93,7 +93,7 @@ func (s *SQL) PutRP(ctx context.Context, rp RP) (version int64, err error) {
 	return rp.Version, writing("oxd "+rp.ID, err)
 }
 
-// DeleteRP deletes it with its memos, with what it protects, and with everything that is
+// DeleteRP deletes it with its temporary state, with what it protects, and with everything that is
 // kept of its site: what is left at the AS is nobody's then.
 func (s *SQL) DeleteRP(ctx context.Context, id string, site Key) error {
 	return writing("oxd "+id, s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -108,7 +108,7 @@ func (s *SQL) DeleteRP(ctx context.Context, id string, site Key) error {
 	}))
 }
 
-func (s *SQL) memoColumns(m *Memo) columns {
+func (s *SQL) temporaryColumns(m *TemporaryState) columns {
 	place := func() string { return fmt.Sprintf("oxd %q %q memo.value", m.Kind, m.ID) }
 	return columns{
 		{"kind", &m.Kind},
@@ -119,9 +119,9 @@ func (s *SQL) memoColumns(m *Memo) columns {
 	}
 }
 
-// PutMemo writes or replaces a memo, and forgets those that have expired at now.
-func (s *SQL) PutMemo(ctx context.Context, m Memo, now time.Time) error {
-	c := s.memoColumns(&m)
+// PutTemporaryState writes or replaces one, and forgets those that have expired at now.
+func (s *SQL) PutTemporaryState(ctx context.Context, m TemporaryState, now time.Time) error {
+	c := s.temporaryColumns(&m)
 	values, err := c.values()
 	if err != nil {
 		return err
@@ -133,22 +133,22 @@ func (s *SQL) PutMemo(ctx context.Context, m Memo, now time.Time) error {
 	return writing("oxd "+m.OxdID, err)
 }
 
-// Memo reads one that has not expired at now.
-func (s *SQL) Memo(ctx context.Context, kind, id string, now time.Time) (Memo, error) {
-	m, err := one(ctx, s, s.memoColumns, `FROM oxd_memo WHERE kind = $1 AND id = $2 AND expires_at > $3`, kind, id, toMillis(now))
+// TemporaryState reads one that has not expired at now.
+func (s *SQL) TemporaryState(ctx context.Context, kind, id string, now time.Time) (TemporaryState, error) {
+	m, err := one(ctx, s, s.temporaryColumns, `FROM oxd_memo WHERE kind = $1 AND id = $2 AND expires_at > $3`, kind, id, toMillis(now))
 	return m, reading("oxd "+kind, err)
 }
 
-// TakeMemo reads and deletes: of those who ask at the same time, one gets it.
-func (s *SQL) TakeMemo(ctx context.Context, kind, id string, now time.Time) (Memo, error) {
-	var m Memo
-	c := s.memoColumns(&m)
+// TakeTemporaryState reads and deletes: of those who ask at the same time, one gets it.
+func (s *SQL) TakeTemporaryState(ctx context.Context, kind, id string, now time.Time) (TemporaryState, error) {
+	var m TemporaryState
+	c := s.temporaryColumns(&m)
 	err := s.scan(ctx, c, `DELETE FROM oxd_memo WHERE kind = $1 AND id = $2 RETURNING `+c.names(), kind, id)
 	if err == nil && !m.ExpiresAt.After(now) {
 		err = sql.ErrNoRows
 	}
 	if err != nil {
-		return Memo{}, reading("oxd "+kind, err)
+		return TemporaryState{}, reading("oxd "+kind, err)
 	}
 	return m, nil
 }

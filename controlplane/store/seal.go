@@ -94,7 +94,7 @@ func readKey(path string) (secret.Text, error) {
 	return secret.New(strings.TrimSpace(string(data))), nil
 }
 
-// seal gives nil for no secret.
+// seal returns nil for no secret.
 func (s *Sealer) seal(place string, value secret.Text) []byte {
 	if value.IsZero() {
 		return nil

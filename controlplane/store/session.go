@@ -68,7 +68,7 @@ func (l *sessionLocks) tryLock(ctx context.Context, key Key) (unlock func() erro
 	return hold(ctx, conn).Release, nil
 }
 
-// lock gives a session that has the lock of that name, or the error held.
+// lock returns a session that has the lock of that name, or the error held.
 func (l *sessionLocks) lock(ctx context.Context, name string, held error) (*sql.Conn, error) {
 	conn, err := l.db.Conn(ctx)
 	if err != nil {

@@ -48,7 +48,7 @@ type SQL struct {
 
 // locks are a database's own way of letting one process of many do something.
 type locks interface {
-	// lead gives the lease and its epoch, a number larger than every one before.
+	// lead returns the lease and its epoch, a number larger than every one before.
 	lead(ctx context.Context) (Lease, int64, error)
 	tryLock(ctx context.Context, key Key) (unlock func() error, err error)
 	close() error
@@ -81,7 +81,7 @@ func place(key Key, what string) string {
 	return fmt.Sprintf("%q %q %s", key.Site, key.Issuer, what)
 }
 
-// Changes gives a number that every write makes larger, whichever process made it.
+// Changes returns a number that every write makes larger, whichever process made it.
 // It tells readers when to read anew.
 func (s *SQL) Changes(ctx context.Context) (int64, error) {
 	number, err := one(ctx, s, func(n *int64) columns { return columns{{"number", n}} }, `FROM change WHERE one = 1`)
@@ -110,7 +110,7 @@ func execute(statement string, args ...any) doing {
 	}
 }
 
-// changing does one statement, and gives none when it changed no row.
+// changing does one statement, and returns none when it changed no row.
 func changing(ctx context.Context, tx *sql.Tx, none error, statement string, args ...any) error {
 	done, err := tx.ExecContext(ctx, statement, args...)
 	if err != nil {

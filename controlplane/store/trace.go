@@ -11,7 +11,7 @@ import (
 // Trace makes spans of writes from now on. It is called before the store is used.
 func (s *SQL) Trace(tracer trace.Tracer) { s.tracer = tracer }
 
-// span begins the span of a write, and gives what ends it.
+// span begins the span of a write, and returns what ends it.
 func (s *SQL) span(ctx context.Context, what string, key Key) (context.Context, func(error)) {
 	if s.tracer == nil {
 		return ctx, func(error) {}

@@ -69,7 +69,7 @@ func (s *SQL) leaderColumns(l *Leader) columns {
 	return columns{{"name", &l.Name}, {"since", millis{&l.Since}}}
 }
 
-// Leader gives who leads, or led last.
+// Leader returns who leads, or led last.
 func (s *SQL) Leader(ctx context.Context) (Leader, error) {
 	l, err := one(ctx, s, s.leaderColumns, `FROM leader WHERE one = 1`)
 	return l, reading("who leads", err)
@@ -83,32 +83,32 @@ func (s *SQL) PutLeader(ctx context.Context, l Leader) error {
 	})
 }
 
-// guardedHost is a host that a site has guarded.
-type guardedHost struct{ host, site string }
+// protectedHost is a host that a site has protected.
+type protectedHost struct{ host, site string }
 
-func (g *guardedHost) columns() columns { return columns{{"host", &g.host}, {"site", &g.site}} }
+func (g *protectedHost) columns() columns { return columns{{"host", &g.host}, {"site", &g.site}} }
 
-// GuardedHosts maps each host that a site has guarded to the site.
-func (s *SQL) GuardedHosts(ctx context.Context) (map[string]string, error) {
-	guarded, err := list(ctx, s, (*guardedHost).columns, `FROM guarded_host`)
+// ProtectedHosts maps each host that a site has protected to the site.
+func (s *SQL) ProtectedHosts(ctx context.Context) (map[string]string, error) {
+	protected, err := list(ctx, s, (*protectedHost).columns, `FROM guarded_host`)
 	if err != nil {
-		return nil, reading("guarded hosts", err)
+		return nil, reading("protected hosts", err)
 	}
-	out := make(map[string]string, len(guarded))
-	for _, g := range guarded {
+	out := make(map[string]string, len(protected))
+	for _, g := range protected {
 		out[g.host] = g.site
 	}
 	return out, nil
 }
 
-// PutGuardedHost notes that a site has guarded a host.
-func (s *SQL) PutGuardedHost(ctx context.Context, host, site string) error {
+// PutProtectedHost notes that a site has protected a host.
+func (s *SQL) PutProtectedHost(ctx context.Context, host, site string) error {
 	return s.write(ctx, Key{Site: site}, "guarded_host", func(ctx context.Context, tx *sql.Tx) error {
-		return upsert(ctx, tx, "guarded_host", 1, (&guardedHost{host, site}).columns())
+		return upsert(ctx, tx, "guarded_host", 1, (&protectedHost{host, site}).columns())
 	})
 }
 
-// DeleteGuardedHost forgets it.
-func (s *SQL) DeleteGuardedHost(ctx context.Context, host string) error {
+// DeleteProtectedHost forgets it.
+func (s *SQL) DeleteProtectedHost(ctx context.Context, host string) error {
 	return s.write(ctx, Key{}, "guarded_host", execute(`DELETE FROM guarded_host WHERE host = $1`, host))
 }

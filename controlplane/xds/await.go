@@ -118,7 +118,7 @@ func (f *fleet) standing(wanted map[string][]string) Awaited {
 	return out
 }
 
-// listen gives a channel that is closed with the next answer of an Envoy, or when
+// listen returns a channel that is closed with the next answer of an Envoy, or when
 // one leaves.
 func (f *fleet) listen() <-chan struct{} {
 	f.mu.Lock()

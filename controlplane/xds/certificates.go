@@ -27,7 +27,7 @@ type Certificates struct {
 	current atomic.Pointer[tls.Config]
 }
 
-// Load reads the files, and tells whether they differ from what was read last.
+// Load reads the files, and reports whether they differ from what was read last.
 // With an error, what was read before stays in use.
 func (c *Certificates) Load() (changed bool, err error) {
 	var content [3][]byte

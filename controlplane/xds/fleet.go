@@ -154,7 +154,7 @@ func (f *fleet) closed(key streamKey) {
 	}
 }
 
-// choose gives the name of the first group that has the Envoy.
+// choose returns the name of the first group that has the Envoy.
 func (f *fleet) choose(p Peer) (string, bool) {
 	if f.groups == nil {
 		return Default, true // nothing is given out yet
@@ -202,7 +202,7 @@ type answer struct {
 	errorMessage            string
 }
 
-// request records it, and gives the version that it refuses, if it does, and the
+// request records it, and returns the version that it refuses, if it does, and the
 // group of the Envoy. What a stream's first request says of its node counts for
 // the whole stream.
 func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, group string, err error) {
@@ -236,7 +236,7 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, gr
 	return f.judge(s, kind, a), s.group, nil
 }
 
-// judge records what an Envoy answers, and gives the version that it refuses.
+// judge records what an Envoy answers, and returns the version that it refuses.
 func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 	state := s.member.Types[kind]
 	last := s.sent[a.typeURL]

@@ -12,7 +12,7 @@ import (
 type Group struct {
 	// Name is for status and logs; unique in one push.
 	Name string
-	// Has tells whether an Envoy is one of this group; nil for every Envoy. It is
+	// Has reports whether an Envoy is one of this group; nil for every Envoy. It is
 	// called on the streams' goroutines.
 	Has func(Peer) bool
 	// Resources are what the group's Envoys get.

@@ -33,7 +33,7 @@ type registry struct {
 	away   map[string]*Rejected
 }
 
-// join gives the member of a node, whose stream has just said who it is.
+// join returns the member of a node, whose stream has just said who it is.
 func (r *registry) join(node *corev3.Node, s *stream) *member {
 	id := nodeID(node)
 	m := r.find(id, s.closer.address)
@@ -54,7 +54,7 @@ func (r *registry) join(node *corev3.Node, s *stream) *member {
 	return m
 }
 
-// find gives the member of that connection, or one of that node that is gone.
+// find returns the member of that connection, or one of that node that is gone.
 func (r *registry) find(id, address string) *member {
 	var gone *member
 	for _, m := range r.byNode[id] {

@@ -118,7 +118,7 @@ func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map
 	return s.versions(), nil
 }
 
-// Versions gives the versions last pushed to each group; empty before the first
+// Versions returns the versions last pushed to each group; empty before the first
 // push.
 func (s *Server) Versions() map[string]map[Type]string {
 	s.mu.Lock()

@@ -14,11 +14,11 @@
 //	begin          method_not_forwarded                                                  Deny 405
 //	begin          expectation_failed                                                    Deny 417
 //	begin          unknown_host, unmatched_path, method_not_covered, denied              Deny 403
-//	begin          resource_unknown: its key is empty or too long, or the cache says so  Deny 403
+//	begin          resource_unknown: its values are empty or too long, or cached so      Deny 403
 //	begin          resource_not_registered                                               Deny 403
-//	begin          no_ticket: the AS is unknown, or wants to be left alone               Deny 403
+//	begin          no_ticket: the AS is unknown, or asked to be called later             Deny 403
 //	begin          as_unreachable: the AS is unknown, and there is a token               Deny 503
-//	begin          as_busy: the AS wants to be left alone                                Deny 503
+//	begin          as_busy: the AS asked to be called later                              Deny 503
 //	begin          too_many_lookups, too_many_calls, too_many_tickets, too_many_waiting  Deny 429
 //	begin          an instance that is not known                                         looking up
 //	begin          a token that is not cached                                            introspecting

@@ -31,7 +31,7 @@ const (
 	ReasonMethodNotCovered
 	ReasonDenied // the condition denies everybody
 
-	// The token does not do. With UMA the client gets a ticket.
+	// There is no token, or an insufficient one. With UMA the client gets a ticket.
 	ReasonNoToken
 	ReasonInactive
 	ReasonRevoked           // the control plane says so, whatever the AS says

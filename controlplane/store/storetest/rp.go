@@ -60,7 +60,7 @@ func runRPs(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *
 		rp.Record = json.RawMessage(`{"a":3}`)
 		_, err = s.PutRP(ctx, rp)
 		require.ErrorIs(t, err, store.ErrChanged)
-		require.NoError(t, s.PutMemo(ctx, store.Memo{Kind: "k", ID: "1", OxdID: "b", Value: secret.New("v"), ExpiresAt: at.Add(time.Hour)}, at))
+		require.NoError(t, s.PutTemporaryState(ctx, store.TemporaryState{Kind: "k", ID: "1", OxdID: "b", Value: secret.New("v"), ExpiresAt: at.Add(time.Hour)}, at))
 		// With it goes what is kept of its site, and of no other.
 		photos := store.Key{Site: "photos", Issuer: rp.Issuer}
 		site := store.Key{Site: "oxd-b", Issuer: rp.Issuer}
@@ -85,26 +85,26 @@ func runRPs(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *
 		require.Equal(t, []store.Key{photos}, keys)
 		_, err = s.RP(ctx, "b")
 		require.ErrorIs(t, err, store.ErrNotFound)
-		_, err = s.Memo(ctx, "k", "1", at)
+		_, err = s.TemporaryState(ctx, "k", "1", at)
 		require.ErrorIs(t, err, store.ErrNotFound)
 		_, err = s.PutRP(ctx, rp) // a change of what is gone
 		require.ErrorIs(t, err, store.ErrChanged)
 	})
 
-	t.Run("memos", func(t *testing.T) {
+	t.Run("states", func(t *testing.T) {
 		t.Parallel()
 		s, reopen := open(t)
 		ctx := t.Context()
-		memo := store.Memo{Kind: "login", ID: "1", OxdID: "a", Value: secret.New("v1"), ExpiresAt: at.Add(time.Minute)}
-		require.NoError(t, s.PutMemo(ctx, memo, at))
-		memo.Value = secret.New("v2")
-		require.NoError(t, s.PutMemo(ctx, memo, at))
-		_, err := s.Memo(ctx, "other", "1", at)
+		state := store.TemporaryState{Kind: "login", ID: "1", OxdID: "a", Value: secret.New("v1"), ExpiresAt: at.Add(time.Minute)}
+		require.NoError(t, s.PutTemporaryState(ctx, state, at))
+		state.Value = secret.New("v2")
+		require.NoError(t, s.PutTemporaryState(ctx, state, at))
+		_, err := s.TemporaryState(ctx, "other", "1", at)
 		require.ErrorIs(t, err, store.ErrNotFound)
-		got, err := s.Memo(ctx, "login", "1", at)
+		got, err := s.TemporaryState(ctx, "login", "1", at)
 		require.NoError(t, err)
 		require.Equal(t, "v2", got.Value.Reveal())
-		_, err = s.Memo(ctx, "login", "1", memo.ExpiresAt)
+		_, err = s.TemporaryState(ctx, "login", "1", state.ExpiresAt)
 		require.ErrorIs(t, err, store.ErrNotFound, "it has expired")
 
 		other := reopen()
@@ -117,7 +117,7 @@ func runRPs(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *
 				from = other
 			}
 			wg.Go(func() {
-				_, err := from.TakeMemo(ctx, "login", "1", at)
+				_, err := from.TakeTemporaryState(ctx, "login", "1", at)
 				taken <- err
 			})
 		}
@@ -133,10 +133,10 @@ func runRPs(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *
 		}
 		require.Equal(t, 1, winners, "one of many gets it")
 
-		memo.ExpiresAt = at.Add(time.Second)
-		require.NoError(t, s.PutMemo(ctx, memo, at))
-		require.NoError(t, s.PutMemo(ctx, store.Memo{Kind: "login", ID: "2", ExpiresAt: at.Add(time.Hour)}, at.Add(time.Minute)))
-		_, err = s.Memo(ctx, "login", "1", at) // it was forgotten, whatever the clock says now
+		state.ExpiresAt = at.Add(time.Second)
+		require.NoError(t, s.PutTemporaryState(ctx, state, at))
+		require.NoError(t, s.PutTemporaryState(ctx, store.TemporaryState{Kind: "login", ID: "2", ExpiresAt: at.Add(time.Hour)}, at.Add(time.Minute)))
+		_, err = s.TemporaryState(ctx, "login", "1", at) // it was forgotten, whatever the clock says now
 		require.ErrorIs(t, err, store.ErrNotFound)
 	})
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSurveyAfterRemoval: where the AS cannot search by name, what was removed is
+// TestListingAfterRemoval: where the AS cannot search by name, what was removed is
 // not found in the list that was read before.
-func TestSurveyAfterRemoval(t *testing.T) {
+func TestListingAfterRemoval(t *testing.T) {
 	w := newWorld(t)
 	w.as.byName = false
 	_, err := w.lookup("8") // somebody asks: all resources are read
@@ -17,9 +17,9 @@ func TestSurveyAfterRemoval(t *testing.T) {
 	_, err = w.register("7")
 	require.NoError(t, err)
 	w.after(2 * time.Minute)
-	_, err = w.lookup("9") // a survey that has it
+	_, err = w.lookup("9") // a listing that has it
 	require.Error(t, err)
-	_, err = w.keeper.Remove(t.Context(), "album-7")
+	_, err = w.manager.Remove(t.Context(), "album-7")
 	require.NoError(t, err)
 	_, err = w.lookup("7")
 	require.Error(t, err, "it was removed")

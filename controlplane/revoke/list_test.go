@@ -28,9 +28,9 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 )
 
-// rig is a book with a real store, and an AS that signs.
+// rig is a list with a real store, and an AS that signs.
 type rig struct {
-	*revoke.Book
+	*revoke.List
 
 	t     *testing.T
 	store *store.SQL
@@ -65,18 +65,18 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// open makes the book as after a start of umagate serve.
+// open makes the list as after a start of umagate serve.
 func (r *rig) open(path string) {
 	r.t.Helper()
 	opened, err := store.OpenSQLite(r.t.Context(), path, secret.Text{})
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = opened.Close() })
-	r.store, r.Book = opened, r.another(opened)
+	r.store, r.List = opened, r.another(opened)
 	require.NoError(r.t, r.Load(r.t.Context()))
 }
 
 // another is a further replica on the same store.
-func (r *rig) another(opened *store.SQL) *revoke.Book {
+func (r *rig) another(opened *store.SQL) *revoke.List {
 	return revoke.New(revoke.Options{
 		Store: opened, Changes: opened.Changes, Sites: func() []revoke.Site { return r.sites }, Recorder: r, Logger: slog.New(slog.DiscardHandler),
 		Changed: func() { r.mu.Lock(); r.changes++; r.mu.Unlock() }, Leads: func() bool { return r.leads }, Every: time.Millisecond,

@@ -10,8 +10,8 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 )
 
-// Tally counts the instances of one resource.
-type Tally struct {
+// Counts counts the instances of one resource.
+type Counts struct {
 	// Resource is the declared name.
 	Resource string `json:"resource"`
 	// Declared is false for one that the file does not have any more. Its instances
@@ -27,17 +27,17 @@ type Counter interface {
 	CountInstances(ctx context.Context, key store.Key) ([]store.InstanceCount, error)
 }
 
-// Count gives the tallies of a site, by name: of every resource with instances that
+// Count returns the counts of a site, by name: of every resource with instances that
 // is declared, and of every other that still has some.
-func Count(ctx context.Context, kept Counter, key store.Key, s *site.Site) ([]Tally, error) {
+func Count(ctx context.Context, kept Counter, key store.Key, s *site.Site) ([]Counts, error) {
 	counts, err := kept.CountInstances(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]*Tally{}
-	of := func(name string) *Tally {
+	byName := map[string]*Counts{}
+	of := func(name string) *Counts {
 		if byName[name] == nil {
-			byName[name] = &Tally{Resource: name}
+			byName[name] = &Counts{Resource: name}
 		}
 		return byName[name]
 	}
@@ -56,15 +56,15 @@ func Count(ctx context.Context, kept Counter, key store.Key, s *site.Site) ([]Ta
 			t.Removing = c.Count
 		}
 	}
-	out := make([]Tally, 0, len(byName))
+	out := make([]Counts, 0, len(byName))
 	for _, t := range byName {
 		out = append(out, *t)
 	}
-	slices.SortFunc(out, func(a, b Tally) int { return strings.Compare(a.Resource, b.Resource) })
+	slices.SortFunc(out, func(a, b Counts) int { return strings.Compare(a.Resource, b.Resource) })
 	return out, nil
 }
 
-// Count gives the tallies of the keeper's site.
-func (k *Keeper) Count(ctx context.Context) ([]Tally, error) {
-	return Count(ctx, k.options.Store, k.options.Key, k.options.Site)
+// Count returns the counts of the manager's site.
+func (m *Manager) Count(ctx context.Context) ([]Counts, error) {
+	return Count(ctx, m.options.Store, m.options.Key, m.options.Site)
 }

@@ -32,7 +32,7 @@ var (
 	ErrBusy = errors.New("too many instances are being looked up")
 )
 
-// AS is what a keeper asks of the AS; [as.Protection] is one.
+// AS is what a manager asks of the AS; [as.Protection] is one.
 type AS interface {
 	Create(ctx context.Context, r as.Resource) (as.Resource, error)
 	Read(ctx context.Context, id string) (as.Resource, error)
@@ -63,9 +63,9 @@ type Options struct {
 	Key  store.Key
 	// Store keeps the instances of every replica.
 	Store Store
-	// AS gives the AS as it is known now, or why it cannot be asked.
+	// AS returns the AS as it is known now, or why it cannot be asked.
 	AS func() (AS, error)
-	// Leads says whether this process may change anything at the AS.
+	// Leads reports whether this process may change anything at the AS.
 	Leads func() bool
 	// Record keeps what was done at the AS in the audit log; may be nil.
 	Record func(ctx context.Context, action audit.Action, name string, detail map[string]string)
@@ -73,15 +73,15 @@ type Options struct {
 	Ended func(ctx context.Context)
 	// Logger is told what fails; never a secret.
 	Logger *slog.Logger
-	// Pace overrides waits; the zero value means the defaults.
-	Pace Pace
+	// Intervals overrides waits; the zero value means the defaults.
+	Intervals Intervals
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
 
-// Pace says how often things are done. Zero fields mean the default.
-type Pace struct {
-	// Poll is how often [Keeper.Run] looks for what is due (1 s).
+// Intervals says how often things are done. Zero fields mean the default.
+type Intervals struct {
+	// Poll is how often [Manager.Run] looks for what is due (1 s).
 	Poll time.Duration
 	// Retry is the first wait after a failure (1 s), RetryMax the longest (5 min).
 	Retry, RetryMax time.Duration
@@ -92,43 +92,43 @@ type Pace struct {
 	// Found is how long a registration that somebody else made is believed (1 min),
 	// Missing the same for there being none (2 s).
 	Found, Missing time.Duration
-	// Survey is how often all resources are read, of an AS that cannot be asked for
+	// List is how often all resources are read, of an AS that cannot be asked for
 	// a name (1 min).
-	Survey time.Duration
+	List time.Duration
 }
 
-func (p Pace) withDefaults() Pace {
+func (i Intervals) withDefaults() Intervals {
 	set := func(d *time.Duration, standard time.Duration) {
 		if *d <= 0 {
 			*d = standard
 		}
 	}
-	set(&p.Poll, time.Second)
-	set(&p.Retry, time.Second)
-	set(&p.RetryMax, 5*time.Minute)
-	set(&p.Check, time.Hour)
-	set(&p.Claim, time.Minute)
-	set(&p.Found, time.Minute)
-	set(&p.Missing, 2*time.Second)
-	set(&p.Survey, time.Minute)
-	return p
+	set(&i.Poll, time.Second)
+	set(&i.Retry, time.Second)
+	set(&i.RetryMax, 5*time.Minute)
+	set(&i.Check, time.Hour)
+	set(&i.Claim, time.Minute)
+	set(&i.Found, time.Minute)
+	set(&i.Missing, 2*time.Second)
+	set(&i.List, time.Minute)
+	return i
 }
 
-// Keeper looks after the instances of one site. Safe for concurrent use.
-type Keeper struct {
+// Manager looks after the instances of one site. Safe for concurrent use.
+type Manager struct {
 	options   Options
 	templates map[string]*template
 	finder    finder
 	calls     singleflight.Group
 }
 
-// New makes a keeper. It asks nobody yet.
-func New(options Options) (*Keeper, error) {
+// New makes a manager. It asks nobody yet.
+func New(options Options) (*Manager, error) {
 	templates, err := templatesOf(options.Site)
 	if err != nil {
 		return nil, err
 	}
-	options.Pace = options.Pace.withDefaults()
+	options.Intervals = options.Intervals.withDefaults()
 	if options.Record == nil {
 		options.Record = func(context.Context, audit.Action, string, map[string]string) {}
 	}
@@ -138,7 +138,7 @@ func New(options Options) (*Keeper, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Keeper{options: options, templates: templates, finder: newFinder()}, nil
+	return &Manager{options: options, templates: templates, finder: newFinder()}, nil
 }
 
 // Request names an instance, by its values or by its path.
@@ -150,9 +150,9 @@ type Request struct {
 	Owner string
 }
 
-// identify gives the instance that is meant.
-func (k *Keeper) identify(r Request) (*template, []string, string, error) {
-	t := k.templates[r.Template]
+// identify returns the instance that is meant.
+func (m *Manager) identify(r Request) (*template, []string, string, error) {
+	t := m.templates[r.Template]
 	if t == nil {
 		return nil, nil, "", fmt.Errorf("%w: %q", ErrTemplate, r.Template)
 	}
@@ -171,17 +171,17 @@ func (k *Keeper) identify(r Request) (*template, []string, string, error) {
 }
 
 // Register registers an instance. When it cannot be done now, it is in the store,
-// pending, and will be: that is no error. created says that it was not there.
-func (k *Keeper) Register(ctx context.Context, r Request) (in store.Instance, created bool, err error) {
-	t, values, name, err := k.identify(r)
+// pending, and will be: that is no error. created reports whether it was not there.
+func (m *Manager) Register(ctx context.Context, r Request) (in store.Instance, created bool, err error) {
+	t, values, name, err := m.identify(r)
 	if err != nil {
 		return in, false, err
 	}
 	if !isText(r.Owner) {
 		return in, false, fmt.Errorf("%w: the owner has a control character, or is no UTF-8", ErrValues)
 	}
-	now := k.options.Now()
-	in, created, err = k.options.Store.AddInstance(ctx, k.options.Key, store.Instance{
+	now := m.options.Now()
+	in, created, err = m.options.Store.AddInstance(ctx, m.options.Key, store.Instance{
 		Name: name, Template: r.Template, Values: values, Owner: r.Owner, State: store.InstancePending, Spec: t.spec,
 		DueAt: now, CreatedAt: now, UpdatedAt: now,
 	})
@@ -195,85 +195,85 @@ func (k *Keeper) Register(ctx context.Context, r Request) (in store.Instance, cr
 	case in.State == store.InstanceRegistered:
 		return in, false, nil
 	}
-	in, err = k.now(ctx, in)
+	in, err = m.now(ctx, in)
 	return in, created, err
 }
 
 // Remove ends the registration of an instance. When that cannot be done now, it is
 // in the store, removing, and will be. ErrUnknown: umagate has none of it.
-func (k *Keeper) Remove(ctx context.Context, name string) (store.Instance, error) {
+func (m *Manager) Remove(ctx context.Context, name string) (store.Instance, error) {
 	if !isText(name) {
 		return store.Instance{}, fmt.Errorf("%q: %w", name, ErrUnknown)
 	}
-	in, err := k.options.Store.RemoveInstance(ctx, k.options.Key, name, k.options.Now())
+	in, err := m.options.Store.RemoveInstance(ctx, m.options.Key, name, m.options.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return in, fmt.Errorf("%s: %w", name, ErrUnknown)
 	}
 	if err != nil {
 		return in, err
 	}
-	k.finder.forget(name)
-	k.options.Ended(ctx)
-	return k.now(ctx, in)
+	m.finder.forget(name)
+	m.options.Ended(ctx)
+	return m.now(ctx, in)
 }
 
 // Forget forgets an instance whose registration has ended.
-func (k *Keeper) Forget(name string) { k.finder.removed(name) }
+func (m *Manager) Forget(name string) { m.finder.removed(name) }
 
-// RemoveValues is [Keeper.Remove] of an instance by its values.
-func (k *Keeper) RemoveValues(ctx context.Context, r Request) (store.Instance, error) {
-	_, _, name, err := k.identify(r)
+// RemoveValues is [Manager.Remove] of an instance by its values.
+func (m *Manager) RemoveValues(ctx context.Context, r Request) (store.Instance, error) {
+	_, _, name, err := m.identify(r)
 	if err != nil {
 		return store.Instance{}, err
 	}
-	return k.Remove(ctx, name)
+	return m.Remove(ctx, name)
 }
 
-// Get gives an instance that umagate registers; ErrUnknown.
-func (k *Keeper) Get(ctx context.Context, name string) (store.Instance, error) {
+// Get returns an instance that umagate registers; ErrUnknown.
+func (m *Manager) Get(ctx context.Context, name string) (store.Instance, error) {
 	if !isText(name) {
 		return store.Instance{}, fmt.Errorf("%q: %w", name, ErrUnknown)
 	}
-	in, err := k.options.Store.Instance(ctx, k.options.Key, name)
+	in, err := m.options.Store.Instance(ctx, m.options.Key, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return in, fmt.Errorf("%s: %w", name, ErrUnknown)
 	}
 	return in, err
 }
 
-// List gives those after a name, of one template unless it is empty.
-func (k *Keeper) List(ctx context.Context, template, after string, most int) ([]store.Instance, error) {
+// List returns those after a name, of one template unless it is empty.
+func (m *Manager) List(ctx context.Context, template, after string, most int) ([]store.Instance, error) {
 	if !isText(template) || !isText(after) {
 		return nil, nil // no name is like that
 	}
-	return k.options.Store.Instances(ctx, k.options.Key, template, after, most)
+	return m.options.Store.Instances(ctx, m.options.Key, template, after, most)
 }
 
-// isText says that a database takes it for a text.
+// isText reports whether a database takes it for a text.
 func isText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// now does what an instance waits for, if this process may, and gives how it is
+// now does what an instance waits for, if this process may, and returns how it is
 // then. What fails for a while stays as it is.
-func (k *Keeper) now(ctx context.Context, in store.Instance) (store.Instance, error) {
-	if !k.options.Leads() {
+func (m *Manager) now(ctx context.Context, in store.Instance) (store.Instance, error) {
+	if !m.options.Leads() {
 		return in, nil
 	}
-	now := k.options.Now()
-	claimed, ok, err := k.options.Store.ClaimInstance(ctx, k.options.Key, in.Name, now, now.Add(k.options.Pace.Claim))
+	now := m.options.Now()
+	claimed, ok, err := m.options.Store.ClaimInstance(ctx, m.options.Key, in.Name, now, now.Add(m.options.Intervals.Claim))
 	if err != nil {
 		return in, err
 	}
 	if !ok { // somebody is at it
-		have, err := k.Get(ctx, in.Name)
+		have, err := m.Get(ctx, in.Name)
 		if errors.Is(err, ErrUnknown) && in.State == store.InstanceRemoving {
 			return in, nil
 		}
 		return have, err
 	}
 	// What was begun at the AS is recorded, also when who asked has gone.
-	return k.work(context.WithoutCancel(ctx), claimed)
+	return m.work(context.WithoutCancel(ctx), claimed)
 }
 
 func specOf(in store.Instance) spec {

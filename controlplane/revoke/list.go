@@ -84,14 +84,14 @@ type Store interface {
 // Options is what [New] needs.
 type Options struct {
 	Store Store
-	// Changes gives a number that grows when another replica writes.
+	// Changes returns a number that grows when another replica writes.
 	Changes  func(ctx context.Context) (int64, error)
 	Sites    Sites
 	Recorder audit.Recorder
 	Logger   *slog.Logger
 	// Changed is called when there is something new to publish.
 	Changed func()
-	// Leads says whether this replica asks an AS for its not-before.
+	// Leads reports whether this replica asks an AS for its not-before.
 	Leads func() bool
 	// Acknowledged gives, for each connected Envoy, the filter configuration it has.
 	Acknowledged func() []string
@@ -101,13 +101,13 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Book is what is revoked. It is safe for concurrent use.
-type Book struct {
+// List is what is revoked. It is safe for concurrent use.
+type List struct {
 	options Options
 	keys    keyring
 
-	mu   sync.Mutex
-	list []store.Revocation
+	mu          sync.Mutex
+	revocations []store.Revocation
 	// generation counts what was read; since tells, for each revocation, the first
 	// generation that had it as it is.
 	generation int64
@@ -123,8 +123,8 @@ type published struct {
 	generation int64
 }
 
-// New makes a book. It does no I/O.
-func New(o Options) *Book {
+// New makes a list. It does no I/O.
+func New(o Options) *List {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -134,49 +134,49 @@ func New(o Options) *Book {
 	if o.Recorder == nil {
 		o.Recorder = audit.Discard{}
 	}
-	return &Book{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBefore: map[string]time.Time{}, read: -1}
+	return &List{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBefore: map[string]time.Time{}, read: -1}
 }
 
-// Load reads the store. It must be called before the first [Book.Compiled].
-func (b *Book) Load(ctx context.Context) error {
-	number, err := b.options.Changes(ctx)
+// Load reads the store. It must be called before the first [List.Compiled].
+func (l *List) Load(ctx context.Context) error {
+	number, err := l.options.Changes(ctx)
 	if err != nil {
 		return err
 	}
-	list, err := b.options.Store.Revocations(ctx, b.options.Now())
+	list, err := l.options.Store.Revocations(ctx, l.options.Now())
 	if err != nil {
 		return err
 	}
-	if b.take(list, number) {
-		b.options.Changed()
+	if l.take(list, number) {
+		l.options.Changed()
 	}
 	return nil
 }
 
-// take makes list what is in force, and tells whether it is another.
-func (b *Book) take(list []store.Revocation, number int64) (changed bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if number < b.read {
+// take makes list what is in force, and reports whether it is another.
+func (l *List) take(list []store.Revocation, number int64) (changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if number < l.read {
 		return false // what was read later has been taken already
 	}
-	b.read = number
-	if slices.EqualFunc(list, b.list, same) {
+	l.read = number
+	if slices.EqualFunc(list, l.revocations, same) {
 		return false
 	}
-	before := make(map[string]store.Revocation, len(b.list))
-	for _, r := range b.list {
+	before := make(map[string]store.Revocation, len(l.revocations))
+	for _, r := range l.revocations {
 		before[r.ID] = r
 	}
-	b.generation++
+	l.generation++
 	since := make(map[string]int64, len(list))
 	for _, r := range list {
-		since[r.ID] = b.generation
+		since[r.ID] = l.generation
 		if old, ok := before[r.ID]; ok && same(old, r) {
-			since[r.ID] = b.since[r.ID]
+			since[r.ID] = l.since[r.ID]
 		}
 	}
-	b.list, b.since = list, since
+	l.revocations, l.since = list, since
 	return true
 }
 
@@ -186,17 +186,17 @@ func same(a, b store.Revocation) bool {
 
 // Revoke puts a revocation into the store and has it published. It is in force at
 // an Envoy when that has acknowledged the configuration.
-func (b *Book) Revoke(ctx context.Context, spec Spec) (store.Revocation, error) {
-	r, err := b.revocation(spec)
+func (l *List) Revoke(ctx context.Context, spec Spec) (store.Revocation, error) {
+	r, err := l.revocation(spec)
 	if err != nil {
 		return r, err
 	}
-	r, err = b.add(ctx, r)
-	b.record(ctx, audit.RevocationCreate, r, err)
+	r, err = l.add(ctx, r)
+	l.record(ctx, audit.RevocationCreate, r, err)
 	return r, err
 }
 
-func (b *Book) record(ctx context.Context, action audit.Action, r store.Revocation, err error) {
+func (l *List) record(ctx context.Context, action audit.Action, r store.Revocation, err error) {
 	e := audit.Event{Action: action, Site: r.Site, Target: r.ID, Detail: map[string]string{"kind": r.Kind, "source": r.Source}}
 	if r.Value != "" {
 		e.Detail["value"] = r.Value
@@ -204,10 +204,10 @@ func (b *Book) record(ctx context.Context, action audit.Action, r store.Revocati
 	if err != nil {
 		e.Outcome, e.Detail["error"] = audit.Failed, err.Error()
 	}
-	b.options.Recorder.Record(ctx, e)
+	l.options.Recorder.Record(ctx, e)
 }
 
-func (b *Book) add(ctx context.Context, r store.Revocation) (store.Revocation, error) {
+func (l *List) add(ctx context.Context, r store.Revocation) (store.Revocation, error) {
 	most := Most
 	switch {
 	case Kind(r.Kind) == Issued:
@@ -215,15 +215,15 @@ func (b *Book) add(ctx context.Context, r store.Revocation) (store.Revocation, e
 	case Source(r.Source) != FromAPI:
 		most -= reserved
 	}
-	if err := b.options.Store.AddRevocation(ctx, r, b.options.Now(), most); err != nil {
+	if err := l.options.Store.AddRevocation(ctx, r, l.options.Now(), most); err != nil {
 		return r, err
 	}
-	if err := b.Load(ctx); err != nil {
+	if err := l.Load(ctx); err != nil {
 		return r, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, stored := range b.list {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, stored := range l.revocations {
 		if stored.ID == r.ID {
 			return stored, nil
 		}
@@ -232,7 +232,7 @@ func (b *Book) add(ctx context.Context, r store.Revocation) (store.Revocation, e
 }
 
 // revocation is what a spec means now.
-func (b *Book) revocation(spec Spec) (store.Revocation, error) {
+func (l *List) revocation(spec Spec) (store.Revocation, error) {
 	value := spec.Value
 	digested := value
 	if spec.Kind == Token {
@@ -244,7 +244,7 @@ func (b *Book) revocation(spec Spec) (store.Revocation, error) {
 	}
 	keep, leeway := time.Duration(0), time.Duration(0)
 	found := false
-	for _, s := range b.options.Sites() {
+	for _, s := range l.options.Sites() {
 		if spec.Site == "" || spec.Site == s.Name {
 			keep, leeway, found = max(keep, s.Keep), max(leeway, s.Leeway), true
 		}
@@ -253,7 +253,7 @@ func (b *Book) revocation(spec Spec) (store.Revocation, error) {
 		return store.Revocation{}, ErrNoSite
 	}
 	keep = cmp.Or(keep, standardKeep)
-	now := b.options.Now()
+	now := l.options.Now()
 	r := store.Revocation{
 		Site: spec.Site, Kind: string(spec.Kind), Value: spec.Value, Source: string(spec.Source), Digest: sha256.Sum256([]byte(digested)),
 		IssuedBefore: spec.IssuedBefore.Truncate(time.Second), CreatedAt: now, ExpiresAt: now.Add(keep),
@@ -298,23 +298,23 @@ func identify(r store.Revocation) string {
 }
 
 // Withdraw takes a revocation back.
-func (b *Book) Withdraw(ctx context.Context, id string) error {
-	found, _ := b.find(id) // one that another replica has just made is not known yet
+func (l *List) Withdraw(ctx context.Context, id string) error {
+	found, _ := l.find(id) // one that another replica has just made is not known yet
 	found.ID = id
-	err := b.options.Store.DeleteRevocation(ctx, id)
-	b.record(ctx, audit.RevocationDelete, found, err)
+	err := l.options.Store.DeleteRevocation(ctx, id)
+	l.record(ctx, audit.RevocationDelete, found, err)
 	if err != nil {
 		return err
 	}
-	return b.Load(ctx)
+	return l.Load(ctx)
 }
 
 // Compiled is what is revoked, for the filter's configuration, and what to tell
-// [Book.Put] when that has been pushed.
-func (b *Book) Compiled() ([]config.Revocations, int64) {
-	b.mu.Lock()
-	list, generation := b.list, b.generation
-	b.mu.Unlock()
+// [List.Put] when that has been pushed.
+func (l *List) Compiled() ([]config.Revocations, int64) {
+	l.mu.Lock()
+	list, generation := l.revocations, l.generation
+	l.mu.Unlock()
 	type digests struct{ tokens, sessions, subjects, clients []config.Digest }
 	bySite := map[string]*digests{}
 	lists := map[string]*config.Revocations{}
@@ -354,26 +354,26 @@ func (b *Book) Compiled() ([]config.Revocations, int64) {
 	return out, generation
 }
 
-// Put tells that a configuration with a generation of [Book.Compiled] was pushed
+// Put tells that a configuration with a generation of [List.Compiled] was pushed
 // under a version.
-func (b *Book) Put(generation int64, version string) {
+func (l *List) Put(generation int64, version string) {
 	const remembered = 256 // pushes, to all groups, that an Envoy may be behind and still be told of
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.published = append(b.published, published{version, generation})
-	if len(b.published) > remembered {
-		b.published = slices.Clone(b.published[len(b.published)-remembered:])
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.published = append(l.published, published{version, generation})
+	if len(l.published) > remembered {
+		l.published = slices.Clone(l.published[len(l.published)-remembered:])
 	}
 }
 
 // inForce counts the connected Envoys, and those that refuse what r names.
-func (b *Book) inForce(r store.Revocation) (refusing, connected int) {
-	versions := b.options.Acknowledged()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	since, ok := b.since[r.ID]
+func (l *List) inForce(r store.Revocation) (refusing, connected int) {
+	versions := l.options.Acknowledged()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	since, ok := l.since[r.ID]
 	for _, version := range versions {
-		for _, p := range slices.Backward(b.published) {
+		for _, p := range slices.Backward(l.published) {
 			if p.version == version {
 				if ok && p.generation >= since {
 					refusing++
@@ -386,15 +386,15 @@ func (b *Book) inForce(r store.Revocation) (refusing, connected int) {
 }
 
 // current lists what is in force, by id.
-func (b *Book) current() []store.Revocation {
-	now := b.options.Now()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(b.list), func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
+func (l *List) current() []store.Revocation {
+	now := l.options.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.revocations), func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
 }
 
-func (b *Book) find(id string) (store.Revocation, bool) {
-	list := b.current()
+func (l *List) find(id string) (store.Revocation, bool) {
+	list := l.current()
 	i, ok := slices.BinarySearchFunc(list, id, func(r store.Revocation, id string) int { return strings.Compare(r.ID, id) })
 	if !ok {
 		return store.Revocation{}, false
@@ -404,8 +404,8 @@ func (b *Book) find(id string) (store.Revocation, bool) {
 
 // Run takes over what other replicas wrote, lets go of what has expired, and reads
 // what Keycloak says of its not-before, until ctx ends.
-func (b *Book) Run(ctx context.Context) {
-	ticker := time.NewTicker(b.options.Every)
+func (l *List) Run(ctx context.Context) {
+	ticker := time.NewTicker(l.options.Every)
 	defer ticker.Stop()
 	troubled := false
 	for {
@@ -414,26 +414,26 @@ func (b *Book) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		err := errors.Join(b.follow(ctx), b.readNotBefore(ctx))
+		err := errors.Join(l.follow(ctx), l.readNotBefore(ctx))
 		if err != nil && !troubled && ctx.Err() == nil {
-			b.options.Logger.Warn("revocations are not brought up to date; those known stay in force", slog.Any("error", err))
+			l.options.Logger.Warn("revocations are not brought up to date; those known stay in force", slog.Any("error", err))
 		}
 		troubled = err != nil
 	}
 }
 
 // follow reads the store if anything was written or has expired.
-func (b *Book) follow(ctx context.Context) error {
-	number, err := b.options.Changes(ctx)
+func (l *List) follow(ctx context.Context) error {
+	number, err := l.options.Changes(ctx)
 	if err != nil {
 		return err
 	}
-	now := b.options.Now().Add(-pruneAfter)
-	b.mu.Lock()
-	behind := number != b.read || slices.ContainsFunc(b.list, func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
-	b.mu.Unlock()
+	now := l.options.Now().Add(-pruneAfter)
+	l.mu.Lock()
+	behind := number != l.read || slices.ContainsFunc(l.revocations, func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
+	l.mu.Unlock()
 	if !behind {
 		return nil
 	}
-	return b.Load(ctx)
+	return l.Load(ctx)
 }

@@ -30,7 +30,7 @@ type authority struct {
 	fail      error // of every call
 	lose      bool  // creations have no answer
 	creates   int
-	surveys   int
+	listings  int
 	finds     int
 }
 
@@ -101,7 +101,7 @@ func (a *authority) FindsByName() bool { return a.byName }
 
 func (a *authority) ListAll(context.Context) (out as.Listing, err error) {
 	err = a.do(func() error {
-		a.surveys++
+		a.listings++
 		out.Described = true
 		for _, r := range a.resources {
 			out.Resources = append(out.Resources, r)
@@ -120,15 +120,15 @@ func (a *authority) set(f func()) {
 
 var unavailable = &as.Error{Status: 503, Kind: as.ErrUnavailable}
 
-// world is a keeper with what it works on.
+// world is a manager with what it works on.
 type world struct {
-	t      *testing.T
-	as     *authority
-	store  *store.SQL
-	keeper *instance.Keeper
-	now    time.Time
-	mu     sync.Mutex
-	leads  bool
+	t       *testing.T
+	as      *authority
+	store   *store.SQL
+	manager *instance.Manager
+	now     time.Time
+	mu      sync.Mutex
+	leads   bool
 }
 
 const file = `
@@ -158,7 +158,7 @@ func (w *world) configure(text string) {
 	parsed, err := site.Parse(filepath.Base("umagate.yaml"), []byte(text), site.Environment{})
 	require.NoError(w.t, err)
 	s := &parsed.Sites[0]
-	w.keeper, err = instance.New(instance.Options{
+	w.manager, err = instance.New(instance.Options{
 		Site: s, Key: w.key(), Store: w.store, AS: func() (instance.AS, error) { return w.as, nil },
 		Leads: func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.leads }, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
@@ -177,16 +177,16 @@ func (w *world) after(d time.Duration) {
 // pass is one round of Run.
 func (w *world) pass() {
 	w.t.Helper()
-	require.NoError(w.t, instance.Pass(w.t.Context(), w.keeper))
+	require.NoError(w.t, instance.Pass(w.t.Context(), w.manager))
 }
 
 func (w *world) register(values ...string) (store.Instance, error) {
-	in, _, err := w.keeper.Register(w.t.Context(), instance.Request{Template: "album-{id}", Values: values, Owner: "alice"})
+	in, _, err := w.manager.Register(w.t.Context(), instance.Request{Template: "album-{id}", Values: values, Owner: "alice"})
 	return in, err
 }
 
 func (w *world) lookup(values ...string) (string, error) {
-	return w.keeper.Lookup(w.t.Context(), instance.Request{Template: "album-{id}", Values: values})
+	return w.manager.Lookup(w.t.Context(), instance.Request{Template: "album-{id}", Values: values})
 }
 
 func (w *world) names() []string {
@@ -207,12 +207,12 @@ func TestRegister(t *testing.T) {
 	require.Equal(t, store.InstanceRegistered, in.State)
 	require.Equal(t, "id-1", in.ID)
 	require.Equal(t, as.Resource{ID: "id-1", Name: "album-7", Type: "urn:album", Scopes: []string{"view"}}, w.as.resources["id-1"])
-	again, created, err := w.keeper.Register(t.Context(), instance.Request{Template: "album-{id}", Path: "/albums/7", Owner: "alice"})
+	again, created, err := w.manager.Register(t.Context(), instance.Request{Template: "album-{id}", Path: "/albums/7", Owner: "alice"})
 	require.NoError(t, err)
 	require.False(t, created)
 	require.Equal(t, in.ID, again.ID)
 	require.Equal(t, 1, w.as.creates)
-	_, _, err = w.keeper.Register(t.Context(), instance.Request{Template: "album-{id}", Values: []string{"7"}, Owner: "bob"})
+	_, _, err = w.manager.Register(t.Context(), instance.Request{Template: "album-{id}", Values: []string{"7"}, Owner: "bob"})
 	require.ErrorIs(t, err, instance.ErrOwned)
 
 	id, err := w.lookup("7")
@@ -221,12 +221,12 @@ func TestRegister(t *testing.T) {
 	_, err = w.lookup("8")
 	require.ErrorIs(t, err, instance.ErrUnknown)
 
-	_, err = w.keeper.Remove(t.Context(), "album-7")
+	_, err = w.manager.Remove(t.Context(), "album-7")
 	require.NoError(t, err)
 	require.Empty(t, w.names())
 	_, err = w.lookup("7")
 	require.ErrorIs(t, err, instance.ErrUnknown)
-	_, err = w.keeper.Remove(t.Context(), "album-7")
+	_, err = w.manager.Remove(t.Context(), "album-7")
 	require.ErrorIs(t, err, instance.ErrUnknown)
 }
 
@@ -257,11 +257,11 @@ func TestWhatCannotBeNamed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := w.keeper.Register(t.Context(), tt.ask)
+			_, _, err := w.manager.Register(t.Context(), tt.ask)
 			require.ErrorIs(t, err, tt.err)
 		})
 	}
-	in, _, err := w.keeper.Register(t.Context(), instance.Request{Template: "tag-{b}/{a}", Path: "/users/alice/tags/caf%C3%A9"})
+	in, _, err := w.manager.Register(t.Context(), instance.Request{Template: "tag-{b}/{a}", Path: "/users/alice/tags/caf%C3%A9"})
 	require.NoError(t, err)
 	require.Equal(t, "tag-caf%C3%A9/alice", in.Name)
 }
@@ -313,7 +313,7 @@ func TestNothingIsLost(t *testing.T) {
 			w.as.set(func() { w.as.lose, w.as.byName = true, byName })
 			_, err := w.register("7")
 			require.NoError(t, err)
-			in, err := w.keeper.Remove(t.Context(), "album-7")
+			in, err := w.manager.Remove(t.Context(), "album-7")
 			require.NoError(t, err)
 			require.Equal(t, store.InstanceRemoving, in.State)
 			_, err = w.register("7")
@@ -321,7 +321,7 @@ func TestNothingIsLost(t *testing.T) {
 			w.after(time.Minute)
 			w.pass()
 			require.Empty(t, w.names())
-			_, err = w.keeper.Get(t.Context(), "album-7")
+			_, err = w.manager.Get(t.Context(), "album-7")
 			require.ErrorIs(t, err, instance.ErrUnknown)
 		})
 	}
@@ -361,7 +361,7 @@ func TestWhatOthersRegistered(t *testing.T) {
 	_, err := w.lookup("8")
 	require.ErrorIs(t, err, instance.ErrUnknown)
 	require.Equal(t, 3, w.as.finds, "that there is none is believed for a short time")
-	_, err = w.keeper.Remove(t.Context(), "album-7")
+	_, err = w.manager.Remove(t.Context(), "album-7")
 	require.ErrorIs(t, err, instance.ErrUnknown)
 	w.as.set(func() { w.as.resources["two"] = as.Resource{ID: "two", Name: "album-7"} })
 	w.after(time.Hour)
@@ -373,8 +373,8 @@ func TestWhatOthersRegistered(t *testing.T) {
 	require.NotErrorIs(t, err, instance.ErrUnknown, "an AS that does not answer says nothing")
 }
 
-// TestSurvey: an AS that cannot be asked for a name is read as a whole, rarely.
-func TestSurvey(t *testing.T) {
+// TestListing: an AS that cannot be asked for a name is read as a whole, rarely.
+func TestListing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.as.set(func() {
@@ -388,11 +388,11 @@ func TestSurvey(t *testing.T) {
 		_, err = w.lookup(fmt.Sprint("no-", i))
 		require.ErrorIs(t, err, instance.ErrUnknown)
 	}
-	require.Equal(t, 1, w.as.surveys)
+	require.Equal(t, 1, w.as.listings)
 	w.after(time.Minute)
 	_, err = w.lookup("other")
 	require.ErrorIs(t, err, instance.ErrUnknown)
-	require.Equal(t, 2, w.as.surveys)
+	require.Equal(t, 2, w.as.listings)
 }
 
 // TestOwners: an AS that tells owners keeps them apart.
@@ -406,7 +406,7 @@ func TestOwners(t *testing.T) {
 	})
 	_, err := w.register("7")
 	require.ErrorIs(t, err, instance.ErrOwned)
-	_, err = w.keeper.Get(t.Context(), "album-7")
+	_, err = w.manager.Get(t.Context(), "album-7")
 	require.ErrorIs(t, err, instance.ErrUnknown, "nothing is left of it")
 	in, err := w.register("8")
 	require.NoError(t, err)
@@ -433,11 +433,11 @@ func TestCheck(t *testing.T) {
 	w.as.set(func() { delete(w.as.resources, "id-1") })
 	w.after(2 * time.Hour)
 	w.pass()
-	_, err = w.keeper.Get(t.Context(), "album-7")
+	_, err = w.manager.Get(t.Context(), "album-7")
 	require.NoError(t, err, "once is not enough")
 	w.after(time.Hour)
 	w.pass()
-	_, err = w.keeper.Get(t.Context(), "album-7")
+	_, err = w.manager.Get(t.Context(), "album-7")
 	require.ErrorIs(t, err, instance.ErrUnknown)
 	require.Equal(t, []string{"album-8"}, w.names())
 
@@ -448,7 +448,7 @@ func TestCheck(t *testing.T) {
 	require.Equal(t, []string{"album-8"}, w.names())
 	_, err = w.lookup("8")
 	require.ErrorIs(t, err, instance.ErrTemplate)
-	_, err = w.keeper.Remove(t.Context(), "album-8")
+	_, err = w.manager.Remove(t.Context(), "album-8")
 	require.NoError(t, err)
 	require.Empty(t, w.names())
 }
