@@ -37,13 +37,20 @@ type RemovalsOptions struct {
 // Envoys may still remember. It is safe for concurrent use.
 type Removals struct {
 	options RemovalsOptions
+	store   *store.Follower[removals]
 
-	mu         sync.Mutex
-	read       int64
+	mu     sync.Mutex
+	told   removals
+	fresh  []store.Removal // not forgotten yet
+	untold bool            // something is new
+	toldAt time.Time       // when something new was published
+}
+
+// removals is what Envoys are told: the last registrations that have ended. generation
+// is how many there were before.
+type removals struct {
 	list       []store.Removal
 	generation int64
-	untold     bool      // something is new
-	told       time.Time // when something new was published
 }
 
 // NewRemovals does no I/O.
@@ -51,60 +58,56 @@ func NewRemovals(o RemovalsOptions) *Removals {
 	if o.Every <= 0 {
 		o.Every = time.Second
 	}
-	return &Removals{options: o, read: -1}
+	r := &Removals{options: o}
+	r.store = store.Follow(o.Changes, func(ctx context.Context) (next removals, err error) {
+		next.list, next.generation, err = o.Store.Removals(ctx)
+		return next, err
+	}, r.take)
+	return r
 }
 
 // Load reads the store, if anything was written since.
 func (r *Removals) Load(ctx context.Context) error {
-	number, err := r.options.Changes(ctx)
-	if err != nil {
+	if err := r.store.Refresh(ctx); err != nil {
 		return err
 	}
 	r.mu.Lock()
-	known := r.read == number
+	fresh := r.fresh
+	r.fresh = nil
 	r.mu.Unlock()
-	if known {
-		r.tell()
-		return nil
-	}
-	list, generation, err := r.options.Store.Removals(ctx)
-	if err != nil {
-		return err
-	}
-	for _, removal := range r.take(list, generation, number) {
-		r.options.Forget(removal.Site, removal.Name)
+	for _, one := range fresh {
+		r.options.Forget(one.Site, one.Name)
 	}
 	r.tell()
 	return nil
 }
 
-// take makes list what is told, and returns what is new in it.
-func (r *Removals) take(list []store.Removal, generation, number int64) (fresh []store.Removal) {
+// take makes next what is told.
+func (r *Removals) take(next removals) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if number < r.read {
-		return nil // what was read later has been taken already
+	if next.generation == r.told.generation && slices.Equal(next.list, r.told.list) {
+		return
 	}
-	r.read = number
-	if generation == r.generation && slices.Equal(list, r.list) {
-		return nil
-	}
-	before := make(map[store.Removal]bool, len(r.list))
-	for _, one := range r.list {
+	before := make(map[store.Removal]bool, len(r.told.list))
+	for _, one := range r.told.list {
 		before[one] = true
 	}
-	fresh = slices.DeleteFunc(slices.Clone(list), func(one store.Removal) bool { return before[one] })
-	r.list, r.generation, r.untold = list, generation, true
-	return fresh
+	for _, one := range next.list {
+		if !before[one] {
+			r.fresh = append(r.fresh, one)
+		}
+	}
+	r.told, r.untold = next, true
 }
 
 // tell has what is new published, unless that was done a moment ago.
 func (r *Removals) tell() {
 	r.mu.Lock()
 	now := time.Now()
-	due := r.untold && now.Sub(r.told) >= tellEvery
+	due := r.untold && now.Sub(r.toldAt) >= tellEvery
 	if due {
-		r.untold, r.told = false, now
+		r.untold, r.toldAt = false, now
 	}
 	r.mu.Unlock()
 	if due {
@@ -116,15 +119,15 @@ func (r *Removals) tell() {
 func (r *Removals) Compiled(sites []string) map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.generation == 0 && len(r.list) == 0 {
+	if r.told.generation == 0 && len(r.told.list) == 0 {
 		return nil
 	}
 	texts := make(map[string]*strings.Builder, len(sites))
 	for _, site := range sites {
 		texts[site] = &strings.Builder{}
-		texts[site].WriteString(strconv.FormatInt(r.generation, 10) + "\n")
+		texts[site].WriteString(strconv.FormatInt(r.told.generation, 10) + "\n")
 	}
-	for _, one := range r.list {
+	for _, one := range r.told.list {
 		if text := texts[one.Site]; text != nil {
 			text.WriteString(one.ID + "\n")
 		}
@@ -138,19 +141,7 @@ func (r *Removals) Compiled(sites []string) map[string]string {
 
 // Run takes over what other replicas wrote, until ctx ends.
 func (r *Removals) Run(ctx context.Context) {
-	ticker := time.NewTicker(r.options.Every)
-	defer ticker.Stop()
-	troubled := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		err := r.Load(ctx)
-		if err != nil && !troubled && ctx.Err() == nil {
-			r.options.Logger.Warn("registrations of instances that end are not told to Envoys; it is tried again", slog.Any("error", err))
-		}
-		troubled = err != nil
-	}
+	store.Poll(ctx, r.options.Every, r.Load, func(err error) {
+		r.options.Logger.Warn("registrations of instances that end are not told to Envoys; it is tried again", slog.Any("error", err))
+	})
 }

@@ -106,14 +106,15 @@ type List struct {
 	options Options
 	keys    keyring
 
+	store *store.Follower[[]store.Revocation]
+
 	mu          sync.Mutex
 	revocations []store.Revocation
-	// generation counts what was read; since tells, for each revocation, the first
-	// generation that had it as it is.
+	// generation counts the lists that differed; since has, for each revocation, the
+	// first generation that had it as it is.
 	generation int64
 	since      map[string]int64
 	published  []published
-	read       int64
 	notBefore  map[string]time.Time // when it was last asked for, by site
 }
 
@@ -134,33 +135,24 @@ func New(o Options) *List {
 	if o.Recorder == nil {
 		o.Recorder = audit.Discard{}
 	}
-	return &List{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBefore: map[string]time.Time{}, read: -1}
+	l := &List{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBefore: map[string]time.Time{}}
+	l.store = store.Follow(o.Changes, func(ctx context.Context) ([]store.Revocation, error) { return o.Store.Revocations(ctx, o.Now()) }, l.take)
+	return l
 }
 
 // Load reads the store. It must be called before the first [List.Compiled].
-func (l *List) Load(ctx context.Context) error {
-	number, err := l.options.Changes(ctx)
-	if err != nil {
-		return err
-	}
-	list, err := l.options.Store.Revocations(ctx, l.options.Now())
-	if err != nil {
-		return err
-	}
-	if l.take(list, number) {
+func (l *List) Load(ctx context.Context) error { return l.store.Load(ctx) }
+
+// take makes list what is in force, and has it published if it is another.
+func (l *List) take(list []store.Revocation) {
+	if l.replace(list) {
 		l.options.Changed()
 	}
-	return nil
 }
 
-// take makes list what is in force, and reports whether it is another.
-func (l *List) take(list []store.Revocation, number int64) (changed bool) {
+func (l *List) replace(list []store.Revocation) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if number < l.read {
-		return false // what was read later has been taken already
-	}
-	l.read = number
 	if slices.EqualFunc(list, l.revocations, same) {
 		return false
 	}
@@ -405,35 +397,21 @@ func (l *List) find(id string) (store.Revocation, bool) {
 // Run takes over what other replicas wrote, lets go of what has expired, and reads
 // what Keycloak says of its not-before, until ctx ends.
 func (l *List) Run(ctx context.Context) {
-	ticker := time.NewTicker(l.options.Every)
-	defer ticker.Stop()
-	troubled := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		err := errors.Join(l.follow(ctx), l.readNotBefore(ctx))
-		if err != nil && !troubled && ctx.Err() == nil {
-			l.options.Logger.Warn("revocations are not brought up to date; those known stay in force", slog.Any("error", err))
-		}
-		troubled = err != nil
-	}
+	store.Poll(ctx, l.options.Every, func(ctx context.Context) error {
+		return errors.Join(l.refresh(ctx), l.readNotBefore(ctx))
+	}, func(err error) {
+		l.options.Logger.Warn("revocations are not brought up to date; those known stay in force", slog.Any("error", err))
+	})
 }
 
-// follow reads the store if anything was written or has expired.
-func (l *List) follow(ctx context.Context) error {
-	number, err := l.options.Changes(ctx)
-	if err != nil {
-		return err
-	}
+// refresh reads the store if anything was written or has expired.
+func (l *List) refresh(ctx context.Context) error {
 	now := l.options.Now().Add(-pruneAfter)
 	l.mu.Lock()
-	behind := number != l.read || slices.ContainsFunc(l.revocations, func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
+	expired := slices.ContainsFunc(l.revocations, func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
 	l.mu.Unlock()
-	if !behind {
-		return nil
+	if expired {
+		return l.Load(ctx)
 	}
-	return l.Load(ctx)
+	return l.store.Refresh(ctx)
 }
