@@ -21,6 +21,8 @@ const drainFor = 250 * time.Millisecond
 type connections struct {
 	net.Listener
 
+	handlers sync.WaitGroup // of the streams
+
 	mu   sync.Mutex
 	open map[string]*connection
 }
@@ -76,18 +78,8 @@ type closer struct {
 	connection *connection
 	// state is that of the connection; nil for plain text.
 	state *tls.ConnectionState
-
-	once   sync.Once
-	done   chan struct{}
-	reason error // set before done is closed
-}
-
-// close ends the stream. The first reason is the one that the Envoy is told.
-func (t *closer) close(reason error) {
-	t.once.Do(func() {
-		t.reason = reason
-		close(t.done)
-	})
+	// close ends the stream. The first reason is the one that the Envoy is told.
+	close context.CancelCauseFunc
 }
 
 type closerKey struct{}
@@ -97,7 +89,7 @@ func closerOf(ctx context.Context) *closer {
 	if t, ok := ctx.Value(closerKey{}).(*closer); ok {
 		return t
 	}
-	return &closer{done: make(chan struct{})}
+	return &closer{close: func(error) {}}
 }
 
 // distrust ends the stream and its connection.
@@ -108,8 +100,10 @@ func (t *closer) distrust(reason error) {
 
 // intercept gives each stream a closer. A stream does not outlive its certificate.
 func (l *connections) intercept(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	t := &closer{done: make(chan struct{})}
-	if p, ok := peer.FromContext(stream.Context()); ok {
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	t := &closer{close: cancel}
+	if p, ok := peer.FromContext(ctx); ok {
 		t.address = p.Addr.String()
 		if t.connection = l.find(t.address); t.connection != nil && t.connection.draining.Load() {
 			return errUntrusted
@@ -122,47 +116,46 @@ func (l *connections) intercept(server any, stream grpc.ServerStream, _ *grpc.St
 			}
 		}
 	}
-	err := next(server, &closable{ServerStream: stream, ctx: context.WithValue(stream.Context(), closerKey{}, t), closer: t})
+	ended := make(chan error, 1)
+	l.handlers.Go(func() {
+		ended <- next(server, &closable{ServerStream: stream, ctx: context.WithValue(ctx, closerKey{}, t)})
+	})
+	// A handler waits for the Envoy's next request, and only the end of the stream ends
+	// that: grpc ends it when intercept returns.
+	var err error
 	select {
-	case <-t.done:
-		return t.reason
-	default:
-		return err
+	case err = <-ended:
+	case <-ctx.Done():
 	}
+	if reason := context.Cause(ctx); reason != nil {
+		return reason
+	}
+	return err
 }
 
-// closable is a stream whose reading ends when its closer closes it; its handler
-// ends then, and with it the stream.
+// closable is a stream that nothing passes once its closer has closed it.
 type closable struct {
 	grpc.ServerStream
 
-	ctx    context.Context //nolint:containedctx // grpc has a stream's context there
-	closer *closer
+	ctx context.Context //nolint:containedctx // grpc has a stream's context there
 }
 
 // Context implements [grpc.ServerStream].
 func (s *closable) Context() context.Context { return s.ctx }
 
-// RecvMsg implements [grpc.ServerStream]. What it leaves behind when the stream
-// is closed ends with the stream.
+// RecvMsg implements [grpc.ServerStream].
 func (s *closable) RecvMsg(m any) error {
-	read := make(chan error, 1)
-	go func() { read <- s.ServerStream.RecvMsg(m) }()
-	select {
-	case err := <-read:
+	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
-	case <-s.closer.done:
-		return s.closer.reason
 	}
+	return context.Cause(s.ctx)
 }
 
 // SendMsg implements [grpc.ServerStream]. What was made after the stream was closed
 // is not for this Envoy.
 func (s *closable) SendMsg(m any) error {
-	select {
-	case <-s.closer.done:
-		return s.closer.reason
-	default:
-		return s.ServerStream.SendMsg(m)
+	if err := context.Cause(s.ctx); err != nil {
+		return err
 	}
+	return s.ServerStream.SendMsg(m)
 }

@@ -176,7 +176,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 		// An Envoy says little and is told something now and then: buffers of the usual
 		// size would be most of what its stream takes.
 		grpc.ReadBufferSize(readBuffer),
-		grpc.StreamInterceptor(accepted.intercept),
+		grpc.StreamInterceptor(accepted.intercept), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: ping, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 	}, options...)
@@ -189,6 +189,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(accepted) }()
+	defer accepted.handlers.Wait()
 	select {
 	case <-ctx.Done():
 		// A graceful stop would wait for streams that never end by themselves.
