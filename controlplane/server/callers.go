@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync/atomic"
 	"syscall"
 
@@ -85,15 +84,10 @@ func (s *controlPlane) listenAPI(ctx context.Context, file *site.File) (net.List
 	if err != nil || t == nil {
 		return listener, err
 	}
-	beside := func(name string) string {
-		if name == "" || filepath.IsAbs(name) {
-			return name
-		}
-		return filepath.Join(filepath.Dir(s.options.Path), name)
-	}
-	files := &api.TLS{Certificate: beside(t.Certificate), Key: beside(t.Key), ClientCA: beside(t.ClientCA), Logger: s.options.Logger}
+	files := listen.Beside(s.options.Path, t.Certificate, t.Key, t.ClientCA, s.options.Logger)
 	if err := files.Load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen.api_tls: %w", err), listener.Close())
 	}
-	return tls.NewListener(listener, files.Config()), nil
+	// Without a certificate, a caller may have a token.
+	return tls.NewListener(listener, files.Config(tls.VerifyClientCertIfGiven, "h2", "http/1.1")), nil
 }

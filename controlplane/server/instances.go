@@ -37,7 +37,7 @@ type instanceServer struct {
 func newInstanceServer() *instanceServer { return &instanceServer{opened: make(chan net.Listener, 1)} }
 
 // open listens if the file needs it and nobody does yet. One call at a time.
-func (i *instanceServer) open(ctx context.Context, file *site.File, kept *store.SQL, encrypt *certificateWatch) error {
+func (i *instanceServer) open(ctx context.Context, file *site.File, kept *store.SQL, encrypt *listen.Certificates) error {
 	if !file.HasInstances() || i.listens() {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (i *instanceServer) open(ctx context.Context, file *site.File, kept *store.
 	i.address, i.wildcard, i.credential = listener.Addr().String(), port == "0", credential
 	i.mu.Unlock()
 	if encrypt != nil {
-		listener = tls.NewListener(listener, encrypt.certificates.HTTP())
+		listener = tls.NewListener(listener, encrypt.Config(tls.RequireAndVerifyClientCert, "http/1.1"))
 	}
 	i.opened <- listener
 	return nil

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +38,7 @@ type controlPlane struct {
 	telemetry   *telemetry.Telemetry
 	metrics     *metrics
 	xds         *xds.Server
-	tls         *certificateWatch // nil where xDS is plain text
+	envoyTLS    *listen.Certificates // nil where xDS is plain text
 	changes     *changes
 	inForce     *inForce
 	leadership  *leadership
@@ -116,7 +117,9 @@ func (s *controlPlane) open(ctx context.Context, file *site.File) (err error) {
 	s.sites = &sites{
 		store: s.store, recorder: s.recorder, logger: s.options.Logger, leadership: s.leadership, inForce: s.inForce, changed: s.changes.add,
 		newWorker: s.newWorker, taken: s.callers.take, read: unread,
-		prepare: func(ctx context.Context, file *site.File) error { return s.instances.open(ctx, file, s.store, s.tls) },
+		prepare: func(ctx context.Context, file *site.File) error {
+			return s.instances.open(ctx, file, s.store, s.envoyTLS)
+		},
 	}
 	if len(s.sources) > 0 {
 		s.sites.merge, s.election.polls = s.merge, true
@@ -137,11 +140,12 @@ func (s *controlPlane) listen(ctx context.Context, file *site.File) (err error) 
 	}
 	s.closers = append(s.closers, closing(s.api))
 	if t := file.Listen.XDSTLS; t != nil {
-		if s.tls, err = newCertificateWatch(t, s.options, s.xds); err != nil {
-			return err
+		s.envoyTLS = listen.Beside(s.options.Path, t.Certificate, t.Key, t.ClientCA, s.options.Logger)
+		if err = s.envoyTLS.Load(); err != nil {
+			return fmt.Errorf("listen.xds_tls: %w", err)
 		}
 	}
-	if s.xdsListener, err = listen.TCP(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.tls != nil); err != nil {
+	if s.xdsListener, err = listen.TCP(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.envoyTLS != nil); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, closing(s.xdsListener))
@@ -222,12 +226,17 @@ func (s *controlPlane) publishKnown(ctx context.Context, file *site.File) error 
 
 // serveXDS answers Envoys until ctx ends.
 func (s *controlPlane) serveXDS(ctx context.Context) error {
-	if s.tls == nil {
-		return s.xds.Serve(ctx, s.xdsListener)
+	if s.envoyTLS == nil {
+		return s.xds.Serve(ctx, s.xdsListener, nil)
 	}
 	watching, ctx := errgroup.WithContext(ctx)
-	watching.Go(func() error { s.tls.run(ctx); return nil })
-	watching.Go(func() error { return s.xds.Serve(ctx, s.xdsListener, s.tls.certificates.ServerOption()) })
+	watching.Go(func() error {
+		s.envoyTLS.Watch(ctx, s.options.Intervals.Watch, func() { s.xds.Distrust(s.envoyTLS.Trusts) })
+		return nil
+	})
+	watching.Go(func() error {
+		return s.xds.Serve(ctx, s.xdsListener, s.envoyTLS.Config(tls.RequireAndVerifyClientCert, "h2"))
+	})
 	return watching.Wait()
 }
 

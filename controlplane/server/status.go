@@ -183,8 +183,8 @@ func (s *controlPlane) status() Status {
 	}
 	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
 	out.group(published.groups, now.versions)
-	if s.tls != nil {
-		if err := s.tls.failed.get(); err != nil {
+	if s.envoyTLS != nil {
+		if err := s.envoyTLS.Failed(); err != nil {
 			problem("listen.xds_tls was not taken over, the certificate before stays: %v", err)
 		}
 	}

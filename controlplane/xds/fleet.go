@@ -43,9 +43,9 @@ type fleet struct {
 	joining sync.RWMutex
 	mu      sync.Mutex
 	groups  []Group // nil before the first push
-	// trusted is what connections from before are judged by; nil as long as nothing has
-	// changed since they were made.
-	trusted  *Certificates
+	// trusts judges connections from before; nil as long as nothing has changed since they
+	// were made.
+	trusts   Trust
 	registry registry
 	streams  map[streamKey]*stream
 	// news is closed when an Envoy answers or leaves; nil while nobody listens.
@@ -138,7 +138,7 @@ func (f *fleet) open(ctx context.Context, key streamKey) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.streams[key] = s
-	if c := f.trusted; c != nil && !c.trusts(s.closer.state) {
+	if f.trusts != nil && !f.trusts(s.closer.state) {
 		s.closer.distrust(errUntrusted)
 	}
 }
@@ -184,12 +184,12 @@ func (f *fleet) regroup(groups []Group) {
 }
 
 // distrust ends the streams of connections that would not be let in any more.
-func (f *fleet) distrust(c *Certificates) {
+func (f *fleet) distrust(trusts Trust) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.trusted = c
+	f.trusts = trusts
 	for _, s := range f.streams {
-		if !c.trusts(s.closer.state) {
+		if !trusts(s.closer.state) {
 			s.closer.distrust(errUntrusted)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/e2e/pki"
 )
@@ -201,24 +202,22 @@ func TestSharedNodeID(t *testing.T) {
 }
 
 // encrypted serves with certificates of ca.
-func encrypted(t *testing.T, ca *pki.Authority) (server *xds.Server, address string, certificates *xds.Certificates) {
+func encrypted(t *testing.T, ca *pki.Authority) (server *xds.Server, address string, certificates *listen.Certificates) {
 	t.Helper()
 	folder := t.TempDir()
 	pair := ca.Issue(t, pki.Leaf{Names: []string{"127.0.0.1"}})
-	certificates = &xds.Certificates{
-		Certificate: pki.Write(t, folder, "crt", pair.Certificate), Key: pki.Write(t, folder, "key", pair.Key), ClientCA: pki.Write(t, folder, "ca", ca.PEM),
+	certificates = &listen.Certificates{
+		Logger: slog.New(slog.DiscardHandler), Certificate: pki.Write(t, folder, "crt", pair.Certificate), Key: pki.Write(t, folder, "key", pair.Key), ClientCA: pki.Write(t, folder, "ca", ca.PEM),
 	}
-	changed, err := certificates.Load()
-	require.NoError(t, err)
-	require.True(t, changed)
-	server, err = xds.New(slog.New(slog.DiscardHandler), nil)
+	require.NoError(t, certificates.Load())
+	server, err := xds.New(slog.New(slog.DiscardHandler), nil)
 	require.NoError(t, err)
 	var lc net.ListenConfig
 	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, listener, certificates.ServerOption()) }()
+	go func() { done <- server.Serve(ctx, listener, certificates.Config(tls.RequireAndVerifyClientCert, "h2")) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -270,13 +269,10 @@ func TestClientCertificates(t *testing.T) {
 
 	// The file changes to something that is no certificate: what was before stays.
 	pki.Write(t, filepath.Dir(certificates.ClientCA), "ca", []byte("none"))
-	_, err = certificates.Load()
-	require.ErrorIs(t, err, xds.ErrCertificates)
+	require.ErrorIs(t, certificates.Load(), listen.ErrCertificates)
 	pki.Write(t, filepath.Dir(certificates.ClientCA), "ca", stranger.PEM)
-	changed, err := certificates.Load()
-	require.NoError(t, err)
-	require.True(t, changed)
-	server.Distrust(certificates)
+	require.NoError(t, certificates.Load())
+	server.Distrust(certificates.Trusts)
 	require.Equal(t, codes.Unauthenticated, status.Code(e.ended()))
 	e = dial(t, address, ca, &foreign).envoy(t)
 	e.subscribe(resourcev3.SecretType, "", "pat")

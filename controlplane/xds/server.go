@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
 	server "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -156,13 +158,17 @@ func (s *Server) Rejected() []Rejected {
 // Refusals counts what Envoys have refused since the server began.
 func (s *Server) Refusals() []Refusals { return s.fleet.counted() }
 
-// Distrust ends the streams of Envoys whose certificates c would not let in any
-// more; it is called after c was loaded anew.
-func (s *Server) Distrust(c *Certificates) { s.fleet.distrust(c) }
+// Trust reports whether an Envoy that has connected would be let in again. The state is
+// nil for plain text.
+type Trust func(*tls.ConnectionState) bool
+
+// Distrust ends the streams of Envoys that trusts does not let in any more. It is called
+// whenever other authorities are trusted than before.
+func (s *Server) Distrust(trusts Trust) { s.fleet.distrust(trusts) }
 
 // Serve answers on listener until ctx ends, and returns when every stream has
-// ended. It closes the listener.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...grpc.ServerOption) error {
+// ended. It closes the listener. encrypt is nil for plain text.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, encrypt *tls.Config) error {
 	const (
 		maxStreams = 100_000
 		ping       = 30 * time.Second
@@ -171,7 +177,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 		readBuffer = 4 << 10
 	)
 	accepted := &connections{Listener: listener, open: map[string]*connection{}}
-	options = append([]grpc.ServerOption{
+	options := []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(maxStreams),
 		// An Envoy says little and is told something now and then: buffers of the usual
 		// size would be most of what its stream takes.
@@ -179,7 +185,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, options ...gr
 		grpc.StreamInterceptor(accepted.intercept), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: ping, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
-	}, options...)
+	}
+	if encrypt != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(encrypt)))
+	}
 	grpcServer := grpc.NewServer(options...)
 	handlers := server.NewServer(ctx, s.cache, s.fleet.callbacks(), sotw.WithOrderedADS())
 	discovery.RegisterAggregatedDiscoveryServiceServer(grpcServer, handlers)

@@ -64,7 +64,7 @@ func start(t *testing.T) *rig {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, listener) }()
+	go func() { done <- s.Serve(ctx, listener, nil) }()
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(plain()))
 	require.NoError(t, err)
 	t.Cleanup(func() {

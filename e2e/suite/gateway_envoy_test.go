@@ -85,7 +85,7 @@ func (g *envoyGateway) serve() (address string) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(g.t.Context()))
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := g.plane.Serve(ctx, l); err != nil {
+		if err := g.plane.Serve(ctx, l, nil); err != nil {
 			g.t.Errorf("xDS: %v", err)
 		}
 	})

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 
 	"github.com/umagate/umagate/controlplane/api"
@@ -107,25 +106,17 @@ func (s *source) listen(ctx context.Context, host server.SourceHost, settings *s
 			return err
 		}
 		if encrypted {
-			pair, err := listen.OpenCertificate(beside(host.Path, settings.TLS.CertFile), beside(host.Path, settings.TLS.KeyFile), host.Logger)
-			if err != nil {
+			files := listen.Beside(host.Path, settings.TLS.CertFile, settings.TLS.KeyFile, "", host.Logger)
+			if err := files.Load(); err != nil {
 				return fmt.Errorf("oxd.tls: %w", err)
 			}
-			s.http = tls.NewListener(s.http, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.Get, NextProtos: []string{"http/1.1"}})
+			s.http = tls.NewListener(s.http, files.Config(tls.NoClientCert, "http/1.1"))
 		}
 	}
 	if settings.Socket != "" {
 		s.socket, err = listen.TCP(ctx, "oxd.socket", settings.Socket, settings.InsecurePlaintext)
 	}
 	return err
-}
-
-// beside returns the path of a file that the one at path names.
-func beside(path, name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(path), name)
 }
 
 // Sites implements [server.Source]. What is wrong with an application is logged once.

@@ -48,7 +48,7 @@ func serve(ctx context.Context, envoys, sites int, in io.Reader, out io.Writer) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, listener) }()
+	go func() { served <- server.Serve(ctx, listener, nil) }()
 	defer func() { cancel(); err = errors.Join(err, <-served) }()
 	answer := json.NewEncoder(out)
 	if err := answer.Encode(report{Address: listener.Addr().String()}); err != nil {
