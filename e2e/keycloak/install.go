@@ -13,6 +13,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"github.com/umagate/umagate/e2e/process"
 )
 
 // DefaultVersion is the Keycloak that the tests run on; CompatibleVersion is the
@@ -113,7 +116,7 @@ func (i Installation) fetchAndBuild(ctx context.Context, progress io.Writer) err
 		"-Dartifact=org.keycloak:keycloak-quarkus-dist:"+i.Version+":zip", "-DoutputDirectory="+temporary)
 	fetch.Dir = temporary // not a folder that has a pom.xml
 	if out, err := fetch.CombinedOutput(); err != nil {
-		return fmt.Errorf("maven: %w: %s", err, lastLines(out))
+		return fmt.Errorf("maven: %w: %s", err, process.LastLines(out))
 	}
 	if err := unpack(filepath.Join(temporary, "keycloak-quarkus-dist-"+i.Version+".zip"), temporary); err != nil {
 		return err
@@ -122,7 +125,7 @@ func (i Installation) fetchAndBuild(ctx context.Context, progress io.Writer) err
 	home := filepath.Join(temporary, filepath.Base(i.home))
 	build := exec.CommandContext(ctx, "java", javaArguments(home, home, "build", "--db=dev-file")...) //nolint:gosec // Java of the PATH
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building: %w: %s", err, lastLines(out))
+		return fmt.Errorf("building: %w: %s", err, process.LastLines(out))
 	}
 	if err := os.Rename(home, i.home); err != nil {
 		return fmt.Errorf("placing it: %w", err)
@@ -148,7 +151,7 @@ func (i Installation) makeSeed(ctx context.Context) error {
 	if err := server.run(ctx, "--import-realm"); err != nil {
 		return err
 	}
-	server.end()
+	server.child.Stop(syscall.SIGTERM)
 	if err := os.Rename(filepath.Join(temporary, "data"), i.seed); err != nil {
 		return fmt.Errorf("placing the seed: %w", err)
 	}
@@ -194,9 +197,4 @@ func unpackOne(root *os.Root, file *zip.File) error {
 	}
 	_, err = io.Copy(to, io.LimitReader(from, maxFileBytes))
 	return errors.Join(err, to.Close())
-}
-
-func lastLines(out []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }

@@ -19,10 +19,7 @@ import (
 // Realm is the realm that every server has.
 const Realm = "umagate"
 
-const (
-	readyTimeout = 3 * time.Minute // importing a realm on a busy machine
-	pollInterval = 100 * time.Millisecond
-)
+const readyTimeout = 3 * time.Minute // importing a realm on a busy machine
 
 // ErrExited says that Keycloak ended by itself.
 var ErrExited = errors.New("keycloak exited")
@@ -96,9 +93,9 @@ func (s *Server) run(ctx context.Context, arguments ...string) error {
 	}, append(s.arguments, arguments...)...)); err != nil {
 		return err
 	}
-	if err := s.waitUntilReady(ctx); err != nil {
+	if err := s.child.Await(ctx, readyTimeout, ErrExited, s.answers); err != nil {
 		said := s.LastWords()
-		s.end()
+		s.child.Stop(syscall.SIGTERM)
 		return fmt.Errorf("starting Keycloak %s: %w\n%s", s.Version, err, said)
 	}
 	return nil
@@ -136,26 +133,7 @@ func javaArguments(distribution, home string, arguments ...string) []string {
 	}, arguments...)
 }
 
-// waitUntilReady polls the document that a client of UMA reads first.
-func (s *Server) waitUntilReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("no answer after %s", readyTimeout))
-	defer cancel()
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		if s.answers(ctx) {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-s.child.Done():
-			return s.child.Err(ErrExited)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
+// answers reports whether the server gives the document that a client of UMA reads first.
 func (s *Server) answers(ctx context.Context) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Issuer()+"/.well-known/uma2-configuration", http.NoBody)
 	if err != nil {
@@ -189,28 +167,13 @@ func (s *Server) signal(signal os.Signal) error {
 }
 
 // Kill ends the server at once and keeps its data: Restart brings it back.
-func (s *Server) Kill() {
-	_ = s.child.Process().Kill() // it may have ended already
-	<-s.child.Done()
-}
+func (s *Server) Kill() { s.child.Kill() }
 
 // Restart ends the server if it runs, and starts it on the same port with the
 // same data.
 func (s *Server) Restart(ctx context.Context) error {
-	s.end()
+	s.child.Stop(syscall.SIGTERM)
 	return s.run(ctx)
-}
-
-// end asks the server to end, waits, and uses force after ten seconds.
-func (s *Server) end() {
-	_ = s.child.Process().Signal(syscall.SIGTERM) // it may have ended already
-	force := time.NewTimer(10 * time.Second)
-	defer force.Stop()
-	select {
-	case <-s.child.Done():
-	case <-force.C:
-		s.Kill()
-	}
 }
 
 // Stop ends the server and removes its data. A server that a test is done with
@@ -223,10 +186,4 @@ func (s *Server) Stop() {
 }
 
 // LastWords returns the last lines of the log, for messages.
-func (s *Server) LastWords() string {
-	log, err := os.ReadFile(s.LogFile)
-	if err != nil {
-		return ""
-	}
-	return lastLines(log)
-}
+func (s *Server) LastWords() string { return process.LastWords(s.LogFile) }

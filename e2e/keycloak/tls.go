@@ -57,7 +57,7 @@ func (i Installation) askingForCertificates(ctx context.Context) (Installation, 
 	}
 	build := exec.CommandContext(ctx, "java", javaArguments(home, home, "build", "--db=dev-file", "--https-client-auth=request")...) //nolint:gosec // Java of the PATH
 	if out, err := build.CombinedOutput(); err != nil {
-		return variant, fmt.Errorf("building Keycloak: %w: %s", err, lastLines(out))
+		return variant, fmt.Errorf("building Keycloak: %w: %s", err, process.LastLines(out))
 	}
 	if err := os.Rename(home, variant.home); err != nil {
 		if _, statErr := os.Stat(variant.home); statErr != nil { // else another process was faster

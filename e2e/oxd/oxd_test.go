@@ -20,23 +20,13 @@ import (
 	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/e2e/oxd"
+	"github.com/umagate/umagate/e2e/process/processtest"
 )
 
 // clients returns the published clients, or ends the test.
 func clients(t *testing.T) oxd.Clients {
 	t.Helper()
-	required := os.Getenv("UMAGATE_REQUIRE_REAL") == "1"
-	if os.Getenv("UMAGATE_WITHOUT_REAL") == "1" && !required {
-		t.Skip("left out, since UMAGATE_WITHOUT_REAL=1: `make e2e` runs the tests that need the clients of oxd")
-	}
-	found, err := oxd.Find()
-	if err != nil && required {
-		t.Fatalf("UMAGATE_REQUIRE_REAL=1: %v", err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
-	return found
+	return processtest.Require(t, "client of oxd", oxd.Find)
 }
 
 // serve runs `umagate serve` with the oxd API.

@@ -28,8 +28,6 @@ const (
 
 const (
 	readyTimeout = 2 * time.Minute // a busy machine
-	stopTimeout  = 10 * time.Second
-	pollInterval = 50 * time.Millisecond
 	attempts     = 3
 )
 
@@ -69,8 +67,7 @@ func Start(ctx context.Context, folder string) (*Server, error) {
 			return s, nil
 		}
 		if attempt == attempts || !errors.Is(err, ErrExited) {
-			said, _ := os.ReadFile(s.LogFile)
-			return nil, errors.Join(fmt.Errorf("starting PostgreSQL: %w\n%s", err, said), os.RemoveAll(home))
+			return nil, errors.Join(fmt.Errorf("starting PostgreSQL: %w\n%s", err, s.LastWords()), os.RemoveAll(home))
 		}
 	}
 }
@@ -127,27 +124,12 @@ func (s *Server) launch() error {
 }
 
 func (s *Server) waitUntilReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("no answer after %s", readyTimeout))
-	defer cancel()
 	db, err := sql.Open("pgx", s.URL("postgres"))
 	if err != nil {
 		return fmt.Errorf("connecting to PostgreSQL: %w", err)
 	}
 	defer db.Close() //nolint:errcheck // nothing was written
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		if db.PingContext(ctx) == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-s.child.Done():
-			return s.child.Err(ErrExited)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return s.child.Await(ctx, readyTimeout, ErrExited, func(ctx context.Context) bool { return db.PingContext(ctx) == nil })
 }
 
 // Address is where the server listens, "127.0.0.1:5432".
@@ -176,19 +158,6 @@ func (s *Server) Database(ctx context.Context) (string, error) {
 	return s.URL(name), nil
 }
 
-// end ends the server and its children without ado.
-func (s *Server) end() {
-	_ = s.child.Process().Signal(syscall.SIGQUIT) // "immediate shutdown"; it may have ended already
-	force := time.NewTimer(stopTimeout)
-	defer force.Stop()
-	select {
-	case <-s.child.Done():
-	case <-force.C:
-		_ = s.child.Process().Kill()
-		<-s.child.Done()
-	}
-}
-
 // Stop ends the server and removes its data.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
@@ -196,3 +165,9 @@ func (s *Server) Stop() {
 		_ = os.RemoveAll(s.home)
 	})
 }
+
+// end ends the server and its children without ado, by an "immediate shutdown".
+func (s *Server) end() { s.child.Stop(syscall.SIGQUIT) }
+
+// LastWords returns the last lines of the log, for messages.
+func (s *Server) LastWords() string { return process.LastWords(s.LogFile) }

@@ -16,6 +16,7 @@ import (
 	"github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/e2e/process/processtest"
 	"github.com/umagate/umagate/e2e/schemathesis"
 )
 
@@ -45,7 +46,7 @@ checks.positive_data_acceptance.enabled = false
 // TestTheAPIIsAsItsDocumentSays runs every check on a control plane that serves.
 func TestTheAPIIsAsItsDocumentSays(t *testing.T) {
 	t.Parallel()
-	binary := find(t)
+	binary := processtest.Require(t, "Schemathesis", schemathesis.Find)
 	as, err := devas.New(devas.Options{})
 	require.NoError(t, err)
 	stopAS, err := as.Start(context.WithoutCancel(t.Context()))
@@ -63,20 +64,6 @@ func TestTheAPIIsAsItsDocumentSays(t *testing.T) {
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	t.Logf("%s", out)
-}
-
-func find(t *testing.T) string {
-	t.Helper()
-	required := os.Getenv("UMAGATE_REQUIRE_REAL") == "1"
-	if os.Getenv("UMAGATE_WITHOUT_REAL") == "1" && !required {
-		t.Skip("left out, since UMAGATE_WITHOUT_REAL=1: `make e2e` runs the tests that need Schemathesis")
-	}
-	binary, err := schemathesis.Find()
-	if err != nil && !required {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
-	return binary
 }
 
 // serve runs a control plane until the test ends, and waits until all is well.

@@ -7,27 +7,16 @@ package envoytest
 
 import (
 	"context"
-	"os"
 	"testing"
 
+	"github.com/umagate/umagate/e2e/process/processtest"
 	"github.com/umagate/umagate/envoy"
 )
 
 // Binary returns the Envoy to test with, or ends the test.
 func Binary(t testing.TB) envoy.Binary {
 	t.Helper()
-	required := os.Getenv("UMAGATE_REQUIRE_REAL") == "1"
-	if os.Getenv("UMAGATE_WITHOUT_REAL") == "1" && !required {
-		t.Skip("left out, since UMAGATE_WITHOUT_REAL=1: `make e2e` runs the tests that need a real Envoy")
-	}
-	binary, err := envoy.Find(t.Context())
-	if err != nil && required {
-		t.Fatalf("UMAGATE_REQUIRE_REAL=1: %v", err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
-	return binary
+	return processtest.Require(t, "Envoy", func() (envoy.Binary, error) { return envoy.Find(t.Context()) })
 }
 
 // Start runs an Envoy until the end of the test. Options.Binary is found when it
@@ -53,29 +42,10 @@ func Start(t testing.TB, options envoy.Options) *envoy.Process {
 		}
 		process.Stop()
 		if failed {
-			t.Logf("Envoy's log: %s\n%s", keep(t, process.LogFile), said)
+			t.Logf("Envoy's log: %s\n%s", processtest.KeepLog("envoy", process.LogFile), said)
 		}
 	})
 	return process
-}
-
-// keep copies a log out of the test's own folder, which is removed, and returns
-// where it is.
-func keep(t testing.TB, log string) string {
-	t.Helper()
-	content, err := os.ReadFile(log) //nolint:gosec // the log of this test
-	if err != nil {
-		return err.Error()
-	}
-	file, err := os.CreateTemp(os.Getenv("UMAGATE_LOGS"), "umagate-envoy-*.log")
-	if err != nil {
-		return err.Error()
-	}
-	defer file.Close() //nolint:errcheck // a courtesy
-	if _, err := file.Write(content); err != nil {
-		return err.Error()
-	}
-	return file.Name()
 }
 
 // Address returns where a listener accepts connections, or ends the test.

@@ -281,6 +281,7 @@ func (s *sandbox) halt() {
 
 // person answers where somebody logs in at the address that is sent to it.
 func (s *sandbox) person() string {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	front := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		address := r.FormValue("address")
 		u, err := url.Parse(address)
@@ -289,7 +290,12 @@ func (s *sandbox) person() string {
 			return
 		}
 		back := browser.New(s.t, nil).Visit(s.t, address, u.Query().Get("redirect_uri"), "alice", "alice")
-		if resp, err := http.Get(back.String()); err == nil { //nolint:noctx // a browser
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, back.String(), http.NoBody)
+		if err != nil {
+			s.t.Errorf("%s: %v", back, err)
+			return
+		}
+		if resp, err := client.Do(req); err == nil {
 			_ = resp.Body.Close()
 		}
 	}))

@@ -6,10 +6,12 @@
 package keycloaktest
 
 import (
+	"cmp"
 	"os"
 	"testing"
 
 	"github.com/umagate/umagate/e2e/keycloak"
+	"github.com/umagate/umagate/e2e/process/processtest"
 )
 
 // VersionVariable names the environment variable that chooses another version
@@ -19,22 +21,9 @@ const VersionVariable = "UMAGATE_KEYCLOAK_VERSION"
 // Installation returns the Keycloak to test with, or ends the test.
 func Installation(t testing.TB) keycloak.Installation {
 	t.Helper()
-	required := os.Getenv("UMAGATE_REQUIRE_REAL") == "1"
-	if os.Getenv("UMAGATE_WITHOUT_REAL") == "1" && !required {
-		t.Skip("left out, since UMAGATE_WITHOUT_REAL=1: `make e2e` runs the tests that need a real Keycloak")
-	}
-	version := os.Getenv(VersionVariable)
-	if version == "" {
-		version = keycloak.DefaultVersion
-	}
-	installation, err := keycloak.Find(version)
-	if err != nil && required {
-		t.Fatalf("UMAGATE_REQUIRE_REAL=1: %v", err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
-	return installation
+	return processtest.Require(t, "Keycloak", func() (keycloak.Installation, error) {
+		return keycloak.Find(cmp.Or(os.Getenv(VersionVariable), keycloak.DefaultVersion))
+	})
 }
 
 // Start runs a Keycloak of its own for a test, and its subtests, until its end.
@@ -70,27 +59,9 @@ func watched(t testing.TB, server *keycloak.Server, err error) *keycloak.Server 
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("Keycloak's log: %s\n%s", keep(server.LogFile), server.LastWords())
+			t.Logf("Keycloak's log: %s\n%s", processtest.KeepLog("keycloak", server.LogFile), server.LastWords())
 		}
 		server.Stop()
 	})
 	return server
-}
-
-// keep copies a log out of the server's own folder, which is removed, and
-// returns where it is.
-func keep(log string) string {
-	content, err := os.ReadFile(log) //nolint:gosec // the log of this test
-	if err != nil {
-		return err.Error()
-	}
-	file, err := os.CreateTemp(os.Getenv("UMAGATE_LOGS"), "umagate-keycloak-*.log")
-	if err != nil {
-		return err.Error()
-	}
-	defer file.Close() //nolint:errcheck // a courtesy
-	if _, err := file.Write(content); err != nil {
-		return err.Error()
-	}
-	return file.Name()
 }

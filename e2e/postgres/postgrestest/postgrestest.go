@@ -6,35 +6,24 @@
 package postgrestest
 
 import (
-	"os"
 	"testing"
 
 	"github.com/umagate/umagate/e2e/postgres"
+	"github.com/umagate/umagate/e2e/process/processtest"
 )
 
 // Start runs a PostgreSQL of its own for a test, and its subtests, until its end.
 // It takes a second or two: start one for many cases, and give each a database.
 func Start(t testing.TB) *postgres.Server {
 	t.Helper()
-	required := os.Getenv("UMAGATE_REQUIRE_REAL") == "1"
-	if os.Getenv("UMAGATE_WITHOUT_REAL") == "1" && !required {
-		t.Skip("left out, since UMAGATE_WITHOUT_REAL=1: `make e2e` runs the tests that need a real PostgreSQL")
-	}
-	folder, err := postgres.Find()
-	if err != nil && required {
-		t.Fatalf("UMAGATE_REQUIRE_REAL=1: %v", err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
+	folder := processtest.Require(t, "PostgreSQL", postgres.Find)
 	server, err := postgres.Start(t.Context(), folder)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			log, err := os.ReadFile(server.LogFile)
-			t.Logf("PostgreSQL's log (%v):\n%s", err, log)
+			t.Logf("PostgreSQL's log: %s\n%s", processtest.KeepLog("postgres", server.LogFile), server.LastWords())
 		}
 		server.Stop()
 	})
