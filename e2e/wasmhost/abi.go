@@ -29,23 +29,20 @@ const (
 type mapType uint32
 
 const (
-	mapRequestHeaders       mapType = 0
-	mapRequestTrailers      mapType = 1
-	mapResponseHeaders      mapType = 2
-	mapResponseTrailers     mapType = 3
-	mapCallResponseHeaders  mapType = 6
-	mapCallResponseTrailers mapType = 7
-	mapMax                  mapType = 7
+	mapRequestHeaders      mapType = 0
+	mapRequestTrailers     mapType = 1
+	mapResponseHeaders     mapType = 2
+	mapCallResponseHeaders mapType = 6
 )
+
+// mapMax is the last that ABI 0.2 knows.
+const mapMax = 7
 
 // bufferType names a buffer (proxy_buffer_type_t).
 type bufferType uint32
 
 const (
-	bufferRequestBody      bufferType = 0
-	bufferResponseBody     bufferType = 1
 	bufferCallResponseBody bufferType = 4
-	bufferVMConfig         bufferType = 6
 	bufferPluginConfig     bufferType = 7
 	bufferMax              bufferType = 8
 )
@@ -103,13 +100,11 @@ func hostCalls() map[string]hostCall {
 		"proxy_set_effective_context":        {1, abiSetEffectiveContext},
 		"proxy_done":                         {0, abiDone},
 
-		"proxy_get_header_map_value":     {5, abiGetHeader},
 		"proxy_add_header_map_value":     {5, abiAddHeader},
 		"proxy_replace_header_map_value": {5, abiReplaceHeader},
 		"proxy_remove_header_map_value":  {3, abiRemoveHeader},
 		"proxy_get_header_map_pairs":     {3, abiGetHeaders},
 		"proxy_get_buffer_bytes":         {5, abiGetBuffer},
-		"proxy_set_buffer_bytes":         {5, abiSetBuffer},
 
 		"proxy_continue_stream":     {1, abiContinueStream},
 		"proxy_send_local_response": {8, abiSendLocalResponse},
@@ -187,37 +182,18 @@ func abiDone(_ context.Context, v *vm, _ []uint64) status {
 func (v *vm) headers(kind uint64, change bool) *headerMap {
 	t := mapType(kind) //nolint:gosec // an i32 of the ABI
 	switch t {
-	case mapCallResponseHeaders, mapCallResponseTrailers:
+	case mapCallResponseHeaders:
 		p := v.plugin()
 		if change || p == nil || p.answer == nil {
 			return nil
 		}
-		if t == mapCallResponseHeaders {
-			return p.answer.headers
-		}
-		return p.answer.trailers
-	case mapRequestHeaders, mapRequestTrailers, mapResponseHeaders, mapResponseTrailers:
+		return p.answer.headers
+	case mapRequestHeaders, mapRequestTrailers, mapResponseHeaders:
 		if s := v.stream(); s != nil {
 			return s.visible(t, change)
 		}
 	}
 	return nil
-}
-
-func abiGetHeader(ctx context.Context, v *vm, a []uint64) status {
-	name, ok := v.text(a[1], a[2])
-	if !ok {
-		return statusInvalidMemory
-	}
-	m := v.headers(a[0], false)
-	if m == nil {
-		return statusBadArgument
-	}
-	value, found := m.get(lower(name))
-	if !found {
-		return statusNotFound
-	}
-	return v.give(ctx, []byte(value), a[3], a[4])
 }
 
 // change reads a name and a value and finds the map to change.
@@ -264,44 +240,34 @@ func abiRemoveHeader(_ context.Context, v *vm, a []uint64) status {
 }
 
 func abiGetHeaders(ctx context.Context, v *vm, a []uint64) status {
-	if a[0] > uint64(mapMax) {
+	if a[0] > mapMax {
 		return statusBadArgument
 	}
 	return v.give(ctx, v.headers(a[0], false).encode(), a[1], a[2])
 }
 
-// buffer is what a buffer of the ABI holds now; half is set when the filter may
-// change it.
-func (v *vm) buffer(kind uint64) (data []byte, owner *half, st status) {
-	s, p := v.stream(), v.plugin()
+// buffer is what a buffer of the ABI holds now.
+func (v *vm) buffer(kind uint64) ([]byte, status) {
+	p := v.plugin()
 	switch t := bufferType(kind); t { //nolint:gosec // an i32 of the ABI
-	case bufferVMConfig:
-		return v.host.vmConfig, nil, statusOK
 	case bufferPluginConfig:
 		if p != nil && p.configuring {
-			return p.config, nil, statusOK
+			return p.config, statusOK
 		}
 	case bufferCallResponseBody:
 		if p != nil && p.answer != nil {
-			return p.answer.body, nil, statusOK
-		}
-	case bufferRequestBody, bufferResponseBody:
-		if s == nil {
-			break
-		}
-		if h := &s.halves[t]; h.bodyShown {
-			return h.body, h, statusOK
+			return p.answer.body, statusOK
 		}
 	default:
 		if t > bufferMax {
-			return nil, nil, statusBadArgument
+			return nil, statusBadArgument
 		}
 	}
-	return nil, nil, statusNotFound
+	return nil, statusNotFound
 }
 
 func abiGetBuffer(ctx context.Context, v *vm, a []uint64) status {
-	data, _, st := v.buffer(a[0])
+	data, st := v.buffer(a[0])
 	if st != statusOK {
 		return st
 	}
@@ -317,35 +283,18 @@ func abiGetBuffer(ctx context.Context, v *vm, a []uint64) status {
 	return v.give(ctx, data[start:end], a[3], a[4])
 }
 
-func abiSetBuffer(_ context.Context, v *vm, a []uint64) status {
-	data, ok := v.bytes(a[3], a[4])
-	if !ok {
-		return statusInvalidMemory
-	}
-	_, owner, st := v.buffer(a[0])
-	if st != statusOK {
-		return st
-	}
-	if owner == nil {
-		return statusBadArgument
-	}
-	return owner.setBody(uint32(a[1]), uint32(a[2]), data) //nolint:gosec // i32s of the ABI
-}
-
+// abiContinueStream lets a request go on; a response never waits.
 func abiContinueStream(_ context.Context, v *vm, a []uint64) status {
-	if a[0] > uint64(response) {
+	const request = 0
+	if a[0] != request {
 		return statusBadArgument
 	}
 	s := v.stream()
 	if s == nil {
 		return statusOK
 	}
-	d := direction(a[0]) //nolint:gosec // checked above
-	s.halves[request].headers, s.halves[request].trailers = nil, nil
-	if d == response {
-		s.halves[response].headers, s.halves[response].trailers = nil, nil
-	}
-	v.after = append(v.after, func(context.Context) { s.resume(d) })
+	s.headers, s.trailers = nil, nil
+	v.after = append(v.after, func(context.Context) { s.resume() })
 	return statusOK
 }
 
@@ -362,7 +311,7 @@ func abiSendLocalResponse(_ context.Context, v *vm, a []uint64) status {
 	}
 	r := &localReply{status: int(uint32(a[0])), headers: headers, body: body, grpcStatus: int32(uint32(a[7])), details: details} //nolint:gosec // i32s of the ABI
 	if s := v.stream(); s != nil {
-		v.after = append(v.after, func(ctx context.Context) { s.answer(ctx, r) })
+		v.after = append(v.after, func(context.Context) { s.answer(r) })
 	}
 	v.stopNext = true
 	return statusOK

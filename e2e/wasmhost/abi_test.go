@@ -10,7 +10,7 @@ import (
 func TestMetrics(t *testing.T) {
 	r := startHost(t, nil)
 	for range 2 {
-		require.Equal(t, 200, r.do(t, "GET", "/", "", "x-test", "metrics").code)
+		require.Equal(t, 200, r.do(t, "GET", "/", "x-test", "metrics").code)
 	}
 	s := r.Stats()
 	require.EqualValues(t, 6, s.Counters["c"])
@@ -20,7 +20,7 @@ func TestMetrics(t *testing.T) {
 
 func TestProperties(t *testing.T) {
 	r := startHost(t, func(o *Options) { o.RootID = "root" })
-	a := r.do(t, "GET", "/", "", "x-test", "property", "x-properties", "plugin_root_id,plugin_name,nothing,node/id")
+	a := r.do(t, "GET", "/", "x-test", "property", "x-properties", "plugin_root_id,plugin_name,nothing,node/id")
 	require.Equal(t, []string{
 		"plugin_root_id=root", "plugin_name=umagate",
 		"nothing: error status returned by host: not found", "node/id: error status returned by host: not found",

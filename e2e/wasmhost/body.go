@@ -15,19 +15,13 @@ var errStreamOver = errors.New("wasmhost: the stream is over")
 // errHungUp is why a stream ends whose client broke off in its body.
 var errHungUp = errors.New("wasmhost: the client hung up")
 
-// errTooLong is why a request ends whose filter made the body longer than its
-// headers say.
-var errTooLong = errors.New("wasmhost: the filter made the body longer than its content-length")
-
-// filteredBody shows a body to the filter, piece by piece, and reads as what the
-// filter lets pass.
+// filteredBody shows a request's body to the filter, piece by piece, and reads as what
+// the filter lets pass.
 type filteredBody struct {
 	ctx      context.Context //nolint:containedctx // io.Reader has no other way
 	stream   *stream
-	dir      direction
 	source   io.ReadCloser
 	left     int64 // bytes that are to come; -1 unknown
-	room     int64 // bytes that may be passed on; -1 unknown
 	trailers func() http.Header
 	// setTrailers gets the trailers the filter has seen.
 	setTrailers func(http.Header)
@@ -70,7 +64,7 @@ func (b *filteredBody) next() {
 	hasTrailers := end && len(b.trailers()) > 0
 	if n > 0 || !hasTrailers {
 		v := b.stream.show(b.ctx, func(ctx context.Context, wait chan verdict) {
-			b.stream.showBody(ctx, b.dir, piece, end && !hasTrailers, wait)
+			b.stream.showBody(ctx, piece, end && !hasTrailers, wait)
 		})
 		b.take(v)
 	}
@@ -90,14 +84,6 @@ func (b *filteredBody) take(v verdict) {
 		b.err = errStreamOver
 		return
 	}
-	if b.room >= 0 {
-		// Nothing of a piece that is too long may go: whoever reads only the
-		// declared length would answer as if the body were whole.
-		if b.room -= int64(len(v.data)); b.room < 0 {
-			b.err = errTooLong
-			return
-		}
-	}
 	b.ready = append(b.ready, v.data...)
 }
 
@@ -110,7 +96,7 @@ func (b *filteredBody) finish(hasTrailers bool) {
 	m := &headerMap{}
 	m.fromHTTP(b.trailers())
 	v := b.stream.show(b.ctx, func(ctx context.Context, wait chan verdict) {
-		b.stream.showTrailers(ctx, b.dir, m, wait)
+		b.stream.showTrailers(ctx, m, wait)
 	})
 	if b.take(v); v.outcome != stopped {
 		b.setTrailers(m.toHTTP())

@@ -65,7 +65,7 @@ func TestHTTPCall(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.cluster, func(t *testing.T) {
-			a := r.do(t, "GET", "/", "", "x-test", "call", "x-cluster", tt.cluster, "x-timeout", tt.timeout)
+			a := r.do(t, "GET", "/", "x-test", "call", "x-cluster", tt.cluster, "x-timeout", tt.timeout)
 			require.Equal(t, tt.code, a.code)
 			require.Contains(t, a.body, tt.body)
 		})
@@ -77,7 +77,7 @@ func TestCredentials(t *testing.T) {
 	as.CredentialRequired = true
 	r := startHost(t, func(o *Options) { o.Clusters = map[string]Cluster{"as": as} })
 	call := func(headers ...string) string {
-		return r.do(t, "GET", "/", "", append([]string{"x-test", "call", "x-cluster", "as"}, headers...)...).body
+		return r.do(t, "GET", "/", append([]string{"x-test", "call", "x-cluster", "as"}, headers...)...).body
 	}
 	require.Contains(t, call(), "call said 401 Failed to inject credential.")
 	require.True(t, r.SetCredential("as", secret.New("Bearer one")))
@@ -113,7 +113,7 @@ func TestHangUpDuringCall(t *testing.T) {
 	require.Eventually(t, func() bool { return r.Stats().Counters["done"] == 1 }, patience, time.Millisecond)
 	close(release)
 	require.NoError(t, <-answered)
-	require.Equal(t, 200, r.do(t, "GET", "/", "").code)
+	require.Equal(t, 200, r.do(t, "GET", "/").code)
 	require.Zero(t, r.Stats().Traps)
 }
 

@@ -14,17 +14,17 @@ import (
 
 func TestUpdateConfig(t *testing.T) {
 	r := startHost(t, func(o *Options) { o.Config = []byte("one"); o.Workers = 2 })
-	require.Equal(t, "one", r.do(t, "GET", "/", "", "x-test", "config").body)
+	require.Equal(t, "one", r.do(t, "GET", "/", "x-test", "config").body)
 
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("two")))
-	a := r.do(t, "GET", "/", "", "x-test", "config")
+	a := r.do(t, "GET", "/", "x-test", "config")
 	require.Equal(t, "two", a.body)
 	require.Equal(t, "2", a.header.Get("X-Starts"), "the VM survives")
 	require.EqualValues(t, 2, r.Stats().Counters["plugin_done"], "both workers have finished the old context")
 
 	require.ErrorIs(t, r.UpdateConfig(t.Context(), []byte("refuse")), ErrConfigRefused)
 	require.ErrorIs(t, r.UpdateConfig(t.Context(), []byte("panic")), ErrTrapped)
-	require.Equal(t, "two", r.do(t, "GET", "/", "", "x-test", "config").body)
+	require.Equal(t, "two", r.do(t, "GET", "/", "x-test", "config").body)
 	require.Contains(t, r.log.String(), "told to refuse")
 	s := r.Stats()
 	require.Equal(t, []uint64{1, 2}, []uint64{s.ConfigUpdates, s.ConfigRefusals})
@@ -67,7 +67,7 @@ func TestOldConfigServesItsStreams(t *testing.T) {
 	got := r.later(t.Context(), "x-test", "call", "x-cluster", "as")
 	<-arrived
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("two")))
-	require.Equal(t, "two", r.do(t, "GET", "/", "", "x-test", "config").body)
+	require.Equal(t, "two", r.do(t, "GET", "/", "x-test", "config").body)
 	require.Zero(t, r.Stats().Counters["plugin_done"])
 	close(release)
 	require.Equal(t, 200, (<-got).code)
@@ -93,7 +93,7 @@ func TestUpdateUnderTraffic(t *testing.T) {
 	}
 	for i := range 30 {
 		require.NoError(t, r.UpdateConfig(t.Context(), fmt.Appendf(nil, "v%d", i+1)))
-		require.Equal(t, fmt.Sprintf("v%d", i+1), r.do(t, "GET", "/", "", "x-test", "config").body)
+		require.Equal(t, fmt.Sprintf("v%d", i+1), r.do(t, "GET", "/", "x-test", "config").body)
 		require.ErrorIs(t, r.UpdateConfig(t.Context(), []byte("refuse")), ErrConfigRefused)
 	}
 	stop.Store(true)
@@ -109,16 +109,16 @@ func TestTrapFailsClosedAndReloads(t *testing.T) {
 	waiting := r.later(t.Context(), "x-test", "join")
 	require.Eventually(t, func() bool { return r.Stats().Gauges["waiting"] == 1 }, patience, time.Millisecond)
 
-	a := r.do(t, "GET", "/", "", "x-test", "panic")
+	a := r.do(t, "GET", "/", "x-test", "panic")
 	require.Equal(t, 503, a.code)
 	require.Empty(t, a.header.Get("X-Filter"), "a dead VM is not called")
 	require.Equal(t, 503, (<-waiting).code, "the other streams of the VM fail too")
 
-	a = r.do(t, "GET", "/", "", "x-test", "config")
+	a = r.do(t, "GET", "/", "x-test", "config")
 	require.Equal(t, "two", a.body, "the new VM has the last good configuration")
 	require.Equal(t, "1", a.header.Get("X-Starts"), "and none of the old one's memory")
-	require.Equal(t, 503, r.do(t, "POST", "/", "", "x-test", "panic").code)
-	a = r.do(t, "POST", "/", "", "x-test", "panic", "content-type", "application/grpc")
+	require.Equal(t, 503, r.do(t, "POST", "/", "x-test", "panic").code)
+	a = r.do(t, "POST", "/", "x-test", "panic", "content-type", "application/grpc")
 	require.Equal(t, "14", a.header.Get("Grpc-Status"))
 	require.Contains(t, r.log.String(), "told to panic")
 	s := r.Stats()
@@ -127,8 +127,8 @@ func TestTrapFailsClosedAndReloads(t *testing.T) {
 
 func TestReloadBackoff(t *testing.T) {
 	r := startHost(t, func(o *Options) { o.ReloadBackoff = time.Hour })
-	require.Equal(t, 503, r.do(t, "GET", "/", "", "x-test", "panic").code)
-	require.Equal(t, 503, r.do(t, "GET", "/", "").code)
+	require.Equal(t, 503, r.do(t, "GET", "/", "x-test", "panic").code)
+	require.Equal(t, 503, r.do(t, "GET", "/").code)
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("two")))
 	require.EqualValues(t, 1, r.Stats().ReloadBackoffs)
 }
@@ -139,7 +139,7 @@ func TestTick(t *testing.T) {
 	require.NoError(t, r.UpdateConfig(t.Context(), []byte("quiet")))
 	ticks := r.Stats().Counters["ticks"]
 	for range 20 {
-		r.do(t, "GET", "/", "")
+		r.do(t, "GET", "/")
 	}
 	require.Equal(t, ticks, r.Stats().Counters["ticks"], "a finished context does not tick")
 }

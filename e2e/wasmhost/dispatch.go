@@ -18,8 +18,8 @@ import (
 // response is answered 503, or 504 after its time; one whose response breaks off
 // has an answer without headers.
 type callAnswer struct {
-	headers, trailers *headerMap
-	body              []byte
+	headers *headerMap
+	body    []byte
 }
 
 // errAnswerTooLong says that an answer is longer than MaxCallResponseBytes.
@@ -94,7 +94,7 @@ func (p *plugin) callDone(ctx context.Context, token uint32, answer *callAnswer)
 	p.answer = answer
 	// What the callback defers runs in call, and may still read the answer.
 	_, _ = p.vm.call(ctx, p.vm.exports.callResponse, p.id, 0,
-		token, count(answer.headers), uint32(len(answer.body)), count(answer.trailers)) //nolint:gosec // bounded
+		token, count(answer.headers), uint32(len(answer.body)), 0) //nolint:gosec // bounded
 	p.answer = nil
 }
 
@@ -157,10 +157,9 @@ func (h *Host) doCall(ctx context.Context, c *clusterState, headers *headerMap, 
 	if err != nil {
 		return &callAnswer{}, fmt.Errorf("call %s: read the answer: %w", c.name, err)
 	}
-	answer := &callAnswer{headers: &headerMap{}, trailers: &headerMap{}, body: content}
+	answer := &callAnswer{headers: &headerMap{}, body: content}
 	answer.headers.add(":status", strconv.Itoa(resp.StatusCode))
 	answer.headers.fromHTTP(resp.Header)
-	answer.trailers.fromHTTP(resp.Trailer)
 	return answer, nil
 }
 
@@ -170,7 +169,7 @@ func failedAnswer(code int, text string) *callAnswer {
 	m.add(":status", strconv.Itoa(code))
 	m.add("content-length", strconv.Itoa(len(text)))
 	m.add("content-type", "text/plain")
-	return &callAnswer{headers: m, trailers: &headerMap{}, body: []byte(text)}
+	return &callAnswer{headers: m, body: []byte(text)}
 }
 
 // resetReason is Envoy's word for a failure before the headers.

@@ -21,7 +21,7 @@
 //     next request after the back-off gets a new VM (failure_policy FAIL_RELOAD).
 //   - An HTTP call belongs to the plugin's context, whatever stream made it. A call
 //     whose stream is gone is not cancelled; the SDK drops its answer.
-//   - A local reply goes through the filter's own response callbacks.
+//   - The filter sees a response in its access log only: it has no callbacks of one.
 //   - The request target is forwarded byte for byte as the filter left it, or not at
 //     all (502).
 //

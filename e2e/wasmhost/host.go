@@ -34,7 +34,6 @@ type Host struct {
 	maxCallResponse int64
 	reloadBackoff   time.Duration
 	passMalformed   bool
-	vmConfig        []byte
 	rootID          string
 
 	runtime  wazero.Runtime
@@ -82,7 +81,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 	h := &Host{
 		log: o.Log, accessLog: o.AccessLog, upstream: o.Upstream, transport: o.UpstreamTransport, h2c: o.UpstreamTransport,
 		maxBuffered: o.MaxBufferedBytes, maxCallResponse: o.MaxCallResponseBytes, reloadBackoff: o.ReloadBackoff, passMalformed: o.PassMalformed,
-		vmConfig: bytes.Clone(o.VMConfig), rootID: o.RootID,
+		rootID:  o.RootID,
 		metrics: newMetrics(), current: bytes.Clone(o.Config),
 		clusters: map[string]*clusterState{}, seed: maphash.MakeSeed(),
 	}

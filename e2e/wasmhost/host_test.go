@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -127,9 +126,9 @@ type answer struct {
 	body   string
 }
 
-func (r *rig) do(t *testing.T, method, path, body string, headers ...string) answer {
+func (r *rig) do(t *testing.T, method, path string, headers ...string) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, r.url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, r.url, http.NoBody)
 	require.NoError(t, err)
 	req.URL.Opaque = path
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -170,11 +169,10 @@ func (r *rig) later(ctx context.Context, headers ...string) <-chan answer {
 
 func TestAllow(t *testing.T) {
 	r := startHost(t, nil)
-	a := r.do(t, "GET", "/albums/1?x=y", "")
+	a := r.do(t, "GET", "/albums/1?x=y")
 	require.Equal(t, 200, a.code)
 	require.Contains(t, a.body, "GET /albums/1?x=y host="+r.addr+"\n")
 	require.Contains(t, a.body, "X-Request-Id: ")
 	require.Contains(t, a.body, "X-Forwarded-Proto: http\r\n")
-	require.Equal(t, "seen", a.header.Get("X-Filter"))
 	require.Equal(t, "yes", a.header.Get("X-Upstream"))
 }

@@ -30,8 +30,6 @@ type Options struct {
 	Wasm []byte
 	// Config is the plugin configuration, as Envoy's `configuration`.
 	Config []byte
-	// VMConfig is what OnVMStart reads.
-	VMConfig []byte
 	// Upstream is where allowed requests go: an http or https URL of which scheme
 	// and host count. Required.
 	Upstream *url.URL

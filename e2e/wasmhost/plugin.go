@@ -35,7 +35,7 @@ func (v *vm) startPlugin(ctx context.Context, config []byte) (*plugin, error) {
 	if _, err := v.call(ctx, v.exports.contextCreate, p.id, 0, 0); err != nil {
 		return nil, err
 	}
-	ok, err := v.call(ctx, v.exports.vmStart, p.id, 1, uint32(len(v.host.vmConfig))) //nolint:gosec // a configuration's length
+	ok, err := v.call(ctx, v.exports.vmStart, p.id, 1, 0) // the VM has no configuration of its own
 	if err != nil {
 		return nil, err
 	}

@@ -133,8 +133,8 @@ func (x *exchange) writeReply(ctx context.Context, r *localReply) {
 // answerHere makes a reply for something that happened outside the VM.
 func (x *exchange) answerHere(ctx context.Context, code int, text, details string) {
 	s := x.stream
-	posted := s.worker.do(func(ctx context.Context) {
-		s.answer(ctx, &localReply{status: code, body: []byte(text), grpcStatus: grpcFromHTTP, details: details})
+	posted := s.worker.do(func(context.Context) {
+		s.answer(&localReply{status: code, body: []byte(text), grpcStatus: grpcFromHTTP, details: details})
 	})
 	if !posted {
 		x.rw.WriteHeader(http.StatusServiceUnavailable)
@@ -187,7 +187,6 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 		out.Header.Set("Connection", "Upgrade")
 		out.Header.Set("Upgrade", upgrade)
 	}
-	// The filter may have changed the body's length.
 	out.ContentLength = -1
 	if n, err := strconv.ParseInt(out.Header.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
 		out.ContentLength = n
@@ -202,7 +201,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 		left = x.in.ContentLength
 	}
 	out.Body = &filteredBody{
-		ctx: out.Context(), stream: x.stream, dir: request, source: x.body, left: left, room: out.ContentLength,
+		ctx: out.Context(), stream: x.stream, source: x.body, left: left,
 		trailers:    func() http.Header { return x.in.Trailer },
 		setTrailers: func(t http.Header) { replace(out.Trailer, t) },
 	}
@@ -215,46 +214,20 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 	}
 }
 
-// showResponse shows the response's headers to the filter, and puts its eyes into
-// the body.
+// showResponse notes the response's headers for the filter's access log.
 func (x *exchange) showResponse(ctx context.Context, resp *http.Response) error {
 	s := x.stream
 	m := &headerMap{}
 	m.add(":status", strconv.Itoa(resp.StatusCode))
 	m.fromHTTP(resp.Header)
-	switching := resp.StatusCode == http.StatusSwitchingProtocols
-	if !switching {
+	if resp.StatusCode != http.StatusSwitchingProtocols {
 		removeHopByHop(m)
 	}
-	end := !switching && (resp.Body == http.NoBody || resp.ContentLength == 0 || s.facts.isHead)
-	if resp.Trailer != nil && resp.ContentLength != 0 {
-		end = false
-	}
-	v := s.show(ctx, func(ctx context.Context, wait chan verdict) { s.showHeaders(ctx, response, m, end, wait) })
-	if v.outcome == stopped {
+	if v := s.show(ctx, func(_ context.Context, wait chan verdict) { s.respond(m, wait) }); v.outcome == stopped {
 		return errStreamOver
 	}
-	resp.StatusCode = statusOf(m)
-	resp.Status = ""
 	resp.Header = m.toHTTP()
 	x.entry.Status, x.entry.Details = resp.StatusCode, "via_upstream"
-	if end || switching || s.plugin.vm.exports.responseBody == nil {
-		return nil
-	}
-	left := int64(-1)
-	if resp.ProtoMajor == 1 && len(resp.Trailer) == 0 {
-		left = resp.ContentLength
-	}
-	resp.Body = &filteredBody{
-		ctx: ctx, stream: s, dir: response, source: resp.Body, left: left, room: -1,
-		trailers: func() http.Header { return resp.Trailer },
-		setTrailers: func(t http.Header) {
-			if resp.Trailer == nil {
-				resp.Trailer = http.Header{}
-			}
-			replace(resp.Trailer, t)
-		},
-	}
 	return nil
 }
 

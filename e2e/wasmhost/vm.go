@@ -48,10 +48,9 @@ type vm struct {
 
 // exports are the callbacks; one that the module lacks is nil and not called.
 type exports struct {
-	allocate, contextCreate, vmStart, configure     api.Function
-	requestHeaders, requestBody, requestTrailers    api.Function
-	responseHeaders, responseBody, responseTrailers api.Function
-	callResponse, tick, done, logged, deleted       api.Function
+	allocate, contextCreate, vmStart, configure  api.Function
+	requestHeaders, requestBody, requestTrailers api.Function
+	callResponse, tick, done, logged, deleted    api.Function
 }
 
 type vmKey struct{}
@@ -86,9 +85,7 @@ func (h *Host) newVM(ctx context.Context, w *worker) (*vm, error) {
 		"proxy_on_memory_allocate": &e.allocate, "proxy_on_context_create": &e.contextCreate,
 		"proxy_on_vm_start": &e.vmStart, "proxy_on_configure": &e.configure,
 		"proxy_on_request_headers": &e.requestHeaders, "proxy_on_request_body": &e.requestBody,
-		"proxy_on_request_trailers": &e.requestTrailers, "proxy_on_response_headers": &e.responseHeaders,
-		"proxy_on_response_body": &e.responseBody, "proxy_on_response_trailers": &e.responseTrailers,
-		"proxy_on_http_call_response": &e.callResponse, "proxy_on_tick": &e.tick,
+		"proxy_on_request_trailers": &e.requestTrailers, "proxy_on_http_call_response": &e.callResponse, "proxy_on_tick": &e.tick,
 		"proxy_on_done": &e.done,
 		"proxy_on_log":  &e.logged, "proxy_on_delete": &e.deleted,
 	} {
@@ -152,7 +149,7 @@ func (v *vm) fail(ctx context.Context, cause error) {
 		p.stop()
 	}
 	for _, s := range v.streams {
-		s.fail(ctx)
+		s.fail()
 	}
 	v.release(ctx)
 }
