@@ -1,6 +1,7 @@
 package envoyconf
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -68,11 +69,7 @@ func credentialOf(s *site.Site, facts site.Facts) site.Credential {
 func asCluster(
 	file *site.File, s *site.Site, name string, e config.Endpoint, filter *hcmv3.HttpFilter, certificate *tlsv3.SdsSecretConfig,
 ) (*clusterv3.Cluster, error) {
-	scheme := e.Scheme
-	if scheme == "" {
-		scheme = "https"
-	}
-	at, err := parseEndpoint(scheme + "://" + e.Authority)
+	at, err := parseEndpoint(cmp.Or(e.Scheme, "https") + "://" + e.Authority)
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +114,7 @@ func plainCluster(name string, at endpoint) (*clusterv3.Cluster, error) {
 	cluster := &clusterv3.Cluster{
 		Name:           name,
 		ConnectTimeout: duration(connectTimeout),
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: name,
-			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address(at.host, at.port)}},
-			}}}},
-		},
+		LoadAssignment: endpointAt(name, address(at.host, at.port)),
 	}
 	if net.ParseIP(at.host) != nil {
 		cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
@@ -142,6 +134,16 @@ func plainCluster(name string, at endpoint) (*clusterv3.Cluster, error) {
 		Name: "envoy.clusters.dns", TypedConfig: dns,
 	}}
 	return cluster, nil
+}
+
+// endpointAt is the one endpoint of a cluster.
+func endpointAt(cluster string, at *corev3.Address) *endpointv3.ClusterLoadAssignment {
+	return &endpointv3.ClusterLoadAssignment{
+		ClusterName: cluster,
+		Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: at}},
+		}}}},
+	}
 }
 
 func setOptions(cluster *clusterv3.Cluster, options *anypb.Any) {

@@ -1,6 +1,7 @@
 package envoyconf
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -20,13 +21,7 @@ func instancesCluster(in Input) (*clusterv3.Cluster, error) {
 	if !in.AsksForInstances() {
 		return nil, nil
 	}
-	raw := in.Instances
-	for _, other := range []string{in.File.Envoy.Instances, in.File.Listen.Instances} {
-		if raw == "" {
-			raw = other
-		}
-	}
-	at, err := parseEndpoint("http://" + raw)
+	at, err := parseEndpoint("http://" + cmp.Or(in.Instances, in.File.Envoy.Instances, in.File.Listen.Instances))
 	if err != nil {
 		return nil, fmt.Errorf("envoy.instances: %w", err)
 	}

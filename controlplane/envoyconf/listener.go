@@ -48,7 +48,7 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 	if err != nil {
 		return nil, err
 	}
-	manager, err := pack(&hcmv3.HttpConnectionManager{
+	chains, err := filterChains(&hcmv3.HttpConnectionManager{
 		StatPrefix:     "umagate",
 		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes},
 		HttpFilters:    []*hcmv3.HttpFilter{filter, router},
@@ -80,14 +80,23 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 		return nil, err
 	}
 	return &listenerv3.Listener{
-		Name:    "umagate",
-		Address: at,
-		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
-			Name:       "envoy.filters.network.http_connection_manager",
-			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: manager},
-		}}}},
+		Name:                          "umagate",
+		Address:                       at,
+		FilterChains:                  chains,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(32 << 10),
 	}, nil
+}
+
+// filterChains are those of a listener that speaks HTTP.
+func filterChains(manager *hcmv3.HttpConnectionManager) ([]*listenerv3.FilterChain, error) {
+	packed, err := pack(manager)
+	if err != nil {
+		return nil, err
+	}
+	return []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+		Name:       "envoy.filters.network.http_connection_manager",
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed},
+	}}}}, nil
 }
 
 // routes sends each site's hosts to its upstream, without looking at the port.

@@ -6,7 +6,6 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	internalv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/bootstrap/internal_listener/v3"
@@ -83,16 +82,9 @@ func turnCluster(s *site.Site, e config.Endpoint) *clusterv3.Cluster {
 		ConnectTimeout:       duration(connectTimeout),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		CircuitBreakers:      breakers(s),
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: e.Cluster,
-			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-					Address: &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corev3.EnvoyInternalAddress{
-						AddressNameSpecifier: &corev3.EnvoyInternalAddress_ServerListenerName{ServerListenerName: e.Cluster},
-					}}},
-				}},
-			}}}},
-		},
+		LoadAssignment: endpointAt(e.Cluster, &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corev3.EnvoyInternalAddress{
+			AddressNameSpecifier: &corev3.EnvoyInternalAddress_ServerListenerName{ServerListenerName: e.Cluster},
+		}}}),
 	}
 }
 
@@ -107,7 +99,7 @@ func patListener(in Input, s *site.Site, e config.Endpoint) (*listenerv3.Listene
 	if err != nil {
 		return nil, err
 	}
-	manager, err := pack(&hcmv3.HttpConnectionManager{
+	chains, err := filterChains(&hcmv3.HttpConnectionManager{
 		StatPrefix: "umagate_as",
 		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
 			Name: e.Cluster,
@@ -133,10 +125,7 @@ func patListener(in Input, s *site.Site, e config.Endpoint) (*listenerv3.Listene
 	return &listenerv3.Listener{
 		Name:              e.Cluster,
 		ListenerSpecifier: &listenerv3.Listener_InternalListener{InternalListener: &listenerv3.Listener_InternalListenerConfig{}},
-		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
-			Name:       "envoy.filters.network.http_connection_manager",
-			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: manager},
-		}}}},
+		FilterChains:      chains,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package envoyconf
 
 import (
+	"cmp"
 	"net"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -49,25 +50,23 @@ func secure(cluster *clusterv3.Cluster, at endpoint, file *site.File, settings s
 	if !at.tls {
 		return nil
 	}
-	name := settings.ServerName
-	if name == "" {
-		name = at.host
-	}
+	name := cmp.Or(settings.ServerName, at.host)
 	common := &tlsv3.CommonTlsContext{
 		TlsParams: &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
 	}
 	if !settings.InsecureSkipVerify {
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-			TrustedCa: trustedCA(file, settings),
-			MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
-				SanType: sanType(name),
-				Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}},
-			}},
+			TrustedCa: trustedCA(file, settings), MatchTypedSubjectAltNames: namesOf(name),
 		}}
 	}
 	if certificate != nil {
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{certificate}
 	}
+	return setTLS(cluster, name, common)
+}
+
+// setTLS makes the cluster speak TLS with the server of that name.
+func setTLS(cluster *clusterv3.Cluster, name string, common *tlsv3.CommonTlsContext) error {
 	context := &tlsv3.UpstreamTlsContext{CommonTlsContext: common}
 	if net.ParseIP(name) == nil {
 		context.Sni = name // RFC 6066 section 3: an address is no server name
@@ -83,18 +82,22 @@ func secure(cluster *clusterv3.Cluster, at endpoint, file *site.File, settings s
 	return nil
 }
 
+// namesOf has a server's certificate compared with that name.
+func namesOf(name string) []*tlsv3.SubjectAltNameMatcher {
+	kind := tlsv3.SubjectAltNameMatcher_DNS
+	if net.ParseIP(name) != nil {
+		kind = tlsv3.SubjectAltNameMatcher_IP_ADDRESS
+	}
+	return []*tlsv3.SubjectAltNameMatcher{{
+		SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}},
+	}}
+}
+
 // trustedCA is the AS's own certificates where the file names some, sent along
 // because Envoy may run on another machine; otherwise the bundle there.
 func trustedCA(file *site.File, settings site.TLS) *corev3.DataSource {
 	if len(settings.CA) > 0 {
 		return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: settings.CA}}
 	}
-	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: file.Envoy.CAFile}}
-}
-
-func sanType(name string) tlsv3.SubjectAltNameMatcher_SanType {
-	if net.ParseIP(name) != nil {
-		return tlsv3.SubjectAltNameMatcher_IP_ADDRESS
-	}
-	return tlsv3.SubjectAltNameMatcher_DNS
+	return filename(file.Envoy.CAFile)
 }

@@ -1,8 +1,8 @@
 package envoyconf
 
 import (
+	"cmp"
 	"fmt"
-	"net"
 	"path"
 	"time"
 
@@ -11,7 +11,6 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/umagate/umagate/controlplane/site"
@@ -67,19 +66,14 @@ func xdsUpstream(file *site.File) (*clusterv3.Cluster, error) {
 // mutual makes Envoy show its certificate to the control plane and judge the
 // control plane's.
 func mutual(cluster *clusterv3.Cluster, host string, files site.EnvoyTLS) error {
-	name := files.ServerName
-	if name == "" {
-		name = host
-	}
+	name := cmp.Or(files.ServerName, host)
 	common := &tlsv3.CommonTlsContext{
 		// As a client, Envoy stays with TLS 1.2 unless it is told otherwise.
 		TlsParams: &tlsv3.TlsParameters{
 			TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
 		},
 	}
-	names := []*tlsv3.SubjectAltNameMatcher{{
-		SanType: sanType(name), Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}},
-	}}
+	names := namesOf(name)
 	if files.SDSFolder == "" {
 		common.TlsCertificates = []*tlsv3.TlsCertificate{certificateOf(files)}
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
@@ -94,18 +88,7 @@ func mutual(cluster *clusterv3.Cluster, host string, files site.EnvoyTLS) error 
 			},
 		}
 	}
-	context := &tlsv3.UpstreamTlsContext{CommonTlsContext: common}
-	if net.ParseIP(name) == nil {
-		context.Sni = name // RFC 6066 section 3: an address is no server name
-	}
-	packed, err := pack(context)
-	if err != nil {
-		return err
-	}
-	cluster.TransportSocket = &corev3.TransportSocket{
-		Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed},
-	}
-	return nil
+	return setTLS(cluster, name, common)
 }
 
 // XDSSecrets are the files of envoy.xds_tls.sds_folder, by name: with them, Envoy
