@@ -58,33 +58,33 @@ func (c *callers) take(file *site.File) {
 
 // newCallers reads or makes the token of this machine's own commands. Where its
 // folder cannot be written, the API goes without.
-func (s *controlPlane) newCallers(ctx context.Context, file *site.File) (*callers, error) {
-	path := link.LocalToken(s.options.Path, file)
+func newCallers(ctx context.Context, options Options, recorder audit.Recorder, file *site.File) (*callers, error) {
+	path := link.LocalToken(options.Path, file)
 	if path == "" {
 		return &callers{}, nil
 	}
 	token, made, err := api.LocalToken(path)
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		s.options.Logger.Warn("no local token: umagate status and its like need --token-file, with a token of api.tokens",
+		options.Logger.Warn("no local token: umagate status and its like need --token-file, with a token of api.tokens",
 			slog.String("path", path), slog.Any("error", err))
 		return &callers{}, nil
 	case err != nil:
 		return nil, fmt.Errorf("api.local_token: %w", err)
 	case made:
-		s.recorder.Record(ctx, audit.Event{Action: audit.LocalTokenGenerate, Target: path})
+		recorder.Record(ctx, audit.Event{Action: audit.LocalTokenGenerate, Target: path})
 	}
 	return &callers{local: token}, nil
 }
 
 // listenAPI opens listen.api, with TLS where the file has it.
-func (s *controlPlane) listenAPI(ctx context.Context, file *site.File) (net.Listener, error) {
+func listenAPI(ctx context.Context, options Options, file *site.File) (net.Listener, error) {
 	t := file.Listen.APITLS
 	listener, err := listen.TCP(ctx, "listen.api", file.Listen.API, file.Listen.InsecurePlaintext || t != nil)
 	if err != nil || t == nil {
 		return listener, err
 	}
-	files := listen.Beside(s.options.Path, t.Certificate, t.Key, t.ClientCA, s.options.Logger)
+	files := listen.Beside(options.Path, t.Certificate, t.Key, t.ClientCA, options.Logger)
 	if err := files.Load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen.api_tls: %w", err), listener.Close())
 	}

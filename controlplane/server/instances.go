@@ -105,54 +105,52 @@ func (s *controlPlane) instanceHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, credential := s.instances.access()
 		handler := instance.Handler{
-			Credential: credential, Manager: s.instanceManager, Logger: s.options.Logger, Observe: s.metrics.observeInstances,
+			Credential: credential, Manager: s.inForce.instanceManager, Logger: s.options.Logger, Observe: s.metrics.observeInstances,
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
 // instanceManager returns the manager of a site with instances; nil for none.
-func (s *controlPlane) instanceManager(name string) *instance.Manager {
-	if w := s.inForce.worker(name); w != nil {
+func (f *inForce) instanceManager(name string) *instance.Manager {
+	if w := f.worker(name); w != nil {
 		return w.instances
 	}
 	return nil
 }
 
-// newInstanceManager makes the instance manager of a site; nil for one without UMA. A site that has no
-// resource with instances any more may have some left.
-func (s *controlPlane) newInstanceManager(w *worker) (*instance.Manager, error) {
+// instanceManager makes the instance manager of a site; nil for one without UMA. A site
+// that has no resource with instances any more may have some left.
+func (f *workerFactory) instanceManager(w *worker) (*instance.Manager, error) {
 	if w.site.Require == config.RequireOAuthScopes {
 		return nil, nil //nolint:nilnil // it registers nothing
 	}
 	return instance.New(instance.Options{
-		Site: w.site, Key: store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}, Store: s.store, Leads: s.leads,
-		AS: func() (instance.AS, error) { return w.Protection() }, Logger: w.logger, Ended: s.instancesEnded,
+		Site: w.site, Key: store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}, Store: f.store, Leads: f.leadership.leads,
+		AS: func() (instance.AS, error) { return w.Protection() }, Logger: w.logger,
 		Record: func(ctx context.Context, action audit.Action, target string, detail map[string]string) {
-			s.recorder.Record(ctx, audit.Event{Action: action, Site: w.site.Name, Target: target, Detail: detail})
+			f.recorder.Record(ctx, audit.Event{Action: action, Site: w.site.Name, Target: target, Detail: detail})
 		},
-		Intervals: instance.Intervals{Poll: s.options.Intervals.Standby, Retry: s.options.Intervals.Site.Retry, RetryMax: s.options.Intervals.Site.RetryMax},
+		// Envoys are told without waiting for the next look at the store.
+		Ended: func(ctx context.Context) {
+			if err := f.removals.Load(context.WithoutCancel(ctx)); err != nil {
+				f.options.Logger.Warn("registrations that have ended are told to Envoys later", slog.Any("error", err))
+			}
+		},
+		Intervals: instance.Intervals{Poll: f.options.Intervals.Standby, Retry: f.options.Intervals.Site.Retry, RetryMax: f.options.Intervals.Site.RetryMax},
 	})
 }
 
 // newRemovals makes the list by which Envoys hear of registrations that have ended.
-func (s *controlPlane) newRemovals() *instance.Removals {
+func newRemovals(options Options, kept *store.SQL, sites *inForce, changes *changes) *instance.Removals {
 	return instance.NewRemovals(instance.RemovalsOptions{
-		Store: s.store, Changes: s.store.Changes, Logger: s.options.Logger, Every: s.options.Intervals.Standby,
-		Changed: s.changes.add,
+		Store: kept, Changes: kept.Changes, Logger: options.Logger, Every: options.Intervals.Standby, Changed: changes.add,
 		Forget: func(site, name string) {
-			if m := s.instanceManager(site); m != nil {
+			if m := sites.instanceManager(site); m != nil {
 				m.Forget(name)
 			}
 		},
 	})
-}
-
-// instancesEnded has Envoys told without waiting for the next look at the store.
-func (s *controlPlane) instancesEnded(ctx context.Context) {
-	if err := s.removals.Load(context.WithoutCancel(ctx)); err != nil {
-		s.options.Logger.Warn("registrations that have ended are told to Envoys later", slog.Any("error", err))
-	}
 }
 
 // keepInstances looks after the instances of a site until ctx ends, if there are any.

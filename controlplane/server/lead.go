@@ -52,10 +52,7 @@ type election struct {
 	name   string
 	store  *store.SQL
 	logger *slog.Logger
-	sites  *sites
 	every  time.Duration
-	// polls: other replicas may write what this one serves while it leads.
-	polls bool
 	// wake says that the store may have something new.
 	wake chan struct{}
 	// lease is held by who leads; nil for who does not.
@@ -70,16 +67,16 @@ func (e *election) notify() {
 	}
 }
 
-// run works as leader while this replica is one, and else serves what the leader
+// run works as leader of sites while this replica is one, and else serves what the leader
 // writes and asks to lead. When it returns, no worker runs and no lease is held.
-func (e *election) run(ctx context.Context) error {
+func (e *election) run(ctx context.Context, sites *sites) error {
 	troubled := false
 	for {
 		if e.lease != nil {
-			if e.waitWhileLeading(ctx) {
+			if e.waitWhileLeading(ctx, sites) {
 				e.logger.Warn("another replica leads; serving what it writes")
 			}
-			e.sites.resign()
+			sites.resign()
 			if err := e.release(); err != nil {
 				e.logger.Warn("leadership not released; it ends by itself", slog.Any("error", err))
 			}
@@ -87,7 +84,7 @@ func (e *election) run(ctx context.Context) error {
 		if !e.waitForNews(ctx) {
 			return nil
 		}
-		err := e.follow(ctx)
+		err := e.follow(ctx, sites)
 		if err != nil && ctx.Err() == nil && !troubled {
 			e.logger.Warn("the store is not read; what is published stays", slog.Any("error", err), slog.String("remedy", registration.Remedy(err)))
 		}
@@ -124,15 +121,15 @@ func (e *election) waitForNews(ctx context.Context) bool {
 }
 
 // follow becomes leader if no other is, and else takes over what is new.
-func (e *election) follow(ctx context.Context) error {
+func (e *election) follow(ctx context.Context, sites *sites) error {
 	lease, err := e.store.Lead(ctx)
 	if errors.Is(err, store.ErrNotLeader) {
-		return e.sites.refresh(ctx)
+		return sites.refresh(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if err := e.sites.takeOver(ctx, e.name); err != nil {
+	if err := sites.takeOver(ctx, e.name); err != nil {
 		return errors.Join(err, lease.Release())
 	}
 	e.lease = lease
@@ -141,9 +138,9 @@ func (e *election) follow(ctx context.Context) error {
 
 // waitWhileLeading waits until the lease is lost or ctx ends. Meanwhile it takes over
 // what other replicas write for applications: any of them may be asked to protect.
-func (e *election) waitWhileLeading(ctx context.Context) (lost bool) {
+func (e *election) waitWhileLeading(ctx context.Context, sites *sites) (lost bool) {
 	var due <-chan time.Time
-	if e.polls {
+	if sites.merge != nil {
 		ticker := time.NewTicker(e.every)
 		defer ticker.Stop()
 		due = ticker.C
@@ -158,7 +155,7 @@ func (e *election) waitWhileLeading(ctx context.Context) (lost bool) {
 		case <-e.wake: // mostly of its own writes
 		case <-due:
 			var err error
-			if seen, err = e.sites.poll(ctx, seen); err != nil && !errors.Is(err, context.Canceled) {
+			if seen, err = sites.poll(ctx, seen); err != nil && !errors.Is(err, context.Canceled) {
 				e.logger.Warn("what applications protect is not read anew; what is published stays", slog.Any("error", err))
 			}
 		}

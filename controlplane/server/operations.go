@@ -207,7 +207,7 @@ func (s *controlPlane) plan(ctx context.Context, in SitePath) (SitePlan, error) 
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
 	o, err := registration.Open(ctx, registration.OperationOptions{
-		Site: w.site, Store: registration.DryRun(s.store), Logger: slog.New(slog.DiscardHandler), Transport: s.options.Transport, Observe: s.observe(w.site.Name),
+		Site: w.site, Store: registration.DryRun(s.store), Logger: slog.New(slog.DiscardHandler), Transport: s.options.Transport, Observe: observe(s.metrics, s.telemetry, w.site.Name),
 	})
 	if err != nil {
 		return SitePlan{}, planFailed(err)

@@ -260,9 +260,3 @@ func (p *publisher) state() publication {
 	out.behind, out.changes = wanted != done, wanted
 	return out
 }
-
-// revoked is what Envoys are told to refuse.
-func (s *controlPlane) revoked() []config.Revocations {
-	revoked, _ := s.revocations.Compiled()
-	return revoked
-}

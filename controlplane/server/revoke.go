@@ -6,20 +6,24 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 )
 
 // newRevocations makes the list of what is revoked.
-func (s *controlPlane) newRevocations() *revoke.List {
+func newRevocations(
+	options Options, kept *store.SQL, recorder audit.Recorder, envoys *xds.Server, sites *inForce, leadership *leadership, changes *changes,
+) *revoke.List {
 	return revoke.New(revoke.Options{
-		Store: s.store, Changes: s.store.Changes, Sites: s.revocationSites, Logger: s.options.Logger, Recorder: s.recorder,
-		Changed: s.changes.add, Leads: s.leads, Every: s.options.Intervals.Standby,
+		Store: kept, Changes: kept.Changes, Sites: sites.revocation, Logger: options.Logger, Recorder: recorder,
+		Changed: changes.add, Leads: leadership.leads, Every: options.Intervals.Standby,
 		Acknowledged: func() []string {
 			var versions []string
-			for _, e := range s.xds.Envoys() {
+			for _, e := range envoys.Envoys() {
 				if e.Connected {
 					versions = append(versions, e.Types[xds.ECDS].Acknowledged)
 				}
@@ -29,9 +33,9 @@ func (s *controlPlane) newRevocations() *revoke.List {
 	})
 }
 
-// revocationSites is what revocation needs to know of the sites in force.
-func (s *controlPlane) revocationSites() []revoke.Site {
-	_, workers := s.current()
+// revocation is what revocation needs to know of the sites in force.
+func (f *inForce) revocation() []revoke.Site {
+	workers := f.get().workers
 	out := make([]revoke.Site, 0, len(workers))
 	for _, w := range workers {
 		out = append(out, w.revocation())

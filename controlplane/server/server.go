@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"slices"
 	"time"
@@ -23,15 +22,15 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/telemetry"
 	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
 )
 
-// controlPlane is one that runs: its parts, none of which is replaced while it runs.
-// Each guards what it shares by itself.
+// controlPlane is one that runs: its parts, none of which is replaced. Each guards what
+// it shares by itself.
 type controlPlane struct {
 	options Options
 	started time.Time
-	closers []func() error // of what was opened
 
 	store       *store.SQL
 	recorder    audit.Recorder
@@ -39,13 +38,13 @@ type controlPlane struct {
 	metrics     *metrics
 	xds         *xds.Server
 	envoyTLS    *listen.Certificates // nil where xDS is plain text
-	changes     *changes
 	inForce     *inForce
 	leadership  *leadership
 	revocations *revoke.List
 	removals    *instance.Removals
 	instances   *instanceServer
 	publisher   *publisher
+	sources     *sources
 	sites       *sites
 	election    *election
 	reloader    *reloader
@@ -54,8 +53,6 @@ type controlPlane struct {
 	stopped     <-chan struct{} // closed when Run is told to stop
 
 	api, xdsListener net.Listener
-	sources          []Source          // bring sites beside the file's
-	requests         chan chan<- error // to read them anew; each is answered
 }
 
 // Run serves until ctx ends or something that it cannot do without fails. When
@@ -66,95 +63,125 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	s := &controlPlane{options: options, started: time.Now(), stopped: ctx.Done()}
-	err = s.open(ctx, file)
+	var opened closers
+	s, err := open(ctx, options, file, &opened)
 	if err == nil {
 		err = s.run(ctx, file)
 	}
-	for _, closer := range slices.Backward(s.closers) {
+	return errors.Join(err, opened.close())
+}
+
+// closers end what was opened.
+type closers []func() error
+
+func (c *closers) add(closer func() error) { *c = append(*c, closer) }
+
+// close ends what was opened last first.
+func (c *closers) close() (err error) {
+	for _, closer := range slices.Backward(*c) {
 		err = errors.Join(err, closer())
 	}
 	return err
 }
 
-// open makes the parts. What it opens is closed by closers, also when it fails.
-func (s *controlPlane) open(ctx context.Context, file *site.File) (err error) {
-	if s.store, err = link.OpenStore(ctx, s.options.Path, file); err != nil {
-		return err
+// open makes the parts, each of those before it. What it opens goes to opened, also when
+// it fails.
+func open(ctx context.Context, options Options, file *site.File, opened *closers) (*controlPlane, error) {
+	kept, err := link.OpenStore(ctx, options.Path, file)
+	if err != nil {
+		return nil, err
 	}
-	s.closers = append(s.closers, s.store.Close)
-	lease, err := s.store.Lead(ctx)
+	opened.add(kept.Close)
+	lease, err := kept.Lead(ctx)
 	if err != nil && !errors.Is(err, store.ErrNotLeader) {
-		return err
+		return nil, err
 	}
-	s.election = &election{
-		name: s.options.Name, store: s.store, logger: s.options.Logger, every: s.options.Intervals.Standby, wake: make(chan struct{}, 1), lease: lease,
+	election := &election{name: options.Name, store: kept, logger: options.Logger, every: options.Intervals.Standby, wake: make(chan struct{}, 1), lease: lease}
+	opened.add(election.release)
+	traces, err := startTelemetry(ctx, file, options.Version)
+	if err != nil {
+		return nil, err
 	}
-	s.closers = append(s.closers, s.election.release)
-	if s.telemetry, err = startTelemetry(ctx, file, s.options.Version); err != nil {
-		return err
+	opened.add(func() error { return traces.Stop(context.WithoutCancel(ctx)) })
+	kept.Trace(traces.Tracer())
+	envoys, err := xds.New(options.Logger, nil)
+	if err != nil {
+		return nil, err
 	}
-	s.closers = append(s.closers, func() error { return s.telemetry.Stop(context.WithoutCancel(ctx)) })
-	s.store.Trace(s.telemetry.Tracer())
-	if s.xds, err = xds.New(s.options.Logger, nil); err != nil {
-		return err
-	}
-	s.recorder = store.Recorder{Store: s.store, Logger: s.options.Logger}
-	s.metrics, s.changes, s.inForce, s.leadership = newMetrics(), newChanges(), &inForce{}, &leadership{leading: lease != nil}
-	s.instances, s.plans, s.requests = newInstanceServer(), make(chan struct{}, plansAtOnce), make(chan chan<- error)
-	s.closers = append(s.closers, s.instances.close)
-	s.revocations, s.removals = s.newRevocations(), s.newRemovals()
-	s.publisher = &publisher{
-		xds: s.xds, logger: s.options.Logger, changes: s.changes, sites: s.inForce, instances: s.instances, removals: s.removals, revocations: s.revocations,
+	recorder := store.Recorder{Store: kept, Logger: options.Logger}
+	metrics, changes, inForce, leadership := newMetrics(), newChanges(), &inForce{}, &leadership{leading: lease != nil}
+	instances := newInstanceServer()
+	opened.add(instances.close)
+	revocations := newRevocations(options, kept, recorder, envoys, inForce, leadership, changes)
+	removals := newRemovals(options, kept, inForce, changes)
+	publisher := &publisher{
+		xds: envoys, logger: options.Logger, changes: changes, sites: inForce, instances: instances, removals: removals, revocations: revocations,
 		pings: make(chan struct{}), compilers: map[string]*decision.Compiler{},
 	}
-	if s.callers, err = s.newCallers(ctx, file); err != nil {
-		return err
+	callers, err := newCallers(ctx, options, recorder, file)
+	if err != nil {
+		return nil, err
 	}
-	if err := s.listen(ctx, file); err != nil {
-		return err
+	api, err := listenAPI(ctx, options, file)
+	if err != nil {
+		return nil, err
 	}
-	s.sites = &sites{
-		store: s.store, recorder: s.recorder, logger: s.options.Logger, leadership: s.leadership, inForce: s.inForce, changed: s.changes.add,
-		newWorker: s.newWorker, taken: s.callers.take, read: unread,
-		prepare: func(ctx context.Context, file *site.File) error {
-			return s.instances.open(ctx, file, s.store, s.envoyTLS)
-		},
+	opened.add(closing(api))
+	envoyTLS, err := loadEnvoyTLS(options, file)
+	if err != nil {
+		return nil, err
 	}
-	if len(s.sources) > 0 {
-		s.sites.merge, s.election.polls = s.merge, true
+	xdsListener, err := listen.TCP(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || envoyTLS != nil)
+	if err != nil {
+		return nil, err
 	}
-	s.election.sites = s.sites
-	s.reloader = &reloader{
-		path: s.options.Path, load: s.options.Load, apply: s.sites.apply, request: s.options.Reload, every: s.options.Intervals.Watch,
-		logger: s.options.Logger, seen: sum(s.options.Path, file.Sources), file: file, sources: file.Sources, recorder: s.recorder,
+	opened.add(closing(xdsListener))
+	sources, err := openSources(ctx, options, file, envoys, SourceHost{
+		Path: options.Path, Store: kept, Logger: options.Logger, Audit: recorder, Transport: transports(options, metrics),
+		Revoked: func() []config.Revocations { revoked, _ := revocations.Compiled(); return revoked },
+	})
+	if err != nil {
+		return nil, err
 	}
-	s.metrics.registry.MustRegister(newStatusCollector(s.status, s.xds.Refusals))
-	return nil
-}
-
-// listen opens every address that the file names.
-func (s *controlPlane) listen(ctx context.Context, file *site.File) (err error) {
-	if s.api, err = s.listenAPI(ctx, file); err != nil {
-		return err
+	opened.add(sources.close)
+	workers := &workerFactory{
+		options: options, store: kept, recorder: recorder, telemetry: traces, metrics: metrics, leadership: leadership, removals: removals, changed: changes.add,
 	}
-	s.closers = append(s.closers, closing(s.api))
-	if t := file.Listen.XDSTLS; t != nil {
-		s.envoyTLS = listen.Beside(s.options.Path, t.Certificate, t.Key, t.ClientCA, s.options.Logger)
-		if err = s.envoyTLS.Load(); err != nil {
-			return fmt.Errorf("listen.xds_tls: %w", err)
-		}
+	sites := &sites{
+		store: kept, recorder: recorder, logger: options.Logger, leadership: leadership, inForce: inForce, changed: changes.add,
+		newWorker: workers.make, taken: callers.take, read: unread, merge: sources.merging(),
+		prepare: func(ctx context.Context, file *site.File) error { return instances.open(ctx, file, kept, envoyTLS) },
 	}
-	if s.xdsListener, err = listen.TCP(ctx, "listen.xds", file.Listen.XDS, file.Listen.InsecurePlaintext || s.envoyTLS != nil); err != nil {
-		return err
+	reloader := &reloader{
+		path: options.Path, load: options.Load, apply: sites.apply, request: options.Reload, every: options.Intervals.Watch,
+		logger: options.Logger, seen: sum(options.Path, file.Sources), file: file, sources: file.Sources, recorder: recorder,
 	}
-	s.closers = append(s.closers, closing(s.xdsListener))
-	return s.openSources(ctx, file)
+	s := &controlPlane{
+		options: options, started: time.Now(), store: kept, recorder: recorder, telemetry: traces, metrics: metrics, xds: envoys, envoyTLS: envoyTLS,
+		inForce: inForce, leadership: leadership, revocations: revocations, removals: removals, instances: instances,
+		publisher: publisher, sources: sources, sites: sites, election: election, reloader: reloader, callers: callers,
+		plans: make(chan struct{}, plansAtOnce), stopped: ctx.Done(), api: api, xdsListener: xdsListener,
+	}
+	metrics.registry.MustRegister(newStatusCollector(s.status, envoys.Refusals))
+	return s, nil
 }
 
 // closing closes a listener, which is closed already once it was served.
 func closing(listener net.Listener) func() error {
 	return func() error { _ = listener.Close(); return nil }
+}
+
+// loadEnvoyTLS reads the files of listen.xds_tls; nil where xDS is plain text.
+func loadEnvoyTLS(options Options, file *site.File) (*listen.Certificates, error) {
+	t := file.Listen.XDSTLS
+	if t == nil {
+		return nil, nil //nolint:nilnil // plain text is an answer
+	}
+	files := listen.Beside(options.Path, t.Certificate, t.Key, t.ClientCA, options.Logger)
+	if err := files.Load(); err != nil {
+		return nil, fmt.Errorf("listen.xds_tls: %w", err)
+	}
+	return files, nil
 }
 
 // run serves with the parts until ctx ends or one of them fails.
@@ -173,7 +200,7 @@ func (s *controlPlane) run(told context.Context, file *site.File) error {
 	s.options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", s.api.Addr().String()), slog.String("xds", s.xdsListener.Addr().String()),
 		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", link.LocalToken(s.options.Path, file)))
 	served := []func(context.Context) error{
-		s.election.run,
+		func(ctx context.Context) error { return s.election.run(ctx, s.sites) },
 		endless(func(ctx context.Context) { s.store.Watch(ctx, s.election.notify) }),
 		endless(s.publisher.run),
 		endless(s.revocations.Run),
@@ -185,7 +212,7 @@ func (s *controlPlane) run(told context.Context, file *site.File) error {
 		func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) },
 		endless(s.serveChanges),
 	}
-	for _, source := range s.sources {
+	for _, source := range s.sources.list {
 		served = append(served, source.Run)
 	}
 	for _, part := range served {
@@ -256,11 +283,4 @@ func (s *controlPlane) leads() bool { return s.leadership.leads() }
 func (s *controlPlane) current() (*site.File, []*worker) {
 	now := s.inForce.get()
 	return now.file, now.workers
-}
-
-// observe measures and traces the calls to a site's AS.
-func (s *controlPlane) observe(name string) func(http.RoundTripper) http.RoundTripper {
-	return func(next http.RoundTripper) http.RoundTripper {
-		return s.metrics.observe(name, s.telemetry.Transport(next))
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -50,51 +51,78 @@ type SourceHost struct {
 // errNotBuiltIn keeps a section that nobody serves from being passed over.
 var errNotBuiltIn = errors.New("oxd: this umagate was built without it, take the section out")
 
-// openSources opens what brings sites beside the file's.
-func (s *controlPlane) openSources(ctx context.Context, file *site.File) error {
-	host := SourceHost{
-		Path: s.options.Path, Store: s.store, Logger: s.options.Logger, Audit: s.recorder, Transport: s.transport, Revoked: s.revoked, Changed: s.sourceChanged,
-	}
-	for _, open := range s.options.Sources {
+// sources are those that bring sites beside the file's.
+type sources struct {
+	list     []Source
+	requests chan chan<- error // to read them anew; each is answered
+	xds      *xds.Server
+	logger   *slog.Logger
+	// acknowledge is how long is waited for Envoys.
+	acknowledge time.Duration
+}
+
+// openSources opens what brings sites beside the file's. It fills in the host's Changed.
+func openSources(ctx context.Context, options Options, file *site.File, envoys *xds.Server, host SourceHost) (*sources, error) {
+	s := &sources{requests: make(chan chan<- error), xds: envoys, logger: options.Logger, acknowledge: options.Intervals.Acknowledge}
+	host.Changed = s.changed
+	for _, open := range options.Sources {
 		source, err := open(ctx, host, file)
 		if err != nil {
-			return err
+			return nil, errors.Join(err, s.close())
 		}
 		if source != nil {
-			s.sources = append(s.sources, source)
-			s.closers = append(s.closers, func() error { source.Close(); return nil })
+			s.list = append(s.list, source)
 		}
 	}
-	if file.OXD != nil && len(s.sources) == 0 {
-		return errNotBuiltIn
+	if file.OXD != nil && len(s.list) == 0 {
+		return nil, errNotBuiltIn
+	}
+	return s, nil
+}
+
+// close closes those that were opened.
+func (s *sources) close() error {
+	for _, source := range slices.Backward(s.list) {
+		source.Close()
 	}
 	return nil
 }
 
-func (s *controlPlane) transport(name string, settings site.TLS) (http.RoundTripper, error) {
-	transport := s.options.Transport
-	if transport == nil {
-		var err error
-		if transport, err = link.Transport(settings, nil); err != nil {
-			return nil, err
+// transports returns what carries the calls of a source to an AS, measured.
+func transports(options Options, metrics *metrics) func(name string, settings site.TLS) (http.RoundTripper, error) {
+	return func(name string, settings site.TLS) (http.RoundTripper, error) {
+		transport := options.Transport
+		if transport == nil {
+			var err error
+			if transport, err = link.Transport(settings, nil); err != nil {
+				return nil, err
+			}
 		}
+		return metrics.observe(name, transport), nil
 	}
-	return s.metrics.observe(name, transport), nil
+}
+
+// merging returns merge; nil where there is no source.
+func (s *sources) merging() func(context.Context, *site.File) (*site.File, error) {
+	if len(s.list) == 0 {
+		return nil
+	}
+	return s.merge
 }
 
 // merge joins the file with the sites of the sources. A site of the file comes first,
 // and keeps its name.
-func (s *controlPlane) merge(ctx context.Context, file *site.File) (*site.File, error) {
+func (s *sources) merge(ctx context.Context, file *site.File) (*site.File, error) {
 	out := *file
 	out.Sites = slices.Clone(file.Sites)
-	for _, source := range s.sources {
+	for _, source := range s.list {
 		sites, err := source.Sites(ctx, file)
 		if err != nil {
 			return nil, err
 		}
 		for i := range sites {
 			if _, taken := out.Site(sites[i].Name); taken {
-				s.options.Logger.Error("an application's site has the name of one in the file, and is left out", slog.String("site", sites[i].Name))
+				s.logger.Error("an application's site has the name of one in the file, and is left out", slog.String("site", sites[i].Name))
 				continue
 			}
 			out.Sites = append(out.Sites, sites[i])
@@ -106,8 +134,8 @@ func (s *controlPlane) merge(ctx context.Context, file *site.File) (*site.File, 
 // ErrStopping means that the control plane is about to end.
 var ErrStopping = errors.New("umagate is stopping")
 
-// sourceChanged asks serveChanges: what is started must outlive who asked.
-func (s *controlPlane) sourceChanged(ctx context.Context) (enforced bool, err error) {
+// changed asks serve: what is started must outlive who asked.
+func (s *sources) changed(ctx context.Context) (enforced bool, err error) {
 	done := make(chan error, 1)
 	select {
 	case s.requests <- done:
@@ -134,8 +162,8 @@ const turn = 250 * time.Millisecond
 // awaitEnvoys waits until every connected Envoy enforces what was published, and reports
 // whether all do. Those that have not acknowledged it in the time they have are logged.
 // One that refuses is not waited for: it keeps what it had, whatever anybody does.
-func (s *controlPlane) awaitEnvoys(ctx context.Context) (enforced bool, err error) {
-	waiting, cancel := context.WithTimeout(ctx, s.options.Intervals.Acknowledge)
+func (s *sources) awaitEnvoys(ctx context.Context) (enforced bool, err error) {
+	waiting, cancel := context.WithTimeout(ctx, s.acknowledge)
 	defer cancel()
 	got := s.xds.Await(waiting)
 	if got.Acknowledged > 0 {
@@ -152,7 +180,7 @@ func (s *controlPlane) awaitEnvoys(ctx context.Context) (enforced bool, err erro
 	case len(got.Refused)+len(got.Silent) == 0:
 		return true, nil
 	}
-	s.options.Logger.Warn("an application is answered, and some Envoys enforce what it had protected before", slog.Int("acknowledged", got.Acknowledged),
+	s.logger.Warn("an application is answered, and some Envoys enforce what it had protected before", slog.Int("acknowledged", got.Acknowledged),
 		slog.Any("refused", few(got.Refused)), slog.Any("not_acknowledged", few(got.Silent)), slog.String("remedy", "umagate status tells what each Envoy has"))
 	return false, nil
 }
@@ -160,8 +188,8 @@ func (s *controlPlane) awaitEnvoys(ctx context.Context) (enforced bool, err erro
 // few is the beginning of a list, for the log.
 func few(nodes []string) []string { return nodes[:min(len(nodes), maxEnvoyProblems)] }
 
-// serveChanges works until ctx ends. Requests that wait are served together.
-func (s *controlPlane) serveChanges(ctx context.Context) {
+// serve calls apply for requests until ctx ends. Those that wait are served together.
+func (s *sources) serve(ctx context.Context, apply func(context.Context) error) {
 	for {
 		var waiting []chan<- error
 		select {
@@ -178,11 +206,7 @@ func (s *controlPlane) serveChanges(ctx context.Context) {
 				more = false
 			}
 		}
-		err := s.sites.apply(ctx, nil)
-		if err == nil {
-			s.publisher.publish(ctx)
-			err = s.publisher.state().err
-		}
+		err := apply(ctx)
 		if ctx.Err() != nil {
 			err = ErrStopping
 		}
@@ -190,4 +214,15 @@ func (s *controlPlane) serveChanges(ctx context.Context) {
 			done <- err
 		}
 	}
+}
+
+// serveChanges serves what sources have changed, until ctx ends.
+func (s *controlPlane) serveChanges(ctx context.Context) {
+	s.sources.serve(ctx, func(ctx context.Context) error {
+		if err := s.sites.apply(ctx, nil); err != nil {
+			return err
+		}
+		s.publisher.publish(ctx)
+		return s.publisher.state().err
+	})
 }

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/telemetry"
 )
 
 // worker looks after one site: what is registered at its AS, and its instances.
@@ -24,18 +28,35 @@ type worker struct {
 	done   chan struct{}
 }
 
-func (s *controlPlane) newWorker(settings *site.Site) (*worker, error) {
-	w := &worker{site: settings, logger: s.options.Logger.With(slog.String("site", settings.Name))}
+// workerFactory makes the workers of sites.
+type workerFactory struct {
+	options    Options
+	store      *store.SQL
+	recorder   audit.Recorder
+	telemetry  *telemetry.Telemetry
+	metrics    *metrics
+	leadership *leadership
+	removals   *instance.Removals
+	changed    func() // asks for a publication
+}
+
+func (f *workerFactory) make(settings *site.Site) (*worker, error) {
+	w := &worker{site: settings, logger: f.options.Logger.With(slog.String("site", settings.Name))}
 	var err error
 	w.Worker, err = registration.NewWorker(registration.Options{
-		Site: settings, Store: s.store, Logger: w.logger, Intervals: s.options.Intervals.Site, Tracer: s.telemetry.Tracer(),
-		Transport: s.options.Transport, Observe: s.observe(settings.Name), Changed: s.changes.add,
+		Site: settings, Store: f.store, Logger: w.logger, Intervals: f.options.Intervals.Site, Tracer: f.telemetry.Tracer(),
+		Transport: f.options.Transport, Observe: observe(f.metrics, f.telemetry, settings.Name), Changed: f.changed,
 	})
 	if err != nil {
 		return nil, err
 	}
-	w.instances, err = s.newInstanceManager(w)
+	w.instances, err = f.instanceManager(w)
 	return w, err
+}
+
+// observe measures and traces the calls to a site's AS.
+func observe(m *metrics, t *telemetry.Telemetry, name string) func(http.RoundTripper) http.RoundTripper {
+	return func(next http.RoundTripper) http.RoundTripper { return m.observe(name, t.Transport(next)) }
 }
 
 // restore reads everything anew. None of the workers runs.
