@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/pki"
 )
 
@@ -22,19 +23,19 @@ func TestCertificatesOfCallers(t *testing.T) {
 	p := newPlane(t)
 	issue := func() {
 		pair := servers.Issue(t, pki.Leaf{Names: []string{"127.0.0.1"}})
-		p.beside("api.pem", string(pair.Certificate))
-		p.beside("api.key", string(pair.Key))
+		p.Beside("api.pem", string(pair.Certificate))
+		p.Beside("api.key", string(pair.Key))
 	}
 	issue()
-	p.beside("callers.pem", string(callers.PEM))
-	p.write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), "listen: {", "listen: {api_tls: {certificate: api.pem, key: api.key, client_ca: callers.pem}, ", 1) +
+	p.Beside("callers.pem", string(callers.PEM))
+	p.Write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), "listen: {", "listen: {api_tls: {certificate: api.pem, key: api.key, client_ca: callers.pem}, ", 1) +
 		`api:
   local_token: "off"
   certificates:
   - {name: watcher, subject: "uri:spiffe://example.com/watcher", role: read}
   - {name: operator, subject: "uri:spiffe://example.com/operator", role: write}
 `)
-	p.start()
+	p.Start()
 
 	call := func(ca *pki.Authority, method, path, uri string) (int, error) {
 		roots := x509.NewCertPool()
@@ -48,9 +49,9 @@ func TestCertificatesOfCallers(t *testing.T) {
 			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
 		}
 		transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}
-		req, err := http.NewRequestWithContext(t.Context(), method, "https://"+p.api+path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), method, "https://"+p.API+path, nil)
 		require.NoError(t, err)
-		resp, err := (&http.Client{Transport: transport, Timeout: within}).Do(req)
+		resp, err := (&http.Client{Transport: transport, Timeout: servertest.Within}).Do(req)
 		if err != nil {
 			return 0, err
 		}
@@ -89,11 +90,11 @@ func TestCertificatesOfCallers(t *testing.T) {
 	t.Run("replaced files", func(t *testing.T) {
 		servers = pki.New(t, "later servers")
 		issue()
-		p.beside("callers.pem", string(strangers.PEM))
+		p.Beside("callers.pem", string(strangers.PEM))
 		require.Eventually(t, func() bool {
 			code, err := call(strangers, "GET", "/v1/status", "spiffe://example.com/watcher")
 			return err == nil && code == 200
-		}, within, 50*time.Millisecond)
+		}, servertest.Within, 50*time.Millisecond)
 		_, err := call(callers, "GET", "/v1/status", "spiffe://example.com/watcher")
 		require.Error(t, err)
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
@@ -40,22 +41,22 @@ func (p *plane) operation() *registration.Operation { return p.open(p.store()) }
 func (p *plane) dryRun() *registration.Operation { return p.open(registration.DryRun(p.store())) }
 
 func (p *plane) open(from registration.Store) *registration.Operation {
-	p.t.Helper()
-	file, err := site.Load(p.path())
-	require.NoError(p.t, err)
-	options := registration.OperationOptions{Site: &file.Sites[0], Store: from, Logger: slog.New(slog.NewTextHandler(p.log, nil))}
-	m, err := registration.Open(p.t.Context(), options)
-	require.NoError(p.t, err)
-	p.t.Cleanup(m.Close)
+	p.T.Helper()
+	file, err := site.Load(p.Path())
+	require.NoError(p.T, err)
+	options := registration.OperationOptions{Site: &file.Sites[0], Store: from, Logger: slog.New(slog.NewTextHandler(p.Log, nil))}
+	m, err := registration.Open(p.T.Context(), options)
+	require.NoError(p.T, err)
+	p.T.Cleanup(m.Close)
 	return m
 }
 
 // store opens the control plane's own, as another process would.
 func (p *plane) store() *store.SQL {
-	p.t.Helper()
-	s, err := store.OpenSQLite(p.t.Context(), filepath.Join(p.dir, "umagate.db"), secret.Text{})
-	require.NoError(p.t, err)
-	p.t.Cleanup(func() { _ = s.Close() })
+	p.T.Helper()
+	s, err := store.OpenSQLite(p.T.Context(), filepath.Join(p.Dir, "umagate.db"), secret.Text{})
+	require.NoError(p.T, err)
+	p.T.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -89,11 +90,11 @@ func TestEveryAuthenticationMethod(t *testing.T) {
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{})
+			as := servertest.StartAS(t, devas.Options{})
 			p := newPlane(t)
-			p.write(p.client(as.Issuer(), client, "albums"))
-			p.start()
-			s := p.until("all is well", allWell)
+			p.Write(p.client(as.Issuer(), client, "albums"))
+			p.Start()
+			s := p.Until("all is well", allWell)
 			method, _, _ := strings.Cut(name, " ")
 			require.Equal(t, method, s.Sites[0].AuthMethod)
 			require.Equal(t, []string{"albums"}, names(as))
@@ -101,13 +102,13 @@ func TestEveryAuthenticationMethod(t *testing.T) {
 			for _, c := range as.Calls(devas.EndpointToken) {
 				require.Equal(t, http.StatusOK, c.Status)
 			}
-			p.requireNoSecrets(as)
+			p.RequireNoSecrets(as)
 
 			// A restart uses the same client and the same key.
-			p.stop()
+			p.Stop()
 			as.ExpirePATs()
-			p.start()
-			again := p.until("all is well again", allWell)
+			p.Start()
+			again := p.Until("all is well again", allWell)
 			require.Equal(t, s.Sites[0].ClientID, again.Sites[0].ClientID)
 			require.Equal(t, s.Sites[0].KeyID, again.Sites[0].KeyID)
 			require.Equal(t, 1, as.Count(devas.EndpointRegistration))
@@ -120,12 +121,12 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 	for _, overlap := range []string{"1h", "0s"} {
 		t.Run("overlap "+overlap, func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{})
+			as := servertest.StartAS(t, devas.Options{})
 			p := newPlane(t)
-			p.intervals.Site.Discover = 20 * time.Millisecond
-			p.write(p.client(as.Issuer(), "register: {}, token_endpoint_auth_method: private_key_jwt, keys: {overlap: "+overlap+"}", "albums"))
-			p.start()
-			first := p.until("all is well", allWell)
+			p.Options.Intervals.Site.Discover = 20 * time.Millisecond
+			p.Write(p.client(as.Issuer(), "register: {}, token_endpoint_auth_method: private_key_jwt, keys: {overlap: "+overlap+"}", "albums"))
+			p.Start()
+			first := p.Until("all is well", allWell)
 			keys, err := p.operation().RotateKeys(t.Context())
 			require.NoError(t, err)
 			if overlap == "1h" {
@@ -135,40 +136,40 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 			}
 			last := keys[len(keys)-1]
 			require.Equal(t, store.KeyActive, last.State)
-			p.until("the running control plane uses the new one", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == last.ID })
+			p.Until("the running control plane uses the new one", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == last.ID })
 			tokens := as.Count(devas.EndpointToken)
 			as.ExpirePATs()
-			p.until("a PAT with the new key", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+			p.Until("a PAT with the new key", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
 			if overlap == "0s" {
 				require.Eventually(t, func() bool {
 					left, err := p.store().ClientKeys(t.Context(), p.key(as))
 					return err == nil && len(left) == 1
-				}, within, 20*time.Millisecond)
+				}, servertest.Within, 20*time.Millisecond)
 			}
 			for _, c := range as.Calls(devas.EndpointToken) {
 				require.Equal(t, http.StatusOK, c.Status, "no assertion was refused")
 			}
 			require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
 			require.Zero(t, answered(as, http.MethodPut, http.StatusUnauthorized), "each registration access token was stored")
-			p.requireNoSecrets(as)
+			p.RequireNoSecrets(as)
 		})
 	}
 }
 
 func TestKeysByJWKSURI(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target := p.target()
 		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(target) }}).ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
-	p.intervals.Site.Discover = 20 * time.Millisecond
-	p.write(p.client(as.Issuer(), fmt.Sprintf(
+	p.Options.Intervals.Site.Discover = 20 * time.Millisecond
+	p.Write(p.client(as.Issuer(), fmt.Sprintf(
 		"register: {}, token_endpoint_auth_method: private_key_jwt, keys: {jwks_uri: %q, publish_before: 300ms}", front.URL+"/v1/sites/photos/jwks.json"), "albums"))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Start()
+	first := p.Until("all is well", allWell)
 	require.Equal(t, front.URL+"/v1/sites/photos/jwks.json", p.registered(as)["jwks_uri"])
 	require.NotContains(t, p.registered(as), "jwks")
 
@@ -176,16 +177,16 @@ func TestKeysByJWKSURI(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, store.KeyActive, keys[0].State)
 	require.Equal(t, store.KeyPublished, keys[1].State, "published before it is used")
-	require.Eventually(t, func() bool { _, body := p.get("/v1/sites/photos/jwks.json"); return strings.Count(body, `"kid"`) == 2 }, within, 20*time.Millisecond)
-	_, body := p.get("/v1/sites/photos/jwks.json")
+	require.Eventually(t, func() bool { _, body := p.Get("/v1/sites/photos/jwks.json"); return strings.Count(body, `"kid"`) == 2 }, servertest.Within, 20*time.Millisecond)
+	_, body := p.Get("/v1/sites/photos/jwks.json")
 	require.NotContains(t, body, `"d"`)
-	s := p.until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })
+	s := p.Until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })
 	require.NotEqual(t, first.Sites[0].KeyID, s.Sites[0].KeyID)
 	as.ExpirePATs()
 	tokens := as.Count(devas.EndpointToken)
-	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+	p.Until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
 	require.Zero(t, answered(as, http.MethodPut, http.StatusOK), "nothing had to be told to the AS")
-	code, _ := p.get("/v1/sites/nobody/jwks.json")
+	code, _ := p.Get("/v1/sites/nobody/jwks.json")
 	require.Equal(t, http.StatusNotFound, code)
 }
 
@@ -220,31 +221,31 @@ func TestCertificateOfOnesOwn(t *testing.T) {
 	t.Cleanup(front.Close)
 	as.SetIssuer(front.URL)
 	p := newPlane(t)
-	p.intervals.Site.Discover = 20 * time.Millisecond
+	p.Options.Intervals.Site.Discover = 20 * time.Millisecond
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
-	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "ca.pem"), ca, 0o600))
-	p.write(strings.Replace(p.client(front.URL, "register: {}, token_endpoint_auth_method: self_signed_tls_client_auth, keys: {overlap: 1h}", "albums"),
+	require.NoError(t, os.WriteFile(filepath.Join(p.Dir, "ca.pem"), ca, 0o600))
+	p.Write(strings.Replace(p.client(front.URL, "register: {}, token_endpoint_auth_method: self_signed_tls_client_auth, keys: {overlap: 1h}", "albums"),
 		"    introspection:", "    tls: {ca_file: ca.pem}\n    introspection:", 1))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Start()
+	first := p.Until("all is well", allWell)
 	require.Equal(t, "self_signed_tls_client_auth", first.Sites[0].AuthMethod)
 	require.Positive(t, aliased.Load())
 	keys, err := p.operation().RotateKeys(t.Context())
 	require.NoError(t, err)
 	used := keys[len(keys)-1]
 	require.Contains(t, used.Certificate, "BEGIN CERTIFICATE")
-	s := p.until("the new one is used, and pushed", func(s server.Status) bool {
+	s := p.Until("the new one is used, and pushed", func(s server.Status) bool {
 		return s.OK && s.Sites[0].KeyID == used.ID && s.Pushed["sds"] != first.Pushed["sds"]
 	})
 	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
 	tokens := as.Count(devas.EndpointToken)
 	as.ExpirePATs()
-	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+	p.Until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
 	for _, c := range as.Calls(devas.EndpointToken) {
 		require.Equal(t, http.StatusOK, c.Status)
 		require.Equal(t, s.Sites[0].ClientID, c.Form.Get("client_id"))
 	}
-	require.NotContains(t, p.log.String(), "PRIVATE KEY")
+	require.NotContains(t, p.Log.String(), "PRIVATE KEY")
 }
 
 // TestGivenClientWithOwnKeys: the AS reads the keys of a client that exists.
@@ -256,33 +257,33 @@ func TestGivenClientWithOwnKeys(t *testing.T) {
 		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(target) }}).ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
-	as := startAS(t, devas.Options{Registration: devas.RegistrationOff, Clients: []devas.Client{{ID: "rs", Metadata: devas.Metadata{
+	as := servertest.StartAS(t, devas.Options{Registration: devas.RegistrationOff, Clients: []devas.Client{{ID: "rs", Metadata: devas.Metadata{
 		GrantTypes: []string{"client_credentials"}, Scope: "uma_protection", TokenEndpointAuthMethod: devas.AuthPrivateKeyJWT,
 		JWKSURI: front.URL + "/v1/sites/photos/jwks.json",
 	}}}})
-	p.intervals.Site.Discover = 20 * time.Millisecond
-	p.write(p.client(as.Issuer(), "id: rs, token_endpoint_auth_method: private_key_jwt, keys: {publish_before: 200ms}", "albums"))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Options.Intervals.Site.Discover = 20 * time.Millisecond
+	p.Write(p.client(as.Issuer(), "id: rs, token_endpoint_auth_method: private_key_jwt, keys: {publish_before: 200ms}", "albums"))
+	p.Start()
+	first := p.Until("all is well", allWell)
 	keys, err := p.operation().RotateKeys(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, store.KeyPublished, keys[1].State)
-	p.until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })
+	p.Until("the new one is used", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == keys[1].ID })
 	require.Equal(t, "rs", first.Sites[0].ClientID)
 	tokens := as.Count(devas.EndpointToken)
 	as.ExpirePATs()
-	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+	p.Until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
 	require.Zero(t, as.Count(devas.EndpointRegistration))
 }
 
 // registered is the last registration that the AS was sent.
 func (p *plane) registered(as *devas.Server) map[string]any {
-	p.t.Helper()
+	p.T.Helper()
 	var last map[string]any
 	for _, c := range as.Calls(devas.EndpointRegistration) {
 		if c.Method == http.MethodPost || c.Method == http.MethodPut {
 			last = nil
-			require.NoError(p.t, json.Unmarshal([]byte(c.Body), &last))
+			require.NoError(p.T, json.Unmarshal([]byte(c.Body), &last))
 		}
 	}
 	return last
@@ -290,94 +291,94 @@ func (p *plane) registered(as *devas.Server) map[string]any {
 
 func TestChangedMetadataIsPut(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.client(as.Issuer(), "register: {client_name: Photos, metadata: {client_uri: https://photos.example.com}}", "albums"))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Write(p.client(as.Issuer(), "register: {client_name: Photos, metadata: {client_uri: https://photos.example.com}}", "albums"))
+	p.Start()
+	first := p.Until("all is well", allWell)
 	require.Equal(t, "https://photos.example.com", p.registered(as)["client_uri"])
 	for i, name := range []string{"Photos of all", "Photos"} {
-		p.write(p.client(as.Issuer(), "register: {client_name: "+name+", metadata: {client_uri: https://photos.example.com}}", "albums"))
-		p.until("it is put", func(s server.Status) bool { return s.OK && answered(as, http.MethodPut, http.StatusOK) == i+1 })
+		p.Write(p.client(as.Issuer(), "register: {client_name: "+name+", metadata: {client_uri: https://photos.example.com}}", "albums"))
+		p.Until("it is put", func(s server.Status) bool { return s.OK && answered(as, http.MethodPut, http.StatusOK) == i+1 })
 		require.Equal(t, name, p.registered(as)["client_name"])
 	}
-	p.stop()
-	p.start()
-	again := p.until("all is well", allWell)
+	p.Stop()
+	p.Start()
+	again := p.Until("all is well", allWell)
 	require.Equal(t, first.Sites[0].ClientID, again.Sites[0].ClientID)
 	require.Equal(t, 2, answered(as, http.MethodPut, http.StatusOK), "once each")
 	require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
 
 	// Another method of authentication is an update, too.
-	p.write(p.client(as.Issuer(), "register: {}, token_endpoint_auth_method: private_key_jwt", "albums"))
-	s := p.until("with a key", func(s server.Status) bool { return s.OK && s.Sites[0].AuthMethod == "private_key_jwt" })
+	p.Write(p.client(as.Issuer(), "register: {}, token_endpoint_auth_method: private_key_jwt", "albums"))
+	s := p.Until("with a key", func(s server.Status) bool { return s.OK && s.Sites[0].AuthMethod == "private_key_jwt" })
 	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
 	as.ExpirePATs()
 	tokens := as.Count(devas.EndpointToken)
-	p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+	p.Until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
 }
 
 func TestRefusedUpdateStopsNothing(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.config(as.Issuer(), "albums"))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Write(p.config(as.Issuer(), "albums"))
+	p.Start()
+	first := p.Until("all is well", allWell)
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultStatus, Status: 400}))
-	p.write(strings.Replace(p.config(as.Issuer(), "albums", "people"), "register: {}", "register: {client_name: other}", 1))
-	s := p.until("it is told", func(s server.Status) bool {
+	p.Write(strings.Replace(p.config(as.Issuer(), "albums", "people"), "register: {}", "register: {client_name: other}", 1))
+	s := p.Until("it is told", func(s server.Status) bool {
 		return len(s.Sites[0].Attention) == 1 && s.Sites[0].Resources.Registered == 2 && s.Sites[0].Phase == registration.Serving
 	})
 	require.False(t, s.OK)
 	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
 	as.ClearFaults(devas.EndpointAny)
-	p.until("tried again", allWell)
+	p.Until("tried again", allWell)
 }
 
 // TestLyingRegistration bounds what an AS is left with that answers a registration
 // with something else.
 func TestLyingRegistration(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultWrongTypes}))
 	p := newPlane(t)
-	p.intervals.Site.Doubt = time.Hour
-	p.write(p.config(as.Issuer(), "albums"))
-	p.start()
-	s := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })
+	p.Options.Intervals.Site.Doubt = time.Hour
+	p.Write(p.config(as.Issuer(), "albums"))
+	p.Start()
+	s := p.Until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })
 	require.Contains(t, s.Sites[0].Failure.Message, "the next attempt is at")
 	require.Contains(t, s.Sites[0].Failure.Remedy, "unused client")
 	require.Equal(t, 1, as.Count(devas.EndpointRegistration))
-	require.Contains(t, p.log.String(), "may have registered a client that nobody can use")
-	p.stop()
-	p.start()
-	p.until("after a restart, too", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })
+	require.Contains(t, p.Log.String(), "may have registered a client that nobody can use")
+	p.Stop()
+	p.Start()
+	p.Until("after a restart, too", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })
 	require.Equal(t, 1, as.Count(devas.EndpointRegistration), "the bound is in the store")
 
 	// A person who has looked may try at once.
 	as.ClearFaults(devas.EndpointAny)
 	_, _, err := p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
-	p.until("the running control plane goes on", allWell)
+	p.Until("the running control plane goes on", allWell)
 	require.Equal(t, 2, as.Count(devas.EndpointRegistration))
 }
 
 // TestForgetfulAS bounds how many clients an AS is given that forgets each.
 func TestForgetfulAS(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.intervals.Site.Forgotten = 500 * time.Millisecond
-	p.write(p.config(as.Issuer(), "albums"))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Options.Intervals.Site.Forgotten = 500 * time.Millisecond
+	p.Write(p.config(as.Issuer(), "albums"))
+	p.Start()
+	first := p.Until("all is well", allWell)
 	as.ForgetClients()
-	second := p.until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != first.Sites[0].ClientID })
-	require.Contains(t, p.log.String(), "REGISTERED ANEW")
-	require.Contains(t, p.log.String(), "client_id_before="+first.Sites[0].ClientID)
+	second := p.Until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != first.Sites[0].ClientID })
+	require.Contains(t, p.Log.String(), "REGISTERED ANEW")
+	require.Contains(t, p.Log.String(), "client_id_before="+first.Sites[0].ClientID)
 	as.ForgetClients()
-	s := p.until("not at once again", func(s server.Status) bool {
+	s := p.Until("not at once again", func(s server.Status) bool {
 		return s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Message, "not registered again before its time")
 	})
 	require.Equal(t, second.Sites[0].ClientID, s.Sites[0].ClientID)
@@ -387,12 +388,12 @@ func TestSecretThatExpires(t *testing.T) {
 	t.Parallel()
 	t.Run("is renewed by an update", func(t *testing.T) {
 		t.Parallel()
-		as := startAS(t, devas.Options{RenewSecrets: true, Lifetimes: devas.Lifetimes{ClientSecret: 3 * time.Second}})
+		as := servertest.StartAS(t, devas.Options{RenewSecrets: true, Lifetimes: devas.Lifetimes{ClientSecret: 3 * time.Second}})
 		p := newPlane(t)
-		p.write(p.config(as.Issuer(), "albums"))
-		p.start()
-		first := p.until("all is well", allWell)
-		s := p.until("renewed", func(s server.Status) bool {
+		p.Write(p.config(as.Issuer(), "albums"))
+		p.Start()
+		first := p.Until("all is well", allWell)
+		s := p.Until("renewed", func(s server.Status) bool {
 			return s.OK && s.Sites[0].SecretExpiresAt.After(first.Sites[0].SecretExpiresAt)
 		})
 		require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID, "its policies are still there")
@@ -400,20 +401,20 @@ func TestSecretThatExpires(t *testing.T) {
 		require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
 		as.ExpirePATs()
 		tokens := as.Count(devas.EndpointToken)
-		p.until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
-		p.requireNoSecrets(as)
+		p.Until("a PAT with it", func(s server.Status) bool { return s.OK && as.Count(devas.EndpointToken) > tokens })
+		p.RequireNoSecrets(as)
 	})
 	t.Run("is registered anew as the last resort", func(t *testing.T) {
 		t.Parallel()
-		as := startAS(t, devas.Options{Lifetimes: devas.Lifetimes{ClientSecret: 2 * time.Second}})
+		as := servertest.StartAS(t, devas.Options{Lifetimes: devas.Lifetimes{ClientSecret: 2 * time.Second}})
 		p := newPlane(t)
-		p.intervals.Site.Forgotten = 200 * time.Millisecond
-		p.write(p.config(as.Issuer(), "albums"))
-		p.start()
-		first := p.until("all is well", allWell)
-		p.until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != first.Sites[0].ClientID })
-		require.Contains(t, p.log.String(), "as the last resort")
-		require.Contains(t, p.log.String(), "client_id_before="+first.Sites[0].ClientID)
+		p.Options.Intervals.Site.Forgotten = 200 * time.Millisecond
+		p.Write(p.config(as.Issuer(), "albums"))
+		p.Start()
+		first := p.Until("all is well", allWell)
+		p.Until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != first.Sites[0].ClientID })
+		require.Contains(t, p.Log.String(), "as the last resort")
+		require.Contains(t, p.Log.String(), "client_id_before="+first.Sites[0].ClientID)
 		require.Positive(t, answered(as, http.MethodPut, http.StatusOK), "an update was tried first")
 		require.Equal(t, []string{"albums"}, names(as)[:1])
 	})

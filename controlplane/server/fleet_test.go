@@ -12,6 +12,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/e2e/devas"
@@ -37,7 +38,7 @@ func newMutual(t *testing.T, as *devas.Server, upstream string) *mutual {
 	t.Helper()
 	m := &mutual{plane: newPlane(t), ca: pki.New(t, "umagate test"), folder: t.TempDir()}
 	m.serverFiles(m.ca)
-	m.write(fmt.Sprintf(`
+	m.Write(fmt.Sprintf(`
 listen:
   api: "127.0.0.1:0"
   xds: "127.0.0.1:0"
@@ -47,7 +48,7 @@ groups:
 - {name: edge, match: {san: ["spiffe://example.com/edge/*"]}, sites: [photos]}
 - {name: internal, match: {cluster: internal, san: ["spiffe://example.com/internal/*"]}, sites: [files]}
 sites:
-%s%s`, module(t), m.site("photos", as.Issuer(), upstream), m.site("files", as.Issuer(), upstream)))
+%s%s`, servertest.Module(t), m.site("photos", as.Issuer(), upstream), m.site("files", as.Issuer(), upstream)))
 	return m
 }
 
@@ -63,44 +64,44 @@ func (m *mutual) site(name, issuer, upstream string) string {
 // serverFiles gives the plane a new certificate of that authority, and makes it
 // the one that Envoys are to be of.
 func (m *mutual) serverFiles(ca *pki.Authority) {
-	m.t.Helper()
-	pair := ca.Issue(m.t, pki.Leaf{Names: []string{"127.0.0.1"}})
-	pki.Write(m.t, m.dir, "xds.key", pair.Key)
-	pki.Write(m.t, m.dir, "xds.crt", pair.Certificate)
-	pki.Write(m.t, m.dir, "ca.crt", ca.PEM)
+	m.T.Helper()
+	pair := ca.Issue(m.T, pki.Leaf{Names: []string{"127.0.0.1"}})
+	pki.Write(m.T, m.Dir, "xds.key", pair.Key)
+	pki.Write(m.T, m.Dir, "xds.crt", pair.Certificate)
+	pki.Write(m.T, m.Dir, "ca.crt", ca.PEM)
 }
 
 // envoyFiles puts a certificate where Envoy looks for it, the certificate last.
 func (m *mutual) envoyFiles(trusts, ca *pki.Authority, leaf pki.Leaf) {
-	m.t.Helper()
-	pair := ca.Issue(m.t, leaf)
-	pki.Write(m.t, m.folder, "ca.crt", trusts.PEM)
-	pki.Write(m.t, m.folder, "tls.key", pair.Key)
-	pki.Write(m.t, m.folder, "tls.crt", pair.Certificate)
+	m.T.Helper()
+	pair := ca.Issue(m.T, leaf)
+	pki.Write(m.T, m.folder, "ca.crt", trusts.PEM)
+	pki.Write(m.T, m.folder, "tls.key", pair.Key)
+	pki.Write(m.T, m.folder, "tls.crt", pair.Certificate)
 }
 
 // envoy starts one that says that it is of cluster. It need not get anything.
 func (m *mutual) envoy(binary envoy.Binary, id, cluster string) *protected {
-	m.t.Helper()
-	file, err := site.Load(m.path())
-	require.NoError(m.t, err)
-	file.Envoy.XDS, file.Envoy.Listener, file.Envoy.NodeID, file.Envoy.NodeCluster = m.xds, "127.0.0.1:0", id, cluster
+	m.T.Helper()
+	file, err := site.Load(m.Path())
+	require.NoError(m.T, err)
+	file.Envoy.XDS, file.Envoy.Listener, file.Envoy.NodeID, file.Envoy.NodeCluster = m.XDS, "127.0.0.1:0", id, cluster
 	in := func(name string) string { return filepath.Join(m.folder, name) }
 	file.Envoy.XDSTLS = site.EnvoyTLS{Certificate: in("tls.crt"), Key: in("tls.key"), CA: in("ca.crt"), SDSFolder: m.folder}
 	secrets, err := envoyconf.XDSSecrets(file)
-	require.NoError(m.t, err)
+	require.NoError(m.T, err)
 	for name, secret := range secrets {
 		text, err := protojson.Marshal(secret)
-		require.NoError(m.t, err)
-		pki.Write(m.t, m.folder, name, text)
+		require.NoError(m.T, err)
+		pki.Write(m.T, m.folder, name, text)
 	}
 	bootstrap, err := envoyconf.Dynamic(file)
-	require.NoError(m.t, err)
+	require.NoError(m.T, err)
 	options := envoy.Options{Binary: binary, LogLevel: "info"}
 	options.Bootstrap, err = protojson.Marshal(bootstrap)
-	require.NoError(m.t, err)
-	process := envoytest.Start(m.t, options)
-	return &protected{Process: process, t: m.t, base: "http://" + envoytest.Address(m.t.Context(), m.t, process, "umagate")}
+	require.NoError(m.T, err)
+	process := envoytest.Start(m.T, options)
+	return &protected{&servertest.Protected{Process: process, T: m.T, Base: "http://" + envoytest.Address(m.T.Context(), m.T, process, "umagate")}}
 }
 
 func (m *mutual) has(s server.Status, id string) *xds.Envoy {
@@ -118,15 +119,15 @@ func TestMutualTLS(t *testing.T) {
 	binary := envoytest.Binary(t)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	t.Cleanup(upstream.Close)
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	m := newMutual(t, as, upstream.URL)
-	m.start()
-	m.until("all is well before any Envoy is there", allWell)
+	m.Start()
+	m.Until("all is well before any Envoy is there", allWell)
 
 	// It is of the group that its certificate says, whatever it says itself.
 	m.envoyFiles(m.ca, m.ca, pki.Leaf{Names: []string{edgeName}})
 	e := m.envoy(binary, "one", "internal")
-	s := m.until("the group has it all", func(s server.Status) bool { return s.OK && s.Groups[0].Current == 1 })
+	s := m.Until("the group has it all", func(s server.Status) bool { return s.OK && s.Groups[0].Current == 1 })
 	require.Equal(t, []string{edgeName}, m.has(s, "one").Certificate)
 	require.Equal(t, []string{"edge", "internal"}, []string{s.Groups[0].Name, s.Groups[1].Name})
 	require.Zero(t, s.Groups[1].Connected)
@@ -141,7 +142,7 @@ func TestMutualTLS(t *testing.T) {
 	m.envoyFiles(next, next, pki.Leaf{Names: []string{edgeName}})
 	m.serverFiles(next)
 	since := m.has(s, "one").ConnectedSince
-	m.until("it has connected anew, by the new certificates", func(s server.Status) bool {
+	m.Until("it has connected anew, by the new certificates", func(s server.Status) bool {
 		one := m.has(s, "one")
 		return s.OK && one != nil && one.ConnectedSince.After(since) && s.Groups[0].Current == 1
 	})
@@ -151,13 +152,13 @@ func TestMutualTLS(t *testing.T) {
 	last := pki.New(t, "a third")
 	m.envoyFiles(last, last, pki.Leaf{Names: []string{"spiffe://example.com/other/1"}})
 	m.serverFiles(last)
-	s = m.until("it is turned away", func(s server.Status) bool { return len(s.TurnedAway) == 1 })
+	s = m.Until("it is turned away", func(s server.Status) bool { return len(s.TurnedAway) == 1 })
 	require.False(t, s.OK)
 	require.Equal(t, "one", s.TurnedAway[0].NodeID)
-	require.Contains(t, m.log.String(), "envoy turned away")
+	require.Contains(t, m.Log.String(), "envoy turned away")
 	e.requireTicket("/albums/3") // what it had stays
 
-	_, metrics := m.get("/metrics")
+	_, metrics := m.Get("/metrics")
 	require.Contains(t, metrics, "umagate_envoys_turned_away 1")
-	m.requireNoSecrets(as)
+	m.RequireNoSecrets(as)
 }

@@ -12,22 +12,23 @@ import (
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 )
 
 // send makes a call with a JSON body.
 func (p *plane) send(method, path, body string, out any) (int, http.Header) {
-	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), method, "http://"+p.api+path, strings.NewReader(body))
-	require.NoError(p.t, err)
+	p.T.Helper()
+	req, err := http.NewRequestWithContext(p.T.Context(), method, "http://"+p.API+path, strings.NewReader(body))
+	require.NoError(p.T, err)
 	req.Header.Set("Content-Type", "application/json")
-	p.authorize(req)
+	p.Authorize(req)
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(p.t, err)
+	require.NoError(p.T, err)
 	defer resp.Body.Close()
 	if out != nil {
-		require.NoError(p.t, json.NewDecoder(resp.Body).Decode(out))
+		require.NoError(p.T, json.NewDecoder(resp.Body).Decode(out))
 	}
 	return resp.StatusCode, resp.Header
 }
@@ -42,19 +43,19 @@ func (p *plane) instances(issuer, resource string) string {
 func TestInstances(t *testing.T) {
 	t.Parallel()
 	const album = `  - {name: "album-{id}", conditions: [{paths: ["/albums/{id}"], scopes: [view]}]}` + "\n"
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.instances(as.Issuer(), ""))
-	p.start()
-	p.until("all is well", allWell)
+	p.Write(p.instances(as.Issuer(), ""))
+	p.Start()
+	p.Until("all is well", allWell)
 	const resources = "/v1/sites/photos/resources"
 	var problem api.Problem
 	code, _ := p.send(http.MethodPost, resources, `{"resource":"album-{id}","values":["7"]}`, &problem)
 	require.Equal(t, http.StatusBadRequest, code, "there is no such resource yet")
 
 	// The file gets one while it runs.
-	p.write(p.instances(as.Issuer(), album))
-	p.until("the resource is known", func(s server.Status) bool { return s.OK && len(s.Sites[0].Resources.Instances) == 1 })
+	p.Write(p.instances(as.Issuer(), album))
+	p.Until("the resource is known", func(s server.Status) bool { return s.OK && len(s.Sites[0].Resources.Instances) == 1 })
 	var made server.Instance
 	code, header := p.send(http.MethodPost, resources, `{"resource":"album-{id}","path":"/albums/7","owner":"alice"}`, &made)
 	require.Equal(t, http.StatusCreated, code)
@@ -76,12 +77,12 @@ func TestInstances(t *testing.T) {
 	require.Equal(t, http.StatusCreated, code)
 	require.Equal(t, store.InstancePending, made.State)
 	require.NotEmpty(t, made.Failure)
-	p.stop()
+	p.Stop()
 	as.ClearFaults(devas.EndpointResources)
-	p.start()
+	p.Start()
 	require.Eventually(t, func() bool {
 		return p.call(http.MethodGet, resources+"/album-8", &made) == http.StatusOK && made.State == store.InstanceRegistered
-	}, within, 20*time.Millisecond)
+	}, servertest.Within, 20*time.Millisecond)
 	var page api.Page[server.Instance]
 	require.Equal(t, http.StatusOK, p.call(http.MethodGet, resources+"?limit=1", &page))
 	require.Len(t, page.Items, 1)
@@ -91,8 +92,8 @@ func TestInstances(t *testing.T) {
 	require.Equal(t, "album-8", page.Items[0].Name)
 
 	// The template goes: they stay, and are counted.
-	p.write(p.instances(as.Issuer(), ""))
-	s := p.until("the resource is gone", func(s server.Status) bool {
+	p.Write(p.instances(as.Issuer(), ""))
+	s := p.Until("the resource is gone", func(s server.Status) bool {
 		return s.OK && len(s.Sites[0].Resources.Instances) == 1 && !s.Sites[0].Resources.Instances[0].Declared
 	})
 	require.Equal(t, 2, s.Sites[0].Resources.Instances[0].Registered)
@@ -102,5 +103,5 @@ func TestInstances(t *testing.T) {
 	require.NotContains(t, names(as), "album-7")
 	require.Contains(t, names(as), "album-8")
 	require.Equal(t, http.StatusNotFound, p.call(http.MethodGet, resources+"/album-7", &problem))
-	p.requireNoSecrets(as)
+	p.RequireNoSecrets(as)
 }

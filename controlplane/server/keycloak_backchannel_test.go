@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/revoke"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 )
 
@@ -24,9 +25,9 @@ func TestKeycloakBackChannel(t *testing.T) {
 	p := newPlane(t)
 	document := strings.Replace(p.config(public+realm, "albums"), "register: {}", `register: {initial_access_token: "`+initial+`"}`, 1)
 	document = strings.Replace(document, "    client:", `    endpoints: {discovery: "`+kc.Issuer()+`/.well-known/uma2-configuration"}`+"\n    client:", 1)
-	p.write(strings.Replace(document, "  resources:", "  revocation: {not_before_every: 1s}\n  resources:", 1))
-	p.start()
-	site := p.until("all is well", allWell).Sites[0]
+	p.Write(strings.Replace(document, "  resources:", "  revocation: {not_before_every: 1s}\n  resources:", 1))
+	p.Start()
+	site := p.Until("all is well", allWell).Sites[0]
 	require.Equal(t, "keycloak", site.Dialect)
 	require.Equal(t, public+realm, site.Issuer)
 	require.Equal(t, 1, site.Resources.Registered)
@@ -41,5 +42,5 @@ func TestKeycloakBackChannel(t *testing.T) {
 			}
 		}
 		return false
-	}, within, within/100, "%v", p.revocations)
+	}, servertest.Within, servertest.Within/100, "%v", p.revocations)
 }

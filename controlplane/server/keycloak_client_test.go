@@ -12,6 +12,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/keycloak"
@@ -42,7 +43,7 @@ func TestRealKeycloakClients(t *testing.T) {
 				t.Parallel()
 				p := newPlane(t)
 				config := p.client(as.Issuer(), "register: {client_name: "+name+"}, token_endpoint_auth_method: "+client, "albums")
-				p.write(strings.Replace(config, "    client:", "    timeout: 30s # many ask one Keycloak at once\n    client:", 1))
+				p.Write(strings.Replace(config, "    client:", "    timeout: 30s # many ask one Keycloak at once\n    client:", 1))
 				done, _, err := p.operation().Apply(t.Context(), nil)
 				require.NoError(t, err)
 				require.Equal(t, 1, done.Done)
@@ -58,25 +59,25 @@ func TestRealKeycloakClients(t *testing.T) {
 		config := func(name string) string {
 			return p.client(as.Issuer(), "register: {client_name: "+name+"}, token_endpoint_auth_method: private_key_jwt, keys: {overlap: 0s}", "albums")
 		}
-		p.write(config("first"))
-		p.start()
-		first := p.until("all is well", allWell)
+		p.Write(config("first"))
+		p.Start()
+		first := p.Until("all is well", allWell)
 		for range 3 {
 			keys, err := p.operation().RotateKeys(t.Context())
 			require.NoError(t, err)
 			used := keys[len(keys)-1]
 			require.Equal(t, store.KeyActive, used.State)
-			p.until("in use", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == used.ID })
+			p.Until("in use", func(s server.Status) bool { return s.OK && s.Sites[0].KeyID == used.ID })
 		}
-		p.write(config("second"))
+		p.Write(config("second"))
 		require.Eventually(t, func() bool {
 			var found []struct {
 				Name string `json:"name"`
 			}
 			err := as.Admin(t.Context(), http.MethodGet, "/clients?clientId="+url.QueryEscape(first.Sites[0].ClientID), nil, &found)
 			return err == nil && len(found) == 1 && found[0].Name == "second"
-		}, within, 20*time.Millisecond)
-		s := p.until("all is well", allWell)
+		}, servertest.Within, 20*time.Millisecond)
+		s := p.Until("all is well", allWell)
 		require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)
 		_, err := p.operation().RotateKeys(t.Context())
 		require.NoError(t, err, "the registration access token has been followed")
@@ -84,9 +85,9 @@ func TestRealKeycloakClients(t *testing.T) {
 	t.Run("login", func(t *testing.T) {
 		t.Parallel()
 		p := newPlane(t)
-		p.write(p.person(as.Issuer(), "register: {}", "albums"))
-		p.start()
-		s := p.until("somebody has to log in", func(s server.Status) bool {
+		p.Write(p.person(as.Issuer(), "register: {}", "albums"))
+		p.Start()
+		s := p.Until("somebody has to log in", func(s server.Status) bool {
 			return s.Sites[0].Failure != nil && s.Sites[0].Phase == registration.GettingPAT
 		})
 		letProtect(t, as, s.Sites[0].ClientID, "alice")
@@ -99,23 +100,23 @@ func TestRealKeycloakClients(t *testing.T) {
 		person, err := m.FinishLogin(t.Context(), login, back.Query())
 		require.NoError(t, err)
 		require.Equal(t, "alice", person.Name)
-		s = p.until("all is well", allWell)
+		s = p.Until("all is well", allWell)
 		require.Equal(t, 1, s.Sites[0].Resources.Registered)
 
 		require.NoError(t, as.Logout(t.Context(), "alice"))
-		p.until("the PAT still serves, or it is told", func(s server.Status) bool {
+		p.Until("the PAT still serves, or it is told", func(s server.Status) bool {
 			return s.OK || s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Remedy, "umagate login")
 		})
 	})
 	t.Run("software statement", func(t *testing.T) {
 		t.Parallel()
 		p := newPlane(t)
-		p.write(p.client(as.Issuer(), `register: {software_statement: "a.b.c"}`, "albums"))
-		p.start()
-		s := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
+		p.Write(p.client(as.Issuer(), `register: {software_statement: "a.b.c"}`, "albums"))
+		p.Start()
+		s := p.Until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
 		require.Contains(t, s.Sites[0].Failure.Remedy, "software_statement")
-		p.write(p.client(as.Issuer(), `register: {metadata: {software_statements: "x"}}`, "albums"))
-		s = p.until("it is told", func(s server.Status) bool {
+		p.Write(p.client(as.Issuer(), `register: {metadata: {software_statements: "x"}}`, "albums"))
+		s = p.Until("it is told", func(s server.Status) bool {
 			return s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Message, "400")
 		})
 		require.Contains(t, s.Sites[0].Failure.Message, "software_statements")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/e2e/pki"
@@ -36,30 +37,30 @@ func TestRealKeycloakCertificates(t *testing.T) {
 		ClientCA: pki.Write(t, folder, "ca.pem", ca.PEM),
 	})
 	p := newPlane(t)
-	pki.Write(t, p.dir, "ca.pem", ca.PEM)
-	pki.Write(t, p.dir, "client.crt", client.Certificate)
-	pki.Write(t, p.dir, "client.key", client.Key)
+	pki.Write(t, p.Dir, "ca.pem", ca.PEM)
+	pki.Write(t, p.Dir, "client.crt", client.Certificate)
+	pki.Write(t, p.Dir, "client.key", client.Key)
 	issuer := as.SecureURL() + "/realms/" + keycloak.Realm
-	config := strings.Replace(p.config(issuer, "albums"), "http://127.0.0.1:1", upstream.URL, 1) + "plugin: {wasm: \"" + module(t) + "\"}\n"
-	p.write(strings.Replace(config, "client: {register: {}}", `tls: {ca_file: ca.pem}
+	config := strings.Replace(p.config(issuer, "albums"), "http://127.0.0.1:1", upstream.URL, 1) + "plugin: {wasm: \"" + servertest.Module(t) + "\"}\n"
+	p.Write(strings.Replace(config, "client: {register: {}}", `tls: {ca_file: ca.pem}
     client:
       register: {}
       token_endpoint_auth_method: tls_client_auth
       certificate_file: client.crt
       private_key: {file: client.key}`, 1))
-	p.start()
-	s := p.until("all is well", allWell)
+	p.Start()
+	s := p.Until("all is well", allWell)
 	require.Equal(t, "tls_client_auth", s.Sites[0].AuthMethod)
 	require.Equal(t, 1, s.Sites[0].Resources.Registered)
 
 	// Envoy shows the same certificate: introspection rests on it alone, and says that
 	// a token of somebody else's is not active; without it, it would fail with 503.
 	e := p.protect(envoy.Options{Binary: binary})
-	p.until("Envoy has acknowledged everything", acknowledged)
+	p.Until("Envoy has acknowledged everything", servertest.Acknowledged)
 	e.requireTicket("/albums/1")
-	require.Equal(t, http.StatusUnauthorized, e.get("/albums/1", "no-token-of-this-server").StatusCode)
+	require.Equal(t, http.StatusUnauthorized, e.Get("/albums/1", "no-token-of-this-server").StatusCode)
 	require.NoError(t, as.ImportPolicies(t.Context(), s.Sites[0].ClientID, keycloak.Grant{Persons: []string{"alice"}, Scopes: []string{"view"}}))
-	challenge := e.get("/albums/1", "").Header.Get("WWW-Authenticate")
+	challenge := e.Get("/albums/1", "").Header.Get("WWW-Authenticate")
 	_, ticket, _ := strings.Cut(challenge, `ticket="`)
 	ticket, _, _ = strings.Cut(ticket, `"`)
 	// By https, since the issuer is what the token was asked for at.
@@ -86,10 +87,10 @@ func TestRealKeycloakCertificates(t *testing.T) {
 	}
 	token := ask("", url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"alice"}, "password": {"alice"}})
 	rpt := ask(token, url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:uma-ticket"}, "ticket": {ticket}})
-	require.Equal(t, http.StatusOK, e.get("/albums/1", rpt).StatusCode)
+	require.Equal(t, http.StatusOK, e.Get("/albums/1", rpt).StatusCode)
 	dump, err := e.ConfigDump(t.Context())
 	require.NoError(t, err)
-	for _, shown := range []string{p.log.String(), dump} {
+	for _, shown := range []string{p.Log.String(), dump} {
 		require.NotContains(t, shown, strings.Split(string(client.Key), "\n")[1])
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 )
 
@@ -25,9 +26,9 @@ func TestRealKeycloak(t *testing.T) {
 		return strings.Replace(p.config(as.Issuer(), resources...), "register: {}",
 			`register: {initial_access_token: "`+token+`"}`, 1)
 	}
-	p.write(config("albums", "people"))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Write(config("albums", "people"))
+	p.Start()
+	first := p.Until("all is well", allWell)
 	require.Equal(t, "keycloak", first.Sites[0].Dialect)
 	require.Equal(t, 2, first.Sites[0].Resources.Registered)
 	clientID := first.Sites[0].ClientID
@@ -64,9 +65,9 @@ func TestRealKeycloak(t *testing.T) {
 	require.Len(t, list()["albums"].Scopes, 2)
 
 	// A second start registers nothing twice; the initial access token is used up.
-	p.stop()
-	p.start()
-	again := p.until("all is well", allWell)
+	p.Stop()
+	p.Start()
+	again := p.Until("all is well", allWell)
 	require.Equal(t, clientID, again.Sites[0].ClientID)
 	require.Len(t, list(), 2)
 
@@ -79,16 +80,16 @@ func TestRealKeycloak(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r := list()["albums"]
 		return r.Type == "https://example.com/albums" && len(r.Scopes) == 2
-	}, within, 20*time.Millisecond)
+	}, servertest.Within, 20*time.Millisecond)
 	require.True(t, list()["albums"].OwnerManagedAccess)
 	require.Equal(t, drifted.ID, list()["albums"].ID)
 
 	// A lost resource is registered anew, under its new id.
 	require.NoError(t, as.Admin(t.Context(), http.MethodDelete, path+"/"+drifted.ID, nil, nil))
-	require.Eventually(t, func() bool { r, ok := list()["albums"]; return ok && r.ID != drifted.ID }, within, 20*time.Millisecond)
+	require.Eventually(t, func() bool { r, ok := list()["albums"]; return ok && r.ID != drifted.ID }, servertest.Within, 20*time.Millisecond)
 
-	p.write(config("people"))
-	p.until("what is no longer declared is gone", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Declared == 1 && len(list()) == 1 })
+	p.Write(config("people"))
+	p.Until("what is no longer declared is gone", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Declared == 1 && len(list()) == 1 })
 
 	// Another site of the same client neither takes over nor deletes what this one has,
 	// also when this one stands in no file for the moment.
@@ -96,14 +97,14 @@ func TestRealKeycloak(t *testing.T) {
 	shared := strings.NewReplacer("name: photos\n", "name: films\n", "photos.example.com", "films.example.com",
 		"type: \"https://example.com/people\"", "type: \"https://example.com/films\", adopt: true",
 		"register: {}", `id: "`+clientID+`", secret: "`+clients[0].Secret+`"`)
-	p.write(shared.Replace(p.config(as.Issuer(), "people")))
-	taken := p.until("it is told", func(s server.Status) bool { return s.Sites[0].Name == "films" && s.Sites[0].Failure != nil })
+	p.Write(shared.Replace(p.config(as.Issuer(), "people")))
+	taken := p.Until("it is told", func(s server.Status) bool { return s.Sites[0].Name == "films" && s.Sites[0].Failure != nil })
 	require.Contains(t, taken.Sites[0].Failure.Message, "site photos: the AS has a resource of that name that another site has registered")
-	p.write(shared.Replace(p.config(as.Issuer(), "films")))
-	p.until("it has one of its own", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Registered == 1 })
+	p.Write(shared.Replace(p.config(as.Issuer(), "films")))
+	p.Until("it has one of its own", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Registered == 1 })
 	require.Equal(t, have, list()["people"], "it is as it was")
-	p.write(config("people"))
-	p.until("the first goes on", func(s server.Status) bool {
+	p.Write(config("people"))
+	p.Until("the first goes on", func(s server.Status) bool {
 		return s.OK && s.Sites[0].Name == "photos" && s.Sites[0].Resources.Registered == 1
 	})
 	require.Equal(t, have, list()["people"])
@@ -111,15 +112,15 @@ func TestRealKeycloak(t *testing.T) {
 	// An administrator deletes the client: without the right to register another,
 	// that is told, with what to do.
 	require.NoError(t, as.DeleteClient(t.Context(), clientID))
-	failed := p.until("it is told", func(s server.Status) bool {
+	failed := p.Until("it is told", func(s server.Status) bool {
 		return s.Sites[0].Failure != nil && s.Sites[0].Phase == registration.Registering
 	})
 	require.Contains(t, failed.Sites[0].Failure.Remedy, "initial_access_token")
 	second, err := as.InitialAccessToken(t.Context(), 1)
 	require.NoError(t, err)
-	p.write(strings.Replace(config("people"), token, second, 1))
-	p.until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != clientID })
-	shown := p.log.String()
+	p.Write(strings.Replace(config("people"), token, second, 1))
+	p.Until("registered anew", func(s server.Status) bool { return s.OK && s.Sites[0].ClientID != clientID })
+	shown := p.Log.String()
 	require.NotContains(t, shown, token)
 	require.NotContains(t, shown, second)
 	require.NotContains(t, shown, clients[0].Secret)

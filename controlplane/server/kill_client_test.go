@@ -15,6 +15,7 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -36,26 +37,26 @@ func TestKilledWithKeys(t *testing.T) {
 				t.Cleanup(front.Close)
 				server.SetIssuer(front.URL)
 				p := newPlane(t)
-				p.write(p.client(front.URL, fmt.Sprintf(client, "first"), "albums"))
+				p.Write(p.client(front.URL, fmt.Sprintf(client, "first"), "albums"))
 				method := http.MethodPost
 				if what != "registration" {
 					method = http.MethodPut
-					begun := startChild(t, p.path())
+					begun := startChild(t, p.Path())
 					begun.serving()
 					begun.end()
 					switch what {
 					case "update":
-						p.write(p.client(front.URL, fmt.Sprintf(client, "second"), "albums"))
+						p.Write(p.client(front.URL, fmt.Sprintf(client, "second"), "albums"))
 					case "rotation":
 						p.newKey(server)
 					}
 				}
 				dead, victim := make(chan struct{}), make(condemned, 1)
 				k.arm(0, method, func() { victim.end(dead) })
-				victim <- startChild(t, p.path())
+				victim <- startChild(t, p.Path())
 				select {
 				case <-dead:
-				case <-time.After(3 * within):
+				case <-time.After(3 * servertest.Within):
 					require.FailNow(t, "not killed")
 				}
 				p.finish(server, what, after)
@@ -66,21 +67,21 @@ func TestKilledWithKeys(t *testing.T) {
 
 // newKey is what "umagate keys rotate" stores first.
 func (p *plane) newKey(at *devas.Server) {
-	p.t.Helper()
+	p.T.Helper()
 	made, err := clientauth.GenerateKey(jose.ES256)
-	require.NoError(p.t, err)
+	require.NoError(p.T, err)
 	private, err := made.PEM()
-	require.NoError(p.t, err)
+	require.NoError(p.T, err)
 	now := time.Now()
-	require.NoError(p.t, p.store().PutClientKey(p.t.Context(), p.key(at), store.ClientKey{
+	require.NoError(p.T, p.store().PutClientKey(p.T.Context(), p.key(at), store.ClientKey{
 		ID: made.ID, Purpose: store.KeySignature, Algorithm: "ES256", State: store.KeyNew, Private: private, CreatedAt: now, StateAt: now,
 	}))
 }
 
 // finish starts another, and looks at what came of it.
 func (p *plane) finish(at *devas.Server, what string, after bool) {
-	t := p.t
-	next := startChild(t, p.path())
+	t := p.T
+	next := startChild(t, p.Path())
 	next.until(func(s server.Status) bool {
 		return s.Sites[0].Phase == registration.Serving && s.Sites[0].Failure == nil
 	})
@@ -94,7 +95,7 @@ func (p *plane) finish(at *devas.Server, what string, after bool) {
 	for _, c := range at.Calls(devas.EndpointToken) {
 		require.Equal(t, http.StatusOK, c.Status, "every assertion was by a key that the AS knew")
 	}
-	log, err := os.ReadFile(p.path() + ".log")
+	log, err := os.ReadFile(p.Path() + ".log")
 	require.NoError(t, err)
 	keys, err := p.store().ClientKeys(t.Context(), p.key(at))
 	require.NoError(t, err)

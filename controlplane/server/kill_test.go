@@ -18,6 +18,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/devas"
 )
 
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	err := server.Run(context.Background(), server.Options{
-		Path: path, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Intervals: quick(),
+		Path: path, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Intervals: servertest.Quick(),
 		Started: func(api, _ string) {
 			// Whole or not there: a reader must not see half of it.
 			temp := path + ".api.new"
@@ -154,7 +155,7 @@ func (c *child) until(ok func(server.Status) bool) server.Status {
 		}
 		s = server.Status{}
 		return control.Do(c.t.Context(), http.MethodGet, "/v1/status", nil, &s) == nil && len(s.Sites) == 1 && ok(s)
-	}, 3*within, 20*time.Millisecond)
+	}, 3*servertest.Within, 20*time.Millisecond)
 	return s
 }
 
@@ -173,11 +174,11 @@ func TestKilledAtEveryCall(t *testing.T) {
 				front := httptest.NewServer(k)
 				as.SetIssuer(front.URL)
 				p := newPlane(t)
-				p.write(p.config(front.URL, "albums", "people"))
+				p.Write(p.config(front.URL, "albums", "people"))
 
 				dead, victim := make(chan struct{}), make(condemned, 1)
 				k.arm(at, "", func() { victim.end(dead) })
-				first := startChild(t, p.path())
+				first := startChild(t, p.Path())
 				victim <- first
 				if at > 12 {
 					// Far enough: from here on it only looks whether all is as it should be.
@@ -188,7 +189,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 				}
 				<-dead
 				calls++
-				second := startChild(t, p.path())
+				second := startChild(t, p.Path())
 				s := second.serving()
 				second.end()
 				front.Close()
@@ -201,7 +202,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 						registrations++
 					}
 				}
-				log, err := os.ReadFile(filepath.Join(p.dir, "umagate.yaml.log"))
+				log, err := os.ReadFile(filepath.Join(p.Dir, "umagate.yaml.log"))
 				require.NoError(t, err)
 				if k.after && strings.HasSuffix(k.killed, "/register") {
 					// No specification lets a client be found whose answer was lost: it is told of.

@@ -13,6 +13,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -25,15 +26,15 @@ func (p *plane) person(issuer, client string, resources ...string) string {
 
 // login logs alice in, as "umagate login" does.
 func (p *plane) login() {
-	p.t.Helper()
+	p.T.Helper()
 	const redirect = "http://127.0.0.1:1/callback"
 	m := p.operation()
-	login, err := m.Login(p.t.Context(), redirect)
-	require.NoError(p.t, err)
-	back := browser.New(p.t, nil).Visit(p.t, login.Address(), redirect, "alice", "alice")
-	person, err := m.FinishLogin(p.t.Context(), login, back.Query())
-	require.NoError(p.t, err)
-	require.Equal(p.t, "alice", person.Name)
+	login, err := m.Login(p.T.Context(), redirect)
+	require.NoError(p.T, err)
+	back := browser.New(p.T, nil).Visit(p.T, login.Address(), redirect, "alice", "alice")
+	person, err := m.FinishLogin(p.T.Context(), login, back.Query())
+	require.NoError(p.T, err)
+	require.Equal(p.T, "alice", person.Name)
 }
 
 // grants counts the calls of the token endpoint by grant type and status.
@@ -56,30 +57,30 @@ func TestPATOfAPerson(t *testing.T) {
 	for _, client := range []string{"register: {}", "register: {}, token_endpoint_auth_method: client_secret_jwt", "register: {}, token_endpoint_auth_method: private_key_jwt"} {
 		t.Run(client, func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, owned())
+			as := servertest.StartAS(t, owned())
 			p := newPlane(t)
-			p.write(strings.Replace(p.person(as.Issuer(), client, "albums"), "    pat:", "    introspection: {credential: pat}\n    pat:", 1))
-			p.start()
-			s := p.until("somebody has to log in", func(s server.Status) bool {
+			p.Write(strings.Replace(p.person(as.Issuer(), client, "albums"), "    pat:", "    introspection: {credential: pat}\n    pat:", 1))
+			p.Start()
+			s := p.Until("somebody has to log in", func(s server.Status) bool {
 				return s.Sites[0].Failure != nil && s.Sites[0].Phase == registration.GettingPAT
 			})
 			require.Contains(t, s.Sites[0].Failure.Remedy, "umagate login --site")
 			require.Zero(t, as.Count(devas.EndpointToken), "nothing is asked of the AS for that")
 			p.login()
-			p.until("the running control plane goes on", allWell)
+			p.Until("the running control plane goes on", allWell)
 			require.Equal(t, "alice", as.Resources()[0].Owner)
 			require.Equal(t, []string{"albums"}, names(as))
 			require.Equal(t, 1, grants(as, "authorization_code", http.StatusOK))
 
 			// A PAT that is refused is renewed once, with a refresh token that is good once.
 			for i := range 3 {
-				refreshed, pushed := grants(as, "refresh_token", http.StatusOK), p.status().Pushed["sds"]
+				refreshed, pushed := grants(as, "refresh_token", http.StatusOK), p.Status().Pushed["sds"]
 				as.ExpirePATs()
-				p.until("another PAT is pushed", func(s server.Status) bool { return s.OK && s.Pushed["sds"] != pushed })
+				p.Until("another PAT is pushed", func(s server.Status) bool { return s.OK && s.Pushed["sds"] != pushed })
 				require.Equal(t, refreshed+1, grants(as, "refresh_token", http.StatusOK), "round %d: renewed once", i)
 			}
 			// A plan leaves the refresh token alone.
-			p.stop()
+			p.Stop()
 			as.ExpirePATs()
 			kept := p.store()
 			pat, err := kept.PAT(t.Context(), p.key(as))
@@ -92,12 +93,12 @@ func TestPATOfAPerson(t *testing.T) {
 			require.Contains(t, registration.Remedy(err), "umagate serve")
 			require.Equal(t, refreshed, grants(as, "refresh_token", http.StatusOK))
 			// A restart goes on with the refresh token that came last.
-			p.start()
-			p.until("all is well after a restart", func(s server.Status) bool { return s.OK })
+			p.Start()
+			p.Until("all is well after a restart", func(s server.Status) bool { return s.OK })
 			require.Zero(t, grants(as, "refresh_token", http.StatusBadRequest), "each refresh token was used once")
 			require.Equal(t, 1, as.Count(devas.EndpointRegistration))
-			p.requireNoSecrets(as)
-			shown := p.log.String()
+			p.RequireNoSecrets(as)
+			shown := p.Log.String()
 			for _, c := range as.Calls(devas.EndpointToken) {
 				for _, name := range []string{"refresh_token", "code", "code_verifier"} {
 					if value := c.Form.Get(name); value != "" {
@@ -120,35 +121,35 @@ func TestLoginThatEnds(t *testing.T) {
 		}
 		return time.Now()
 	}
-	as := startAS(t, options)
+	as := servertest.StartAS(t, options)
 	p := newPlane(t)
-	p.write(p.person(as.Issuer(), "register: {}", "albums"))
-	p.start()
-	p.until("registered", func(s server.Status) bool { return s.Sites[0].ClientID != "" })
+	p.Write(p.person(as.Issuer(), "register: {}", "albums"))
+	p.Start()
+	p.Until("registered", func(s server.Status) bool { return s.Sites[0].ClientID != "" })
 	p.login()
-	first := p.until("all is well", allWell)
+	first := p.Until("all is well", allWell)
 	late.Store(true) // the refresh token is old
 	as.ExpirePATs()
-	s := p.until("it is told", func(s server.Status) bool {
+	s := p.Until("it is told", func(s server.Status) bool {
 		return s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Remedy, "umagate login")
 	})
 	require.Equal(t, first.Pushed["sds"], s.Pushed["sds"], "Envoys keep the last")
 	refused := grants(as, "refresh_token", http.StatusBadRequest)
 	require.Equal(t, 1, refused)
 	attempts := s.Sites[0].Failure.Attempts
-	p.until("tried again, in vain", func(s server.Status) bool {
+	p.Until("tried again, in vain", func(s server.Status) bool {
 		return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > attempts+3
 	})
 	require.Equal(t, refused, grants(as, "refresh_token", http.StatusBadRequest), "the dead token is not sent again")
 	p.login()
-	p.until("all is well again", allWell)
+	p.Until("all is well again", allWell)
 }
 
 func TestLoginAnswersThatAreNotOurs(t *testing.T) {
 	t.Parallel()
-	server := startAS(t, owned())
+	server := servertest.StartAS(t, owned())
 	p := newPlane(t)
-	p.write(p.person(server.Issuer(), "register: {}", "albums"))
+	p.Write(p.person(server.Issuer(), "register: {}", "albums"))
 	m := p.operation()
 	const redirect = "http://127.0.0.1:1/callback"
 	tests := []struct {
@@ -185,9 +186,9 @@ func TestLoginAnswersThatAreNotOurs(t *testing.T) {
 
 func TestNobodyHasToLogIn(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.config(as.Issuer(), "albums"))
+	p.Write(p.config(as.Issuer(), "albums"))
 	_, err := p.operation().Login(t.Context(), "http://127.0.0.1:1/callback")
 	require.ErrorIs(t, err, registration.ErrNoLogin)
 	require.Zero(t, as.Count(devas.EndpointRegistration))

@@ -33,15 +33,15 @@ func TestManualBesideServe(t *testing.T) {
 		resources = append(resources, fmt.Sprintf("r%02d", i))
 	}
 	p := newPlane(t)
-	p.write(p.config(front.URL, resources...))
-	file, err := site.Load(p.path())
+	p.Write(p.config(front.URL, resources...))
+	file, err := site.Load(p.Path())
 	require.NoError(t, err)
 
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
 	for i := range errs {
 		wg.Go(func() {
-			store, err := link.OpenStore(t.Context(), p.path(), file)
+			store, err := link.OpenStore(t.Context(), p.Path(), file)
 			if err != nil {
 				errs[i] = err
 				return
@@ -58,10 +58,10 @@ func TestManualBesideServe(t *testing.T) {
 			_, _, errs[i] = m.Apply(t.Context(), nil)
 		})
 	}
-	p.start()
+	p.Start()
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
-	p.until("serving", func(s server.Status) bool { return s.OK })
+	p.Until("serving", func(s server.Status) bool { return s.OK })
 	require.ElementsMatch(t, resources, names(as))
 	registrations := 0
 	for _, c := range as.Calls(devas.EndpointRegistration) {
@@ -83,10 +83,10 @@ func TestManualKeepsToWhatWasShown(t *testing.T) {
 	as.SetIssuer(front.URL)
 	p := newPlane(t)
 	open := func(resources ...string) *registration.Operation {
-		p.write(p.config(front.URL, resources...))
-		file, err := site.Load(p.path())
+		p.Write(p.config(front.URL, resources...))
+		file, err := site.Load(p.Path())
 		require.NoError(t, err)
-		store, err := link.OpenStore(t.Context(), p.path(), file)
+		store, err := link.OpenStore(t.Context(), p.Path(), file)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, store.Close()) })
 		m, err := registration.Open(t.Context(), registration.OperationOptions{

@@ -16,42 +16,43 @@ import (
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
 )
 
 // call makes a call with the local token and decodes the answer.
 func (p *plane) call(method, path string, out any) int {
-	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), method, "http://"+p.api+path, nil)
-	require.NoError(p.t, err)
-	p.authorize(req)
+	p.T.Helper()
+	req, err := http.NewRequestWithContext(p.T.Context(), method, "http://"+p.API+path, nil)
+	require.NoError(p.T, err)
+	p.Authorize(req)
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(p.t, err)
+	require.NoError(p.T, err)
 	defer resp.Body.Close()
 	if out != nil {
-		require.NoError(p.t, json.NewDecoder(resp.Body).Decode(out))
+		require.NoError(p.T, json.NewDecoder(resp.Body).Decode(out))
 	}
 	return resp.StatusCode
 }
 
 func (p *plane) audited(query string) []server.AuditEvent {
-	p.t.Helper()
+	p.T.Helper()
 	var page api.Page[server.AuditEvent]
-	require.Equal(p.t, http.StatusOK, p.call(http.MethodGet, "/v1/audit?"+query, &page))
+	require.Equal(p.T, http.StatusOK, p.call(http.MethodGet, "/v1/audit?"+query, &page))
 	return page.Items
 }
 
 func TestOperations(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.intervals.Site.Sync, p.intervals.Site.Probe = 1<<40, 1<<40 // only when asked
-	p.write(p.config(as.Issuer(), "albums", "people"))
-	p.start()
-	p.until("all is well", allWell)
+	p.Options.Intervals.Site.Sync, p.Options.Intervals.Site.Probe = 1<<40, 1<<40 // only when asked
+	p.Write(p.config(as.Issuer(), "albums", "people"))
+	p.Start()
+	p.Until("all is well", allWell)
 
-	code, text := p.get(api.DocumentPath)
+	code, text := p.Get(api.DocumentPath)
 	require.Equal(t, http.StatusOK, code)
 	document, err := openapi3.NewLoader().LoadFromData([]byte(text))
 	require.NoError(t, err)
@@ -81,7 +82,7 @@ func TestOperations(t *testing.T) {
 	before := site.Resources.SyncedAt
 	var requested server.SyncRequested
 	require.Equal(t, http.StatusAccepted, p.call(http.MethodPost, "/v1/sites/photos/sync", &requested))
-	p.until("synchronised", func(s server.Status) bool {
+	p.Until("synchronised", func(s server.Status) bool {
 		return s.Sites[0].Resources.SyncedAt.After(before) && len(as.Resources()) == 2
 	})
 
@@ -115,16 +116,16 @@ func TestOperations(t *testing.T) {
 	require.Equal(t, all, paged)
 
 	// What a reload changed is told by key, never by value.
-	p.write(p.config(as.Issuer(), "albums"))
-	p.until("taken over", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Declared == 1 })
+	p.Write(p.config(as.Issuer(), "albums"))
+	p.Until("taken over", func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Declared == 1 })
 	reloads := p.audited("action=config.reload")
 	require.Equal(t, "photos (resources)", reloads[0].Detail["changed"])
-	p.write("sites: [{name: photos, hots: [a]}]")
-	p.until("refused", func(s server.Status) bool { return s.ReloadError != "" })
+	p.Write("sites: [{name: photos, hots: [a]}]")
+	p.Until("refused", func(s server.Status) bool { return s.ReloadError != "" })
 	refused := p.audited("action=config.refused")
 	require.Len(t, refused, 1)
 	require.Equal(t, audit.Failed, refused[0].Outcome)
-	p.requireNoSecrets(as)
+	p.RequireNoSecrets(as)
 }
 
 func TestRolesOfTokens(t *testing.T) {
@@ -133,11 +134,11 @@ func TestRolesOfTokens(t *testing.T) {
 	config := func(role string) string {
 		return "api: {tokens: [{name: monitoring, token: {file: token}, role: " + role + "}]}\n" + p.config("http://127.0.0.1:1", "albums")
 	}
-	p.beside("token", "monitoring-0123456789\n")
-	p.write(config("read"))
-	p.start()
+	p.Beside("token", "monitoring-0123456789\n")
+	p.Write(config("read"))
+	p.Start()
 	as := func(token, method, path string) int {
-		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.api+path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.API+path, nil)
 		require.NoError(t, err)
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
@@ -156,12 +157,12 @@ func TestRolesOfTokens(t *testing.T) {
 	}
 
 	// The token's file is watched like umagate.yaml.
-	p.beside("token", "another-0123456789\n")
-	require.Eventually(t, func() bool { return as("another-0123456789", "GET", "/v1/status") == 200 }, within, 5*time.Millisecond)
+	p.Beside("token", "another-0123456789\n")
+	require.Eventually(t, func() bool { return as("another-0123456789", "GET", "/v1/status") == 200 }, servertest.Within, 5*time.Millisecond)
 	require.Equal(t, 401, as("monitoring-0123456789", "GET", "/v1/status"))
-	p.write(config("write"))
-	require.Eventually(t, func() bool { return as("another-0123456789", "POST", "/v1/sites/photos/sync") == 202 }, within, 5*time.Millisecond)
-	require.NotContains(t, p.log.String(), "0123456789")
+	p.Write(config("write"))
+	require.Eventually(t, func() bool { return as("another-0123456789", "POST", "/v1/sites/photos/sync") == 202 }, servertest.Within, 5*time.Millisecond)
+	require.NotContains(t, p.Log.String(), "0123456789")
 }
 
 func TestProbes(t *testing.T) {
@@ -171,9 +172,9 @@ func TestProbes(t *testing.T) {
 	issuer := silent.URL
 	silent.Close() // the AS is down from the start
 	p := newPlane(t)
-	p.write(`store: "` + postgrestest.Database(t, database) + "\"\nstore_key: " + strings.Repeat("A", 43) + "=\n" + p.config(issuer, "albums"))
-	p.start()
-	p.until("the AS is missed", func(s server.Status) bool { return s.Sites[0].Failure != nil })
+	p.Write(`store: "` + postgrestest.Database(t, database) + "\"\nstore_key: " + strings.Repeat("A", 43) + "=\n" + p.config(issuer, "albums"))
+	p.Start()
+	p.Until("the AS is missed", func(s server.Status) bool { return s.Sites[0].Failure != nil })
 	var ready server.Readiness
 	require.Equal(t, http.StatusOK, p.call(http.MethodGet, "/readyz", &ready), "an AS that is down does not make it unready")
 	require.Equal(t, "leader", ready.Role)
@@ -181,7 +182,7 @@ func TestProbes(t *testing.T) {
 
 	database.Stop()
 	var problem api.Problem
-	require.Eventually(t, func() bool { return p.call(http.MethodGet, "/readyz", &problem) == http.StatusServiceUnavailable }, 3*within, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return p.call(http.MethodGet, "/readyz", &problem) == http.StatusServiceUnavailable }, 3*servertest.Within, 5*time.Millisecond)
 	require.Equal(t, api.CodeUnavailable, problem.Code)
 	require.Contains(t, problem.Detail, "store")
 	require.Equal(t, http.StatusOK, p.call(http.MethodGet, "/healthz", nil), "a restart would not bring the store back")

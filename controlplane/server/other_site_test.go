@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -21,12 +22,12 @@ func TestCrashBesideAnotherSite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{})
+			as := servertest.StartAS(t, devas.Options{})
 			p := newPlane(t)
-			p.write(p.config(as.Issuer(), "albums"))
-			p.start()
-			p.until("all is well", allWell)
-			p.stop()
+			p.Write(p.config(as.Issuer(), "albums"))
+			p.Start()
+			p.Until("all is well", allWell)
+			p.Stop()
 			photos, films := store.Key{Site: "photos", Issuer: as.Issuer()}, store.Key{Site: "films", Issuer: as.Issuer()}
 			have, err := p.store().Resources(t.Context(), photos)
 			require.NoError(t, err)
@@ -36,9 +37,9 @@ func TestCrashBesideAnotherSite(t *testing.T) {
 			before := as.Resources()
 
 			// Another declaration, which an adoption would write at the AS.
-			p.write(p.config(as.Issuer(), "albums") + "  - {name: films, conditions: [{paths: [\"/films/**\"], scopes: [watch]}]}\n")
-			p.start()
-			s := p.until("it is told", func(s server.Status) bool {
+			p.Write(p.config(as.Issuer(), "albums") + "  - {name: films, conditions: [{paths: [\"/films/**\"], scopes: [watch]}]}\n")
+			p.Start()
+			s := p.Until("it is told", func(s server.Status) bool {
 				return len(s.Sites) == 1 && s.Sites[0].Failure != nil && len(as.Resources()) == 2
 			})
 			require.Contains(t, s.Sites[0].Failure.Message, "site films: the AS has a resource of that name that another site has registered")

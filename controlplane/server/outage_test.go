@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/devas"
 )
 
@@ -18,15 +19,15 @@ func TestLongOutage(t *testing.T) {
 	for _, kind := range []devas.FaultKind{devas.FaultDown, devas.FaultHTML, devas.FaultStatus} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{Lifetimes: devas.Lifetimes{PAT: 2 * time.Second}})
+			as := servertest.StartAS(t, devas.Options{Lifetimes: devas.Lifetimes{PAT: 2 * time.Second}})
 			p := newPlane(t)
-			p.write(p.config(as.Issuer(), "albums", "people"))
-			p.start()
-			before := p.until("all is well", allWell)
+			p.Write(p.config(as.Issuer(), "albums", "people"))
+			p.Start()
+			before := p.Until("all is well", allWell)
 
 			require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointAny, Kind: kind, Status: http.StatusServiceUnavailable}))
-			p.write(p.config(as.Issuer(), "albums", "people", "fresh"))
-			down := p.until("the PAT has expired, and every attempt failed", func(s server.Status) bool {
+			p.Write(p.config(as.Issuer(), "albums", "people", "fresh"))
+			down := p.Until("the PAT has expired, and every attempt failed", func(s server.Status) bool {
 				f := s.Sites[0].Failure
 				return f != nil && f.Attempts > 10 && time.Now().After(s.Sites[0].PATExpiresAt)
 			})
@@ -37,7 +38,7 @@ func TestLongOutage(t *testing.T) {
 			require.Empty(t, down.PublishError)
 
 			as.ClearFaults(devas.EndpointAny)
-			p.until("all is well again", allWell)
+			p.Until("all is well again", allWell)
 			require.ElementsMatch(t, []string{"albums", "people", "fresh"}, names(as), "each once")
 			registrations := 0
 			for _, c := range as.Calls(devas.EndpointRegistration) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
@@ -47,17 +48,17 @@ func TestKilledAtRandom(t *testing.T) {
 			if engine == "PostgreSQL" {
 				head = fmt.Sprintf("store: %q\nstore_key: %q\n", postgrestest.Database(t, postgrestest.Start(t)), sharedKey())
 			}
-			as := startAS(t, devas.Options{})
+			as := servertest.StartAS(t, devas.Options{})
 			p := newPlane(t)
 			change := func() []string {
 				names := someResources(random)
-				p.write(head + p.config(as.Issuer(), names...) + "  sync: {max_deletions: 100}\n")
+				p.Write(head + p.config(as.Issuer(), names...) + "  sync: {max_deletions: 100}\n")
 				return names
 			}
 			change()
 			const kills = 12
 			for range kills {
-				c := startChild(t, p.path())
+				c := startChild(t, p.Path())
 				for range random.IntN(4) {
 					awaitCalls(t, as, random.IntN(20))
 					change()
@@ -66,14 +67,14 @@ func TestKilledAtRandom(t *testing.T) {
 				c.end()
 			}
 			last := change()
-			c := startChild(t, p.path())
+			c := startChild(t, p.Path())
 			s := c.until(func(s server.Status) bool { return s.OK && s.Sites[0].Resources.Registered == len(last) })
-			require.Eventually(t, func() bool { return len(names(as)) == len(last) }, 3*within, 20*time.Millisecond)
+			require.Eventually(t, func() bool { return len(names(as)) == len(last) }, 3*servertest.Within, 20*time.Millisecond)
 			require.ElementsMatch(t, last, names(as))
 			require.Equal(t, len(last), s.Sites[0].Resources.Registered)
 			c.end()
 
-			log, err := os.ReadFile(p.path() + ".log")
+			log, err := os.ReadFile(p.Path() + ".log")
 			require.NoError(t, err)
 			// A registration whose answer was lost cannot be found by any specification: it is
 			// told of, and there is no other reason for a second.
@@ -95,7 +96,7 @@ func awaitCalls(t *testing.T, as *devas.Server, n int) {
 		return sum
 	}
 	until := calls() + n
-	require.Eventually(t, func() bool { return calls() >= until }, within, time.Millisecond)
+	require.Eventually(t, func() bool { return calls() >= until }, servertest.Within, time.Millisecond)
 }
 
 // TestLeaderIsKilled kills -9 the replica that leads. The other takes over within
@@ -103,11 +104,11 @@ func awaitCalls(t *testing.T, as *devas.Server, n int) {
 func TestLeaderIsKilled(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.Database(t, postgrestest.Start(t))
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	one, two := replica(t, database, as.Issuer()), replica(t, database, as.Issuer())
-	first := startChild(t, one.path())
+	first := startChild(t, one.Path())
 	before := first.until(leader)
-	second := startChild(t, two.path())
+	second := startChild(t, two.Path())
 	s := second.until(func(s server.Status) bool { return follower(s) && s.LeaderName == before.Replica })
 	require.NotEqual(t, before.Replica, s.Replica)
 

@@ -14,6 +14,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -23,11 +24,11 @@ func TestDeregisterBesideServe(t *testing.T) {
 	for name, dialect := range map[string]devas.Dialect{"generic": {}, "keycloak": devas.Keycloak()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{Dialect: dialect})
+			as := servertest.StartAS(t, devas.Options{Dialect: dialect})
 			p := newPlane(t)
-			p.write(p.config(as.Issuer(), "albums", "people"))
-			p.start()
-			first := p.until("all is well", allWell)
+			p.Write(p.config(as.Issuer(), "albums", "people"))
+			p.Start()
+			first := p.Until("all is well", allWell)
 
 			m := p.operation()
 			planned, err := m.PlanRemoval(t.Context())
@@ -44,17 +45,17 @@ func TestDeregisterBesideServe(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, keys)
 
-			s := p.until("the running control plane leaves it alone", func(s server.Status) bool {
+			s := p.Until("the running control plane leaves it alone", func(s server.Status) bool {
 				return s.Sites[0].Phase == registration.Deregistered && s.Sites[0].Failure != nil && strings.Contains(s.Sites[0].Failure.Remedy, "umagate apply")
 			})
 			require.Empty(t, s.Sites[0].ClientID)
 			attempts := s.Sites[0].Failure.Attempts
-			p.until("for good", func(s server.Status) bool {
+			p.Until("for good", func(s server.Status) bool {
 				return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > attempts+5
 			})
-			p.stop()
-			p.start()
-			p.until("after a restart, too", func(s server.Status) bool {
+			p.Stop()
+			p.Start()
+			p.Until("after a restart, too", func(s server.Status) bool {
 				return s.Sites[0].Phase == registration.Deregistered && s.Sites[0].Failure != nil
 			})
 			require.Equal(t, 1, answered(as, http.MethodPost, http.StatusCreated))
@@ -63,7 +64,7 @@ func TestDeregisterBesideServe(t *testing.T) {
 
 			_, _, err = p.operation().Apply(t.Context(), nil)
 			require.NoError(t, err)
-			again := p.until("registered again on request", allWell)
+			again := p.Until("registered again on request", allWell)
 			require.NotEqual(t, first.Sites[0].ClientID, again.Sites[0].ClientID)
 			require.Len(t, as.Resources(), 2)
 		})
@@ -72,9 +73,9 @@ func TestDeregisterBesideServe(t *testing.T) {
 
 func TestDeregisterInstances(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.config(as.Issuer(), "albums"))
+	p.Write(p.config(as.Issuer(), "albums"))
 	_, _, err := p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
 	instances := p.store()
@@ -103,13 +104,13 @@ func TestDeregisterInstances(t *testing.T) {
 
 func TestDeregisterAGivenClient(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{Registration: devas.RegistrationOff, Clients: []devas.Client{{
+	as := servertest.StartAS(t, devas.Options{Registration: devas.RegistrationOff, Clients: []devas.Client{{
 		ID: "rs", Secret: "rs-secret-1", Metadata: devas.Metadata{GrantTypes: []string{"client_credentials"}, Scope: "uma_protection"},
 	}}})
 	p := newPlane(t)
-	p.write(strings.Replace(p.config(as.Issuer(), "albums"), "register: {}", "id: rs, secret: rs-secret-1", 1))
-	p.start()
-	p.until("all is well", allWell)
+	p.Write(strings.Replace(p.config(as.Issuer(), "albums"), "register: {}", "id: rs, secret: rs-secret-1", 1))
+	p.Start()
+	p.Until("all is well", allWell)
 	m := p.operation()
 	planned, err := m.PlanRemoval(t.Context())
 	require.NoError(t, err)
@@ -118,17 +119,17 @@ func TestDeregisterAGivenClient(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, as.Resources())
 	require.Zero(t, as.Count(devas.EndpointRegistration))
-	p.until("left alone", func(s server.Status) bool { return s.Sites[0].Phase == registration.Deregistered })
+	p.Until("left alone", func(s server.Status) bool { return s.Sites[0].Phase == registration.Deregistered })
 	_, _, err = p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
-	p.until("all is well again", allWell)
+	p.Until("all is well again", allWell)
 }
 
 func TestClientThatStays(t *testing.T) {
 	t.Parallel()
-	forgetful := startAS(t, devas.Options{})
+	forgetful := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.config(forgetful.Issuer(), "albums"))
+	p.Write(p.config(forgetful.Issuer(), "albums"))
 	_, _, err := p.operation().Apply(t.Context(), nil)
 	require.NoError(t, err)
 	stored, err := p.store().Client(t.Context(), p.key(forgetful))
@@ -180,12 +181,12 @@ func TestRemovalCutOff(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
 		for at := 1; ; at++ {
-			server := startAS(t, devas.Options{})
+			server := servertest.StartAS(t, devas.Options{})
 			cut := &cutter{next: server, after: after}
 			front := httptest.NewServer(cut)
 			server.SetIssuer(front.URL)
 			p := newPlane(t)
-			p.write(p.config(front.URL, "albums", "people"))
+			p.Write(p.config(front.URL, "albums", "people"))
 			_, _, err := p.operation().Apply(t.Context(), nil)
 			require.NoError(t, err)
 			m := p.operation()

@@ -15,6 +15,7 @@ import (
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/keycloak"
@@ -22,29 +23,29 @@ import (
 
 // post calls the API with a body of JSON.
 func (p *plane) post(method, path, body string) (int, revoke.Revocation) {
-	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), method, "http://"+p.api+path, strings.NewReader(body))
-	require.NoError(p.t, err)
+	p.T.Helper()
+	req, err := http.NewRequestWithContext(p.T.Context(), method, "http://"+p.API+path, strings.NewReader(body))
+	require.NoError(p.T, err)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	p.authorize(req)
+	p.Authorize(req)
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(p.t, err)
+	require.NoError(p.T, err)
 	defer resp.Body.Close()
 	var out revoke.Revocation
 	if resp.StatusCode/100 == 2 && resp.StatusCode != http.StatusNoContent {
-		require.NoError(p.t, json.NewDecoder(resp.Body).Decode(&out))
+		require.NoError(p.T, json.NewDecoder(resp.Body).Decode(&out))
 	}
 	return resp.StatusCode, out
 }
 
 func (p *plane) revocations() []revoke.Revocation {
-	p.t.Helper()
-	code, body := p.get("/v1/revocations?limit=1000")
-	require.Equal(p.t, http.StatusOK, code)
+	p.T.Helper()
+	code, body := p.Get("/v1/revocations?limit=1000")
+	require.Equal(p.T, http.StatusOK, code)
 	var page api.Page[revoke.Revocation]
-	require.NoError(p.t, json.Unmarshal([]byte(body), &page))
+	require.NoError(p.T, json.Unmarshal([]byte(body), &page))
 	return page.Items
 }
 
@@ -52,27 +53,27 @@ func (p *plane) revocations() []revoke.Revocation {
 // after a restart, until it is taken back.
 func TestRevocationIsPublished(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.config(as.Issuer(), "albums"))
-	p.start()
-	before := p.until("all is well", allWell)
+	p.Write(p.config(as.Issuer(), "albums"))
+	p.Start()
+	before := p.Until("all is well", allWell)
 	ecds := func(s server.Status) string { return s.Pushed[xds.ECDS] }
 	code, made := p.post(http.MethodPost, "/v1/revocations", `{"subject":"bob","site":"photos"}`)
 	require.Equal(t, http.StatusCreated, code)
-	after := p.until("it is published", func(s server.Status) bool { return s.OK && ecds(s) != ecds(before) })
+	after := p.Until("it is published", func(s server.Status) bool { return s.OK && ecds(s) != ecds(before) })
 	require.Equal(t, before.Revision, after.Revision, "the file and the AS are as they were")
 	require.Equal(t, before.Pushed[xds.CDS], after.Pushed[xds.CDS])
 
-	p.stop()
-	p.start()
-	again := p.until("all is well", allWell)
+	p.Stop()
+	p.Start()
+	again := p.Until("all is well", allWell)
 	require.Equal(t, ecds(after), ecds(again), "the same is in force after a restart")
 	require.Equal(t, made.ID, p.revocations()[0].ID)
 
 	code, _ = p.post(http.MethodDelete, made.Location(), "")
 	require.Equal(t, http.StatusNoContent, code)
-	p.until("it is taken back", func(s server.Status) bool { return s.OK && ecds(s) == ecds(before) })
+	p.Until("it is taken back", func(s server.Status) bool { return s.OK && ecds(s) == ecds(before) })
 
 	// An AS that lets the resource server revoke is told.
 	code, made = p.post(http.MethodPost, "/v1/revocations", `{"token":"t","site":"photos","at_authorization_server":true}`)
@@ -85,16 +86,16 @@ func TestRevocationIsPublished(t *testing.T) {
 func revokedByKeycloak(t *testing.T, as *keycloak.Server, initial string) {
 	t.Helper()
 	p := newPlane(t)
-	p.write(strings.Replace(strings.Replace(p.config(as.Issuer(), "films"), "register: {}", `register: {initial_access_token: "`+initial+`"}`, 1),
+	p.Write(strings.Replace(strings.Replace(p.config(as.Issuer(), "films"), "register: {}", `register: {initial_access_token: "`+initial+`"}`, 1),
 		"  resources:", "  revocation: {client_ids: [app], not_before_every: 1s}\n  resources:", 1))
-	p.start()
-	site := p.until("all is well", allWell).Sites[0]
-	base := "http://" + p.api + "/v1/sites/photos"
+	p.Start()
+	site := p.Until("all is well", allWell).Sites[0]
+	base := "http://" + p.API + "/v1/sites/photos"
 	has := func(what string, is func(r revoke.Revocation) bool) {
 		t.Helper()
 		require.Eventually(t, func() bool {
 			return slices.ContainsFunc(p.revocations(), is)
-		}, within, 20*time.Millisecond, "%s: %v", what, p.revocations())
+		}, servertest.Within, 20*time.Millisecond, "%s: %v", what, p.revocations())
 	}
 
 	// A logout ends a session, which Keycloak tells the application's URL.
@@ -157,7 +158,7 @@ func revokedByKeycloak(t *testing.T, as *keycloak.Server, initial string) {
 	_, err = as.Token(t.Context(), "bob")
 	require.NoError(t, err)
 	require.NoError(t, as.Logout(t.Context(), "bob"))
-	require.Eventually(t, func() bool { return sessions() > known }, within, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return sessions() > known }, servertest.Within, 20*time.Millisecond)
 
 	// Keycloak lets a client revoke only what it was issued itself, and says so.
 	token, err := as.Token(t.Context(), "bob")
@@ -168,6 +169,6 @@ func revokedByKeycloak(t *testing.T, as *keycloak.Server, initial string) {
 	require.Equal(t, http.StatusCreated, code)
 	require.Contains(t, made.AtAuthorizationServer, "Unmatching clients")
 	require.Less(t, time.Until(made.ExpiresAt), time.Hour, "as long as the token itself")
-	require.NotContains(t, p.log.String(), token)
-	p.stop()
+	require.NotContains(t, p.Log.String(), token)
+	p.Stop()
 }

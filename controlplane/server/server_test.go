@@ -1,74 +1,39 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/devas"
 )
 
-// within bounds every wait for a condition. It is for a machine that is ten times
-// slower than the one that a test was written on.
-const within = 2 * time.Minute
-
-// quick lets tests see in milliseconds what takes minutes.
-func quick() server.Intervals {
-	return server.Intervals{Watch: 10 * time.Millisecond, Site: registration.Intervals{
-		Retry: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Sync: 100 * time.Millisecond, Probe: 20 * time.Millisecond,
-		Forgotten: time.Millisecond, Doubt: 5 * time.Millisecond,
-	}}
-}
-
-// log is what a control plane wrote, to be searched for secrets.
-type log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // plane is a control plane that a test starts and stops.
 type plane struct {
-	t         *testing.T
-	dir       string
-	log       *log
-	intervals server.Intervals
-	// sources bring sites beside the file's.
-	sources []server.OpenSource
+	*servertest.Plane
 
-	api, xds string
-	// reached is api for other goroutines than the test's.
+	// reached is API for other goroutines than the test's.
 	reached atomic.Value
-	stop    func()
+}
+
+func newPlane(t *testing.T) *plane {
+	t.Helper()
+	p := &plane{Plane: servertest.New(t)}
+	p.Started = func(api string) { p.reached.Store(api) }
+	return p
 }
 
 // target is where the control plane's API is, for a handler that stands before it.
@@ -77,120 +42,7 @@ func (p *plane) target() *url.URL {
 	return &url.URL{Scheme: "http", Host: host}
 }
 
-func newPlane(t *testing.T) *plane {
-	t.Helper()
-	p := &plane{t: t, dir: t.TempDir(), log: &log{}, intervals: quick()}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(p.log.String())
-		}
-	})
-	return p
-}
-
-func (p *plane) path() string { return filepath.Join(p.dir, "umagate.yaml") }
-
-// write makes umagate.yaml appear at once, as an editor does.
-func (p *plane) write(content string) {
-	p.t.Helper()
-	temp := p.path() + ".new"
-	require.NoError(p.t, os.WriteFile(temp, []byte(content), 0o600))
-	require.NoError(p.t, os.Rename(temp, p.path()))
-}
-
-// beside makes a file beside umagate.yaml appear at once.
-func (p *plane) beside(name, content string) {
-	p.t.Helper()
-	path := filepath.Join(p.dir, name)
-	require.NoError(p.t, os.WriteFile(path+".new", []byte(content), 0o600))
-	require.NoError(p.t, os.Rename(path+".new", path))
-}
-
-// run runs it on context.Background but for the test's own end.
-func (p *plane) start() {
-	p.t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
-	started := make(chan struct{})
-	done := make(chan error, 1)
-	go func() {
-		done <- server.Run(ctx, server.Options{
-			Path: p.path(), Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-			Intervals: p.intervals, Version: "test", Sources: p.sources,
-			Started: func(api, xds string) { p.api, p.xds = api, xds; p.reached.Store(api); close(started) },
-		})
-	}()
-	select {
-	case <-started:
-	case err := <-done:
-		cancel()
-		require.FailNow(p.t, "not started", "%v", err)
-	}
-	var once sync.Once
-	p.stop = func() {
-		once.Do(func() {
-			cancel()
-			require.NoError(p.t, <-done)
-		})
-	}
-	p.t.Cleanup(p.stop)
-}
-
-func (p *plane) get(path string) (int, string) {
-	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.api+path, nil)
-	require.NoError(p.t, err)
-	p.authorize(req)
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(p.t, err)
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(p.t, err)
-	return resp.StatusCode, string(body)
-}
-
-// authorize calls with the token that serve made beside the store.
-func (p *plane) authorize(req *http.Request) {
-	p.t.Helper()
-	path := filepath.Join(p.dir, "umagate.db.token")
-	if _, err := os.Stat(path); err != nil {
-		path = p.path() + ".token" // with PostgreSQL there is no other place
-	}
-	token, err := api.ReadLocalToken(path)
-	require.NoError(p.t, err)
-	req.Header.Set("Authorization", "Bearer "+token.Reveal())
-}
-
-func (p *plane) status() server.Status {
-	p.t.Helper()
-	code, body := p.get("/v1/status")
-	require.Equal(p.t, http.StatusOK, code)
-	var s server.Status
-	require.NoError(p.t, json.Unmarshal([]byte(body), &s))
-	return s
-}
-
-// until waits for the status to satisfy ok, and gives it.
-func (p *plane) until(what string, ok func(server.Status) bool) server.Status {
-	p.t.Helper()
-	var last server.Status
-	require.Eventually(p.t, func() bool {
-		last = p.status()
-		return ok(last)
-	}, within, 5*time.Millisecond, "%s; the problems: %v", what, &last.Problems)
-	return last
-}
-
 func allWell(s server.Status) bool { return s.OK }
-
-func startAS(t *testing.T, options devas.Options) *devas.Server {
-	t.Helper()
-	as, err := devas.New(options)
-	require.NoError(t, err)
-	stop, err := as.Start(context.WithoutCancel(t.Context()))
-	require.NoError(t, err)
-	t.Cleanup(stop)
-	return as
-}
 
 func (p *plane) config(issuer string, resources ...string) string {
 	var b strings.Builder
@@ -219,42 +71,16 @@ func names(as *devas.Server) []string {
 	return out
 }
 
-// secretsSeen lists what the AS was sent or gave out that must not be shown.
-func (p *plane) requireNoSecrets(as *devas.Server) {
-	p.t.Helper()
-	shown := p.log.String()
-	_, status := p.get("/v1/status")
-	_, metrics := p.get("/metrics")
-	shown += status + metrics
-	found := 0
-	for _, e := range devas.Endpoints() {
-		for _, c := range as.Calls(e) {
-			for _, value := range []string{c.Header.Get("Authorization"), c.Form.Get("client_secret"), c.Form.Get("client_assertion")} {
-				_, credential, ok := strings.Cut(value, " ")
-				if !ok {
-					credential = value
-				}
-				if credential == "" {
-					continue
-				}
-				found++
-				require.NotContains(p.t, shown, credential)
-			}
-		}
-	}
-	require.Positive(p.t, found, "no secret was sent, so none was looked for")
-}
-
 func TestFromNothingToServing(t *testing.T) {
 	t.Parallel()
 	for name, dialect := range map[string]devas.Dialect{"generic": {}, "keycloak": devas.Keycloak()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{Dialect: dialect})
+			as := servertest.StartAS(t, devas.Options{Dialect: dialect})
 			p := newPlane(t)
-			p.write(p.config(as.Issuer(), "albums", "people"))
-			p.start()
-			s := p.until("all is well", allWell)
+			p.Write(p.config(as.Issuer(), "albums", "people"))
+			p.Start()
+			s := p.Until("all is well", allWell)
 			require.Equal(t, name, s.Sites[0].Dialect)
 			require.Equal(t, registration.Serving, s.Sites[0].Phase)
 			require.True(t, s.Sites[0].Registered)
@@ -263,20 +89,20 @@ func TestFromNothingToServing(t *testing.T) {
 			require.False(t, s.Sites[0].PATExpiresAt.IsZero())
 			require.ElementsMatch(t, []string{"albums", "people"}, names(as))
 			for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-				code, _ := p.get(path)
+				code, _ := p.Get(path)
 				require.Equal(t, http.StatusOK, code, path)
 			}
-			_, metrics := p.get("/metrics")
+			_, metrics := p.Get("/metrics")
 			require.Contains(t, metrics, `umagate_site_phase{phase="serving",site="photos"} 1`)
 			require.Contains(t, metrics, `umagate_as_call_duration_seconds_count{code="201"`)
-			p.requireNoSecrets(as)
+			p.RequireNoSecrets(as)
 
 			// The second start registers nothing twice, and gets no PAT while it has one.
 			before := as.Count(devas.EndpointRegistration)
 			tokens := as.Count(devas.EndpointToken)
-			p.stop()
-			p.start()
-			again := p.until("all is well", allWell)
+			p.Stop()
+			p.Start()
+			again := p.Until("all is well", allWell)
 			require.Equal(t, s.Sites[0].ClientID, again.Sites[0].ClientID)
 			require.Equal(t, s.Revision, again.Revision)
 			require.Equal(t, before, as.Count(devas.EndpointRegistration))
@@ -294,28 +120,28 @@ func TestASDownAtStart(t *testing.T) {
 	require.NoError(t, err)
 	stop() // the address is known now, and nobody is there
 	p := newPlane(t)
-	p.write(p.config(as.Issuer(), "albums"))
-	p.start()
-	s := p.until("a failure is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
+	p.Write(p.config(as.Issuer(), "albums"))
+	p.Start()
+	s := p.Until("a failure is told", func(s server.Status) bool { return s.Sites[0].Failure != nil })
 	require.Equal(t, registration.Discovering, s.Sites[0].Phase)
 	require.NotEmpty(t, s.Sites[0].Failure.Remedy)
 	require.NotEmpty(t, s.Revision, "a configuration that denies is there for Envoys")
 	stop, err = as.Start(context.WithoutCancel(t.Context()))
 	require.NoError(t, err)
-	s = p.until("all is well", allWell)
+	s = p.Until("all is well", allWell)
 	known := s.Revision
 
 	// Started while the AS is down, it serves what it knew.
-	p.stop()
+	p.Stop()
 	stop()
-	p.start()
-	require.Equal(t, known, p.status().Revision)
-	require.NotEmpty(t, p.status().Pushed)
-	require.Equal(t, 1, p.status().Sites[0].Resources.Registered)
+	p.Start()
+	require.Equal(t, known, p.Status().Revision)
+	require.NotEmpty(t, p.Status().Pushed)
+	require.Equal(t, 1, p.Status().Sites[0].Resources.Registered)
 	stop, err = as.Start(context.WithoutCancel(t.Context()))
 	require.NoError(t, err)
 	defer stop()
-	s = p.until("all is well", allWell)
+	s = p.Until("all is well", allWell)
 	require.Equal(t, known, s.Revision)
 	require.Equal(t, 1, as.Count(devas.EndpointRegistration))
 }
@@ -331,16 +157,16 @@ func TestFaultsOfTheAS(t *testing.T) {
 		for _, kind := range kinds {
 			t.Run(fmt.Sprintf("%s/%s", endpoint, kind), func(t *testing.T) {
 				t.Parallel()
-				as := startAS(t, devas.Options{})
+				as := servertest.StartAS(t, devas.Options{})
 				require.NoError(t, as.SetFault(devas.Fault{
 					Endpoint: endpoint, Kind: kind, Count: 2, Delay: time.Millisecond, RetryAfter: time.Nanosecond, Size: 2 << 20,
 				}))
 				p := newPlane(t)
-				p.write(p.config(as.Issuer(), "albums", "people"))
-				p.start()
-				p.until("all is well in the end", allWell)
+				p.Write(p.config(as.Issuer(), "albums", "people"))
+				p.Start()
+				p.Until("all is well in the end", allWell)
 				require.ElementsMatch(t, []string{"albums", "people"}, names(as), "nothing is registered twice")
-				p.requireNoSecrets(as)
+				p.RequireNoSecrets(as)
 			})
 		}
 	}
@@ -351,25 +177,25 @@ func TestForgottenByTheAS(t *testing.T) {
 	for name, dialect := range map[string]devas.Dialect{"generic": {}, "keycloak": devas.Keycloak()} {
 		t.Run(name+"/the PAT", func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{Dialect: dialect})
+			as := servertest.StartAS(t, devas.Options{Dialect: dialect})
 			p := newPlane(t)
-			p.write(p.config(as.Issuer(), "albums"))
-			p.start()
-			first := p.until("all is well", allWell)
+			p.Write(p.config(as.Issuer(), "albums"))
+			p.Start()
+			first := p.Until("all is well", allWell)
 			tokens := as.Count(devas.EndpointToken)
 			as.ExpirePATs()
-			p.until("another PAT is pushed", func(s server.Status) bool { return s.OK && s.Pushed["sds"] != first.Pushed["sds"] })
+			p.Until("another PAT is pushed", func(s server.Status) bool { return s.OK && s.Pushed["sds"] != first.Pushed["sds"] })
 			require.Equal(t, tokens+1, as.Count(devas.EndpointToken), "renewed once")
 		})
 		t.Run(name+"/the client", func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{Dialect: dialect})
+			as := servertest.StartAS(t, devas.Options{Dialect: dialect})
 			p := newPlane(t)
-			p.write(p.config(as.Issuer(), "albums"))
-			p.start()
-			first := p.until("all is well", allWell)
+			p.Write(p.config(as.Issuer(), "albums"))
+			p.Start()
+			first := p.Until("all is well", allWell)
 			as.ForgetClients()
-			second := p.until("registered anew", func(s server.Status) bool {
+			second := p.Until("registered anew", func(s server.Status) bool {
 				return s.OK && s.Sites[0].ClientID != first.Sites[0].ClientID && s.Revision != first.Revision
 			})
 			require.Equal(t, []string{"albums"}, names(as))
@@ -378,14 +204,14 @@ func TestForgottenByTheAS(t *testing.T) {
 	}
 	t.Run("a resource", func(t *testing.T) {
 		t.Parallel()
-		as := startAS(t, devas.Options{})
+		as := servertest.StartAS(t, devas.Options{})
 		p := newPlane(t)
-		p.write(p.config(as.Issuer(), "albums"))
-		p.start()
-		first := p.until("all is well", allWell)
+		p.Write(p.config(as.Issuer(), "albums"))
+		p.Start()
+		first := p.Until("all is well", allWell)
 		lost := as.Resources()[0].ID
 		p.deleteAtAS(as, lost)
-		p.until("registered anew", func(s server.Status) bool { return s.OK && s.Revision != first.Revision })
+		p.Until("registered anew", func(s server.Status) bool { return s.OK && s.Revision != first.Revision })
 		require.Equal(t, []string{"albums"}, names(as))
 		require.NotEqual(t, lost, as.Resources()[0].ID)
 	})
@@ -393,41 +219,41 @@ func TestForgottenByTheAS(t *testing.T) {
 
 // deleteAtAS removes a resource with the PAT that the control plane used last.
 func (p *plane) deleteAtAS(as *devas.Server, id string) {
-	p.t.Helper()
+	p.T.Helper()
 	calls := as.Calls(devas.EndpointResources)
 	last := calls[len(calls)-1]
 	resp, err := http.Get(as.Issuer() + "/.well-known/uma2-configuration") //nolint:noctx // a test's own
-	require.NoError(p.t, err)
+	require.NoError(p.T, err)
 	var metadata struct {
 		Resources string `json:"resource_registration_endpoint"`
 	}
-	require.NoError(p.t, json.NewDecoder(resp.Body).Decode(&metadata))
-	require.NoError(p.t, resp.Body.Close())
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodDelete, metadata.Resources+"/"+id, nil)
-	require.NoError(p.t, err)
+	require.NoError(p.T, json.NewDecoder(resp.Body).Decode(&metadata))
+	require.NoError(p.T, resp.Body.Close())
+	req, err := http.NewRequestWithContext(p.T.Context(), http.MethodDelete, metadata.Resources+"/"+id, nil)
+	require.NoError(p.T, err)
 	req.Header.Set("Authorization", last.Header.Get("Authorization"))
 	resp, err = http.DefaultClient.Do(req)
-	require.NoError(p.t, err)
-	require.NoError(p.t, resp.Body.Close())
-	require.Less(p.t, resp.StatusCode, 300)
+	require.NoError(p.T, err)
+	require.NoError(p.T, resp.Body.Close())
+	require.Less(p.T, resp.StatusCode, 300)
 }
 
 func TestReload(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.write(p.config(as.Issuer(), "albums", "people"))
-	p.start()
-	first := p.until("all is well", allWell)
+	p.Write(p.config(as.Issuer(), "albums", "people"))
+	p.Start()
+	first := p.Until("all is well", allWell)
 
-	p.write("sites: [{name: photos, hots: [a]}]")
-	s := p.until("the bad file is told of", func(s server.Status) bool { return s.ReloadError != "" })
+	p.Write("sites: [{name: photos, hots: [a]}]")
+	s := p.Until("the bad file is told of", func(s server.Status) bool { return s.ReloadError != "" })
 	require.False(t, s.OK)
 	require.Equal(t, first.Revision, s.Revision)
 	require.Equal(t, "photos", s.Sites[0].Name)
 
-	p.write(p.config(as.Issuer(), "people", "places"))
-	p.until("taken over", func(s server.Status) bool {
+	p.Write(p.config(as.Issuer(), "people", "places"))
+	p.Until("taken over", func(s server.Status) bool {
 		return s.OK && s.Revision != first.Revision && s.Sites[0].Resources.Registered == 2 && len(as.Resources()) == 2
 	})
 	require.ElementsMatch(t, []string{"people", "places"}, names(as), "what is no longer declared is gone")
@@ -437,26 +263,26 @@ func TestReload(t *testing.T) {
 func TestPlaintextIsForLoopback(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
-	p.write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), `xds: "127.0.0.1:0"`, `xds: "0.0.0.0:0"`, 1))
-	err := server.Run(t.Context(), server.Options{Path: p.path(), Logger: slog.New(slog.DiscardHandler)})
+	p.Write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), `xds: "127.0.0.1:0"`, `xds: "0.0.0.0:0"`, 1))
+	err := server.Run(t.Context(), server.Options{Path: p.Path(), Logger: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "listen.insecure_plaintext: true")
 }
 
 func TestAPIAnswersToLoopbackNamesOnly(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
-	p.write(p.config("http://127.0.0.1:1", "albums"))
-	p.start()
-	_, port, err := net.SplitHostPort(p.api)
+	p.Write(p.config("http://127.0.0.1:1", "albums"))
+	p.Start()
+	_, port, err := net.SplitHostPort(p.API)
 	require.NoError(t, err)
 	for host, code := range map[string]int{
 		"localhost:" + port: 200, "127.0.0.1": 200, "[::1]:" + port: 200, "LOCALHOST": 200,
 		"rebound.example.com:" + port: 421, "rebound.example.com": 421, "127.0.0.1.example.com": 421, "192.0.2.1:" + port: 421,
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.api+"/v1/status", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.API+"/v1/status", nil)
 		require.NoError(t, err)
 		req.Host = host
-		p.authorize(req)
+		p.Authorize(req)
 		resp, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())

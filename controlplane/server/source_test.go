@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -53,27 +54,27 @@ func (s *source) Close() { s.released.Store(true) }
 // when the source says that they have changed. The file's keep their names.
 func TestSourceOfSites(t *testing.T) {
 	t.Parallel()
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	s := &source{issuer: as.Issuer(), open: make(chan struct{})}
 	p := newPlane(t)
-	p.sources = []server.OpenSource{func(_ context.Context, host server.SourceHost, _ *site.File) (server.Source, error) {
+	p.Options.Sources = []server.OpenSource{func(_ context.Context, host server.SourceHost, _ *site.File) (server.Source, error) {
 		s.host = host
 		return s, nil
 	}}
-	p.write(p.config(as.Issuer(), "albums"))
-	p.start()
-	p.until("the file's is served", func(s server.Status) bool { return s.OK && len(s.Sites) == 1 })
+	p.Write(p.config(as.Issuer(), "albums"))
+	p.Start()
+	p.Until("the file's is served", func(s server.Status) bool { return s.OK && len(s.Sites) == 1 })
 
 	<-s.open
 	s.number.Store(2)
 	enforced, err := s.host.Changed(t.Context())
 	require.NoError(t, err)
 	require.True(t, enforced, "there is no Envoy that does not")
-	p.until("the source's is served", func(s server.Status) bool {
+	p.Until("the source's is served", func(s server.Status) bool {
 		return s.OK && len(s.Sites) == 2 && s.Sites[1].Name == "one" && s.Sites[1].Resources.Registered == 1
 	})
 	require.ElementsMatch(t, []string{"albums", "one"}, names(as))
-	require.Contains(t, p.log.String(), "has the name of one in the file, and is left out")
+	require.Contains(t, p.Log.String(), "has the name of one in the file, and is left out")
 
 	s.number.Store(3)
 	ended, cancel := context.WithTimeout(t.Context(), 0)
@@ -82,7 +83,7 @@ func TestSourceOfSites(t *testing.T) {
 	_, err = s.host.Changed(ended)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
-	p.stop()
+	p.Stop()
 	require.True(t, s.stopped.Load())
 	require.True(t, s.released.Load())
 }
@@ -91,7 +92,7 @@ func TestSourceOfSites(t *testing.T) {
 func TestSectionWithoutItsSource(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
-	p.write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), "sites:", "oxd: {http: 127.0.0.1:0, op_hosts: [{url: https://op.example.com}]}\nsites:", 1))
-	err := server.Run(t.Context(), server.Options{Path: p.path(), Logger: slog.New(slog.DiscardHandler)})
+	p.Write(strings.Replace(p.config("http://127.0.0.1:1", "albums"), "sites:", "oxd: {http: 127.0.0.1:0, op_hosts: [{url: https://op.example.com}]}\nsites:", 1))
+	err := server.Run(t.Context(), server.Options{Path: p.Path(), Logger: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "built without it")
 }

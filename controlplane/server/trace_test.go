@@ -14,6 +14,7 @@ import (
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/devas"
 )
 
@@ -41,17 +42,17 @@ func TestTraces(t *testing.T) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	}))
 	t.Cleanup(collector.Close)
-	as := startAS(t, devas.Options{})
+	as := servertest.StartAS(t, devas.Options{})
 	p := newPlane(t)
-	p.beside("collector", "collector-token")
-	p.write("telemetry: {otlp: {endpoint: \"" + collector.URL + "\", token: {file: collector}}}\n" + p.config(as.Issuer(), "albums"))
-	p.start()
-	p.until("all is well", allWell)
+	p.Beside("collector", "collector-token")
+	p.Write("telemetry: {otlp: {endpoint: \"" + collector.URL + "\", token: {file: collector}}}\n" + p.config(as.Issuer(), "albums"))
+	p.Start()
+	p.Until("all is well", allWell)
 
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.api+"/v1/sites/photos/plan", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.API+"/v1/sites/photos/plan", nil)
 	require.NoError(t, err)
-	p.authorize(req)
+	p.Authorize(req)
 	req.Header.Set("Traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
 	req.Header.Set("X-Request-Id", "from-a-test")
 	resp, err := http.DefaultClient.Do(req)
@@ -67,18 +68,18 @@ func TestTraces(t *testing.T) {
 	}
 	require.Positive(t, joined)
 
-	code, text := p.get("/metrics")
+	code, text := p.Get("/metrics")
 	require.Equal(t, http.StatusOK, code)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	require.NoError(t, err)
 	require.Empty(t, problems)
 
-	p.stop() // sends what is left
+	p.Stop() // sends what is left
 	mu.Lock()
 	defer mu.Unlock()
 	require.Equal(t, trace, spans["planSite"])
 	require.Contains(t, spans, "HTTP GET")
 	require.Contains(t, spans, "bring resources in step")
 	require.Contains(t, spans, "store: write resource")
-	require.NotContains(t, p.log.String(), "collector-token")
+	require.NotContains(t, p.Log.String(), "collector-token")
 }

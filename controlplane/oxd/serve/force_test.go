@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
@@ -69,17 +70,17 @@ func TestOXDProtectsBeforeItAnswers(t *testing.T) {
 	binary := envoytest.Binary(t)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	t.Cleanup(upstream.Close)
-	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}})
+	as := servertest.StartAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}})
 	p := newPlane(t, strings.Replace(oxdConfig(t, as.Issuer(), upstream.URL), "hosts: [photos.example.com]", "hosts: [photos.example.com], unmatched: allow", 1))
-	p.start()
+	p.Start()
 	app := p.application()
 	app.register(as.Issuer(), "openid", "uma_protection")
 	app.protect(false, `[{"path":"/none","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
 	e := p.protect(envoy.Options{Binary: binary, Concurrency: 2})
-	p.until("Envoy has acknowledged everything", acknowledged)
-	require.Equal(t, http.StatusOK, e.get(hammerPath(1), "").StatusCode, "unmatched: allow")
+	p.Until("Envoy has acknowledged everything", servertest.Acknowledged)
+	require.Equal(t, http.StatusOK, e.Get(hammerPath(1), "").StatusCode, "unmatched: allow")
 
-	h := &hammer{base: e.base, asked: make([]atomic.Int64, commands+1)}
+	h := &hammer{base: e.Base, asked: make([]atomic.Int64, commands+1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for range clients {
@@ -92,7 +93,7 @@ func TestOXDProtectsBeforeItAnswers(t *testing.T) {
 		resources = append(resources, fmt.Sprintf(`{"path":%q,"conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}`, hammerPath(n)))
 		app.protect(true, "["+strings.Join(resources, ",")+"]")
 		h.protected.Store(n)
-		require.Eventually(t, func() bool { return h.asked[n].Load() >= requests }, within, within/1000)
+		require.Eventually(t, func() bool { return h.asked[n].Load() >= requests }, servertest.Within, servertest.Within/1000)
 	}
 	cancel()
 	running.Wait()

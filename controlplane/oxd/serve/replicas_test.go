@@ -12,6 +12,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
@@ -38,7 +39,7 @@ func names(as *devas.Server) []string {
 func TestOXDReplicas(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.Database(t, postgrestest.Start(t))
-	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
+	as := servertest.StartAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
 	start := func() *plane {
 		key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
 		p := newPlane(t, fmt.Sprintf(`
@@ -50,14 +51,14 @@ oxd:
   op_hosts: [{url: %q}]
   sites: [{client_name: photo app, hosts: [photos.example.com]}]
 `, database, key, as.Issuer()))
-		p.intervals.Standby = 20 * time.Millisecond
-		p.start()
+		p.Options.Intervals.Standby = 20 * time.Millisecond
+		p.Start()
 		return p
 	}
 	one := start()
-	one.until("it leads", func(s server.Status) bool { return s.Leader })
+	one.Until("it leads", func(s server.Status) bool { return s.Leader })
 	two := start()
-	two.until("it follows", func(s server.Status) bool { return !s.Leader && s.LeaderName != "" })
+	two.Until("it follows", func(s server.Status) bool { return !s.Leader && s.LeaderName != "" })
 
 	app := two.application()
 	app.register(as.Issuer(), "openid", "uma_protection")
@@ -68,8 +69,8 @@ oxd:
 			return len(s.Sites) == 1 && s.Sites[0].Name == "oxd-"+app.oxdID && s.Sites[0].Resources.Registered == n && s.Sites[0].Failure == nil
 		}
 	}
-	one.until("the leader has the site", func(s server.Status) bool { return has(1)(s) && s.Sites[0].Phase == registration.Serving })
-	two.until("both publish the same", func(s server.Status) bool { return has(1)(s) && s.Revision == one.status().Revision })
+	one.Until("the leader has the site", func(s server.Status) bool { return has(1)(s) && s.Sites[0].Phase == registration.Serving })
+	two.Until("both publish the same", func(s server.Status) bool { return has(1)(s) && s.Revision == one.Status().Revision })
 	require.Len(t, as.Resources(), 1)
 
 	// The other one answers for it, and changes it.
@@ -77,8 +78,8 @@ oxd:
 	other.oxdID, other.token, other.idToken = app.oxdID, app.token, app.idToken
 	require.Equal(t, "denied", other.check("GET", "")["access"])
 	other.protect(true, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]},{"httpMethods":["POST"],"scopes":["add"]}]}]`)
-	one.until("the leader has both", has(2))
-	two.until("so has the other", has(2))
+	one.Until("the leader has both", has(2))
+	two.Until("so has the other", has(2))
 	require.Equal(t, "denied", app.check("POST", "")["access"])
 
 	// One that led, and whose session ended unasked, answers as before.
@@ -86,16 +87,16 @@ oxd:
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	require.Eventually(t, func() bool {
-		a, b := one.status(), two.status()
+		a, b := one.Status(), two.Status()
 		if leader(a) && follower(b) {
 			_, err := db.ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'`)
 			require.NoError(t, err)
 		}
 		return leader(b) && follower(a)
-	}, within, 50*time.Millisecond, "the other leads")
+	}, servertest.Within, 50*time.Millisecond, "the other leads")
 	other.protect(true, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]},{"path":"/film","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
-	two.until("the leader has what it wrote", has(2))
+	two.Until("the leader has what it wrote", has(2))
 	require.ElementsMatch(t, []string{"[GET] /photo", "[GET] /film"}, names(as))
 	other.ok("remove-site", map[string]any{})
-	two.until("the site is gone", func(s server.Status) bool { return len(s.Sites) == 0 })
+	two.Until("the site is gone", func(s server.Status) bool { return len(s.Sites) == 0 })
 }

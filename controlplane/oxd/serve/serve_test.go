@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/e2e/browser"
 	"github.com/umagate/umagate/e2e/devas"
@@ -123,7 +124,7 @@ oxd:
   http: 127.0.0.1:0
   op_hosts: [{url: %q}]
   sites: [{client_name: photo app, hosts: [photos.example.com], upstream: %q}]
-`, module(t), issuer, upstream)
+`, servertest.Module(t), issuer, upstream)
 }
 
 // ticketOf is the ticket of a challenge.
@@ -140,54 +141,54 @@ func TestOXDApplicationIsEnforced(t *testing.T) {
 	binary := envoytest.Binary(t)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	t.Cleanup(upstream.Close)
-	as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
+	as := servertest.StartAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
 	p := newPlane(t, oxdConfig(t, as.Issuer(), upstream.URL))
-	p.start()
+	p.Start()
 	app := p.application()
 	e := p.protect(envoy.Options{Binary: binary})
-	p.until("Envoy has acknowledged that there is nothing", func(s server.Status) bool {
+	p.Until("Envoy has acknowledged that there is nothing", func(s server.Status) bool {
 		return len(s.Envoys) == 1 && s.Envoys[0].Types[xds.ECDS].Acknowledged == s.Pushed[xds.ECDS]
 	})
-	require.Equal(t, http.StatusForbidden, e.get("/photo", "").StatusCode, "nobody has the host")
+	require.Equal(t, http.StatusForbidden, e.Get("/photo", "").StatusCode, "nobody has the host")
 
 	app.register(as.Issuer(), "openid", "uma_protection")
 	app.login()
 	app.protect(false, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
-	p.until("Envoy has acknowledged the application's site", acknowledged)
-	resp := e.get("/photo", "")
+	p.Until("Envoy has acknowledged the application's site", servertest.Acknowledged)
+	resp := e.Get("/photo", "")
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 	require.Contains(t, resp.Header.Get("WWW-Authenticate"), `UMA realm="rs"`)
-	require.Equal(t, http.StatusForbidden, e.get("/other", "").StatusCode)
+	require.Equal(t, http.StatusForbidden, e.Get("/other", "").StatusCode)
 
 	// The RPT for Envoy's ticket opens Envoy, and check_access says so.
 	_, err := as.Permit(devas.Policy{Resource: "[GET] /photo", Subjects: []string{"alice"}})
 	require.NoError(t, err)
 	rpt := app.rpt(ticketOf(resp))
-	require.Equal(t, http.StatusOK, e.get("/photo", rpt).StatusCode)
+	require.Equal(t, http.StatusOK, e.Get("/photo", rpt).StatusCode)
 	require.Equal(t, "granted", app.check("GET", rpt)["access"])
 	// And the other way round.
 	ticket, _ := app.check("GET", "")["ticket"].(string)
-	require.Equal(t, http.StatusOK, e.get("/PHOTO?size=1", app.rpt(ticket)).StatusCode)
+	require.Equal(t, http.StatusOK, e.Get("/PHOTO?size=1", app.rpt(ticket)).StatusCode)
 
 	// Overwriting: the old right is not enough for the new condition, the new path is
 	// there, the old one gone.
 	app.protect(true, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scope_expression":{"rule":{"and":[{"var":0},{"var":1}]},"data":["view","print"]}}]},
 		{"path":"/albums/{id}/**","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
-	p.until("Envoy has acknowledged the change", acknowledged)
+	p.Until("Envoy has acknowledged the change", servertest.Acknowledged)
 	for path, want := range map[string]int{"/photo": http.StatusUnauthorized, "/albums/1/2/3": http.StatusUnauthorized, "/albums": http.StatusForbidden} {
-		require.Equal(t, want, e.get(path, rpt).StatusCode, path)
+		require.Equal(t, want, e.Get(path, rpt).StatusCode, path)
 	}
-	resp = e.get("/photo", rpt)
+	resp = e.Get("/photo", rpt)
 	rpt = app.rpt(ticketOf(resp))
-	require.Equal(t, http.StatusOK, e.get("/photo", rpt).StatusCode, "alice has both scopes")
+	require.Equal(t, http.StatusOK, e.Get("/photo", rpt).StatusCode, "alice has both scopes")
 	require.Equal(t, "granted", app.check("GET", rpt)["access"])
 	e.requireNoSite(as)
 
 	// A restart serves the same from the store, also while the AS is away.
-	p.stop()
+	p.Stop()
 	require.NoError(t, as.SetFault(devas.Fault{Kind: devas.FaultDown}))
-	p.start()
-	s := p.status()
+	p.Start()
+	s := p.Status()
 	require.Len(t, s.Sites, 1)
 	require.Equal(t, "oxd-"+app.oxdID, s.Sites[0].Name)
 	require.Equal(t, 2, s.Sites[0].Resources.Registered)
@@ -196,19 +197,19 @@ func TestOXDApplicationIsEnforced(t *testing.T) {
 	// Removed: nobody has the host again.
 	app = &application{t: t, base: "http://" + p.oxd, oxdID: app.oxdID, token: app.token}
 	app.ok("remove-site", map[string]any{})
-	p.until("the site is gone", func(s server.Status) bool { return len(s.Sites) == 0 })
-	p.requireNoSecrets(as)
+	p.Until("the site is gone", func(s server.Status) bool { return len(s.Sites) == 0 })
+	p.RequireNoSecrets(as)
 }
 
 // requireNoSite: no credential of the application is in Envoy's configuration.
 func (e *protected) requireNoSite(as *devas.Server) {
-	e.t.Helper()
-	dump, err := e.ConfigDump(e.t.Context())
-	require.NoError(e.t, err)
+	e.T.Helper()
+	dump, err := e.ConfigDump(e.T.Context())
+	require.NoError(e.T, err)
 	for _, endpoint := range []devas.Endpoint{devas.EndpointToken, devas.EndpointResources, devas.EndpointPermission, devas.EndpointIntrospection} {
 		for _, call := range as.Calls(endpoint) {
 			if _, credential, ok := strings.Cut(call.Header.Get("Authorization"), " "); ok {
-				require.NotContains(e.t, dump, credential)
+				require.NotContains(e.T, dump, credential)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/e2e/devas"
 )
@@ -20,22 +21,22 @@ import (
 // obstinate accepts the filter that it is given first. To what comes then it
 // answers what respond says; nil for nothing.
 func (p *plane) obstinate(respond func(*discovery.DiscoveryResponse) *discovery.DiscoveryRequest) {
-	p.t.Helper()
-	conn, err := grpc.NewClient(p.xds, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	require.NoError(p.t, err)
-	p.t.Cleanup(func() { _ = conn.Close() })
-	stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(p.t.Context())
-	require.NoError(p.t, err)
-	require.NoError(p.t, stream.Send(&discovery.DiscoveryRequest{
+	p.T.Helper()
+	conn, err := grpc.NewClient(p.XDS, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(p.T, err)
+	p.T.Cleanup(func() { _ = conn.Close() })
+	stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(p.T.Context())
+	require.NoError(p.T, err)
+	require.NoError(p.T, stream.Send(&discovery.DiscoveryRequest{
 		Node: &corev3.Node{Id: "obstinate", Cluster: "edge"}, TypeUrl: resourcev3.ExtensionConfigType, ResourceNames: []string{"umagate"},
 	}))
 	answer := func(r *discovery.DiscoveryResponse) *discovery.DiscoveryRequest {
 		return &discovery.DiscoveryRequest{TypeUrl: r.GetTypeUrl(), ResponseNonce: r.GetNonce(), VersionInfo: r.GetVersionInfo(), ResourceNames: []string{"umagate"}}
 	}
 	first, err := stream.Recv()
-	require.NoError(p.t, err)
-	require.NoError(p.t, stream.Send(answer(first)))
-	p.until("it has the first configuration", func(s server.Status) bool {
+	require.NoError(p.T, err)
+	require.NoError(p.T, stream.Send(answer(first)))
+	p.Until("it has the first configuration", func(s server.Status) bool {
 		return len(s.Envoys) == 1 && s.Envoys[0].Types[xds.ECDS].Acknowledged == first.GetVersionInfo()
 	})
 	go func() {
@@ -71,18 +72,18 @@ func TestOXDEnvoyThatDoesNotAcknowledge(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			as := startAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}})
+			as := servertest.StartAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}})
 			p := newPlane(t, oxdConfig(t, as.Issuer(), "http://127.0.0.1:9"))
-			p.intervals.Acknowledge = tt.wait
-			p.start()
+			p.Options.Intervals.Acknowledge = tt.wait
+			p.Start()
 			p.obstinate(tt.respond)
 			app := p.application()
 			app.register(as.Issuer(), "openid", "uma_protection")
 			app.protect(false, `[{"path":"/photo","conditions":[{"httpMethods":["GET"],"scopes":["view"]}]}]`)
 			require.Equal(t, `199 - "some Envoys enforce what was before: umagate status names them"`, app.warning)
-			require.Contains(t, p.log.String(), "some Envoys enforce what it had protected before")
-			require.Contains(t, p.log.String(), tt.told)
-			p.until("status names the Envoy", func(s server.Status) bool { return !s.OK && len(s.Envoys) == 1 })
+			require.Contains(t, p.Log.String(), "some Envoys enforce what it had protected before")
+			require.Contains(t, p.Log.String(), tt.told)
+			p.Until("status names the Envoy", func(s server.Status) bool { return !s.OK && len(s.Envoys) == 1 })
 		})
 	}
 }
