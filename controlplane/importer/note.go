@@ -18,8 +18,6 @@ const (
 	Information Severity = "information"
 )
 
-func severities() []Severity { return []Severity{Changed, Narrowed, Information} }
-
 // Note is something that was not carried over, or not exactly.
 type Note struct {
 	Severity Severity `json:"severity"`
@@ -56,17 +54,22 @@ func (d *Draft) addNote(severity Severity, place, format string, args []any) {
 type Shown struct {
 	Severity Severity
 	Lines    []string
+
+	heading string
 }
 
 // Show groups the notes.
 func (d *Draft) Show() []Shown {
 	var out []Shown
-	for _, severity := range severities() {
-		shown := Shown{Severity: severity}
+	for _, shown := range []Shown{
+		{Severity: Changed, heading: "Decided otherwise than in the source: look at each"},
+		{Severity: Narrowed, heading: "Less passes than in the source"},
+		{Severity: Information, heading: "For information"},
+	} {
 		var kinds []string
 		grouped := map[string][]Note{}
 		for _, n := range d.Notes {
-			if n.Severity != severity {
+			if n.Severity != shown.Severity {
 				continue
 			}
 			if _, known := grouped[n.kind]; !known {

@@ -2,13 +2,13 @@ package legacy
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/umagate/umagate/controlplane/site"
 )
 
 // WriteTo prints the oxd section of umagate.yaml, with the notes before it.
@@ -21,7 +21,7 @@ func (f *Found) WriteTo(w io.Writer) (int64, error) {
 		if i == 0 {
 			line("#\n# Not carried over, or not exactly:")
 		}
-		line("#   %s: %s", comment(n.Place), comment(n.Text))
+		line("#   %s: %s", site.Comment(n.Place), site.Comment(n.Text))
 	}
 	s := &f.Settings
 	line("oxd:")
@@ -35,13 +35,13 @@ func (f *Found) WriteTo(w io.Writer) (int64, error) {
 	hosts := f.opHosts()
 	line("  op_hosts:")
 	for _, host := range hosts {
-		line("  - {url: %s}", quote(host))
+		line("  - {url: %s}", site.Quote(host))
 	}
 	if len(hosts) == 0 {
 		line("  - {url: https://op.example.com} # TODO: the OpenID provider")
 	}
 	if s.OPHost != "" && len(hosts) > 1 {
-		line("  default_op_host: %s", quote(whole(s.OPHost)))
+		line("  default_op_host: %s", site.Quote(whole(s.OPHost)))
 	}
 	if s.LoginLifetime > 0 {
 		line("  login_lifetime: %s", s.LoginLifetime)
@@ -68,11 +68,11 @@ func (f *Found) writeDefaults(line func(string, ...any)) {
 		{"claims_locales", d.ClaimsLocales},
 	} {
 		if len(row.list) > 0 {
-			rows = append(rows, row.key+": "+quotes(row.list))
+			rows = append(rows, row.key+": "+site.QuoteList(row.list))
 		}
 	}
 	if d.PostLogoutRedirectURI != "" {
-		rows = append(rows, "post_logout_redirect_uri: "+quote(d.PostLogoutRedirectURI))
+		rows = append(rows, "post_logout_redirect_uri: "+site.Quote(d.PostLogoutRedirectURI))
 	}
 	for i, row := range rows {
 		if i == 0 {
@@ -97,7 +97,7 @@ func (f *Found) writeSites(line func(string, ...any)) {
 			line("  sites:")
 			first = false
 		}
-		line("  - {oxd_id: %s, hosts: [%s]} # TODO: the hosts that Envoy serves for it; take it out if Envoy is not to enforce", quote(e.RP.ID), quote(u.Hostname()))
+		line("  - {oxd_id: %s, hosts: [%s]} # TODO: the hosts that Envoy serves for it; take it out if Envoy is not to enforce", site.Quote(e.RP.ID), site.Quote(u.Hostname()))
 	}
 }
 
@@ -123,32 +123,4 @@ func whole(host string) string {
 		host = "https://" + host
 	}
 	return host
-}
-
-// quote writes a YAML string: JSON's form is one. "${" would be taken as a
-// variable by umagate.yaml.
-func quote(s string) string {
-	text, err := json.Marshal(strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "${", "$${"))
-	if err != nil {
-		return `""` // a string always encodes
-	}
-	return string(text)
-}
-
-func quotes(list []string) string {
-	quoted := make([]string, len(list))
-	for i, s := range list {
-		quoted[i] = quote(s)
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
-}
-
-// comment is text on one line that cannot end the comment.
-func comment(s string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))), " ")
 }
