@@ -29,7 +29,6 @@ type origin struct {
 	// steps are by what the source chooses, where it does so from left to right.
 	steps  []step
 	claims map[string][]*claim // by method; "" is every other one
-	index  int                 // in the order of the source
 }
 
 // step is a segment as far as the source chooses by it: the higher rank comes first.
@@ -72,17 +71,21 @@ func (cs *claims) add(source string, f form, steps []step, method string, c clai
 	}
 	// Two that write the same in other words, "/a/{x}" and "/a/{y}", are two.
 	key := fmt.Sprint(f.wide, " ", f.pattern.key(), " ", source)
-	o := cs.known[key]
-	if o == nil {
-		o = &origin{pattern: f.pattern, wide: f.wide, steps: steps, claims: map[string][]*claim{}, index: len(cs.origins)}
-		cs.known[key] = o
-		cs.origins = append(cs.origins, o)
+	cs.methods[method] = true
+	cs.enter(key, origin{pattern: f.pattern, wide: f.wide, steps: steps}, method, c)
+	return true
+}
+
+// enter puts a claim to the origin with that key, which is made of o when it is new.
+func (cs *claims) enter(key string, o origin, method string, c claim) {
+	if cs.known[key] == nil {
+		o.claims = map[string][]*claim{}
+		cs.known[key] = &o
+		cs.origins = append(cs.origins, &o)
 	}
 	cs.count++
 	c.index = cs.count
-	cs.methods[method] = true
-	o.claims[method] = append(o.claims[method], &c)
-	return true
+	cs.known[key].claims[method] = append(cs.known[key].claims[method], &c)
 }
 
 // rule is what holds for the paths of one pattern, and of no more specific one.

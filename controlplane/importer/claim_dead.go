@@ -53,16 +53,12 @@ func (cs *claims) addDeadEnd(end *origin, method string, of *claim, spoken []*or
 	}
 	for _, p := range patterns {
 		key := fmt.Sprint("end ", end.wide, " ", p.key(), " ", end.steps)
-		o := cs.known[key]
-		if o == nil {
-			o = &origin{pattern: p, wide: end.wide, dead: true, steps: end.steps, claims: map[string][]*claim{}, index: len(cs.origins)}
-			cs.known[key] = o
-			cs.origins = append(cs.origins, o)
+		if o := cs.known[key]; o != nil && o.claims[method] != nil {
+			continue // the same end of several paths is one
 		}
-		if o.claims[method] == nil { // the same end of several paths is one
-			cs.count++
-			o.claims[method] = []*claim{{place: of.place, resource: of.resource, need: nobody(), comment: "the gateway finds no path here, and does not come back to others", index: cs.count}}
-		}
+		cs.enter(key, origin{pattern: p, wide: end.wide, dead: true, steps: end.steps}, method, claim{
+			place: of.place, resource: of.resource, need: nobody(), comment: "the gateway finds no path here, and does not come back to others",
+		})
 	}
 }
 

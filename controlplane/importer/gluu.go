@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -46,7 +47,7 @@ func Gluu(source string, data []byte, settings Settings) (*Draft, error) {
 		return nil, err
 	}
 	d := newDraft(settings, source)
-	d.Issuer = or(d.Issuer, document.opHost)
+	d.Issuer = cmp.Or(d.Issuer, document.opHost)
 	if !document.gateway {
 		d.Case = "insensitive" // oxd compares paths without case
 	}

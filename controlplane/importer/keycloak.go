@@ -1,7 +1,7 @@
 package importer
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -98,7 +98,7 @@ func strs(list []text) []string {
 // authorization export, too, which has the paths that an enforcer loads from the
 // server: the URIs of its resources.
 func KeycloakEnforcer(source string, data []byte, settings Settings) (*Draft, error) {
-	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF"))
+	data = withoutMark(data)
 	members, err := object(data)
 	if err != nil {
 		return nil, err
@@ -117,14 +117,14 @@ func KeycloakEnforcer(source string, data []byte, settings Settings) (*Draft, er
 		if err := json.Unmarshal(inner, &e); err != nil {
 			return nil, fmt.Errorf("%w: policy-enforcer: %w", ErrSource, err)
 		}
-		e.Realm, e.Server, e.Client = or(e.Realm, outer.Realm), or(e.Server, outer.Server), or(e.Client, outer.Client)
+		e.Realm, e.Server, e.Client = cmp.Or(e.Realm, outer.Realm), cmp.Or(e.Server, outer.Server), cmp.Or(e.Client, outer.Client)
 		place = "policy-enforcer."
 	} else if members["paths"] == nil && members["enforcement-mode"] == nil {
 		return nil, fmt.Errorf("%w: it has neither policy-enforcer nor paths, and is no authorization export; is it a keycloak.json?", ErrSource)
 	}
 	d := newDraft(settings, source)
 	d.keycloakServer(place, &e, settings)
-	c := newKeycloakSource(place)
+	c := &keycloakSource{place: place}
 	d.enforcement(c, &e)
 	if strings.TrimSpace(string(e.Mode)) == modeDisabled {
 		d.Resources = nil
@@ -136,14 +136,7 @@ func KeycloakEnforcer(source string, data []byte, settings Settings) (*Draft, er
 		}
 	}
 	d.serverPaths(c, &e)
-	if err := d.putKeycloak(c); err != nil {
-		return nil, err
-	}
-	if len(d.Resources) == 0 {
-		return nil, fmt.Errorf("%w: no path%s", ErrNothing, d.reasons())
-	}
-	d.noteConflicts("resource")
-	return d, nil
+	return d.putKeycloak(c, "no path", "resource")
 }
 
 // keycloakServer carries over the AS and the client.
@@ -160,14 +153,13 @@ func (d *Draft) keycloakServer(place string, e *enforcerConfig, settings Setting
 	default:
 		d.Issuer = strings.TrimSuffix(string(e.Server), "/") + "/realms/" + string(e.Realm)
 	}
-	if settings.Site == "" && d.ClientID != "" {
-		d.Site = siteName(d.ClientID)
-	}
+	d.nameSite(settings)
 }
 
-func (d *Draft) noteConflicts(place string) {
-	if d.ClientID != "" {
-		d.note(place, "resources of these names that client %q has at Keycloak already are not touched: umagate plan calls them conflicts; write their id: to use them as they are, or adopt: true", d.ClientID)
+// nameSite names the site after the client, unless it has a name.
+func (d *Draft) nameSite(settings Settings) {
+	if settings.Site == "" && d.ClientID != "" {
+		d.Site = siteName(d.ClientID)
 	}
 }
 
@@ -178,13 +170,6 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("%w: not a JSON object: %w", ErrSource, err)
 	}
 	return members, nil
-}
-
-func or[T ~string](a, b T) T {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // siteName makes a site's name of any text.
@@ -198,7 +183,7 @@ func siteName(text string) string {
 		}
 		return '-'
 	}, text), "-_")
-	return or(name, "api")
+	return cmp.Or(name, "api")
 }
 
 // enforcement carries over what holds for every path.
@@ -251,7 +236,7 @@ func (d *Draft) enforced(c *keycloakSource, place string, p *enforcedPath) error
 	}
 	entry, first := c.entry(place, path)
 	if first {
-		entry.name, entry.kind = string(or(p.Name, p.Path)), string(p.Type)
+		entry.name, entry.kind = string(cmp.Or(p.Name, p.Path)), string(p.Type)
 		switch p.Mode {
 		case "", modeEnforcing:
 		case modeDisabled:

@@ -90,7 +90,7 @@ func intendedWith(path, variables string) []outline {
 			if !part.isLiteral() {
 				return []outline{f.with(part).andRest()}
 			}
-			return []outline{f.with(part).andRest(), f.with(startingWith(part.literals[0])).andRest()}
+			return []outline{f.with(part).andRest(), f.with(startingWith(part.key)).andRest()}
 		}
 		f = f.with(parsePiece(text, variables))
 	}
@@ -99,29 +99,28 @@ func intendedWith(path, variables string) []outline {
 
 // parsePiece reads a segment in which those of "{*" begin a variable.
 func parsePiece(text, variables string) fragment {
-	p := fragment{literals: []string{""}, raw: text}
-	put := func(literal string) { p.literals[len(p.literals)-1] += decoded(literal) }
+	p := fragment{raw: text}
 	for {
 		at := strings.IndexAny(text, variables)
 		if at < 0 {
-			put(text)
+			p.key += decoded(text)
 			return p
 		}
-		put(text[:at])
+		p.key += decoded(text[:at])
 		name, rest := "", text[at+1:]
 		if text[at] == '{' {
 			var ok bool
 			if name, rest, ok = strings.Cut(rest, "}"); !ok {
-				put(text[at:])
+				p.key += decoded(text[at:])
 				return p
 			}
 			name = variableName(name)
 		}
 		text = rest
-		if n := len(p.names); n > 0 && p.literals[n] == "" {
+		if len(p.names) > 0 && strings.HasSuffix(p.key, variable) {
 			continue // two with nothing between them are one
 		}
-		p.names, p.literals = append(p.names, name), append(p.literals, "")
+		p.names, p.key = append(p.names, name), p.key+variable
 	}
 }
 
@@ -142,13 +141,13 @@ func braced(f outline) []outline {
 		out = append(out, with)
 	}
 	for _, at := range variables {
-		put(at, fragment{literals: []string{"*"}})
+		put(at, fragment{key: "*"})
 		put(at, endingIn("*"))
 	}
 	for _, at := range variables[:max(0, len(variables)-1)] {
 		for _, brace := range []string{"{", "}"} {
 			for _, p := range []fragment{
-				{literals: []string{brace}}, endingIn(brace), startingWith(brace), {literals: []string{"", brace, ""}, names: []string{"", ""}},
+				{key: brace}, endingIn(brace), startingWith(brace), {key: variable + brace + variable, names: []string{"", ""}},
 			} {
 				put(at, p)
 			}

@@ -56,9 +56,7 @@ func (d demand) and(o demand) demand {
 // implies reports whether whoever has one of the alternatives has one of the others.
 func implies(need, others [][]string) bool {
 	return !slices.ContainsFunc(need, func(all []string) bool {
-		return !slices.ContainsFunc(others, func(less []string) bool {
-			return !slices.ContainsFunc(less, func(s string) bool { return !slices.Contains(all, s) })
-		})
+		return !slices.ContainsFunc(others, func(less []string) bool { return subset(less, all) })
 	})
 }
 

@@ -58,11 +58,9 @@ func keycloakExport(source string, export json.RawMessage, place string, members
 			e.Client = client
 		}
 	}
-	if d.ClientID = string(e.Client); d.ClientID != "" && settings.Site == "" {
-		d.Site = siteName(d.ClientID)
-	}
-	c := newKeycloakSource(place)
-	c.unordered = true
+	d.ClientID = string(e.Client)
+	d.nameSite(settings)
+	c := &keycloakSource{place: place, unordered: true}
 	for i, r := range e.Resources {
 		at := place + "resources[" + strconv.Itoa(i) + "]"
 		uris := r.URIs
@@ -91,12 +89,5 @@ func keycloakExport(source string, export json.RawMessage, place string, members
 		}
 	}
 	d.note(place+"policies", "who has which scope stays at Keycloak: policies are not carried over")
-	if err := d.putKeycloak(c); err != nil {
-		return nil, err
-	}
-	if len(d.Resources) == 0 {
-		return nil, fmt.Errorf("%w: no resource with a URI%s", ErrNothing, d.reasons())
-	}
-	d.noteConflicts(place + "resources")
-	return d, nil
+	return d.putKeycloak(c, "no resource with a URI", place+"resources")
 }

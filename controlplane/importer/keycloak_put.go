@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,22 +11,20 @@ import (
 // deniedResource has the paths that nobody may have, so that no wider one has them.
 const deniedResource = "denied"
 
-// putKeycloak makes conditions of a source.
-func (d *Draft) putKeycloak(c *keycloakSource) error {
+// putKeycloak makes conditions of a source. nothing is what it lacks where there is
+// none, place where it has its resources.
+func (d *Draft) putKeycloak(c *keycloakSource, nothing, place string) (*Draft, error) {
 	methods := c.methods()
 	j := d.judge(c, methods)
 	regions, unmatched, err := j.regions()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if c.permissive && slices.ContainsFunc(j.all(unmatched.examples), func(asked demand) bool { return asked.kind > demandToken }) {
 		d.Unmatched = ""
 		d.noteNarrowed(c.place+"enforcement-mode", "what no path names is denied after all: Keycloak guards some of it, such as %q", unmatched.guarded(j))
 	}
-	for i, e := range c.entries {
-		d.describe(j, i, e)
-	}
-	d.noteInstances(c)
+	d.noteEntries(c, j)
 	// In the order of the source, and what is denied at the end.
 	slices.SortStableFunc(regions, func(a, b *region) int { return a.owner(len(c.entries)) - b.owner(len(c.entries)) })
 	for _, r := range regions {
@@ -35,15 +34,15 @@ func (d *Draft) putKeycloak(c *keycloakSource) error {
 		d.Resources[i].joinPaths()
 	}
 	// The resource of what is denied stands last.
-	slices.SortStableFunc(d.Resources, func(a, b Resource) int { return order(a.denies()) - order(b.denies()) })
-	return nil
-}
-
-func order(last bool) int {
-	if last {
-		return 1
+	denied := slices.DeleteFunc(slices.Clone(d.Resources), func(r Resource) bool { return !r.denies() })
+	d.Resources = append(slices.DeleteFunc(d.Resources, func(r Resource) bool { return r.denies() }), denied...)
+	if len(d.Resources) == 0 {
+		return nil, fmt.Errorf("%w: %s%s", ErrNothing, nothing, d.reasons())
 	}
-	return 0
+	if d.ClientID != "" {
+		d.note(place, "resources of these names that client %q has at Keycloak already are not touched: umagate plan calls them conflicts; write their id: to use them as they are, or adopt: true", d.ClientID)
+	}
+	return d, nil
 }
 
 // denies reports whether nobody passes by the resource.
@@ -71,16 +70,14 @@ func (r *region) owner(none int) int {
 	return none
 }
 
-// describe notes what is peculiar of an entry.
-func (d *Draft) describe(j *judge, i int, e *keycloakEntry) {
-	if end := j.endings[i]; len(end) > 0 {
-		d.noteNarrowed(e.place+".path", "%q is an ending at Keycloak, of whatever path: here it is told apart down to %d segments below another path", e.path, j.deepest)
+// noteEntries notes the endings, and the parameters: a resource of Keycloak that has
+// one value of them in its URI is asked for in place of the path's.
+func (d *Draft) noteEntries(c *keycloakSource, j *judge) {
+	for i, e := range c.entries {
+		if len(j.endings[i]) > 0 {
+			d.noteNarrowed(e.place+".path", "%q is an ending at Keycloak, of whatever path: here it is told apart down to %d segments below another path", e.path, j.deepest)
+		}
 	}
-}
-
-// noteInstances notes the parameters: a resource of Keycloak that has one value of
-// them in its URI is asked for in place of the path's.
-func (d *Draft) noteInstances(c *keycloakSource) {
 	for _, e := range c.entries {
 		if strings.Contains(e.path, "{") && !e.disabled && !e.denied {
 			d.noteChanged(e.place+".path", "if Keycloak has a resource for one value of %q (by its URI), a permission on that one is needed there; here it is %q for all values, unless its name has the variable", e.path, e.name)
@@ -120,7 +117,7 @@ func (d *Draft) putRegion(c *keycloakSource, j *judge, r *region, methods []stri
 		case demandNothing:
 			condition.Public, condition.Comment, resource = true, comment, name
 		case demandScopes:
-			condition.anyOf(g.asked.need)
+			needs(g.asked.need...).into(&condition)
 		case demandToken, demandPermission, demandNever:
 			condition.Deny, resource = true, d.deniedName(c)
 			if strings.HasPrefix(comment, "TODO") {

@@ -38,8 +38,6 @@ type listedMethod struct {
 	mode          string
 }
 
-func newKeycloakSource(place string) *keycloakSource { return &keycloakSource{place: place} }
-
 // entry gives the entry of a path, and whether it is new.
 func (c *keycloakSource) entry(place, path string) (e *keycloakEntry, first bool) {
 	for _, e := range c.entries {
@@ -77,9 +75,7 @@ func (c *keycloakSource) methods() []string {
 
 // isMethod reports whether a request may have the method: those of the filter are in
 // upper case, and Keycloak compares as they are.
-func isMethod(s string) bool {
-	return s != "" && s != "CONNECT" && !strings.ContainsFunc(s, func(r rune) bool { return (r < 'A' || r > 'Z') && r != '-' && r != '_' })
-}
+func isMethod(s string) bool { return s != "" && isForwarded(s) }
 
 // demandsOf gives what an entry asks for, by method, and notes what is not exact.
 func (d *Draft) demandsOf(c *keycloakSource, e *keycloakEntry, methods []string) []demand {

@@ -9,88 +9,75 @@ import (
 
 // fragment is one segment of a template: literal text around variables.
 type fragment struct {
-	// literals are decoded, one more than variables: a literal segment has one, a
-	// variable two that are empty.
-	literals []string
+	// key is that of a [segment]: decoded text, with variable for each variable.
+	key string
 	// names of the variables; "" is a "*".
 	names []string
 	// raw is a literal segment as the source spells it.
 	raw string
 }
 
-func literalPiece(raw string) fragment { return fragment{literals: []string{decoded(raw)}, raw: raw} }
+func literalPiece(raw string) fragment { return fragment{key: decoded(raw), raw: raw} }
 
-func anyPiece() fragment { return fragment{literals: []string{"", ""}, names: []string{""}} }
+func anyPiece() fragment { return endingIn("") }
 
 // endingIn is "*" with text behind it, startingWith "*" with text before it.
-func endingIn(text string) fragment {
-	return fragment{literals: []string{"", text}, names: []string{""}}
-}
+func endingIn(text string) fragment { return fragment{key: variable + text, names: []string{""}} }
 
-func startingWith(text string) fragment {
-	return fragment{literals: []string{text, ""}, names: []string{""}}
-}
+func startingWith(text string) fragment { return fragment{key: text + variable, names: []string{""}} }
 
 func (p fragment) isLiteral() bool { return len(p.names) == 0 }
 
 // isVariable reports whether the piece takes every segment.
-func (p fragment) isVariable() bool {
-	return len(p.names) == 1 && p.literals[0] == "" && p.literals[1] == ""
-}
+func (p fragment) isVariable() bool { return p.key == variable && len(p.names) == 1 }
 
 // matches reports whether a decoded segment matches.
-func (p fragment) matches(s string) bool {
-	if p.isLiteral() {
-		return s == p.literals[0]
-	}
-	rest, ok := strings.CutPrefix(s, p.literals[0])
-	if !ok {
-		return false
-	}
-	for _, text := range p.literals[1 : len(p.literals)-1] {
-		if rest == "" {
-			return false
-		}
-		at := strings.Index(rest[1:], text)
-		if at < 0 {
-			return false
-		}
-		rest = rest[1+at+len(text):]
-	}
-	last := p.literals[len(p.literals)-1]
-	return len(rest) > len(last) && strings.HasSuffix(rest, last)
-}
+func (p fragment) matches(s string) bool { return segmentCovers(p.key, s) }
 
 // sample is a segment that matches, with value for each variable.
-func (p fragment) sample(value string) string { return strings.Join(p.literals, value) }
+func (p fragment) sample(value string) string { return strings.ReplaceAll(p.key, variable, value) }
+
+// around is the text before the first variable and behind the last.
+func (p fragment) around() (before, after string) {
+	before, after, _ = strings.Cut(p.key, variable)
+	return before, after[strings.LastIndex(after, variable)+1:]
+}
 
 // meet is what takes the segments that both take. It is not ok where there are
 // none, or where no piece says them.
 func (p fragment) meet(o fragment) (both fragment, ok bool) {
 	switch {
-	case p.isVariable() && !o.isVariable(), o.isLiteral() && p.matches(o.literals[0]):
+	case p.isVariable() && !o.isVariable(), o.isLiteral() && p.matches(o.key):
 		return o, true
-	case p.isLiteral() && o.matches(p.literals[0]), o.isVariable():
+	case p.isLiteral() && o.matches(p.key), o.isVariable():
 		return p, true
 	case len(p.names) != 1 || len(o.names) != 1:
 		return fragment{}, false
 	}
-	before, ok := longer(p.literals[0], o.literals[0], strings.HasPrefix)
-	after, fits := longer(p.literals[1], o.literals[1], strings.HasSuffix)
-	return fragment{literals: []string{before, after}, names: p.names}, ok && fits
+	before, after, ok := p.longest(o)
+	return fragment{key: before + variable + after, names: p.names}, ok
 }
 
 // apart reports that no segment matches both. It may be false where that is so.
 func (p fragment) apart(o fragment) bool {
 	switch {
 	case p.isLiteral():
-		return !o.matches(p.literals[0])
+		return !o.matches(p.key)
 	case o.isLiteral():
-		return !p.matches(o.literals[0])
+		return !p.matches(o.key)
 	}
-	_, begins := longer(p.literals[0], o.literals[0], strings.HasPrefix)
-	_, ends := longer(p.literals[len(p.names)], o.literals[len(o.names)], strings.HasSuffix)
-	return !begins || !ends
+	_, _, ok := p.longest(o)
+	return !ok
+}
+
+// longest is how a segment begins and ends that matches both. It is not ok when none
+// can.
+func (p fragment) longest(o fragment) (before, after string, ok bool) {
+	begin, end := p.around()
+	otherBegin, otherEnd := o.around()
+	before, begins := longer(begin, otherBegin, strings.HasPrefix)
+	after, ends := longer(end, otherEnd, strings.HasSuffix)
+	return before, after, begins && ends
 }
 
 func longer(a, b string, has func(s, part string) bool) (string, bool) {
@@ -106,7 +93,7 @@ func longer(a, b string, has func(s, part string) bool) (string, bool) {
 // text is the piece as a template has it.
 func (p fragment) text() string {
 	var b strings.Builder
-	for i, literal := range p.literals {
+	for i, literal := range strings.SplitN(p.key, variable, len(p.names)+1) {
 		b.WriteString(templateText(literal))
 		switch {
 		case i == len(p.names):
@@ -205,7 +192,7 @@ func (f outline) valid() bool {
 
 // parsed is the template as the filter reads it, if it takes it.
 func (f outline) parsed() (route.Template, bool) {
-	if slices.ContainsFunc(f.pieces, func(p fragment) bool { return p.isLiteral() && p.literals[0] == "" }) {
+	if slices.ContainsFunc(f.pieces, func(p fragment) bool { return p.key == "" }) {
 		return route.Template{}, false
 	}
 	template, err := route.ParseTemplate(f.template())
@@ -232,7 +219,7 @@ func (f outline) apart(o outline) bool {
 func (f outline) key() string {
 	var b strings.Builder
 	for _, p := range f.pieces {
-		b.WriteString("/" + strings.Join(p.literals, "\x00"))
+		b.WriteString("/" + p.key)
 	}
 	switch {
 	case f.rest:

@@ -150,9 +150,9 @@ func (w *walker) tokens(alive []outline, depth int) []token {
 		}
 		switch p := f.pieces[depth]; {
 		case p.isLiteral():
-			text(p.literals[0])
+			text(p.key)
 			if p.raw != "" && !strings.ContainsAny(p.raw, "?#") {
-				add(token{p.raw, p.literals[0]})
+				add(token{p.raw, p.key})
 			}
 		case !p.isVariable():
 			text(p.sample(w.judge.other))

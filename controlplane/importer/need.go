@@ -73,9 +73,7 @@ func (n need) implies(o need) bool {
 	if n.public || o.deny || n.rule != nil || o.rule != nil {
 		return false
 	}
-	return !slices.ContainsFunc(n.alternatives, func(all []string) bool {
-		return !slices.ContainsFunc(o.alternatives, func(less []string) bool { return subset(less, all) })
-	})
+	return implies(n.alternatives, o.alternatives)
 }
 
 // and is what both ask for. Where that is more than a requirement can hold, nobody
@@ -233,7 +231,3 @@ func (n need) into(c *Condition) {
 	}
 	c.Rule, c.Data = strings.NewReplacer(`":`, `": `, `,`, `, `).Replace(string(encoded)), r.data
 }
-
-// anyOf turns alternatives, each a list of scopes that are needed together, into
-// a condition's requirement.
-func (c *Condition) anyOf(alternatives [][]string) { needs(alternatives...).into(c) }

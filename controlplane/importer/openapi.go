@@ -27,7 +27,7 @@ const anyMethod = "x-amazon-apigateway-any-method"
 // read from files only. Of the document only what says who may do what is read: a
 // fault elsewhere is a note.
 func OpenAPI(path string, by ResourceBy, settings Settings) (*Draft, error) {
-	data, err := readFile(path)
+	data, err := ReadSource(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSource, err)
 	}
@@ -38,7 +38,8 @@ func OpenAPI(path string, by ResourceBy, settings Settings) (*Draft, error) {
 	return openAPI(document, by, settings)
 }
 
-func readFile(path string) ([]byte, error) {
+// ReadSource reads a file, of [MaxSource] bytes at most.
+func ReadSource(path string) ([]byte, error) {
 	file, err := os.Open(path) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -73,7 +74,7 @@ func (r *reading) server(item *value) (s server, err error) {
 	if s.url.Host == "" {
 		s.relative = !strings.HasPrefix(s.url.Path, "/")
 		document := &url.URL{Path: "/"}
-		if given, err := url.Parse(or(r.settings.DocumentURL, r.document.string("$self"))); err == nil && given.Path != "" {
+		if given, err := url.Parse(cmp.Or(r.settings.DocumentURL, r.document.string("$self"))); err == nil && given.Path != "" {
 			document, s.relative = given, false
 		}
 		s.url = document.ResolveReference(s.url)

@@ -17,11 +17,6 @@ func newDocuments(first *file) *documents {
 	return &documents{files: map[string]*file{first.path: first}, failed: map[*value]bool{}}
 }
 
-// referenceError says what is wrong with a $ref.
-type referenceError string
-
-func (e referenceError) Error() string { return string(e) }
-
 // follow gives what a value's $ref stands for, or the value itself. Only files are
 // read.
 func (d *documents) follow(v *value) (*value, error) {
@@ -36,7 +31,7 @@ func (d *documents) follow(v *value) (*value, error) {
 		}
 		v = next
 	}
-	return nil, referenceError(v.at() + ": $ref points at itself")
+	return nil, fmt.Errorf("%s: $ref points at itself", v.at())
 }
 
 // find gives what a $ref stands for.
@@ -47,13 +42,13 @@ func (d *documents) find(from *file, ref *value) (v *value, err error) {
 		}
 	}()
 	if ref.kind != isText {
-		return nil, referenceError(ref.at() + ": $ref is not a text")
+		return nil, fmt.Errorf("%s: $ref is not a text", ref.at())
 	}
 	where, pointer, _ := strings.Cut(ref.text, "#")
 	target := from
 	if where != "" {
 		if strings.Contains(where, ":") || strings.HasPrefix(where, "//") {
-			return nil, referenceError(fmt.Sprintf("%s: $ref %q: only files are read; keep a copy beside the document", ref.at(), ref.text))
+			return nil, fmt.Errorf("%s: $ref %q: only files are read; keep a copy beside the document", ref.at(), ref.text)
 		}
 		path := filepath.FromSlash(unescaped(where))
 		if !filepath.IsAbs(path) {
@@ -61,14 +56,14 @@ func (d *documents) find(from *file, ref *value) (v *value, err error) {
 		}
 		if target = d.files[path]; target == nil {
 			if len(d.files) >= maxFiles {
-				return nil, referenceError(fmt.Sprintf("%s: $ref %q: more than %d files", ref.at(), ref.text, maxFiles))
+				return nil, fmt.Errorf("%s: $ref %q: more than %d files", ref.at(), ref.text, maxFiles)
 			}
-			data, err := readFile(path)
+			data, err := ReadSource(path)
 			if err != nil {
-				return nil, referenceError(fmt.Sprintf("%s: $ref %q: %v", ref.at(), ref.text, err))
+				return nil, fmt.Errorf("%s: $ref %q: %w", ref.at(), ref.text, err)
 			}
 			if target, err = readDocument(path, data); err != nil {
-				return nil, referenceError(fmt.Sprintf("%s: $ref %q: %v", ref.at(), ref.text, err))
+				return nil, fmt.Errorf("%s: $ref %q: %w", ref.at(), ref.text, err)
 			}
 			d.files[path] = target
 		}
@@ -84,7 +79,7 @@ func (d *documents) find(from *file, ref *value) (v *value, err error) {
 			next = v.items[n]
 		}
 		if next == nil {
-			return nil, referenceError(fmt.Sprintf("%s: $ref %q points at nothing", ref.at(), ref.text))
+			return nil, fmt.Errorf("%s: $ref %q points at nothing", ref.at(), ref.text)
 		}
 		v = next
 	}
