@@ -32,11 +32,7 @@ func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, clienta
 	if client.ID == "" {
 		return nil, nil, errNoClient
 	}
-	transport, err := transportOf(c.env, s)
-	if err != nil {
-		return nil, nil, err
-	}
-	discovering, err := as.New(link.Config(s, transport))
+	discovering, err := authorizationServer(c.env, s, false)
 	if err != nil {
 		return nil, nil, err
 	}

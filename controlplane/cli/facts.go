@@ -16,15 +16,7 @@ import (
 // looking up the ids of resources by name. Offline, it is what the file and the
 // dialect say.
 func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (site.Facts, error) {
-	transport, err := transportOf(env, s)
-	if err != nil {
-		return site.Facts{}, err
-	}
-	cfg := link.Config(s, transport)
-	if offline {
-		cfg.NoDiscovery = true
-	}
-	client, err := as.New(cfg)
+	client, err := authorizationServer(env, s, offline)
 	if err != nil {
 		return site.Facts{}, err
 	}
@@ -43,6 +35,17 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 		facts.ClientID = client.ID
 	}
 	return facts, nil
+}
+
+// authorizationServer is the AS of a site, before discovery.
+func authorizationServer(env Environment, s *site.Site, offline bool) (*as.Client, error) {
+	transport, err := transportOf(env, s)
+	if err != nil {
+		return nil, err
+	}
+	cfg := link.Config(s, transport)
+	cfg.NoDiscovery = cfg.NoDiscovery || offline
+	return as.New(cfg)
 }
 
 // transportOf trusts what the file says of the AS's certificate, and presents the
