@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -25,7 +24,6 @@ func manualRetry() reconcile.Retry {
 func newApply(env Environment) *cobra.Command {
 	var (
 		flags syncFlags
-		form  output
 		how   consent
 	)
 	cmd := &cobra.Command{
@@ -58,25 +56,20 @@ Exit codes: 0 everything is in step, 1 something failed, conflicts or was not co
   umagate apply --site photos --adopt albums
   umagate apply --yes --deletions 40         # after a look at umagate plan`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			file, err := flags.load(env)
+		RunE: flags.withSites(env, func(ctx context.Context, file *site.File, sites []*site.Site) error {
+			full, err := flags.plan(ctx, env, file, sites)
 			if err != nil {
 				return err
 			}
-			p, err := flags.plan(ctx, env, file)
-			if err != nil {
-				return err
-			}
-			if form == outputText {
-				if err := printPlan(env.Stdout, newPaint(env, env.Stdout), p); err != nil {
+			if flags.form == outputText {
+				if err := flags.form.show(env, nil, full.print); err != nil {
 					return err
 				}
 			}
-			return flags.apply(ctx, env, file, p, form, how)
+			return flags.apply(ctx, env, file, full, how)
 		}),
 	}
 	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
 	cmd.Flags().BoolVarP(&how.yes, "yes", "y", false, "carry the plan out without asking")
 	cmd.Flags().IntVar(&how.deletions, "deletions", 0, "delete up to `N` resources of a site without asking; never fewer than its sync.max_deletions")
 	return cmd
@@ -97,43 +90,21 @@ type applied struct {
 	Remedy string   `json:"remedy,omitempty"`
 }
 
-func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File, p fullPlan, form output, how consent) error {
-	sites, err := f.chosen(file)
-	if err != nil {
-		return err
-	}
-	if p.Summary.steps() > 0 {
-		many := tooMany(sites, p, how.deletions)
-		switch {
-		case how.yes:
-			err = many
-		case many != nil:
-			err = confirmNumber(ctx, env, p.Summary.Delete)
-		default:
-			err = confirm(ctx, env)
-		}
-		if err != nil {
-			return err
-		}
-	}
+func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File, full fullPlan, how consent) (err error) {
 	results := []applied{}
-	failures := false
-	if p.Summary.steps() > 0 {
-		if results, err = f.carryOut(ctx, env, file, p, how); err != nil {
+	if full.Summary.steps() > 0 {
+		if err := agree(ctx, env, full, how); err != nil {
+			return err
+		}
+		if results, err = f.carryOut(ctx, env, file, full, how); err != nil {
 			return err
 		}
 	}
-	for _, s := range p.Sites {
-		failures = failures || s.Error != "" || s.plan.Count(reconcile.Conflict) > 0
-	}
+	failures := full.Summary.Errors > 0 || full.Summary.Conflict > 0
 	for _, r := range results {
 		failures = failures || len(r.Errors) > 0
 	}
-	if form == outputJSON {
-		err = printJSON(env.Stdout, map[string]any{"plan": p, "applied": results})
-	} else {
-		err = printApplied(env.Stdout, newPaint(env, env.Stdout), results)
-	}
+	err = f.form.show(env, map[string]any{"plan": full, "applied": results}, func(p *page) { printApplied(p, results) })
 	if err == nil && failures {
 		err = &exitError{code: ExitFailed}
 	}
@@ -141,36 +112,27 @@ func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File,
 }
 
 // carryOut does what is planned, site by site. Failures are in the results.
-func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.File, p fullPlan, how consent) (results []applied, err error) {
+func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.File, full fullPlan, how consent) (results []applied, err error) {
 	opened, err := link.OpenStore(ctx, f.path, file)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
-	sites, err := f.chosen(file)
-	if err != nil {
-		return nil, err
-	}
-	adopt, err := f.adoptions(sites)
-	if err != nil {
-		return nil, err
-	}
-	for i, s := range sites {
-		shown := p.Sites[i]
+	for _, shown := range full.Sites {
 		if shown.Error != "" || !shown.plan.Doable() && shown.RegisterClient == "" {
 			continue
 		}
-		bar := newBar(env, s.Name)
-		options := f.options(env, s, opened, adopt[s.Name])
+		bar := newBar(env, shown.Site)
+		options := f.options(env, shown.of, opened, shown.adopt)
 		options.Progress = bar.show
 		options.Waiting = func() {
-			_, _ = fmt.Fprintf(env.Stderr, "site %s: another umagate is bringing its resources in step; waiting\n", s.Name)
+			_, _ = fmt.Fprintf(env.Stderr, "site %s: another umagate is bringing its resources in step; waiting\n", shown.Site)
 		}
 		limit := &shown.plan
 		options.Deletions = shown.plan.Count(reconcile.Delete) // confirmed
 		if how.yes {
 			limit = nil // whatever is to be done now
-			options.Deletions = deletions(s, how.deletions)
+			options.Deletions = deletions(shown.of, how.deletions)
 		}
 		results = append(results, applySite(ctx, env, options, limit))
 		bar.end()
@@ -208,8 +170,7 @@ func lines(err error) []string {
 	return all
 }
 
-func printApplied(to io.Writer, paint paint, results []applied) error {
-	w := &errWriter{to: to}
+func printApplied(p *page, results []applied) {
 	for _, r := range results {
 		sentence := fmt.Sprintf("Site %s: %d done", r.Site, r.Done)
 		if r.Failed > 0 {
@@ -218,13 +179,10 @@ func printApplied(to io.Writer, paint paint, results []applied) error {
 		if r.Left > 0 {
 			sentence += fmt.Sprintf(", %d not tried", r.Left)
 		}
-		w.printf("%s\n", paint.bold(sentence+"."))
+		p.printf("%s\n", p.bold(sentence+"."))
 		for _, e := range r.Errors {
-			w.printf("  %s %s\n", paint.red("!"), e)
+			p.printf("  %s %s\n", p.red("!"), e)
 		}
-		if r.Remedy != "" {
-			w.printf("      = %s\n", r.Remedy)
-		}
+		p.remedy(r.Remedy)
 	}
-	return w.err
 }

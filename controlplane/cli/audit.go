@@ -3,14 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,10 +26,7 @@ type auditFlags struct {
 }
 
 func newAudit(env Environment) *cobra.Command {
-	var (
-		flags auditFlags
-		form  output
-	)
+	var flags auditFlags
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Show who changed what and when",
@@ -45,23 +39,15 @@ Exit codes: 0 done, 1 nothing answers or it refuses, 64 wrong usage.`,
   umagate audit --site photos --action resource.delete --since 24h
   umagate audit --output json | jq '.[] | select(.outcome == "failed")'`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			control, err := flags.client(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withClient(env, func(ctx context.Context, control *client.Client, _ []string) error {
 			events, err := flags.fetch(ctx, control)
 			if err != nil {
 				return called(err)
 			}
-			if form == outputJSON {
-				return printJSON(env.Stdout, events)
-			}
-			return printAudit(env.Stdout, events)
+			return flags.form.show(env, events, func(p *page) { printAudit(p, events) })
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
+	flags.register(cmd, outputText, outputJSON)
 	cmd.Flags().StringVar(&flags.site, "site", "", "only of the site with this `NAME`")
 	cmd.Flags().StringVar(&flags.action, "action", "", "only this `ACTION`, such as resource.create")
 	cmd.Flags().StringVar(&flags.actor, "actor", "", "only by who has this `NAME`")
@@ -101,13 +87,12 @@ func (f *auditFlags) fetch(ctx context.Context, control *client.Client) ([]serve
 	return events, nil
 }
 
-func printAudit(to io.Writer, events []server.AuditEvent) error {
+func printAudit(p *page, events []server.AuditEvent) {
 	if len(events) == 0 {
-		_, err := fmt.Fprintln(to, "No event.")
-		return err
+		p.printf("No event.\n")
+		return
 	}
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "TIME\tWHO\tACTION\tSITE\tTARGET\tDETAIL") // Flush tells of errors
+	rows := [][]string{{"TIME", "WHO", "ACTION", "SITE", "TARGET", "DETAIL"}}
 	for _, e := range events {
 		who := string(e.Actor.Kind)
 		if e.Actor.Name != "" {
@@ -126,9 +111,7 @@ func printAudit(to io.Writer, events []server.AuditEvent) error {
 				detail = append(detail, key+"="+printable(e.Detail[key]))
 			}
 		}
-		_, _ = fmt.Fprintln(w, strings.Join([]string{
-			e.At.Local().Format(time.DateTime), who, string(e.Action), dash(e.Site), target, strings.Join(detail, " "),
-		}, "\t"))
+		rows = append(rows, []string{e.At.Local().Format(time.DateTime), who, string(e.Action), dash(e.Site), target, strings.Join(detail, " ")})
 	}
-	return w.Flush()
+	p.table(rows...)
 }

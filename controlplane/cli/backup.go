@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -18,7 +18,6 @@ import (
 func newBackup(env Environment) *cobra.Command {
 	var (
 		flags   fileFlags
-		form    output
 		withKey bool
 	)
 	cmd := &cobra.Command{
@@ -38,11 +37,7 @@ Exit codes: 0 written, 1 failed, 64 wrong usage.`,
 		Example: `  umagate backup -c umagate.yaml umagate-2026-11-22.backup
   umagate restore -c umagate.yaml umagate-2026-11-22.backup`,
 		Args: cobra.ExactArgs(1),
-		RunE: run(func(ctx context.Context, args []string) error {
-			file, err := flags.load(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, args []string) error {
 			s, err := link.ReadStore(ctx, flags.path, file)
 			if err != nil {
 				return err
@@ -56,15 +51,12 @@ Exit codes: 0 written, 1 failed, 64 wrong usage.`,
 			} else {
 				_, _ = fmt.Fprintln(env.Stderr, "The sealing key is not in it: keep store_key, or the key file beside the database, in another place.")
 			}
-			if form == outputJSON {
-				return printJSON(env.Stdout, contents)
-			}
-			_, _ = fmt.Fprintf(env.Stdout, "%s: %s of schema %d\n", args[0], count(contents.Total(), "row"), contents.Schema)
-			return nil
+			return flags.form.show(env, contents, func(p *page) {
+				p.printf("%s: %s of schema %d\n", args[0], count(contents.Total(), "row"), contents.Schema)
+			})
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
+	flags.register(cmd, outputText, outputJSON)
 	cmd.Flags().BoolVar(&withKey, "with-key", false, "put the sealing key into the backup too")
 	return cmd
 }
@@ -90,7 +82,6 @@ func writeBackup(ctx context.Context, s *store.SQL, path string, options store.B
 func newRestore(env Environment) *cobra.Command {
 	var (
 		flags fileFlags
-		form  output
 		force bool
 	)
 	cmd := &cobra.Command{
@@ -109,13 +100,9 @@ Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
 		Example: `  umagate restore -c umagate.yaml umagate-2026-11-22.backup
   umagate restore -c umagate.yaml --force umagate-2026-11-22.backup`,
 		Args: cobra.ExactArgs(1),
-		RunE: run(func(ctx context.Context, args []string) error {
-			file, err := flags.load(env)
+		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, args []string) error {
+			from, err := os.Open(args[0])
 			if err != nil {
-				return err
-			}
-			var from io.ReadCloser
-			if from, err = os.Open(args[0]); err != nil {
 				return err
 			}
 			backup, err := store.ReadBackup(ctx, from)
@@ -130,25 +117,18 @@ Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			return reportRestored(env, form, done)
+			return flags.form.show(env, done, func(p *page) {
+				p.printf("restored %s, as of %s\n", count(done.Contents.Total(), "row"), done.Contents.CreatedAt)
+				if done.Copy != "" {
+					p.printf("what was there before is in %s\n", done.Copy)
+				}
+				if done.KeyFile != "" {
+					p.printf("the sealing key of the backup is in %s\n", done.KeyFile)
+				}
+			})
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
+	flags.register(cmd, outputText, outputJSON)
 	cmd.Flags().BoolVar(&force, "force", false, "replace what the store has; a copy of it is kept")
 	return cmd
-}
-
-func reportRestored(env Environment, form output, done store.Restored) error {
-	if form == outputJSON {
-		return printJSON(env.Stdout, done)
-	}
-	_, _ = fmt.Fprintf(env.Stdout, "restored %s, as of %s\n", count(done.Contents.Total(), "row"), done.Contents.CreatedAt)
-	if done.Copy != "" {
-		_, _ = fmt.Fprintf(env.Stdout, "what was there before is in %s\n", done.Copy)
-	}
-	if done.KeyFile != "" {
-		_, _ = fmt.Fprintf(env.Stdout, "the sealing key of the backup is in %s\n", done.KeyFile)
-	}
-	return nil
 }

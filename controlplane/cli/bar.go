@@ -17,7 +17,7 @@ type bar struct {
 const barEvery = 100 * time.Millisecond
 
 func newBar(env Environment, name string) *bar {
-	if !isTerminalWriter(env.Stderr) {
+	if !isTerminal(env.Stderr) {
 		return &bar{}
 	}
 	return &bar{to: env.Stderr, name: name}

@@ -29,10 +29,7 @@ type checkFlags struct {
 }
 
 func newCheck(env Environment) *cobra.Command {
-	var (
-		flags checkFlags
-		form  output
-	)
+	var flags checkFlags
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Explain, step by step, what the filter would decide of a request",
@@ -49,31 +46,23 @@ Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
   umagate check --host photos.example.com --method PUT --path /albums/1 --scopes edit,view
   UMAGATE_TOKEN=$RPT umagate check --host photos.example.com --path /albums/1 --output json`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
+		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
 			if flags.token == "" && len(flags.scopes) == 0 {
 				flags.token, _ = env.LookupEnv("UMAGATE_TOKEN")
-			}
-			file, err := flags.load(env)
-			if err != nil {
-				return err
 			}
 			c := checker{env: env, file: file, flags: flags}
 			explained, err := c.check(ctx)
 			if err != nil {
 				return err
 			}
-			if form == outputJSON {
-				err = printJSON(env.Stdout, explained)
-			} else {
-				err = explained.print(env.Stdout)
-			}
+			err = flags.form.show(env, explained, explained.print)
 			if err == nil && !explained.Allowed {
 				return &exitError{code: ExitDenied}
 			}
 			return err
 		}),
 	}
-	flags.register(cmd)
+	flags.register(cmd, outputText, outputJSON)
 	f := cmd.Flags()
 	f.StringVar(&flags.host, "host", "", "the `HOST` that the request names, with or without port")
 	f.StringVarP(&flags.method, "method", "X", "GET", "its `METHOD`")
@@ -85,7 +74,6 @@ Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
 	f.StringArrayVarP(&flags.headers, "header", "H", nil, "a further `HEADER`, as \"name: value\"; may be repeated")
 	_ = cmd.MarkFlagRequired("host")
 	cmd.MarkFlagsMutuallyExclusive("scopes", "token")
-	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }
 
@@ -174,11 +162,11 @@ func (c *checker) request() (*decision.Request, error) {
 		{Name: ":scheme", Value: "https"},
 	}}
 	for _, h := range c.flags.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok || strings.TrimSpace(name) == "" {
-			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("--header %q: write \"name: value\"", h)}
+		name, value, err := splitHeader(h)
+		if err != nil {
+			return nil, &exitError{code: ExitUsage, err: err}
 		}
-		r.Headers = append(r.Headers, decision.Header{Name: strings.ToLower(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
+		r.Headers = append(r.Headers, decision.Header{Name: strings.ToLower(name), Value: value})
 	}
 	switch {
 	case c.flags.token != "":

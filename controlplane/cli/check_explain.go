@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -138,10 +137,9 @@ func needs(c *site.Condition) string {
 	}
 }
 
-func (e *explanation) print(w io.Writer) error {
-	var b strings.Builder
+func (e *explanation) print(p *page) {
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s %s\n", label, fmt.Sprintf(format, args...))
+		p.printf("%-10s %s\n", label, fmt.Sprintf(format, args...))
 	}
 	line("request", "%s %s%s, token: %s", e.Request.Method, e.Request.Host, e.Request.Path, e.Request.Token)
 	if e.Site != "" {
@@ -165,8 +163,8 @@ func (e *explanation) print(w io.Writer) error {
 	}
 	for _, c := range e.Calls {
 		line("asks", "%s", c.What)
-		for _, p := range c.Permissions {
-			line("", "resource %s, scopes %s", p.ResourceID, strings.Join(p.ResourceScopes, " "))
+		for _, asked := range c.Permissions {
+			line("", "resource %s, scopes %s", asked.ResourceID, strings.Join(asked.ResourceScopes, " "))
 		}
 		line("", "answer %s", c.Answer)
 	}
@@ -190,6 +188,4 @@ func (e *explanation) print(w io.Writer) error {
 			line("removes", "%s", name)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

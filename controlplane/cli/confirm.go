@@ -21,13 +21,26 @@ var (
 // being typed.
 func deletions(s *site.Site, flag int) int { return max(s.Sync.MaxDeletions, flag) }
 
+// agree asks about the plan, unless the command line has agreed to it. An error means
+// no.
+func agree(ctx context.Context, env Environment, full fullPlan, how consent) error {
+	many := tooMany(full, how.deletions)
+	switch {
+	case how.yes:
+		return many
+	case many != nil:
+		return confirmNumber(ctx, env, full.Summary.Delete)
+	}
+	return confirm(ctx, env)
+}
+
 // tooMany names the first site of the plan where more resources would be deleted
 // than may be.
-func tooMany(sites []*site.Site, p fullPlan, flag int) error {
-	for i, s := range sites {
-		if n := p.Sites[i].plan.Count(reconcile.Delete); n > deletions(s, flag) {
+func tooMany(full fullPlan, flag int) error {
+	for _, s := range full.Sites {
+		if n, most := s.plan.Count(reconcile.Delete), deletions(s.of, flag); n > most {
 			return fmt.Errorf("site %s: %s would be deleted, and %d may be (sync.max_deletions): %w. If they are meant, add --deletions %d",
-				s.Name, count(n, "resource"), deletions(s, flag), reconcile.ErrManyDeletions, n)
+				s.Site, count(n, "resource"), most, reconcile.ErrManyDeletions, n)
 		}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -32,13 +34,24 @@ type controlFlags struct {
 	server, tokenFile, caFile, certificate, key string
 }
 
-func (f *controlFlags) register(cmd *cobra.Command) {
-	f.fileFlags.register(cmd)
+func (f *controlFlags) register(cmd *cobra.Command, forms ...output) {
+	f.fileFlags.register(cmd, forms...)
 	cmd.Flags().StringVar(&f.server, "server", "", "the control plane's `URL` instead of the file's listen.api")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with the bearer token; else $"+tokenVariable+", else on this machine the one that serve made")
 	cmd.Flags().StringVar(&f.caFile, "ca-file", "", "`FILE` with the certificates to trust, in PEM, instead of the system's")
 	cmd.Flags().StringVar(&f.certificate, "cert", "", "`FILE` with a client certificate, in PEM, instead of a token")
 	cmd.Flags().StringVar(&f.key, "key", "", "`FILE` with its private key, in PEM")
+}
+
+// withClient adapts a command's function that talks to the control plane.
+func (f *controlFlags) withClient(env Environment, do func(ctx context.Context, control *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return run(func(ctx context.Context, args []string) error {
+		control, err := f.client(env)
+		if err != nil {
+			return err
+		}
+		return do(ctx, control, args)
+	})
 }
 
 // client gives the client of the control plane that the flags and the file name.
@@ -99,10 +112,8 @@ func (f *controlFlags) token(env Environment, file *site.File, address string) (
 		}
 		return secret.New(strings.TrimSpace(string(data))), nil
 	}
-	if env.LookupEnv != nil {
-		if value, ok := env.LookupEnv(tokenVariable); ok && value != "" {
-			return secret.New(value), nil
-		}
+	if token := lookupSecret(env, tokenVariable); !token.IsZero() {
+		return token, nil
 	}
 	// The local token is for this machine, and must not go elsewhere.
 	if file == nil || f.certificate != "" || !isLoopback(address) {
@@ -165,15 +176,12 @@ func called(err error) error {
 	case !isProblem:
 		return fmt.Errorf("%w; is umagate serve running?", err)
 	}
-	text := p.Title
-	if p.Detail != "" {
-		text = p.Detail
-	}
+	lines := []string{cmp.Or(p.Detail, p.Title)}
 	for _, e := range p.Errors {
-		text += fmt.Sprintf("\n  %s %s: %s", e.In, e.Name, e.Detail)
+		lines = append(lines, fmt.Sprintf("  %s %s: %s", e.In, e.Name, e.Detail))
 	}
 	if p.Remedy != "" {
-		text += "\n  = " + p.Remedy
+		lines = append(lines, "  = "+p.Remedy)
 	}
-	return fmt.Errorf("%w (%s)", errors.New(text), p.Code)
+	return fmt.Errorf("%w (%s)", errors.New(strings.Join(lines, "\n")), p.Code)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +31,6 @@ type removal struct {
 func newDeregister(env Environment) *cobra.Command {
 	var (
 		flags syncFlags
-		form  output
 		yes   bool
 		force bool
 	)
@@ -58,20 +55,12 @@ was not confirmed; 64 wrong usage.`,
 		Example: `  umagate deregister -c umagate.yaml --site photos
   umagate deregister --site photos --yes --output json`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			file, sites, err := flags.loadChosen(env)
+		RunE: flags.withSites(env, func(ctx context.Context, file *site.File, sites []*site.Site) error {
+			removals, err := flags.deregister(ctx, env, file, sites, yes, force)
 			if err != nil {
 				return err
 			}
-			removals, err := flags.deregister(ctx, env, file, sites, form, yes, force)
-			if err != nil {
-				return err
-			}
-			if form == outputJSON {
-				err = printJSON(env.Stdout, removals)
-			} else {
-				err = printRemoved(env.Stdout, newPaint(env, env.Stdout), removals)
-			}
+			err = flags.form.show(env, removals, func(p *page) { printRemoved(p, removals) })
 			for _, r := range removals {
 				if err == nil && (!r.Done || len(r.Left) > 0) {
 					err = &exitError{code: ExitFailed}
@@ -83,13 +72,10 @@ was not confirmed; 64 wrong usage.`,
 	flags.registerSites(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove without asking")
 	cmd.Flags().BoolVar(&force, "force", false, "forget what the authorization server refuses to remove")
-	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }
 
-func (f *syncFlags) deregister(
-	ctx context.Context, env Environment, file *site.File, sites []*site.Site, form output, yes, force bool,
-) (out []removal, err error) {
+func (f *syncFlags) deregister(ctx context.Context, env Environment, file *site.File, sites []*site.Site, yes, force bool) (out []removal, err error) {
 	opened, err := link.OpenStore(ctx, f.path, file)
 	if err != nil {
 		return nil, err
@@ -105,7 +91,7 @@ func (f *syncFlags) deregister(
 	for _, s := range sites {
 		r := removal{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Left: []string{}}
 		m, err := openManual(ctx, env, registration.OperationOptions{
-			Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Concurrency: f.concurrency, Retry: manualRetry(),
+			Site: s, Store: opened, Concurrency: f.concurrency,
 			Waiting: func() {
 				_, _ = fmt.Fprintf(env.Stderr, "site %s: another umagate is changing its registrations; waiting\n", s.Name)
 			},
@@ -122,8 +108,8 @@ func (f *syncFlags) deregister(
 		}
 		out = append(out, r)
 	}
-	if form == outputText {
-		if err := printRemoval(env.Stdout, newPaint(env, env.Stdout), out); err != nil {
+	if f.form == outputText {
+		if err := f.form.show(env, nil, func(p *page) { printRemoval(p, out) }); err != nil {
 			return nil, err
 		}
 	}
@@ -153,56 +139,51 @@ func (f *syncFlags) deregister(
 // shownResources bounds how many names are printed.
 const shownResources = 20
 
-func printRemoval(to io.Writer, paint paint, removals []removal) error {
-	w := &errWriter{to: to}
+func printRemoval(p *page, removals []removal) {
 	if len(removals) == 0 {
-		w.printf("There is nothing to remove.\n")
+		p.printf("There is nothing to remove.\n")
 	}
 	for _, r := range removals {
-		w.printf("%s\n", paint.bold("Site "+r.Site+" at "+r.Issuer))
+		p.printf("%s\n", p.bold("Site "+r.Site+" at "+r.Issuer))
 		if r.Error != "" {
-			w.printf("  %s %s\n", paint.red("!"), printable(r.Error))
+			p.failure(r.Error)
 			continue
 		}
 		if r.Resumed {
-			w.printf("  an earlier deregistration was cut off, and goes on\n")
+			p.printf("  an earlier deregistration was cut off, and goes on\n")
 		}
 		for i, name := range r.Resources {
 			if i == shownResources {
-				w.printf("  %s and %s more\n", paint.red("-"), count(len(r.Resources)-i, "resource"))
+				p.printf("  %s and %s more\n", p.red("-"), count(len(r.Resources)-i, "resource"))
 				break
 			}
-			w.printf("  %s resource %s\n", paint.red("-"), printable(name))
+			p.printf("  %s resource %s\n", p.red("-"), printable(name))
 		}
 		if r.Instances > 0 {
-			w.printf("  %s %s of resources\n", paint.red("-"), count(r.Instances, "instance"))
+			p.printf("  %s %s of resources\n", p.red("-"), count(r.Instances, "instance"))
 		}
 		switch {
 		case r.ClientID == "":
-			w.printf("    the client is umagate.yaml's own, and stays\n")
+			p.printf("    the client is umagate.yaml's own, and stays\n")
 		case r.Unmanaged:
-			w.printf("  %s client %s: the authorization server gave no way to remove it (RFC 7592)\n", paint.red("!"), printable(r.ClientID))
+			p.printf("  %s client %s: the authorization server gave no way to remove it (RFC 7592)\n", p.red("!"), printable(r.ClientID))
 		default:
-			w.printf("  %s client %s, with its policies\n", paint.red("-"), printable(r.ClientID))
+			p.printf("  %s client %s, with its policies\n", p.red("-"), printable(r.ClientID))
 		}
 	}
-	return w.err
 }
 
-func printRemoved(to io.Writer, paint paint, removals []removal) error {
-	w := &errWriter{to: to}
+func printRemoved(p *page, removals []removal) {
 	for _, r := range removals {
 		if r.Done {
-			w.printf("%s\n", paint.bold("Site "+r.Site+": deregistered."))
+			p.printf("%s\n", p.bold("Site "+r.Site+": deregistered."))
 		} else {
-			w.printf("%s\n  %s %s\n", paint.bold("Site "+r.Site+": not finished; the next run goes on."), paint.red("!"), printable(r.Error))
+			p.printf("%s\n", p.bold("Site "+r.Site+": not finished; the next run goes on."))
+			p.failure(r.Error)
 		}
 		for _, left := range r.Left {
-			w.printf("  %s left there: %s\n", paint.red("!"), printable(left))
+			p.printf("  %s left there: %s\n", p.red("!"), printable(left))
 		}
-		if r.Remedy != "" {
-			w.printf("      = %s\n", r.Remedy)
-		}
+		p.remedy(r.Remedy)
 	}
-	return w.err
 }

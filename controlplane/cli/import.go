@@ -3,11 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -34,9 +30,9 @@ func newImport(env Environment) *cobra.Command {
 
 // importFlags are what every import has.
 type importFlags struct {
+	outFlags
+
 	settings importer.Settings
-	out      string
-	force    bool
 	form     output
 }
 
@@ -44,8 +40,7 @@ func (f *importFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.settings.Site, "site", "", "`NAME` of the site (default api)")
 	cmd.Flags().StringArrayVar(&f.settings.Hosts, "host", nil, "`HOST` the API answers on; may be given several times")
 	cmd.Flags().StringVar(&f.settings.Issuer, "issuer", "", "`URL` of the authorization server")
-	outFlag(cmd, &f.out)
-	cmd.Flags().BoolVar(&f.force, "force", false, "replace the file of --out where there is one")
+	f.registerForce(cmd)
 	outputFlag(cmd, &f.form, outputText, outputJSON)
 }
 
@@ -145,14 +140,7 @@ environment variable CLIENT_SECRET.` + importNotes,
 		Example: `  umagate import keycloak-enforcer keycloak.json --host photos.example.com --out umagate.yaml
   CLIENT_SECRET=… umagate plan -c umagate.yaml`,
 		Args: cobra.ExactArgs(1),
-		RunE: run(func(_ context.Context, args []string) error {
-			data, err := readSource(args[0])
-			if err != nil {
-				return err
-			}
-			draft, err := importer.KeycloakEnforcer(args[0], data, flags.settings)
-			return flags.finish(env, draft, err)
-		}),
+		RunE: flags.read(env, importer.KeycloakEnforcer),
 	}
 	flags.register(cmd)
 	return cmd
@@ -177,34 +165,26 @@ umagate does.` + importNotes,
 		Example: `  umagate import gluu uma_rs_protect.json --issuer https://as.example.com
   umagate import gluu kong-plugin.json --host api.example.com --out umagate.yaml`,
 		Args: cobra.ExactArgs(1),
-		RunE: run(func(_ context.Context, args []string) error {
-			data, err := readSource(args[0])
-			if err != nil {
-				return err
-			}
-			draft, err := importer.Gluu(args[0], data, flags.settings)
-			return flags.finish(env, draft, err)
-		}),
+		RunE: flags.read(env, importer.Gluu),
 	}
 	flags.register(cmd)
 	return cmd
 }
 
-// readSource reads a file, bounded.
-func readSource(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the user names the file
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, importer.MaxSource+1))
-	if err == nil && len(data) > importer.MaxSource {
-		err = fmt.Errorf("%s is larger than %d bytes", path, importer.MaxSource)
-	}
-	return data, err
+// read adapts an importer of one file.
+func (f *importFlags) read(env Environment, read func(source string, data []byte, settings importer.Settings) (*importer.Draft, error)) func(*cobra.Command, []string) error {
+	return run(func(_ context.Context, args []string) error {
+		data, err := importer.ReadSource(args[0])
+		if err != nil {
+			return err
+		}
+		draft, err := read(args[0], data, f.settings)
+		return f.finish(env, draft, err)
+	})
 }
 
-// finish prints the draft, and its notes on Stderr.
+// finish prints the draft, and its notes on Stderr. As JSON it is one document, with
+// the file in it unless --out has that.
 func (f *importFlags) finish(env Environment, draft *importer.Draft, err error) error {
 	if err != nil {
 		return err
@@ -212,24 +192,21 @@ func (f *importFlags) finish(env Environment, draft *importer.Draft, err error) 
 	if err := draft.Finish(); err != nil {
 		return err
 	}
-	if f.out != "" && !f.force {
-		if _, err := os.Lstat(f.out); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is there already: name another file, or replace it with --force", f.out)
-		}
+	var text bytes.Buffer
+	if _, err := draft.WriteTo(&text); err != nil {
+		return err
 	}
-	report := importReport{Resources: len(draft.Resources), Notes: draft.Notes}
+	report := importReport{Resources: len(draft.Resources), Notes: append([]importer.Note{}, draft.Notes...)}
 	for i := range draft.Resources {
 		report.Conditions += len(draft.Resources[i].Conditions)
 	}
-	if f.form == outputJSON {
-		return f.report(env, draft, report)
+	if f.form == outputJSON && f.out == "" {
+		report.File = text.String()
+	} else if err := f.create(env, text.Bytes()); err != nil {
+		return err
 	}
-	err = writeTo(env, f.out, func(w io.Writer) error {
-		_, err := draft.WriteTo(w)
-		return err
-	})
-	if err != nil {
-		return err
+	if f.form == outputJSON {
+		return printJSON(env.Stdout, report)
 	}
 	for _, shown := range draft.Show() {
 		for _, line := range shown.Lines {
@@ -239,21 +216,4 @@ func (f *importFlags) finish(env Environment, draft *importer.Draft, err error) 
 	_, _ = fmt.Fprintf(env.Stderr, "umagate: %s, %s, %s\n",
 		count(report.Resources, "resource"), count(report.Conditions, "condition"), count(len(report.Notes), "note"))
 	return nil
-}
-
-// report prints everything as JSON; the file is a part of it, unless --out has it.
-func (f *importFlags) report(env Environment, draft *importer.Draft, report importReport) error {
-	var text bytes.Buffer
-	if _, err := draft.WriteTo(&text); err != nil {
-		return err
-	}
-	if f.out == "" {
-		report.File = text.String()
-	} else if err := writeTo(env, f.out, func(w io.Writer) error { _, err := w.Write(text.Bytes()); return err }); err != nil {
-		return err
-	}
-	if report.Notes == nil {
-		report.Notes = []importer.Note{}
-	}
-	return printJSON(env.Stdout, report)
 }

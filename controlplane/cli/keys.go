@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,10 +34,7 @@ type siteKeys struct {
 }
 
 func newKeysList(env Environment) *cobra.Command {
-	var (
-		flags syncFlags
-		form  output
-	)
+	var flags syncFlags
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the keys, without their private part",
@@ -56,30 +50,16 @@ Exit codes: 0 listed, 1 failed, 64 wrong usage.`,
 		Example: `  umagate keys list -c umagate.yaml
   umagate keys list --site photos --output json | jq '.[].keys[].kid'`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			file, sites, err := flags.loadChosen(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withSites(env, func(ctx context.Context, file *site.File, sites []*site.Site) error {
 			lists, err := flags.listKeys(ctx, file, sites)
 			if err != nil {
 				return err
 			}
-			return printKeys(env.Stdout, form, lists, time.Now())
+			return showKeys(env, flags.form, lists)
 		}),
 	}
 	flags.registerSites(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
-}
-
-func (f *syncFlags) loadChosen(env Environment) (*site.File, []*site.Site, error) {
-	file, err := f.load(env)
-	if err != nil {
-		return nil, nil, err
-	}
-	sites, err := f.chosen(file)
-	return file, sites, err
 }
 
 func (f *syncFlags) listKeys(ctx context.Context, file *site.File, sites []*site.Site) (lists []siteKeys, err error) {
@@ -100,10 +80,7 @@ func (f *syncFlags) listKeys(ctx context.Context, file *site.File, sites []*site
 }
 
 func newKeysRotate(env Environment) *cobra.Command {
-	var (
-		flags syncFlags
-		form  output
-	)
+	var flags syncFlags
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace the key in use now",
@@ -118,20 +95,15 @@ key. It can be stopped at any point.
 Exit codes: 0 done, 1 failed, 64 wrong usage.`,
 		Example: `  umagate keys rotate -c umagate.yaml --site photos`,
 		Args:    cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			file, sites, err := flags.loadChosen(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withSites(env, func(ctx context.Context, file *site.File, sites []*site.Site) error {
 			lists, err := flags.rotateKeys(ctx, env, file, sites)
 			if err != nil {
 				return withRemedy(err)
 			}
-			return printKeys(env.Stdout, form, lists, time.Now())
+			return showKeys(env, flags.form, lists)
 		}),
 	}
 	flags.registerSites(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }
 
@@ -148,7 +120,7 @@ func (f *syncFlags) rotateKeys(ctx context.Context, env Environment, file *site.
 			}
 			continue
 		}
-		m, err := openManual(ctx, env, registration.OperationOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
+		m, err := openManual(ctx, env, registration.OperationOptions{Site: s, Store: opened})
 		if err != nil {
 			return nil, fmt.Errorf("site %s: %w", s.Name, err)
 		}
@@ -162,16 +134,15 @@ func (f *syncFlags) rotateKeys(ctx context.Context, env Environment, file *site.
 	return lists, nil
 }
 
-func printKeys(to io.Writer, form output, lists []siteKeys, now time.Time) error {
-	if form == outputJSON {
-		return printJSON(to, lists)
-	}
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "SITE\tKID\tUSE\tALGORITHM\tSTATE\tSINCE\tNEXT") // Flush tells of errors
-	for _, l := range lists {
-		for _, k := range l.Keys {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Site, k.ID, k.Purpose, k.Algorithm, k.State, since(k.StateAt, now), until(k.NextAt, now))
+func showKeys(env Environment, form output, lists []siteKeys) error {
+	return form.show(env, lists, func(p *page) {
+		now := time.Now()
+		rows := [][]string{{"SITE", "KID", "USE", "ALGORITHM", "STATE", "SINCE", "NEXT"}}
+		for _, l := range lists {
+			for _, k := range l.Keys {
+				rows = append(rows, []string{l.Site, k.ID, string(k.Purpose), k.Algorithm, string(k.State), since(k.StateAt, now), until(k.NextAt, now)})
+			}
 		}
-	}
-	return w.Flush()
+		p.table(rows...)
+	})
 }

@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +22,6 @@ func newLogin(env Environment) *cobra.Command {
 	var (
 		flags   fileFlags
 		name    string
-		form    output
 		browser bool
 		timeout time.Duration
 	)
@@ -46,11 +45,7 @@ Exit codes: 0 logged in, 1 failed or not finished in time, 64 wrong usage.`,
   umagate login --site photos --browser
   umagate login --site photos --output json`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			file, err := flags.load(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
 			s, err := oneSite(file, flags.path, name)
 			if err != nil {
 				return err
@@ -59,22 +54,15 @@ Exit codes: 0 logged in, 1 failed or not finished in time, 64 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			if form == outputJSON {
-				return printJSON(env.Stdout, done)
-			}
-			who := done.Name
-			if who == "" {
-				who = "somebody who is not told"
-			}
-			_, err = fmt.Fprintf(env.Stdout, "Site %s: logged in as %s. umagate serve uses it from now on.\n", s.Name, who)
-			return err
+			return flags.form.show(env, done, func(p *page) {
+				p.printf("Site %s: logged in as %s. umagate serve uses it from now on.\n", s.Name, cmp.Or(done.Name, "somebody who is not told"))
+			})
 		}),
 	}
-	flags.register(cmd)
+	flags.register(cmd, outputText, outputJSON)
 	cmd.Flags().StringVar(&name, "site", "", "the site `NAME`; needed when the file has several")
 	cmd.Flags().BoolVar(&browser, "browser", false, "open the link in a browser, too")
 	cmd.Flags().DurationVar(&timeout, "timeout", loginTimeout, "how long to wait for the answer")
-	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }
 
@@ -108,7 +96,7 @@ func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File,
 		return out, err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
-	m, err := openManual(ctx, env, registration.OperationOptions{Site: s, Store: opened, Logger: slog.New(slog.DiscardHandler), Retry: manualRetry()})
+	m, err := openManual(ctx, env, registration.OperationOptions{Site: s, Store: opened})
 	if err != nil {
 		return out, withRemedy(err)
 	}

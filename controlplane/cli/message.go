@@ -3,7 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -12,8 +12,30 @@ import (
 	"github.com/umagate/umagate/controlplane/envoyconf"
 )
 
-func outFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "out", "", "write to `FILE`, readable by you alone, instead of standard output")
+// outFlags say where a command writes what it makes.
+type outFlags struct {
+	out   string
+	force bool
+}
+
+func (f *outFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.out, "out", "", "write to `FILE`, readable by you alone, instead of standard output")
+}
+
+// registerForce adds --force: without it, a file that is there is left alone.
+func (f *outFlags) registerForce(cmd *cobra.Command) {
+	f.register(cmd)
+	cmd.Flags().BoolVar(&f.force, "force", false, "replace the file of --out where there is one")
+}
+
+// create writes a file that must not be there yet without --force, or to Stdout.
+func (f *outFlags) create(env Environment, text []byte) error {
+	if f.out != "" && !f.force {
+		if _, err := os.Lstat(f.out); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is there already: name another file, or replace it with --force", f.out)
+		}
+	}
+	return writeTo(env, f.out, text)
 }
 
 // writeMessage prints an Envoy resource.
@@ -26,26 +48,26 @@ func writeMessage(env Environment, path string, form output, m proto.Message) er
 	if err != nil {
 		return err
 	}
-	return writeTo(env, path, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return writeTo(env, path, text)
 }
 
 // writeTo writes to a file that only its owner may read, or to Stdout.
-func writeTo(env Environment, path string, write func(io.Writer) error) error {
+func writeTo(env Environment, path string, text []byte) error {
 	if path == "" {
-		return write(env.Stdout)
+		_, err := env.Stdout.Write(text)
+		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the user names the file
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(ownersOnly(f), write(f)); err != nil {
-		_ = f.Close()
+	if err = ownersOnly(f); err == nil {
+		_, err = f.Write(text)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return f.Close()
+	return nil
 }
 
 // ownersOnly takes a file from others that was there before, and could be read by

@@ -1,11 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -28,8 +27,7 @@ var errNoOXD = errors.New("it has no oxd section: put what umagate import oxd DI
 func newImportOXD(env Environment) *cobra.Command {
 	var (
 		flags fileFlags
-		out   string
-		force bool
+		to    outFlags
 		into  string
 	)
 	cmd := &cobra.Command{
@@ -65,16 +63,11 @@ Exit codes: 0 done, 1 failed, 64 wrong usage.`,
 				flags.path = into
 				return keepOXD(ctx, env, &flags, found)
 			}
-			if out != "" && !force {
-				if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
-					return fmt.Errorf("%s is there already: name another file, or replace it with --force", out)
-				}
-			}
-			err = writeTo(env, out, func(w io.Writer) error {
-				_, err := found.WriteTo(w)
+			var text bytes.Buffer
+			if _, err := found.WriteTo(&text); err != nil {
 				return err
-			})
-			if err != nil {
+			}
+			if err := to.create(env, text.Bytes()); err != nil {
 				return err
 			}
 			tellNotes(env, found)
@@ -83,8 +76,7 @@ Exit codes: 0 done, 1 failed, 64 wrong usage.`,
 		}),
 	}
 	cmd.Flags().StringVar(&into, "into", "", "write the RPs into the store of this configuration `FILE`")
-	outFlag(cmd, &out)
-	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --out where there is one")
+	to.registerForce(cmd)
 	return cmd
 }
 

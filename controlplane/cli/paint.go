@@ -15,21 +15,14 @@ import (
 type paint struct{ on bool }
 
 func newPaint(env Environment, to io.Writer) paint {
-	lookup := env.LookupEnv
-	if lookup == nil {
-		lookup = func(string) (string, bool) { return "", false }
-	}
-	if none, _ := lookup("NO_COLOR"); none != "" {
-		return paint{}
-	}
-	if kind, _ := lookup("TERM"); kind == "dumb" {
-		return paint{}
-	}
-	return paint{on: isTerminalWriter(to)}
+	none, _ := env.LookupEnv("NO_COLOR")
+	kind, _ := env.LookupEnv("TERM")
+	return paint{on: none == "" && kind != "dumb" && isTerminal(to)}
 }
 
-func isTerminalWriter(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal reports whether a stream of the [Environment] is one.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
@@ -67,17 +60,5 @@ func value(v any) string {
 		return printable(v)
 	default:
 		return fmt.Sprintf("%q", v)
-	}
-}
-
-// errWriter keeps the first error of several writes.
-type errWriter struct {
-	to  io.Writer
-	err error
-}
-
-func (w *errWriter) printf(format string, args ...any) {
-	if w.err == nil {
-		_, w.err = fmt.Fprintf(w.to, format, args...)
 	}
 }

@@ -25,9 +25,9 @@ type syncFlags struct {
 	concurrency int
 }
 
-// registerSites adds the flags that say which sites are meant.
+// registerSites adds the flags that say which sites are meant, and --output.
 func (f *syncFlags) registerSites(cmd *cobra.Command) {
-	f.fileFlags.register(cmd)
+	f.fileFlags.register(cmd, outputText, outputJSON)
 	cmd.Flags().StringArrayVar(&f.sites, "site", nil, "only the site `NAME`; may be given several times")
 	f.concurrency = reconcile.DefaultConcurrency
 }
@@ -36,6 +36,18 @@ func (f *syncFlags) register(cmd *cobra.Command) {
 	f.registerSites(cmd)
 	cmd.Flags().StringArrayVar(&f.adopt, "adopt", nil, adoptUsage+"; may be given several times")
 	cmd.Flags().IntVar(&f.concurrency, "concurrency", 0, "how many calls to one authorization server are under way at a time; the site's sync.concurrency when 0")
+}
+
+// withSites adapts a command's function that needs the file and the sites that are
+// meant.
+func (f *syncFlags) withSites(env Environment, do func(ctx context.Context, file *site.File, sites []*site.Site) error) func(*cobra.Command, []string) error {
+	return f.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
+		sites, err := f.chosen(file)
+		if err != nil {
+			return err
+		}
+		return do(ctx, file, sites)
+	})
 }
 
 // chosen gives the sites that are meant.
@@ -77,10 +89,7 @@ func (f *syncFlags) adoptions(sites []*site.Site) (map[string][]string, error) {
 }
 
 func newPlan(env Environment) *cobra.Command {
-	var (
-		flags syncFlags
-		form  output
-	)
+	var flags syncFlags
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change at the authorization servers",
@@ -104,32 +113,23 @@ something would change, 64 wrong usage.`,
   umagate plan --site photos --adopt albums
   umagate plan --output json | jq '.summary'`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			file, err := flags.load(env)
+		RunE: flags.withSites(env, func(ctx context.Context, file *site.File, sites []*site.Site) error {
+			full, err := flags.plan(ctx, env, file, sites)
 			if err != nil {
 				return err
 			}
-			p, err := flags.plan(ctx, env, file)
-			if err != nil {
-				return err
-			}
-			if form == outputJSON {
-				err = printJSON(env.Stdout, p)
-			} else {
-				err = printPlan(env.Stdout, newPaint(env, env.Stdout), p)
-			}
+			err = flags.form.show(env, full, full.print)
 			switch {
 			case err != nil:
 				return err
-			case p.Summary.Errors > 0 || p.Summary.Conflict > 0:
+			case full.Summary.Errors > 0 || full.Summary.Conflict > 0:
 				return &exitError{code: ExitFailed}
-			case p.Summary.steps() > 0:
+			case full.Summary.steps() > 0:
 				return &exitError{code: ExitChanges}
 			}
 			return nil
 		}),
 	}
 	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }

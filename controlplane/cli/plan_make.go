@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -28,7 +29,9 @@ type sitePlan struct {
 	Error  string `json:"error,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
 
-	plan reconcile.Plan
+	plan  reconcile.Plan
+	of    *site.Site
+	adopt []string
 }
 
 type planChange struct {
@@ -74,12 +77,8 @@ func (t tally) steps() int {
 
 // plan makes the plan of every chosen site. One that fails does not keep the
 // others from being shown.
-func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File) (full fullPlan, err error) {
+func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File, sites []*site.Site) (full fullPlan, err error) {
 	full = fullPlan{Sites: []sitePlan{}, Left: []leftSite{}}
-	sites, err := f.chosen(file)
-	if err != nil {
-		return full, err
-	}
 	adopt, err := f.adoptions(sites)
 	if err != nil {
 		return full, err
@@ -114,18 +113,17 @@ func (f *syncFlags) readStore(ctx context.Context, file *site.File) (*store.SQL,
 }
 
 func (f *syncFlags) options(env Environment, s *site.Site, from registration.Store, adopt []string) registration.OperationOptions {
-	concurrency := f.concurrency
-	if concurrency == 0 {
-		concurrency = s.Sync.Concurrency
-	}
 	return registration.OperationOptions{
 		Site: s, Store: from, Logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Adopt: adopt, Concurrency: concurrency, Retry: manualRetry(),
+		Adopt: adopt, Concurrency: cmp.Or(f.concurrency, s.Sync.Concurrency),
 	}
 }
 
 func planSite(ctx context.Context, env Environment, options registration.OperationOptions) sitePlan {
-	out := sitePlan{Site: options.Site.Name, Issuer: options.Site.AuthorizationServer.Issuer, Changes: []planChange{}}
+	out := sitePlan{
+		Site: options.Site.Name, Issuer: options.Site.AuthorizationServer.Issuer, Changes: []planChange{},
+		of: options.Site, adopt: options.Adopt,
+	}
 	fail := func(err error) sitePlan {
 		out.Error, out.Remedy = err.Error(), registration.Remedy(err)
 		return out
@@ -157,8 +155,10 @@ func planSite(ctx context.Context, env Environment, options registration.Operati
 	return out
 }
 
+// openManual opens a site for a command, which says nothing of it but what options log.
 func openManual(ctx context.Context, env Environment, options registration.OperationOptions) (*registration.Operation, error) {
-	options.Transport = env.Transport
+	options.Transport, options.Retry = env.Transport, manualRetry()
+	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	return registration.Open(ctx, options)
 }
 

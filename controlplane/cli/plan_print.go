@@ -2,48 +2,43 @@ package cli
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/reconcile"
 )
 
-// printPlan writes the plan for people.
-func printPlan(to io.Writer, paint paint, p fullPlan) error {
-	w := &errWriter{to: to}
-	for _, s := range p.Sites {
-		printSite(w, paint, s)
+// print writes the plan for people.
+func (full fullPlan) print(p *page) {
+	for _, s := range full.Sites {
+		printSite(p, s)
 	}
-	for _, l := range p.Left {
-		w.printf("Site %s at %s is not in the file any more: its %s there stay as they are.\n\n", printable(l.Site), printable(l.Issuer), count(l.Resources, "resource"))
+	for _, l := range full.Left {
+		p.printf("Site %s at %s is not in the file any more: its %s there stay as they are.\n\n", printable(l.Site), printable(l.Issuer), count(l.Resources, "resource"))
 	}
-	w.printf("%s\n", paint.bold(p.Summary.sentence()))
-	return w.err
+	p.printf("%s\n", p.bold(full.Summary.sentence()))
 }
 
-func printSite(w *errWriter, paint paint, s sitePlan) {
-	w.printf("%s\n", paint.bold("Site "+s.Site+" at "+printable(s.Issuer)))
+func printSite(p *page, s sitePlan) {
+	p.printf("%s\n", p.bold("Site "+s.Site+" at "+printable(s.Issuer)))
 	if s.Error != "" {
-		w.printf("  %s %s\n", paint.red("!"), printable(s.Error))
-		if s.Remedy != "" {
-			w.printf("      = %s\n", s.Remedy)
-		}
-		w.printf("\n")
+		p.failure(s.Error)
+		p.remedy(s.Remedy)
+		p.printf("\n")
 		return
 	}
 	if s.RegisterClient != "" {
-		w.printf("  %s client %s is registered\n", paint.green("+"), printable(s.RegisterClient))
+		p.printf("  %s client %s is registered\n", p.green("+"), printable(s.RegisterClient))
 	}
 	for _, c := range s.Changes {
-		printChange(w, paint, c)
+		printChange(p, c)
 	}
 	if len(s.Changes) == 0 && s.RegisterClient == "" {
-		w.printf("  in step, %s\n", count(s.Unchanged, "resource"))
+		p.printf("  in step, %s\n", count(s.Unchanged, "resource"))
 	}
 	for _, t := range s.Instances {
-		w.printf("    %s\n", instanceLine(t))
+		p.printf("    %s\n", instanceLine(t))
 	}
-	w.printf("\n")
+	p.printf("\n")
 }
 
 // instanceLine says how the instances of a resource stand.
@@ -61,36 +56,34 @@ func instanceLine(t instance.Counts) string {
 	return line
 }
 
-func printChange(w *errWriter, paint paint, c planChange) {
-	sign, colour, what := mark(paint, c.Kind)
-	w.printf("  %s %s", colour(sign), printable(c.Name))
+func printChange(p *page, c planChange) {
+	sign, colour, what := mark(p.paint, c.Kind)
+	p.printf("  %s %s", colour(sign), printable(c.Name))
 	if what != "" {
-		w.printf("  (%s)", what)
+		p.printf("  (%s)", what)
 	}
 	if c.ID != "" {
-		w.printf("  %s", paint.faint("id "+printable(c.ID)))
+		p.printf("  %s", p.faint("id "+printable(c.ID)))
 	}
-	w.printf("\n")
+	p.printf("\n")
 	for _, f := range c.Fields {
 		if f.From == nil {
-			w.printf("      %-8s  %s\n", f.Name, value(f.To))
+			p.printf("      %-8s  %s\n", f.Name, value(f.To))
 			continue
 		}
-		w.printf("      %-8s  %s → %s", f.Name, paint.red(value(f.From)), paint.green(value(f.To)))
+		p.printf("      %-8s  %s → %s", f.Name, p.red(value(f.From)), p.green(value(f.To)))
 		if f.Drift && c.Kind == reconcile.Update {
-			w.printf("  (changed at the authorization server)")
+			p.printf("  (changed at the authorization server)")
 		}
-		w.printf("\n")
+		p.printf("\n")
 	}
 	for _, warning := range c.Warnings {
-		w.printf("      %s %s\n", paint.yellow("warning:"), warning)
+		p.printf("      %s %s\n", p.yellow("warning:"), warning)
 	}
 	if c.Problem != "" {
-		w.printf("      %s\n", printable(c.Problem))
+		p.printf("      %s\n", printable(c.Problem))
 	}
-	if c.Remedy != "" {
-		w.printf("      = %s\n", c.Remedy)
-	}
+	p.remedy(c.Remedy)
 }
 
 // mark is how a kind is shown.

@@ -17,16 +17,8 @@ import (
 var errNoPassword = errors.New("there is no password; set UMAGATE_PASSWORD, or run in a terminal")
 
 func lookupSecret(env Environment, name string) secret.Text {
-	if env.LookupEnv == nil {
-		return secret.Text{}
-	}
 	v, _ := env.LookupEnv(name)
 	return secret.New(v)
-}
-
-func isTerminal(r io.Reader) bool {
-	f, ok := r.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // askPassword takes the password from the environment, or asks for it, naming
@@ -37,7 +29,7 @@ func askPassword(env Environment, user string) func(context.Context, string) (se
 			return p, nil
 		}
 		f, ok := env.Stdin.(*os.File)
-		if !ok || !isTerminal(env.Stdin) {
+		if !ok || !isTerminal(f) {
 			return secret.Text{}, errNoPassword
 		}
 		if _, err := fmt.Fprintf(env.Stderr, "Password of %s at %s: ", user, issuer); err != nil {

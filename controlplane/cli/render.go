@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -33,6 +33,7 @@ func newRender(env Environment) *cobra.Command {
 // renderFlags are what "render envoy" and "render plugin-config" share.
 type renderFlags struct {
 	fileFlags
+	outFlags
 
 	wasm    string
 	offline bool
@@ -40,8 +41,9 @@ type renderFlags struct {
 	static bool
 }
 
-func (f *renderFlags) register(cmd *cobra.Command) {
-	f.fileFlags.register(cmd)
+func (f *renderFlags) register(cmd *cobra.Command, forms ...output) {
+	f.fileFlags.register(cmd, forms...)
+	f.outFlags.register(cmd)
 	cmd.Flags().StringVar(&f.wasm, "wasm", "", "the filter's module as Envoy finds it, a `PATH` or URL, instead of plugin.wasm")
 	cmd.Flags().BoolVar(&f.offline, "offline", false, "do not ask the authorization server for its endpoints and resource ids")
 }
@@ -87,11 +89,7 @@ func warnUnregistered(env Environment, s *site.Site, facts site.Facts) {
 }
 
 func newRenderEnvoy(env Environment) *cobra.Command {
-	var (
-		flags renderFlags
-		form  output
-		out   string
-	)
+	var flags renderFlags
 	cmd := &cobra.Command{
 		Use:   "envoy",
 		Short: "Print a bootstrap with everything in it, for an Envoy without control plane",
@@ -122,20 +120,17 @@ Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			return writeMessage(env, out, form, bootstrap)
+			return writeMessage(env, flags.out, flags.form, bootstrap)
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputYAML, outputJSON)
-	outFlag(cmd, &out)
+	flags.register(cmd, outputYAML, outputJSON)
 	return cmd
 }
 
 func newRenderBootstrap(env Environment) *cobra.Command {
 	var (
 		flags fileFlags
-		form  output
-		out   string
+		to    outFlags
 		group string
 	)
 	cmd := &cobra.Command{
@@ -152,24 +147,20 @@ Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
   umagate render bootstrap -c umagate.yaml --group edge > edge.yaml
   umagate serve -c umagate.yaml & envoy -c bootstrap.yaml`,
 		Args: cobra.NoArgs,
-		RunE: run(func(context.Context, []string) error {
-			file, err := flags.load(env)
+		RunE: flags.withFile(env, func(_ context.Context, file *site.File, _ []string) error {
+			file, err := ofGroup(file, group)
 			if err != nil {
-				return err
-			}
-			if file, err = ofGroup(file, group); err != nil {
 				return err
 			}
 			bootstrap, err := envoyconf.Dynamic(file)
 			if err != nil {
 				return err
 			}
-			return writeMessage(env, out, form, bootstrap)
+			return writeMessage(env, to.out, flags.form, bootstrap)
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputYAML, outputJSON)
-	outFlag(cmd, &out)
+	flags.register(cmd, outputYAML, outputJSON)
+	to.register(cmd)
 	cmd.Flags().StringVar(&group, "group", "", "routes to the sites of this `NAME` of groups alone; node.id and node.cluster stay yours to set")
 	return cmd
 }
@@ -207,11 +198,7 @@ folder, as Kubernetes does with a mounted secret.
 Exit codes: 0 written, 1 failed, 64 wrong usage.`,
 		Example: `  umagate render xds-secrets -c umagate.yaml --out /etc/envoy/sds`,
 		Args:    cobra.NoArgs,
-		RunE: run(func(context.Context, []string) error {
-			file, err := flags.load(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withFile(env, func(_ context.Context, file *site.File, _ []string) error {
 			if file.Listen.XDSTLS == nil {
 				return errors.New("listen.xds_tls is not in the file: Envoy needs no certificate")
 			}
@@ -234,10 +221,7 @@ Exit codes: 0 written, 1 failed, 64 wrong usage.`,
 }
 
 func newRenderPluginConfig(env Environment) *cobra.Command {
-	var (
-		flags renderFlags
-		out   string
-	)
+	var flags renderFlags
 	cmd := &cobra.Command{
 		Use:   "plugin-config",
 		Short: "Print the filter's own configuration",
@@ -252,11 +236,14 @@ Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			return writeTo(env, out, func(w io.Writer) error { return printJSON(w, in.Config) })
+			var text bytes.Buffer
+			if err := printJSON(&text, in.Config); err != nil {
+				return err
+			}
+			return writeTo(env, flags.out, text.Bytes())
 		}),
 	}
 	flags.register(cmd)
-	outFlag(cmd, &out)
 	return cmd
 }
 

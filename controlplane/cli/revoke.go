@@ -9,12 +9,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/revoke"
 )
@@ -28,7 +26,6 @@ const revocationPoll = 50 * time.Millisecond
 func newRevoke(env Environment) *cobra.Command {
 	var (
 		flags        controlFlags
-		form         output
 		request      revoke.RevocationRequest
 		issuedBefore string
 		wait         time.Duration
@@ -73,19 +70,14 @@ force everywhere yet; 64 wrong usage.`,
 			atAS := made.AtAuthorizationServer
 			made, err = awaitRefusal(ctx, control, made, wait)
 			made.AtAuthorizationServer = atAS
-			if form == outputJSON {
-				err = errors.Join(err, printJSON(env.Stdout, made))
-			} else {
-				printRevocation(env.Stdout, made, time.Now())
-			}
+			err = errors.Join(err, flags.form.show(env, made, func(p *page) { printRevocation(p, made, time.Now()) }))
 			if err == nil && made.Envoys.Refusing < made.Envoys.Connected {
 				err = &exitError{code: ExitFailed, err: errors.New("it is stored, and not in force at every Envoy yet: see umagate status")}
 			}
 			return err
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
+	flags.register(cmd, outputText, outputJSON)
 	f := cmd.Flags()
 	f.StringVar(&request.Token, "token", "", "`TOKEN` to refuse; - reads it from standard input, where no list of processes shows it")
 	f.StringVar(&request.Subject, "subject", "", "`SUB` of the tokens to refuse")
@@ -139,12 +131,8 @@ func completeRevocation(env Environment, r *revoke.RevocationRequest, issuedBefo
 func awaitRefusal(ctx context.Context, control *client.Client, made revoke.Revocation, wait time.Duration) (revoke.Revocation, error) {
 	deadline := time.Now().Add(wait)
 	for made.Envoys.Refusing < made.Envoys.Connected && time.Now().Before(deadline) {
-		timer := time.NewTimer(revocationPoll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return made, ctx.Err()
-		case <-timer.C:
+		if err := sleep(ctx, revocationPoll); err != nil {
+			return made, err
 		}
 		var now revoke.Revocation
 		if err := control.Do(ctx, http.MethodGet, made.Location(), nil, &now); err != nil {
@@ -155,21 +143,20 @@ func awaitRefusal(ctx context.Context, control *client.Client, made revoke.Revoc
 	return made, nil
 }
 
-func printRevocation(w io.Writer, r revoke.Revocation, now time.Time) {
-	_, _ = fmt.Fprintf(w, "revoked  %s\n", describeRevocation(r))
-	_, _ = fmt.Fprintf(w, "until    %s (%s)\n", r.ExpiresAt.Format(time.RFC3339), until(r.ExpiresAt, now))
-	_, _ = fmt.Fprintf(w, "id       %s\n", r.ID)
-	switch r.Envoys.Connected {
-	case 0:
-		_, _ = fmt.Fprintln(w, "envoys   none is connected here; each gets it when it connects")
-	default:
-		_, _ = fmt.Fprintf(w, "envoys   %d of %d connected here refuse\n", r.Envoys.Refusing, r.Envoys.Connected)
+func printRevocation(p *page, r revoke.Revocation, now time.Time) {
+	p.printf("revoked  %s\n", describeRevocation(r))
+	p.printf("until    %s (%s)\n", r.ExpiresAt.Format(time.RFC3339), until(r.ExpiresAt, now))
+	p.printf("id       %s\n", r.ID)
+	if r.Envoys.Connected == 0 {
+		p.printf("envoys   none is connected here; each gets it when it connects\n")
+	} else {
+		p.printf("envoys   %d of %d connected here refuse\n", r.Envoys.Refusing, r.Envoys.Connected)
 	}
 	if r.AtAuthorizationServer != "" {
-		_, _ = fmt.Fprintf(w, "AS       %s\n", r.AtAuthorizationServer)
+		p.printf("AS       %s\n", r.AtAuthorizationServer)
 	}
 	if note := reach(r); note != "" {
-		_, _ = fmt.Fprintf(w, "note     %s\n", note)
+		p.printf("note     %s\n", note)
 	}
 }
 
@@ -208,10 +195,7 @@ func describeRevocation(r revoke.Revocation) string {
 }
 
 func newRevokeList(env Environment) *cobra.Command {
-	var (
-		flags controlFlags
-		form  output
-	)
+	var flags controlFlags
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List what is revoked",
@@ -221,35 +205,25 @@ Exit codes: 0 listed, 1 failed, 64 wrong usage.`,
 		Example: `  umagate revoke list -c umagate.yaml
   umagate revoke list --output json | jq '.[].id'`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			control, err := flags.client(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withClient(env, func(ctx context.Context, control *client.Client, _ []string) error {
 			all := []revoke.Revocation{}
-			for cursor := ""; ; {
-				var page api.Page[revoke.Revocation]
-				if err := control.Do(ctx, http.MethodGet, "/v1/revocations?limit=1000&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-					return called(err)
+			err := client.Pages(ctx, control, "/v1/revocations", url.Values{"limit": {"1000"}}, func(r revoke.Revocation) error {
+				all = append(all, r)
+				return nil
+			})
+			if err != nil {
+				return called(err)
+			}
+			return flags.form.show(env, all, func(p *page) {
+				rows := [][]string{{"ID", "SOURCE", "ENDS", "ENVOYS", "TOKENS"}}
+				for _, r := range all {
+					rows = append(rows, []string{r.ID, string(r.Source), until(r.ExpiresAt, time.Now()), fmt.Sprintf("%d/%d", r.Envoys.Refusing, r.Envoys.Connected), describeRevocation(r)})
 				}
-				all = append(all, page.Items...)
-				if cursor = page.NextCursor; cursor == "" {
-					break
-				}
-			}
-			if form == outputJSON {
-				return printJSON(env.Stdout, all)
-			}
-			w := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(w, "ID\tSOURCE\tENDS\tENVOYS\tTOKENS") // Flush tells of errors
-			for _, r := range all {
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\n", r.ID, r.Source, until(r.ExpiresAt, time.Now()), r.Envoys.Refusing, r.Envoys.Connected, describeRevocation(r))
-			}
-			return w.Flush()
+				p.table(rows...)
+			})
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
+	flags.register(cmd, outputText, outputJSON)
 	return cmd
 }
 
@@ -265,11 +239,7 @@ force.
 Exit codes: 0 taken back, 1 failed, 64 wrong usage.`,
 		Example: `  umagate revoke undo bq5XkA1_pZ0tY6Vn`,
 		Args:    cobra.ExactArgs(1),
-		RunE: run(func(ctx context.Context, args []string) error {
-			control, err := flags.client(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withClient(env, func(ctx context.Context, control *client.Client, args []string) error {
 			return called(control.Do(ctx, http.MethodDelete, "/v1/revocations/"+url.PathEscape(args[0]), nil, nil))
 		}),
 	}

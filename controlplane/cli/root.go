@@ -28,7 +28,7 @@ const (
 type Environment struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// LookupEnv is [os.LookupEnv].
+	// LookupEnv is [os.LookupEnv], also when nil.
 	LookupEnv func(string) (string, bool)
 	// Transport carries HTTP calls; http.DefaultTransport when nil.
 	Transport http.RoundTripper
@@ -41,6 +41,9 @@ type Environment struct {
 // Run executes the command line and returns the process's exit code. What went
 // wrong is on Stderr.
 func Run(ctx context.Context, env Environment, args []string) int {
+	if env.LookupEnv == nil {
+		env.LookupEnv = os.LookupEnv
+	}
 	root := newRoot(env) //nolint:contextcheck // commands get the context from ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(audit.WithActor(ctx, actor()))
@@ -125,13 +128,6 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-func failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &exitError{code: ExitFailed, err: err}
-}
-
 // run adapts a command's function, whose errors mean exit code 1 unless they say
 // otherwise.
 func run(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
@@ -141,6 +137,6 @@ func run(f func(ctx context.Context, args []string) error) func(*cobra.Command, 
 		if err == nil || errors.As(err, &exit) {
 			return err
 		}
-		return failed(err)
+		return &exitError{code: ExitFailed, err: err}
 	}
 }

@@ -42,13 +42,11 @@ type rptFlags struct {
 	printToken bool
 	quiet      bool
 	maxWait    time.Duration
+	form       output
 }
 
 func newRPT(env Environment) *cobra.Command {
-	var (
-		flags rptFlags
-		form  output
-	)
+	var flags rptFlags
 	cmd := &cobra.Command{
 		Use:   "rpt URL",
 		Short: "Ask an API that UMA guards, as a client does: 401, ticket, RPT, and again",
@@ -77,15 +75,15 @@ Exit codes: 0 the API answered, with an RPT where it wants one; 1 failed; 3 deni
   curl -H "Authorization: Bearer $(umagate rpt --print-token --client app --user alice $URL)" $URL`,
 		Args: cobra.ExactArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
-			return runRPT(ctx, env, flags, form, args[0])
+			return runRPT(ctx, env, flags, args[0])
 		}),
 	}
 	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }
 
 func (f *rptFlags) register(cmd *cobra.Command) {
+	outputFlag(cmd, &f.form, outputText, outputJSON)
 	s := cmd.Flags()
 	s.StringVarP(&f.method, "request", "X", "", "the `METHOD`; GET, or POST with --data, when left out")
 	s.StringArrayVarP(&f.headers, "header", "H", nil, "a `HEADER` of the request, as \"name: value\"; may be repeated")
@@ -119,7 +117,7 @@ type rptResult struct {
 	Granted bool        `json:"granted"`
 }
 
-func runRPT(ctx context.Context, env Environment, flags rptFlags, form output, address string) error {
+func runRPT(ctx context.Context, env Environment, flags rptFlags, address string) error {
 	request, err := flags.request(address)
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
@@ -131,7 +129,7 @@ func runRPT(ctx context.Context, env Environment, flags rptFlags, form output, a
 	result := rptResult{Steps: []rpt.Step{}}
 	flow.Observe = func(s rpt.Step) {
 		result.Steps = append(result.Steps, s)
-		if form == outputText && !flags.quiet {
+		if flags.form == outputText && !flags.quiet {
 			printStep(env.Stderr, len(result.Steps), s)
 		}
 	}
@@ -144,42 +142,26 @@ func runRPT(ctx context.Context, env Environment, flags rptFlags, form output, a
 	if walkErr != nil {
 		result.Error = walkErr.Error()
 	}
-	if err := printResult(env, flags, form, &result, got); err != nil {
-		return err
+	if utf8.Valid(got.Answer.Body) {
+		result.Body = string(got.Answer.Body)
 	}
-	return exitOf(walkErr, flags, got)
-}
-
-func exitOf(err error, flags rptFlags, got rpt.Result) error {
+	err = flags.form.show(env, result, func(p *page) {
+		switch {
+		case !flags.printToken:
+			_, _ = p.Write(got.Answer.Body)
+		case result.RPT != "":
+			p.printf("%s\n", result.RPT)
+		}
+	})
 	switch {
-	case errors.Is(err, rpt.ErrDenied), errors.Is(err, rpt.ErrNotPermitted):
-		return &exitError{code: ExitDenied, err: err}
 	case err != nil:
 		return err
-	case flags.printToken && got.RPT.IsZero():
+	case errors.Is(walkErr, rpt.ErrDenied), errors.Is(walkErr, rpt.ErrNotPermitted):
+		return &exitError{code: ExitDenied, err: walkErr}
+	case walkErr == nil && flags.printToken && got.RPT.IsZero():
 		return fmt.Errorf("there is no RPT: the API answered %d without asking for one", got.Answer.Status)
-	default:
-		return nil
 	}
-}
-
-func printResult(env Environment, flags rptFlags, form output, result *rptResult, got rpt.Result) error {
-	switch {
-	case form == outputJSON:
-		if utf8.Valid(got.Answer.Body) {
-			result.Body = string(got.Answer.Body)
-		}
-		return printJSON(env.Stdout, result)
-	case flags.printToken:
-		if got.RPT.IsZero() {
-			return nil
-		}
-		_, err := fmt.Fprintln(env.Stdout, got.RPT.Reveal())
-		return err
-	default:
-		_, err := env.Stdout.Write(got.Answer.Body)
-		return err
-	}
+	return walkErr
 }
 
 func printStep(w io.Writer, n int, s rpt.Step) {
@@ -199,11 +181,11 @@ func printStep(w io.Writer, n int, s rpt.Step) {
 func (f *rptFlags) request(address string) (rpt.Request, error) {
 	r := rpt.Request{Method: f.method, URL: address, Header: http.Header{"User-Agent": {"umagate"}}}
 	for _, h := range f.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok || strings.TrimSpace(name) == "" {
-			return r, fmt.Errorf("--header %q: write \"name: value\"", h)
+		name, value, err := splitHeader(h)
+		if err != nil {
+			return r, err
 		}
-		r.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		r.Header.Add(name, value)
 	}
 	if f.data != "" {
 		r.Body = []byte(f.data)
@@ -231,6 +213,15 @@ func (f *rptFlags) request(address string) (rpt.Request, error) {
 	return r, nil
 }
 
+// splitHeader reads the value of --header.
+func splitHeader(h string) (name, value string, err error) {
+	name, value, ok := strings.Cut(h, ":")
+	if name = strings.TrimSpace(name); !ok || name == "" {
+		return "", "", fmt.Errorf("--header %q: write \"name: value\"", h)
+	}
+	return name, strings.TrimSpace(value), nil
+}
+
 // flow puts the walk together.
 func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
 	transport, err := f.transport(env, nil)
@@ -254,8 +245,7 @@ func (f *rptFlags) flow(env Environment) (*rpt.Flow, error) {
 			return nil, err
 		}
 	}
-	terminal := isTerminal(env.Stdin)
-	if f.browser || terminal {
+	if f.browser || isTerminal(env.Stdin) {
 		flow.Gather = rpt.GatherClaims(f.loopback, f.show(env))
 	}
 	if f.maxWait > 0 {
@@ -329,13 +319,18 @@ func waiting(most time.Duration) func(context.Context, int) error {
 		if time.Now().Add(pause).After(deadline) {
 			return fmt.Errorf("not within %s", most)
 		}
-		timer := time.NewTimer(pause)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return sleep(ctx, pause)
+	}
+}
+
+// sleep returns the context's error where that ends first.
+func sleep(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -23,7 +21,7 @@ func newServe(env Environment) *cobra.Command {
 		verbose bool
 		json    bool
 		format  = logText
-		level   = levelInfo
+		level   = "info"
 	)
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -46,16 +44,13 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 		Example: `  umagate serve -c umagate.yaml
   umagate serve -c umagate.yaml --log-format json --log-level debug`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
+		// The file is read for its faults, shown as validate shows them.
+		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
 			if json {
 				format = logJSON
 			}
 			if verbose {
-				level = levelDebug
-			}
-			file, err := flags.load(env) // for its faults, shown as validate shows them
-			if err != nil {
-				return err
+				level = "debug"
 			}
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
@@ -80,50 +75,22 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 	}
 	flags.register(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "the same as --log-level debug")
-	cmd.Flags().Var(&choice{to: &format, choices: []string{logText, logJSON}}, "log-format", "how to log: text or json, one event a line")
-	cmd.Flags().Var(&choice{to: &level, choices: []string{levelDebug, levelInfo, levelWarn, levelError}}, "log-level", "the least that is logged: debug, info, warn or error")
+	cmd.Flags().Var(&choice[string]{&format, "NAME", []string{logText, logJSON}}, "log-format", "how to log: text or json, one event a line")
+	cmd.Flags().Var(&choice[string]{&level, "NAME", []string{"debug", "info", "warn", "error"}}, "log-level", "the least that is logged: debug, info, warn or error")
 	cmd.Flags().BoolVar(&json, "log-json", false, "the same as --log-format json")
 	return cmd
 }
 
-// The values of --log-format and --log-level.
+// The values of --log-format.
 const (
-	logText    = "text"
-	logJSON    = "json"
-	levelDebug = "debug"
-	levelInfo  = "info"
-	levelWarn  = "warn"
-	levelError = "error"
+	logText = "text"
+	logJSON = "json"
 )
 
-// choice is a flag with a few values.
-type choice struct {
-	to      *string
-	choices []string
-}
-
-func (c *choice) String() string {
-	if c.to == nil {
-		return ""
-	}
-	return *c.to
-}
-
-// Type implements pflag.Value.
-func (*choice) Type() string { return "NAME" }
-
-// Set implements pflag.Value.
-func (c *choice) Set(s string) error {
-	if !slices.Contains(c.choices, s) {
-		return fmt.Errorf("must be one of %s", strings.Join(c.choices, ", "))
-	}
-	*c.to = s
-	return nil
-}
-
 func newLogger(env Environment, level, format string) *slog.Logger {
-	levels := map[string]slog.Level{levelDebug: slog.LevelDebug, levelInfo: slog.LevelInfo, levelWarn: slog.LevelWarn, levelError: slog.LevelError}
-	options := &slog.HandlerOptions{Level: levels[level]}
+	var least slog.Level
+	_ = least.UnmarshalText([]byte(level)) // one of the flag's choices
+	options := &slog.HandlerOptions{Level: least}
 	if format == logJSON {
 		return slog.New(slog.NewJSONHandler(env.Stderr, options))
 	}

@@ -1,19 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -21,7 +18,6 @@ import (
 func newStatus(env Environment) *cobra.Command {
 	var (
 		flags controlFlags
-		form  output
 		watch time.Duration
 	)
 	cmd := &cobra.Command{
@@ -39,23 +35,16 @@ Exit codes: 0 all is well, 1 something is wrong or nothing answers, 64 wrong usa
   umagate status -c umagate.yaml --watch
   umagate status --server http://127.0.0.1:8090 --output json | jq .problems`,
 		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error {
-			control, err := flags.client(env)
-			if err != nil {
-				return err
-			}
+		RunE: flags.withClient(env, func(ctx context.Context, control *client.Client, _ []string) error {
 			show := func(ctx context.Context) (ok bool, err error) {
 				var got server.Status
 				if err := control.Do(ctx, http.MethodGet, "/v1/status", nil, &got); err != nil {
 					return false, called(err)
 				}
-				if form == outputJSON {
-					return got.OK, printJSON(env.Stdout, got)
-				}
-				return got.OK, printStatus(env.Stdout, got, time.Now())
+				return got.OK, flags.form.show(env, got, func(p *page) { printStatus(p, got, time.Now()) })
 			}
 			if watch > 0 {
-				return watchStatus(ctx, env, watch, form == outputText, show)
+				return watchStatus(ctx, env, watch, flags.form == outputText && isTerminal(env.Stdout), show)
 			}
 			ok, err := show(ctx)
 			if err == nil && !ok {
@@ -64,8 +53,7 @@ Exit codes: 0 all is well, 1 something is wrong or nothing answers, 64 wrong usa
 			return err
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
+	flags.register(cmd, outputText, outputJSON)
 	cmd.Flags().DurationVar(&watch, "watch", 0, "show it again after each `INTERVAL` (2s if none is given) until Ctrl-C")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
@@ -76,11 +64,11 @@ const clearScreen = "\x1b[H\x1b[2J"
 
 // watchStatus shows the status until ctx ends. A control plane that does not answer
 // may come back: that is shown too.
-func watchStatus(ctx context.Context, env Environment, every time.Duration, text bool, show func(context.Context) (bool, error)) error {
+func watchStatus(ctx context.Context, env Environment, every time.Duration, redraw bool, show func(context.Context) (bool, error)) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		if f, ok := env.Stdout.(*os.File); text && ok && term.IsTerminal(int(f.Fd())) {
+		if redraw {
 			_, _ = fmt.Fprint(env.Stdout, clearScreen)
 		}
 		if _, err := show(ctx); err != nil && ctx.Err() == nil {
@@ -95,66 +83,71 @@ func watchStatus(ctx context.Context, env Environment, every time.Duration, text
 }
 
 // printStatus writes the tables. now is what durations count from.
-func printStatus(to io.Writer, s server.Status, now time.Time) error {
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	line := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // Flush tells of errors
-	_, _ = fmt.Fprintln(to, leadership(s, now))
-	line("SITE", "PHASE", "DIALECT", "CLIENT", "PAT EXPIRES", "RESOURCES")
+func printStatus(p *page, s server.Status, now time.Time) {
+	p.printf("%s\n", leadership(s, now))
+	rows := [][]string{{"SITE", "PHASE", "DIALECT", "CLIENT", "PAT EXPIRES", "RESOURCES"}}
 	for _, site := range s.Sites {
-		line(site.Name, string(site.Phase), dash(site.Dialect), dash(site.ClientID), until(site.PATExpiresAt, now),
-			fmt.Sprintf("%d/%d", site.Resources.Registered, site.Resources.Declared))
+		rows = append(rows, []string{
+			site.Name, string(site.Phase), dash(site.Dialect), dash(site.ClientID), until(site.PATExpiresAt, now),
+			fmt.Sprintf("%d/%d", site.Resources.Registered, site.Resources.Declared),
+		})
 	}
-	err := w.Flush()
+	p.table(rows...)
 	for _, site := range s.Sites {
 		for _, t := range site.Resources.Instances {
-			_, _ = fmt.Fprintf(to, "site %s: %s\n", site.Name, instanceLine(t))
+			p.printf("site %s: %s\n", site.Name, instanceLine(t))
 		}
 		if f := site.Failure; f != nil {
-			_, _ = fmt.Fprintf(to, "\nsite %s: %s failed %s in %s, next try %s\n  %s\n",
+			p.printf("\nsite %s: %s failed %s in %s, next try %s\n  %s\n",
 				site.Name, site.Phase, count(f.Attempts, "time"), since(f.Since, now), until(f.NextRetry, now), f.Message)
 			if f.Remedy != "" {
-				_, _ = fmt.Fprintf(to, "  = %s\n", f.Remedy)
+				p.printf("  = %s\n", f.Remedy)
 			}
 		}
 	}
-	_, _ = fmt.Fprintln(to)
-	if len(s.Envoys) == 0 {
-		_, _ = fmt.Fprintln(to, "No Envoy has connected. Print a bootstrap for one with: umagate render bootstrap")
-	} else {
-		if len(s.Groups) > 1 || len(s.Groups) == 1 && s.Groups[0].Name != xds.Default {
-			line("GROUP", "SITES", "CONNECTED", "UP TO DATE", "REFUSING")
-			for _, g := range s.Groups {
-				line(g.Name, strings.Join(g.Sites, ","), fmt.Sprint(g.Connected), fmt.Sprint(g.Current), fmt.Sprint(g.Refusing))
-			}
-			line()
+	p.printf("\n")
+	printEnvoys(p, s, now)
+	for _, message := range []string{s.ReloadError, s.PublishError} {
+		if message != "" {
+			p.printf("\nnot taken over, what was before stays in force:\n  %s\n", message)
 		}
-		line("ENVOY", "GROUP", "VERSION", "CONNECTED", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)")
+	}
+}
+
+// printEnvoys writes what each Envoy has, what it refused, and who is turned away.
+func printEnvoys(p *page, s server.Status, now time.Time) {
+	if len(s.Envoys) == 0 {
+		p.printf("No Envoy has connected. Print a bootstrap for one with: umagate render bootstrap\n")
+	} else {
+		var rows [][]string
+		if len(s.Groups) > 1 || len(s.Groups) == 1 && s.Groups[0].Name != xds.Default {
+			rows = append(rows, []string{"GROUP", "SITES", "CONNECTED", "UP TO DATE", "REFUSING"})
+			for _, g := range s.Groups {
+				rows = append(rows, []string{g.Name, strings.Join(g.Sites, ","), fmt.Sprint(g.Connected), fmt.Sprint(g.Current), fmt.Sprint(g.Refusing)})
+			}
+			rows = append(rows, nil)
+		}
+		rows = append(rows, []string{"ENVOY", "GROUP", "VERSION", "CONNECTED", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)"})
 		for _, e := range s.Envoys {
 			connected := "gone " + since(e.DisconnectedAt, now)
 			if e.Connected {
 				connected = since(e.ConnectedSince, now)
 			}
-			line(e.NodeID, dash(e.Group), dash(e.Version), connected, typeState(e.Types[xds.ECDS]), typeState(e.Types[xds.CDS]), typeState(e.Types[xds.SDS]))
+			rows = append(rows, []string{e.NodeID, dash(e.Group), dash(e.Version), connected, typeState(e.Types[xds.ECDS]), typeState(e.Types[xds.CDS]), typeState(e.Types[xds.SDS])})
 		}
-		err = errors.Join(err, w.Flush())
+		p.table(rows...)
 	}
 	for _, e := range s.Envoys {
 		for _, kind := range xds.Types() {
 			if state := e.Types[kind]; state.Refused != "" {
-				printRefusal(to, e.NodeID, kind, state, now)
+				printRefusal(p, e.NodeID, kind, state, now)
 			}
 		}
 	}
 	for _, t := range s.TurnedAway {
-		_, _ = fmt.Fprintf(to, "\nenvoy %s at %s is turned away: no group has it\n  cluster %q, certificate %q, tried %s, last %s ago\n  = Look at the match of groups in umagate.yaml.\n",
+		p.printf("\nenvoy %s at %s is turned away: no group has it\n  cluster %q, certificate %q, tried %s, last %s ago\n  = Look at the match of groups in umagate.yaml.\n",
 			t.NodeID, t.Address, t.Cluster, t.Certificate, count(t.Attempts, "time"), since(t.Last, now))
 	}
-	for _, message := range []string{s.ReloadError, s.PublishError} {
-		if message != "" {
-			_, _ = fmt.Fprintf(to, "\nnot taken over, what was before stays in force:\n  %s\n", message)
-		}
-	}
-	return err
 }
 
 // leadership tells which replica answers, and which leads.
@@ -171,7 +164,7 @@ func leadership(s server.Status, now time.Time) string {
 
 // printRefusal tells what an Envoy would not take, what that means for requests,
 // and where to look.
-func printRefusal(to io.Writer, node string, kind xds.Type, state xds.State, now time.Time) {
+func printRefusal(p *page, node string, kind xds.Type, state xds.State, now time.Time) {
 	keeps := "keeps " + state.Acknowledged
 	if state.Acknowledged == "" {
 		keeps = "has none"
@@ -179,9 +172,9 @@ func printRefusal(to io.Writer, node string, kind xds.Type, state xds.State, now
 			keeps = "has no filter: it answers every request 500"
 		}
 	}
-	_, _ = fmt.Fprintf(to, "\nenvoy %s refused %s %s, %s ago, and %s\n  %s\n", node, kind, state.Refused, since(state.RefusedAt, now), keeps, state.ErrorMessage)
+	p.printf("\nenvoy %s refused %s %s, %s ago, and %s\n  %s\n", node, kind, state.Refused, since(state.RefusedAt, now), keeps, state.ErrorMessage)
 	if kind == xds.ECDS {
-		_, _ = fmt.Fprintln(to, "  = If it is about the path: plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.")
+		p.printf("  = If it is about the path: plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.\n")
 	}
 }
 
@@ -198,12 +191,7 @@ func typeState(s xds.State) string {
 	}
 }
 
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
+func dash(s string) string { return cmp.Or(s, "-") }
 
 func until(t, now time.Time) string {
 	switch d := t.Sub(now).Round(time.Second); {

@@ -43,6 +43,7 @@ func runOnTerminal(t *testing.T, typed string, args ...string) (int, string) {
 	require.NoError(t, err)
 	code := cli.Run(t.Context(), cli.Environment{
 		Stdin: terminal, Stdout: terminal, Stderr: terminal,
+		LookupEnv:   func(string) (string, bool) { return "", false },
 		OpenBrowser: func(context.Context, string) error { return nil },
 	}, args)
 	require.NoError(t, terminal.Close())

@@ -13,10 +13,18 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 )
 
-// fileFlags are the flags of every command that reads umagate.yaml.
-type fileFlags struct{ path string }
+// fileFlags are the flags of every command that reads umagate.yaml, and the --output of
+// those that have one.
+type fileFlags struct {
+	path string
+	form output
+}
 
-func (f *fileFlags) register(cmd *cobra.Command) {
+// register adds the flags: --output with these choices, if there are any.
+func (f *fileFlags) register(cmd *cobra.Command, forms ...output) {
+	if len(forms) > 0 {
+		outputFlag(cmd, &f.form, forms...)
+	}
 	cmd.Flags().StringVarP(&f.path, "config", "c", "umagate.yaml", "the configuration `FILE`")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
 }
@@ -24,9 +32,7 @@ func (f *fileFlags) register(cmd *cobra.Command) {
 // environment is where secrets of the file come from.
 func (f *fileFlags) environment(env Environment) site.Environment {
 	e := site.OSEnvironment(filepath.Dir(f.path))
-	if env.LookupEnv != nil {
-		e.LookupEnv = env.LookupEnv
-	}
+	e.LookupEnv = env.LookupEnv
 	return e
 }
 
@@ -37,7 +43,7 @@ func (f *fileFlags) load(env Environment) (*site.File, error) {
 	if err != nil {
 		faults := site.Faults(err)
 		if len(faults) == 0 {
-			return nil, failed(err)
+			return nil, err
 		}
 		printFaults(env.Stderr, source(f.path), faults, "error")
 		return nil, &exitError{code: ExitFailed, err: fmt.Errorf("%s has %s", f.path, count(len(faults), "fault"))}
@@ -46,10 +52,20 @@ func (f *fileFlags) load(env Environment) (*site.File, error) {
 	return file, nil
 }
 
+// withFile adapts a command's function that needs the file.
+func (f *fileFlags) withFile(env Environment, do func(ctx context.Context, file *site.File, args []string) error) func(*cobra.Command, []string) error {
+	return run(func(ctx context.Context, args []string) error {
+		file, err := f.load(env)
+		if err != nil {
+			return err
+		}
+		return do(ctx, file, args)
+	})
+}
+
 func newValidate(env Environment) *cobra.Command {
 	var (
 		flags       fileFlags
-		form        output
 		skipSecrets bool
 		strict      bool
 	)
@@ -68,11 +84,10 @@ Exit codes: 0 no fault, 1 faults, 64 wrong usage.`,
 			sources := flags.environment(env)
 			sources.SkipSecrets = skipSecrets
 			file, err := site.LoadIn(flags.path, sources)
-			return reportValidity(env, flags.path, form, strict, file, err)
+			return reportValidity(env, flags, strict, file, err)
 		}),
 	}
-	flags.register(cmd)
-	outputFlag(cmd, &form, outputText, outputJSON)
+	flags.register(cmd, outputText, outputJSON)
 	cmd.Flags().BoolVar(&skipSecrets, "skip-secrets", false, "accept secrets whose variable or file is missing here")
 	cmd.Flags().BoolVar(&strict, "strict", false, "treat warnings as faults")
 	return cmd
@@ -84,7 +99,7 @@ type validity struct {
 	Warnings []site.Fault `json:"warnings"`
 }
 
-func reportValidity(env Environment, path string, form output, strict bool, file *site.File, err error) error {
+func reportValidity(env Environment, flags fileFlags, strict bool, file *site.File, err error) error {
 	result := validity{Faults: site.Faults(err), Warnings: []site.Fault{}}
 	if err != nil && len(result.Faults) == 0 {
 		if errors.Is(err, os.ErrNotExist) {
@@ -96,23 +111,19 @@ func reportValidity(env Environment, path string, form output, strict bool, file
 		result.Warnings = append(result.Warnings, file.Warnings...)
 	}
 	result.Valid = len(result.Faults) == 0 && (!strict || len(result.Warnings) == 0)
-	if form == outputJSON {
-		if result.Faults == nil {
-			result.Faults = []site.Fault{}
-		}
-		if err := printJSON(env.Stdout, result); err != nil {
-			return err
-		}
-	} else {
-		text := source(path)
-		printFaults(env.Stdout, text, result.Faults, "error")
-		printFaults(env.Stdout, text, result.Warnings, "warning")
-		_, _ = fmt.Fprintln(env.Stdout, verdict(path, file, result))
+	if result.Faults == nil {
+		result.Faults = []site.Fault{}
 	}
-	if !result.Valid {
+	err = flags.form.show(env, result, func(p *page) {
+		text := source(flags.path)
+		printFaults(p, text, result.Faults, "error")
+		printFaults(p, text, result.Warnings, "warning")
+		p.printf("%s\n", verdict(flags.path, file, result))
+	})
+	if err == nil && !result.Valid {
 		return &exitError{code: ExitFailed}
 	}
-	return nil
+	return err
 }
 
 func verdict(path string, file *site.File, v validity) string {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -31,11 +30,9 @@ func newVersion(env Environment) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: run(func(context.Context, []string) error {
 			v := buildVersion(env.Version)
-			if form == outputJSON {
-				return printJSON(env.Stdout, v)
-			}
-			_, err := fmt.Fprintf(env.Stdout, "umagate %s (contract %d, %s, %s)\n", v.Version, v.Contract, v.Go, v.Platform)
-			return err
+			return form.show(env, v, func(p *page) {
+				p.printf("umagate %s (contract %d, %s, %s)\n", v.Version, v.Contract, v.Go, v.Platform)
+			})
 		}),
 	}
 	outputFlag(cmd, &form, outputText, outputJSON)
