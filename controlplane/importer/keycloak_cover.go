@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/importer/enforcer"
+	"github.com/umagate/umagate/plugin/route"
 )
 
 // covers gives forms that take, together, what a path of a policy enforcer was
@@ -21,7 +22,7 @@ func covers(path string) []outline {
 		if part := root[at+1:]; part == "" {
 			out = append(out, base.andRest())
 		} else {
-			out = append(out, base.with(literalPiece(part)).andRest(), base.with(startingWith(decoded(part))).andRest())
+			out = append(out, base.with(literalPiece(part)).andRest(), base.with(startingWith(route.Unescape(part))).andRest())
 		}
 	}
 	// The matcher cuts off one character more than the "*".
@@ -103,15 +104,15 @@ func parsePiece(text, variables string) fragment {
 	for {
 		at := strings.IndexAny(text, variables)
 		if at < 0 {
-			p.key += decoded(text)
+			p.key += route.Unescape(text)
 			return p
 		}
-		p.key += decoded(text[:at])
+		p.key += route.Unescape(text[:at])
 		name, rest := "", text[at+1:]
 		if text[at] == '{' {
 			var ok bool
 			if name, rest, ok = strings.Cut(rest, "}"); !ok {
-				p.key += decoded(text[at:])
+				p.key += route.Unescape(text[at:])
 				return p
 			}
 			name = variableName(name)
@@ -178,7 +179,7 @@ func ending(path string) (pieces []fragment, ok bool) {
 	// It goes by the first "*." then, wherever in a segment that is.
 	for i, text := range strings.Split(path[strings.Index(path, "*.")+1:], "/") {
 		if i == 0 {
-			pieces = append(pieces, endingIn(decoded(text)))
+			pieces = append(pieces, endingIn(route.Unescape(text)))
 			continue
 		}
 		pieces = append(pieces, literalPiece(text))

@@ -17,7 +17,7 @@ type fragment struct {
 	raw string
 }
 
-func literalPiece(raw string) fragment { return fragment{key: decoded(raw), raw: raw} }
+func literalPiece(raw string) fragment { return fragment{key: route.Unescape(raw), raw: raw} }
 
 func anyPiece() fragment { return endingIn("") }
 
@@ -115,34 +115,7 @@ func pathText(s string) string { return encode(s, "?#%\"<>^`{|}") }
 // encode writes those characters, and what is no visible ASCII character, in their
 // encoded form.
 func encode(s, reserved string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7F || strings.IndexByte(reserved, c) >= 0 {
-			b.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
-// decoded is text without its escapes; what is none stays.
-func decoded(s string) string {
-	const digits = "0123456789abcdef"
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			high, low := strings.IndexByte(digits, s[i+1]|0x20), strings.IndexByte(digits, s[i+2]|0x20)
-			if high >= 0 && low >= 0 {
-				b.WriteByte(byte(high<<4 | low)) //nolint:gosec // two digits
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return route.Escape(s, func(c byte) bool { return c <= ' ' || c >= 0x7F || strings.IndexByte(reserved, c) >= 0 })
 }
 
 // outline is a template in the making.

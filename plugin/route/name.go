@@ -50,7 +50,6 @@ func (n Name) Variables() []string { return n.variables }
 // unreserved characters (RFC 3986 section 2.3), so that different values give
 // different names. values has as many as there are variables.
 func (n Name) Expand(values []string) string {
-	const hex = "0123456789ABCDEF"
 	b := make([]byte, 0, 64)
 	for i, literal := range n.literals {
 		b = append(b, literal...)
@@ -61,7 +60,7 @@ func (n Name) Expand(values []string) string {
 			if c := values[i][j]; c != '%' && isValueByte(c) {
 				b = append(b, c)
 			} else {
-				b = append(b, '%', hex[c>>4], hex[c&15])
+				b = append(b, '%', upperHex[c>>4], upperHex[c&15])
 			}
 		}
 	}

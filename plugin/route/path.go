@@ -122,7 +122,7 @@ func newPath(target, path string, f form, rewritten bool) Path {
 		p.decoded = p.decoded[:n-1]
 	}
 	if f.escaped {
-		p.decoded = unescape(p.decoded)
+		p.decoded = Unescape(p.decoded)
 	}
 	return p
 }
@@ -303,16 +303,31 @@ func escapedByte(s string) (c byte, ok bool) {
 	return hexValue(s[1])<<4 | hexValue(s[2]), true
 }
 
-// unescape decodes every escape of s, all of which are valid.
-func unescape(s string) string {
+// Unescape decodes every escape of s, and leaves what is none. An import reads paths with
+// it that no filter has judged.
+func Unescape(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' {
-			b = append(b, hexValue(s[i+1])<<4|hexValue(s[i+2]))
+		if c, ok := escapedByte(s[i:]); ok {
+			b = append(b, c)
 			i += 2
-			continue
+		} else {
+			b = append(b, s[i])
 		}
-		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// Escape writes the bytes of s that are reserved as escapes (RFC 3986 section 2.1). The
+// control plane writes templates and paths with it.
+func Escape(s string, reserved func(c byte) bool) string {
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if c := s[i]; reserved(c) {
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		} else {
+			b = append(b, c)
+		}
 	}
 	return string(b)
 }

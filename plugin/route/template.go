@@ -196,7 +196,7 @@ func parseLiteral(text string) (string, error) {
 	if problem, _, _ := strictScan("/a" + encoded); problem != "" {
 		return "", ErrTemplateLiteral
 	}
-	return unescape(encoded), nil
+	return Unescape(encoded), nil
 }
 
 // isOrdinary reports whether every byte of a text stands for itself.

@@ -63,28 +63,13 @@ func (d Document) Target(path string) string {
 			return requestPath(d[i].Path)
 		}
 	}
-	return escapeOnly(path, func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>\^{|}`+"`", c) >= 0 })
+	return route.Escape(path, func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>\^{|}`+"`", c) >= 0 })
 }
 
 // escape writes a path so that it stands for itself, segment by segment, and for
 // nothing else.
 func escape(path string) string {
-	return escapeOnly(path, func(c byte) bool {
+	return route.Escape(path, func(c byte) bool {
 		return c != '/' && (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte("-._~", c) < 0
 	})
-}
-
-func escapeOnly(s string, what func(c byte) bool) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; what(c) {
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }

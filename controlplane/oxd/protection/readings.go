@@ -57,23 +57,9 @@ func decodable(err error) bool {
 
 // decodeOnce decodes every escape, and keeps what is none as a percent sign.
 func decodeOnce(path string) string {
-	var b strings.Builder
-	for i := 0; i < len(path); i++ {
-		if path[i] == '%' && i+2 < len(path) {
-			high, low := strings.IndexByte(hexDigits, path[i+1]|0x20), strings.IndexByte(hexDigits, path[i+2]|0x20)
-			if high >= 0 && low >= 0 {
-				b.WriteByte(byte(high<<4 | low)) //nolint:gosec // two digits of four bits
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(path[i])
-	}
 	// What cannot stand on the wire is escaped again: it is the same in every reading.
-	return escapeOnly(b.String(), func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>^{|}`+"`", c) >= 0 })
+	return route.Escape(route.Unescape(path), func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>^{|}`+"`", c) >= 0 })
 }
-
-const hexDigits = "0123456789abcdef"
 
 // ordinary takes what is odd in a segment for a letter, so that the segment is one
 // like any other. Empty segments are left out, or are segments, too.
