@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/loopback"
 )
 
 // requestIDHeader is Envoy's own name for it.
@@ -59,9 +61,5 @@ func LoopbackNames(at net.Addr, next, misdirected http.Handler) http.Handler {
 // loopbackName judges a Host header, with or without a port.
 func loopbackName(host string) bool {
 	u, err := url.Parse("//" + host)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return strings.EqualFold(u.Hostname(), "localhost") || ip != nil && ip.IsLoopback()
+	return err == nil && loopback.IsHost(strings.ToLower(u.Hostname()))
 }

@@ -2,9 +2,10 @@ package as
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/loopback"
 )
 
 // Metadata is what is known of an AS: the members of its discovery document that
@@ -135,8 +136,7 @@ func (m *Metadata) exposed(u *url.URL, insecureHTTP bool) bool {
 	if u.Scheme != "http" || insecureHTTP || !strings.HasPrefix(m.Issuer, "https:") {
 		return false
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+	return !loopback.IsHost(u.Hostname())
 }
 
 // wellKnown appends to the issuer, as OpenID Connect Discovery section 4 and

@@ -18,6 +18,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/api/client"
+	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
@@ -135,11 +136,7 @@ func (f *controlFlags) token(env Environment, file *site.File, address string) (
 
 func isLoopback(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return err == nil && loopback.IsHost(u.Hostname())
 }
 
 func (f *controlFlags) transport(env Environment) (http.RoundTripper, error) {

@@ -27,6 +27,9 @@ type Listener struct {
 	done    chan struct{}
 }
 
+// IsHost reports whether a host, without its port, is this machine and nobody else.
+func IsHost(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+
 // Listen listens at HOST:PORT; at a free port of 127.0.0.1 when that is empty.
 func Listen(ctx context.Context, at string) (*Listener, error) {
 	if at == "" {
@@ -51,7 +54,7 @@ func ListenFor(ctx context.Context, redirectURI string) (*Listener, error) {
 
 func listen(ctx context.Context, at, name, path string) (*Listener, error) {
 	host, _, err := net.SplitHostPort(at)
-	if ip := net.ParseIP(host); err != nil || (host != "localhost" && (ip == nil || !ip.IsLoopback())) {
+	if err != nil || !IsHost(host) {
 		return nil, fmt.Errorf("%w: %q is not HOST:PORT of loopback", ErrNoAnswer, at)
 	}
 	var config net.ListenConfig

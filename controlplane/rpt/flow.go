@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -173,9 +173,7 @@ func (f *Flow) trust(asURI string) error {
 
 // trustScheme takes https, and http where nobody can listen or the user says so.
 func (f *Flow) trustScheme(u *url.URL) error {
-	ip := net.ParseIP(u.Hostname())
-	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Scheme == "https" || (u.Scheme == "http" && (local || f.InsecureHTTP)) {
+	if u.Scheme == "https" || (u.Scheme == "http" && (loopback.IsHost(u.Hostname()) || f.InsecureHTTP)) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s is not https; say that credentials may go in the clear", ErrUntrustedAS, clip(u.String()))
