@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -135,21 +136,21 @@ func ttl(d time.Duration) int {
 
 func compileServer(s *Site, facts Facts) (config.AuthorizationServer, error) {
 	as := &s.AuthorizationServer
-	out := config.AuthorizationServer{URI: firstOf(facts.URI, facts.Issuer, as.Issuer)}
-	introspection, err := compileEndpoint(firstOf(as.Endpoints.Introspection, facts.Introspection), IntrospectionCluster(s.Name), as.Timeout)
+	out := config.AuthorizationServer{URI: cmp.Or(facts.URI, facts.Issuer, as.Issuer)}
+	introspection, err := compileEndpoint(cmp.Or(as.Endpoints.Introspection, facts.Introspection), IntrospectionCluster(s.Name), as.Timeout)
 	if err != nil {
 		return out, fmt.Errorf("introspection endpoint: %w", err)
 	}
 	out.Introspection = config.Introspection{
 		Endpoint:      introspection,
-		TokenTypeHint: firstOf(as.Introspection.TokenTypeHint, facts.TokenTypeHint),
-		Claims:        config.ClaimsSource(firstOf(string(as.Introspection.Claims), string(facts.Claims))),
+		TokenTypeHint: cmp.Or(as.Introspection.TokenTypeHint, facts.TokenTypeHint),
+		Claims:        config.ClaimsSource(cmp.Or(string(as.Introspection.Claims), string(facts.Claims))),
 		ClientID:      facts.ClientID,
 	}
 	if s.Require == config.RequireOAuthScopes {
 		return out, nil
 	}
-	permission, err := compileEndpoint(firstOf(as.Endpoints.Permission, facts.Permission), ProtectionCluster(s.Name), as.Timeout)
+	permission, err := compileEndpoint(cmp.Or(as.Endpoints.Permission, facts.Permission), ProtectionCluster(s.Name), as.Timeout)
 	if err != nil {
 		return out, fmt.Errorf("permission endpoint: %w", err)
 	}
@@ -189,7 +190,7 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 	if s.Require != config.RequireOAuthScopes && r.HasInstances() {
 		out.Instances, out.RegisterOnCreate, out.RemoveOnDelete = true, r.OnCreate == OnCreateRegister, r.OnDelete != OnDeleteKeep
 	} else if s.Require != config.RequireOAuthScopes {
-		out.ID = firstOf(r.ID, facts.ResourceIDs[r.Name])
+		out.ID = cmp.Or(r.ID, facts.ResourceIDs[r.Name])
 	}
 	for i := range r.Conditions {
 		c := &r.Conditions[i]
@@ -229,13 +230,4 @@ func idOf(s *Site, name string, facts Facts) string {
 		}
 	}
 	return facts.ResourceIDs[name]
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
