@@ -3,8 +3,6 @@ package filter
 import (
 	"time"
 
-	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
-
 	"github.com/umagate/umagate/plugin/decision"
 )
 
@@ -13,23 +11,33 @@ import (
 // it. A metric is defined when it first counts, and a define is a host call, so
 // their ids are kept.
 type metrics struct {
-	counters   map[string]proxywasm.MetricCounter
-	histograms map[string]proxywasm.MetricHistogram
-	gauges     map[string]*gauge
+	ids    map[string]metricID
+	gauges map[string]int // this worker's share of what all workers add to
 }
 
-// gauge is this worker's share of a gauge that all workers add to.
-type gauge struct {
-	metric proxywasm.MetricGauge
-	given  int
-}
+// metricID is what the host knows a metric by.
+type metricID uint32
+
+// metricKind is a kind of metric, in the numbers of the ABI.
+type metricKind uint32
+
+const (
+	counterMetric metricKind = iota
+	gaugeMetric
+	histogramMetric
+)
 
 func newMetrics() metrics {
-	return metrics{
-		counters:   make(map[string]proxywasm.MetricCounter),
-		histograms: make(map[string]proxywasm.MetricHistogram),
-		gauges:     make(map[string]*gauge),
+	return metrics{ids: make(map[string]metricID), gauges: make(map[string]int)}
+}
+
+func (m *metrics) id(kind metricKind, name string) metricID {
+	id, ok := m.ids[name]
+	if !ok {
+		id = defineMetric(kind, name)
+		m.ids[name] = id
 	}
+	return id
 }
 
 func (m *metrics) flush(w *decision.Worker) {
@@ -68,39 +76,20 @@ func (m *metrics) flush(w *decision.Worker) {
 }
 
 func (m *metrics) count(name string, n uint64) {
-	if n == 0 {
-		return
+	if n > 0 {
+		m.id(counterMetric, name).add(int64(n)) //nolint:gosec // of a second
 	}
-	c, ok := m.counters[name]
-	if !ok {
-		c = proxywasm.DefineCounterMetric(name)
-		m.counters[name] = c
-	}
-	c.Increment(n)
 }
 
 func (m *metrics) observe(name string, values []time.Duration) {
-	if len(values) == 0 {
-		return
-	}
-	h, ok := m.histograms[name]
-	if !ok {
-		h = proxywasm.DefineHistogramMetric(name)
-		m.histograms[name] = h
-	}
 	for _, v := range values {
-		h.Record(uint64(max(v, 0) / time.Millisecond))
+		m.id(histogramMetric, name).record(uint64(max(v, 0) / time.Millisecond))
 	}
 }
 
 func (m *metrics) set(name string, value int) {
-	g := m.gauges[name]
-	if g == nil {
-		g = &gauge{metric: proxywasm.DefineGaugeMetric(name)}
-		m.gauges[name] = g
-	}
-	if value != g.given {
-		g.metric.Add(int64(value - g.given))
-		g.given = value
+	if given := m.gauges[name]; value != given {
+		m.id(gaugeMetric, name).add(int64(value - given))
+		m.gauges[name] = value
 	}
 }
