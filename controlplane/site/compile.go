@@ -114,6 +114,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			LeewayMS:            int(s.Token.Leeway / time.Millisecond),
 			MaxTTLMS:            ttl(s.Token.MaxTTL),
 			NegativeTTLMS:       ttl(s.Token.NegativeTTL),
+			StaleMS:             int(s.Token.Stale / time.Millisecond),
 			AuthorizationHeader: s.Token.AuthorizationHeader,
 		},
 		Limits:              s.Limits,

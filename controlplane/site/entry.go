@@ -55,6 +55,9 @@ type Token struct {
 	MaxTTL time.Duration `yaml:"max_ttl" range:"0s to 168h"`
 	// The same for a token that is not active. Default 5s.
 	NegativeTTL time.Duration `yaml:"negative_ttl" range:"0s to 24h"`
+	// How much longer a token that was active is believed to be while the AS does not
+	// answer. Default 0s: not at all. What the AS revokes meanwhile is not noticed.
+	Stale time.Duration `yaml:"stale" range:"0s to 24h"`
 	// Whether the API gets to see the token: keep (default) or strip.
 	AuthorizationHeader config.Keep `yaml:"authorization_header"`
 }

@@ -76,6 +76,9 @@ func (v *validator) token(path string, s *Site) {
 	if t.MaxTTL > time.Hour {
 		v.warn(path+".max_ttl", "a token that only the authorization server knows to be revoked is believed for up to "+t.MaxTTL.String(), "write a shorter max_ttl")
 	}
+	if t.Stale > time.Hour {
+		v.warn(path+".stale", "a token that the authorization server revokes while it does not answer is believed for up to "+t.Stale.String(), "write a shorter stale")
+	}
 	if s.Require != config.RequireOAuthScopes {
 		return
 	}

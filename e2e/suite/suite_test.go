@@ -12,7 +12,7 @@ const negativeEntries = 40
 
 // scenarios is the table.
 func scenarios() []scenario {
-	return slices.Concat(storyScenarios(), conditionScenarios(), modeScenarios(), tokenScenarios(), identityScenarios(), failureScenarios(),
+	return slices.Concat(storyScenarios(), conditionScenarios(), modeScenarios(), tokenScenarios(), identityScenarios(), failureScenarios(), staleScenarios(),
 		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios(), revocationScenarios(),
 		answerScenarios())
 }

@@ -146,6 +146,9 @@ type Token struct {
 	MaxTTLMS int `json:"max_ttl_ms,omitempty"`
 	// NegativeTTLMS is the same for a token that is not active (default 5,000).
 	NegativeTTLMS int `json:"negative_ttl_ms,omitempty"`
+	// StaleMS is how much longer a token that was active is believed to be while the
+	// AS cannot be asked; default 0, at most a day.
+	StaleMS int `json:"stale_ms,omitempty"`
 	// AuthorizationHeader says whether the API gets to see the token.
 	AuthorizationHeader Keep `json:"authorization_header,omitempty"`
 }

@@ -13,9 +13,10 @@ type entry struct {
 	fetched instant
 	expires instant
 
-	checked  *revoked // what it was compared with last
-	status   revocationStatus
-	complete bool // the AS has said all that it has to say of it
+	checked    *revoked // what it was compared with last
+	status     revocationStatus
+	complete   bool // the AS has said all that it has to say of it
+	refreshing bool // see Worker.refresh
 
 	value string // the token itself
 	state *siteState
@@ -45,24 +46,48 @@ func (e *entry) drop() {
 	delete(e.state.tokens, e.value)
 }
 
+// freshness says what the age of an entry leaves it good for.
+type freshness uint8
+
+const (
+	tooOld freshness = iota
+	stale            // believed while the AS cannot be asked
+	fresh            // believed
+)
+
+// freshness returns that of an entry, for a site as it is configured now.
+func (e *entry) freshness(s *site, now time.Time) freshness {
+	age := since(e.fetched, now)
+	end := min(e.expires, e.fetched+instant(s.ttl(e.token.Active)))
+	switch {
+	case age < 0:
+		// A clock that was set back would make it live longer: its age is not known.
+		return tooOld
+	case before(now, end):
+		return fresh
+	case e.token.Active && before(now, end+instant(s.stale)):
+		return stale
+	}
+	return tooOld
+}
+
 // lookUp returns what is known of a token, nil when nothing is or it has become
 // too old for the site as it is configured now.
-func (w *Worker) lookUp(m *siteState, s *site, token string, now time.Time) *entry {
+func (w *Worker) lookUp(m *siteState, s *site, token string, now time.Time) (*entry, freshness) {
 	e := m.tokens[token]
 	if e == nil {
-		return nil
+		return nil, tooOld
 	}
-	// A clock that was set back would make it live longer: its age is not known.
-	age := since(e.fetched, now)
-	if !before(now, e.expires) || age < 0 || age >= s.ttl(e.token.Active) {
+	f := e.freshness(s, now)
+	if f == tooOld {
 		e.drop()
-		return nil
+		return nil, tooOld
 	}
 	e.touch()
 	if e.checked != m.revoked {
 		e.checked, e.status = m.revoked, m.revoked.names(e.value, e.token, now.Unix())
 	}
-	return e
+	return e, f
 }
 
 // remember keeps what the AS said, as long as the site allows and the token
@@ -86,8 +111,12 @@ func (w *Worker) remember(c *introspection, now time.Time) {
 			expires = end
 		}
 	}
+	kept := expires
+	if token.Active {
+		kept = kept.Add(c.site.stale)
+	}
 	// A call of an older policy must not fill a state that is no longer looked at.
-	if !now.Before(expires) || w.states[c.site.key] != c.state {
+	if !now.Before(kept) || w.states[c.site.key] != c.state {
 		return
 	}
 	bytes := size(c.token, token)

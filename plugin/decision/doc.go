@@ -10,6 +10,7 @@
 //	state          event                                                                 next
 //	begin          unknown_host_allowed, off, public, cors_preflight, unmatched_allowed  Allow
 //	begin          permitted, unmatched_authenticated, by a cached token                 Allow
+//	begin          permitted, unmatched_authenticated, by a stale token, in an outage    Allow
 //	begin          invalid_host, ambiguous_path, invalid_request, method_override        Deny 400
 //	begin          method_not_forwarded                                                  Deny 405
 //	begin          expectation_failed                                                    Deny 417
@@ -33,6 +34,7 @@
 //	looking up     too_many_lookups                                                      Deny 429
 //	looking up     control_plane_unreachable, lookup_failed                              Deny 503
 //	introspecting  permitted, unmatched_authenticated                                    Allow
+//	introspecting  no answer, and what was known of the token is enough                  Allow
 //	introspecting  answered, and its turn has not come                                   introspecting
 //	introspecting  active, not said whose, and somebody's are revoked                    introspecting
 //	introspecting  inactive_token, revoked_token, revocation_unknown                     ticketing
@@ -61,6 +63,10 @@
 //
 // Of many requests that wait for one call, a host may take some at a time
 // ([Worker.Bound], [Worker.Next]).
+//
+// What is known of a token is stale once its time has ended. It permits what it did, as
+// long as the site allows, while the AS cannot be asked: in an outage, which begins when
+// there is no answer about a token that was active, at once.
 //
 // An instance that the API creates or removes is told to the control plane after
 // its answer has gone out ([Worker.Ended]), again and again until it has heard.

@@ -18,11 +18,12 @@ const (
 	CacheHit                    // the cache had it
 	CacheShared                 // another request was asking the AS already
 	CacheMiss                   // the AS was asked
+	CacheStale                  // the AS could not be asked, and the cache had it
 )
 
 // String returns the use as the access log names it.
 func (c CacheUse) String() string {
-	return [...]string{"none", "hit", "shared", "miss"}[c&3]
+	return [...]string{"none", "hit", "shared", "miss", "stale", "", "", ""}[c&7]
 }
 
 // Effect is what a decision did.
@@ -242,7 +243,15 @@ func pathProblem(err error) route.Problem {
 // verify looks for the token in the cache, and asks the AS for what is not there.
 func (x *Exchange) verify(now time.Time) *Step {
 	w, m := x.evaluator.worker, x.state
-	if e := w.lookUp(m, x.site, x.request.token, now); e != nil {
+	switch e, f := w.lookUp(m, x.site, x.request.token, now); f {
+	case tooOld:
+	case stale:
+		if m.outage.lasts(w, now) {
+			if step := x.useStale(e, now); step != nil {
+				return step
+			}
+		}
+	case fresh:
 		if e.status.needsMore() && !e.complete {
 			x.note("cache", "has the token, but not whose it is, and somebody's are revoked: the AS is asked for that")
 			return x.introspect(e, now)

@@ -17,8 +17,10 @@ type introspection struct {
 	// further is that introspection, for all who waited for this one.
 	further *introspection
 
-	result  *uma.Token
-	failure Reason // without a result
+	result     *uma.Token
+	failure    Reason // without a result
+	unanswered bool   // so that what the AS would say is not known
+	refreshes  bool   // no request has asked for it, see Worker.refresh
 
 	comparedUnder *Policy // when the result was compared with what is revoked
 	status        revocationStatus
@@ -34,7 +36,7 @@ func (x *Exchange) introspect(about *entry, now time.Time) *Step {
 	m.stats.CacheMisses++
 	if c := m.introspections[x.request.token]; c != nil && !c.overdue(now) {
 		if !x.mayWait(c.waiting.n) {
-			return x.finish(ReasonTooManyWaiting)
+			return x.unverified(ReasonTooManyWaiting, now)
 		}
 		x.cache = CacheShared
 		m.stats.CallsShared++
@@ -43,27 +45,34 @@ func (x *Exchange) introspect(about *entry, now time.Time) *Step {
 	}
 	switch {
 	case x.retryLater(PurposeIntrospect, now):
-		return x.finish(ReasonASBusy)
+		return x.unverified(ReasonASBusy, now)
 	case m.inFlight >= x.site.limits.CallsInFlight:
-		return x.finish(ReasonTooManyCalls)
+		return x.unverified(ReasonTooManyCalls, now)
 	case !x.mayWait(0):
-		return x.finish(ReasonTooManyWaiting)
+		return x.unverified(ReasonTooManyWaiting, now)
 	}
 	x.cache = CacheMiss
-	form := appendForm(nil, "token", x.request.token)
-	if x.site.hint != "" && about == nil {
-		form = appendForm(form, "token_type_hint", x.site.hint)
-	}
-	if x.site.clientID != "" {
-		form = appendForm(form, "client_id", x.site.clientID)
-	}
 	// The host's text is part of all the headers of the request; a cached token
 	// must not keep them.
-	c := &introspection{token: strings.Clone(x.request.token), about: about}
-	c.introspection = c
-	x.request.token = c.token
-	m.introspections[c.token] = c
+	x.request.token = strings.Clone(x.request.token)
+	c, form := m.newIntrospection(x.site, x.request.token, about)
 	return x.send(&c.call, PurposeIntrospect, &x.site.introspect, form, now)
+}
+
+// newIntrospection makes the one introspection of a token that is under way, and the
+// form that is sent.
+func (m *siteState) newIntrospection(s *site, token string, about *entry) (*introspection, []byte) {
+	form := appendForm(nil, "token", token)
+	if s.hint != "" && about == nil {
+		form = appendForm(form, "token_type_hint", s.hint)
+	}
+	if s.clientID != "" {
+		form = appendForm(form, "client_id", s.clientID)
+	}
+	c := &introspection{token: token, about: about}
+	c.introspection = c
+	m.introspections[token] = c
+	return c, form
 }
 
 func (c *introspection) read(w *Worker, r Response, now time.Time) {
@@ -81,6 +90,14 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 	}
 	c.failure = outcome.failure()
 	w.count(&c.call, outcome, r.Status)
+	if c.unanswered = outcome.unanswered(r.Status); c.unanswered {
+		w.noteOutage(c, now)
+	} else {
+		w.endOutage(c.state)
+	}
+	if c.refreshes {
+		w.refreshed(c)
+	}
 	if c.result != nil {
 		w.remember(c, now)
 	}
@@ -118,6 +135,9 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	switch {
 	case c.result == nil:
 		x.retryLater(PurposeIntrospect, now) // which the client is told
+		if c.unanswered {
+			return x.unverified(c.failure, now)
+		}
 		return x.finish(c.failure)
 	case status.needsMore() && !c.complete():
 		step := x.introspect(&entry{token: c.result, fetched: at(now)}, now)

@@ -99,10 +99,11 @@ func (w *Worker) lose(n *notification) {
 	}
 }
 
-// Due returns the notifications that are to be sent now. The host calls it from time to
-// time.
+// Due returns the calls that no request waits for and that are to be sent now:
+// notifications, and introspections of tokens that are known ([Worker.refresh]). The
+// host calls it every second, and when [Worker.Pending] says so.
 func (w *Worker) Due(now time.Time) []*Call {
-	var calls []*Call
+	calls := w.dueRefreshes(now)
 	queued := w.outbox
 	w.outbox = nil
 	for _, n := range queued {

@@ -70,6 +70,7 @@ type site struct {
 	issuers, audiences, clientIDs []string
 	leeway                        int64 // seconds
 	maxTTL, negativeTTL           time.Duration
+	stale                         time.Duration // see freshness
 
 	limits     config.Limits
 	introspect endpoint
@@ -291,6 +292,10 @@ func (b *builder) token(path place, s *site, t *config.Token) {
 	s.leeway = int64(t.LeewayMS) / 1000
 	s.maxTTL = time.Duration(b.ttl(path.member("max_ttl_ms"), t.MaxTTLMS, 60_000)) * time.Millisecond
 	s.negativeTTL = time.Duration(b.ttl(path.member("negative_ttl_ms"), t.NegativeTTLMS, 5_000)) * time.Millisecond
+	if t.StaleMS < 0 || t.StaleMS > 86_400_000 {
+		b.fault(path.member("stale_ms"), "must be between 0 and 86400000 (a day)")
+	}
+	s.stale = time.Duration(t.StaleMS) * time.Millisecond
 	s.dropAuthorization = choice(b, path.member("authorization_header"), t.AuthorizationHeader, config.HeaderKeep, config.HeaderStrip) == config.HeaderStrip
 }
 

@@ -18,12 +18,19 @@ func (c *call) noteRetryAfter(r Response, now int64) {
 }
 
 // retryLater reports whether no call for a purpose may be made now. x.pause is how
-// many seconds, which the client is told. More than an AS can ask for is of a clock that was set back, and nothing.
+// many seconds, which the client is told.
 func (x *Exchange) retryLater(p Purpose, now time.Time) bool {
-	if x.pause = x.state.retryAt[p] - now.Unix(); x.pause > maxRetryAfter {
-		x.pause = 0
-	}
+	x.pause = x.state.pause(p, now)
 	return x.pause > 0
+}
+
+// pause is how many seconds no call for a purpose may be made. More than an AS can ask
+// for is of a clock that was set back, and nothing.
+func (m *siteState) pause(p Purpose, now time.Time) int64 {
+	if pause := m.retryAt[p] - now.Unix(); pause <= maxRetryAfter {
+		return pause
+	}
+	return 0
 }
 
 // retryAfter reads a Retry-After, seconds or a date (RFC 9110 section 10.2.3), as

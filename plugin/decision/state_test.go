@@ -148,6 +148,8 @@ func TestStateTableHasAll(t *testing.T) {
 		{owned(), unknownAS},
 		{owned(authenticatedPaths)},
 		{owned(narrow)},
+		{owned(), hinted, briefly, revoke(config.Revocations{Subjects: digests("eve", hour, 0)})},
+		{owned(narrow), briefly},
 	}
 	paths := []string{"/albums/1", "/boxes/7", "/boxes/8", "/boxes/" + strings.Repeat("x", 200), "/reports/1", "/drafts", "/healthz", "/nothing", "/a/../b", "/watched/1", "/guests"}
 	answers := []decision.Response{
@@ -207,6 +209,9 @@ func unknownAS(c *config.Config) {
 }
 
 func authenticatedPaths(s *config.Site) { s.Unmatched = config.UnmatchedAuthenticated }
+
+// briefly believes a token for a moment, and longer in an outage.
+func briefly(c *config.Config) { c.Sites[0].Token.MaxTTLMS, c.Sites[0].Token.StaleMS = 500, 5_000 }
 
 // narrow has room for little.
 func narrow(s *config.Site) {

@@ -40,11 +40,27 @@ func (o CallOutcome) failure() Reason {
 	return ReasonASUnreachable
 }
 
+// unanswered reports whether a call has ended so that nobody knows what the AS would
+// say, but for its status nothing: it could not be sent, has no answer, or one that is
+// none (5xx, 429). What the AS refuses or what cannot be read is an answer.
+func (o CallOutcome) unanswered(status int) bool {
+	switch o {
+	case CallRefused, CallUnreachable, CallBusy:
+		return true
+	case CallError:
+		return status >= 500
+	case CallOK, CallUnauthorized, CallBadAnswer, CallOutcomes:
+	}
+	return false
+}
+
 // SiteStats counts what happened at one site since they were last drained.
 type SiteStats struct {
 	Decisions   [Effects][Reasons]uint64
 	CacheHits   uint64
 	CacheMisses uint64
+	// CacheStale were answered by what was known, as the AS could not be asked.
+	CacheStale  uint64
 	CallsShared uint64
 	// InstanceHits were known, InstanceMisses had to be asked for, and of those
 	// InstanceStale were used as they were known before.

@@ -52,6 +52,12 @@ func walks() []walk {
 			h.worker.Reply(step.Call.ID, busy(429, "60"), h.now)
 		}
 	}
+	// ended makes the token known, and lets that become old; outage has the AS fail then.
+	ended := func(h *harness) { h.known(viewR1) }
+	outage := func(h *harness) {
+		ended(h)
+		h.outage()
+	}
 	// roomier lets more requests in than those before were promised.
 	roomier := func(r ...*decision.Request) func(*harness) {
 		return func(h *harness) {
@@ -67,6 +73,8 @@ func walks() []walk {
 		{transition{"begin", "cors_preflight", "Allow"}, site(func(s *config.Site) { s.CORSPreflight = config.VerdictAllow }), nil, ask("OPTIONS", "/albums/1", "", "origin", "https://a", "access-control-request-method", "GET"), nil, nil},
 		{transition{"begin", "unmatched_allowed", "Allow"}, site(func(s *config.Site) { s.Unmatched = config.UnmatchedAllow }), nil, get("/nothing"), nil, nil},
 		{transition{"begin", "permitted", "Allow"}, nil, decided(bearer, viewR1), bearer, nil, nil},
+		{transition{"begin", "permitted", "Allow"}, change(staleFor(time.Hour)), outage, bearer, nil, nil},
+		{transition{"begin", "unmatched_authenticated", "Allow"}, append(change(staleFor(time.Hour)), authenticated...), outage, ask("GET", "/nothing", "token"), nil, nil},
 		{transition{"begin", "unmatched_authenticated", "Allow"}, authenticated, decided(bearer, viewR1), ask("GET", "/nothing", "token"), nil, nil},
 
 		{transition{"begin", "invalid_host", "Deny 400"}, nil, nil, to(""), nil, nil},
@@ -126,6 +134,12 @@ func walks() []walk {
 
 		{transition{"introspecting", "permitted", "Allow"}, nil, nil, bearer, replies(answer(200, viewR1)), nil},
 		{transition{"introspecting", "unmatched_authenticated", "Allow"}, authenticated, nil, ask("GET", "/nothing", "token"), replies(answer(200, viewR1)), nil},
+		{transition{"introspecting", "no answer, and what was known of the token is enough", "Allow"}, change(staleFor(time.Hour)), ended, bearer, replies(answer(500, "")), nil},
+		{transition{"introspecting", "no answer, and what was known of the token is enough", "Allow"}, change(staleFor(time.Hour)), ended, bearer, replies(decision.Response{}), nil},
+		{transition{"introspecting", "revoked_token", "ticketing"}, change(staleFor(time.Hour)), ended, bearer, replies(decision.Response{}), func(h *harness) {
+			h.configure(staleFor(time.Hour), revoked)
+		}},
+		{transition{"introspecting", "as_unreachable", "Deny 503"}, change(staleFor(time.Hour)), ended, ask("PUT", "/albums/1", "token"), replies(decision.Response{}), nil},
 		{transition{"introspecting", "active, not said whose, and somebody's are revoked", "introspecting"}, change(hinted, eve), nil, bearer, replies(answer(200, anonymous)), nil},
 		{transition{"introspecting", "revoked_token", "ticketing"}, change(revoke(config.Revocations{Subjects: digests("bob", hour, 0)})), nil, bearer, replies(answer(200, viewR1)), nil},
 		{transition{"introspecting", "revocation_unknown", "ticketing"}, change(eve), nil, bearer, replies(answer(200, anonymous)), nil},

@@ -14,14 +14,15 @@ const refreshAfter = time.Second
 // Worker is what one Envoy worker remembers. It survives configuration pushes,
 // and one goroutine owns it.
 type Worker struct {
-	active   tokenCache
-	inactive tokenCache
-	states   map[string]*siteState // by site.key
-	calls    map[uint64]*call
-	lastID   uint64
-	unknown  SiteStats       // of requests that belong to no site
-	outbox   []*notification // to be sent, or sent again
-	policy   *Policy         // the newest
+	active    tokenCache
+	inactive  tokenCache
+	states    map[string]*siteState // by site.key
+	calls     map[uint64]*call
+	lastID    uint64
+	unknown   SiteStats       // of requests that belong to no site
+	outbox    []*notification // to be sent, or sent again
+	refreshes []refresh       // to be sent
+	policy    *Policy         // the newest
 
 	ready  []*call // answered, and not all who waited have been taken on
 	bound  bool    // budget counts, see Bound
@@ -35,6 +36,10 @@ type Worker struct {
 	OnLost func(site string, p Purpose, instance string)
 	// OnFull, when set, is told of every request that finds no room to wait.
 	OnFull func(site string)
+	// OnStale, when set, is told once for each site and outage of its AS: when the
+	// first request goes on with what was known of its token, with 0, and when the AS
+	// answers again, with how many have.
+	OnStale func(site string, served uint64)
 }
 
 // NewWorker makes a worker that remembers nothing.
@@ -49,6 +54,7 @@ type siteState struct {
 	tokens         map[string]*entry
 	introspections map[string]*introspection // under way, by token
 	inFlight       int
+	outage         outage
 	waiting        waitingRoom
 	tickets        bucket
 	retryAt        [PurposeTicket + 1]int64 // when the AS may be asked again, by purpose

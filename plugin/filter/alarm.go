@@ -37,6 +37,19 @@ func (a *alarms) full(site string) {
 	}
 }
 
+// stale logs that requests go on with what was known of their tokens, and that this
+// is over.
+func (a *alarms) stale(site string, served uint64) {
+	switch {
+	case !a.sounds(alarm{site: site, purpose: decision.Purposes, outcome: decision.CallOutcome(min(served, 1))}):
+	case served > 0:
+		proxywasm.LogInfo("umagate: site " + site + ": the authorization server answers introspections again; " +
+			strconv.FormatUint(served, 10) + " requests went on with what was known of their tokens")
+	default:
+		proxywasm.LogWarn("umagate: site " + site + ": the authorization server cannot be asked about tokens; those that were active go on for as long as token.stale says")
+	}
+}
+
 // sounds reports whether an alarm may be logged now, and if so counts it as logged.
 func (a *alarms) sounds(key alarm) bool {
 	now := now().UnixNano()

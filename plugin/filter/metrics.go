@@ -52,6 +52,7 @@ func (m *metrics) flush(w *decision.Worker) {
 		}
 		m.count(prefix+"result.hit.token_lookups_total", s.CacheHits)
 		m.count(prefix+"result.miss.token_lookups_total", s.CacheMisses)
+		m.count(prefix+"result.stale.token_lookups_total", s.CacheStale)
 		m.count(prefix+"as_calls_shared_total", s.CallsShared)
 		m.count(prefix+"result.hit.instance_lookups_total", s.InstanceHits)
 		m.count(prefix+"result.miss.instance_lookups_total", s.InstanceMisses)

@@ -35,7 +35,7 @@ func (v *vm) worker(plugin string) *worker {
 	w := v.workers[plugin]
 	if w == nil {
 		w = &worker{Worker: decision.NewWorker(), metrics: newMetrics()}
-		w.OnFailure, w.OnLost, w.OnFull = w.alarms.failure, w.alarms.lost, w.alarms.full
+		w.OnFailure, w.OnLost, w.OnFull, w.OnStale = w.alarms.failure, w.alarms.lost, w.alarms.full, w.alarms.stale
 		v.workers[plugin] = w
 	}
 	return w

@@ -1,0 +1,77 @@
+package decision
+
+import "time"
+
+// maxRefreshes bounds the refreshes of a worker that wait to be sent. A token that finds
+// no room has another chance at its next use.
+const maxRefreshes = 1000
+
+// refresh is a cached token that the AS is to be asked about again.
+type refresh struct {
+	entry *entry
+	site  *site
+}
+
+// refresh has the AS asked about a cached token again, by a call that no request waits
+// for.
+func (w *Worker) refresh(e *entry, s *site) {
+	if !e.refreshing && len(w.refreshes) < maxRefreshes {
+		e.refreshing = true
+		w.refreshes = append(w.refreshes, refresh{e, s})
+	}
+}
+
+// dueRefreshes returns the introspections that are to be sent now.
+func (w *Worker) dueRefreshes(now time.Time) []*Call {
+	var calls []*Call
+	queued := w.refreshes
+	w.refreshes = queued[:0]
+	for _, r := range queued {
+		e, m := r.entry, r.entry.state
+		switch {
+		case m.tokens[e.value] != e || w.states[r.site.key] != m || e.freshness(r.site, now) == tooOld:
+			// It has been replaced, or forgotten, or nobody would believe it.
+		case m.introspections[e.value] != nil:
+			e.refreshing = false // a request has asked
+		case !m.mayRefresh(w, r.site, now) || !w.spend():
+			w.refreshes = append(w.refreshes, r)
+		default:
+			calls = append(calls, w.sendRefresh(r, now))
+		}
+	}
+	clear(queued[len(w.refreshes):])
+	return calls
+}
+
+// mayRefresh reports whether the AS may be asked now by a call that no request waits
+// for. Half of the calls that may be under way are left for those that one waits for. In
+// an outage it is one call, and the distance grows.
+func (m *siteState) mayRefresh(w *Worker, s *site, now time.Time) bool {
+	o := &m.outage
+	switch {
+	case m.pause(PurposeIntrospect, now) > 0, m.inFlight >= (s.limits.CallsInFlight+1)/2:
+		return false
+	case o.began != 0:
+		return !before(now, o.next) && w.calls[o.probe] == nil
+	}
+	return true
+}
+
+func (w *Worker) sendRefresh(r refresh, now time.Time) *Call {
+	m := r.entry.state
+	c, form := m.newIntrospection(r.site, r.entry.value, nil)
+	c.refreshes = true
+	call := w.open(&c.call, PurposeIntrospect, m, r.site, &r.site.introspect, form, now)
+	m.outage.probe = c.id
+	return call
+}
+
+// refreshed ends a refresh. Without an answer, there will be another.
+func (w *Worker) refreshed(c *introspection) {
+	if e := c.state.tokens[c.token]; e != nil {
+		e.refreshing = false
+		if c.unanswered {
+			w.refresh(e, c.site)
+		}
+	}
+}
