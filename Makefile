@@ -136,7 +136,7 @@ generated: ## Fail when a generated file or go.mod is not current, or the tree i
 .PHONY: demo
 demo: wasm ## See UMA guard an API (ARGS=--once ends after the story)
 	@# Not by go run: that ends with an error when Ctrl-C ends what it runs.
-	$(GO) build -o $(BUILD)/demo ./e2e/demo
+	$(GO) build -o $(BUILD)/demo ./demo
 	@$(BUILD)/demo $(ARGS)
 
 .PHONY: envoy

@@ -20,9 +20,9 @@ import (
 	"github.com/umagate/umagate/controlplane/cli"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/site/link"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
+	"github.com/umagate/umagate/demo/sampleapi"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
-	"github.com/umagate/umagate/e2e/sampleapi"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 )
 
 func TestDeregister(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/umagate/umagate/controlplane/cli"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // syncBench is an AS and a folder with umagate.yaml.

@@ -16,7 +16,7 @@ import (
 	"github.com/umagate/umagate/controlplane/cli"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // syncBuffer is an output that is read while it is written.

@@ -14,8 +14,8 @@ import (
 	"github.com/umagate/umagate/controlplane/cli"
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/e2e/devas"
-	"github.com/umagate/umagate/e2e/sampleapi"
+	"github.com/umagate/umagate/demo/devas"
+	"github.com/umagate/umagate/demo/sampleapi"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 )

@@ -12,8 +12,8 @@ import (
 
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 )
 
 // gathered is a person who has been at the AS: what uma_rp_get_rpt is asked with then.

@@ -17,8 +17,8 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 )
 
 // says changes what an OP answers about tokens.

@@ -16,8 +16,8 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 )
 
 const callback = "https://app.example.com/cb"

@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 )
 
 func (k *umaKit) ticket(t *testing.T, id, method, path string) string {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // TestProtectCollides: two resources that bring the same new scope at the same

@@ -20,7 +20,7 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/rpt"
 	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // appSecret is long enough for an HMAC (RFC 7518 section 3.2).

@@ -10,7 +10,7 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // TestFileThatWasCutShortDeletesNothing: beyond the bound nothing is deleted, and

@@ -19,7 +19,7 @@ import (
 	"github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // serveVariable makes this test binary a control plane, for tests that kill it.

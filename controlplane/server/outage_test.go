@@ -9,7 +9,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // TestLongOutage: an AS that goes away for longer than a PAT lives takes nothing

@@ -12,7 +12,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // TestHostOfASiteThatIsGone: where unknown hosts pass, taking a site out opens

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/umagate/umagate/controlplane/server/servertest"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // TestTraces: what a caller of the API begins goes on to the AS, and the spans of

@@ -100,14 +100,15 @@ func imports(t *testing.T) map[string][]string {
 }
 
 // rowOf returns the row of a package: the one that names it, or else the longest
-// folder of the test suites or of envoy that it is in.
+// folder of the demo, the test suites or envoy that it is in.
 func rowOf(list []room, name string) (room, bool) {
 	for {
 		if i := slices.IndexFunc(list, func(r room) bool { return slices.Contains(r.packages, name) }); i >= 0 {
 			return list[i], true
 		}
 		parent := strings.LastIndexByte(name, '/')
-		if parent < 0 || !strings.HasPrefix(name, "e2e/") && !strings.HasPrefix(name, "envoy/") {
+		top, _, _ := strings.Cut(name, "/")
+		if parent < 0 || !slices.Contains([]string{"demo", "e2e", "envoy"}, top) {
 			return room{}, false
 		}
 		name = name[:parent]

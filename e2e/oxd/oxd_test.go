@@ -15,8 +15,8 @@ import (
 
 	oxdserve "github.com/umagate/umagate/controlplane/oxd/serve"
 	"github.com/umagate/umagate/controlplane/server"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/e2e/oxd"

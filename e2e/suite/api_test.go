@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/sampleapi"
+	"github.com/umagate/umagate/demo/sampleapi"
 )
 
 // api is what the gateways protect: the photo albums, and for every other path an

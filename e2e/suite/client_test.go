@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/sampleapi"
+	"github.com/umagate/umagate/demo/sampleapi"
 )
 
 // client1 sends one request after the other on one connection, so that they meet

@@ -17,7 +17,7 @@ import (
 	apiclient "github.com/umagate/umagate/controlplane/api/client"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/xds"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 )

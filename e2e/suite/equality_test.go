@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/umagate/umagate/demo/wasmhost"
 	"github.com/umagate/umagate/e2e/native"
-	"github.com/umagate/umagate/e2e/wasmhost"
 	"github.com/umagate/umagate/plugin/config"
 )
 

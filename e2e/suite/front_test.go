@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/port"
+	"github.com/umagate/umagate/demo/port"
 )
 
 // The endpoints of an AS that a filter calls, as the front serves them.

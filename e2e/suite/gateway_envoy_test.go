@@ -28,7 +28,7 @@ import (
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
-	"github.com/umagate/umagate/e2e/port"
+	"github.com/umagate/umagate/demo/port"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 	"github.com/umagate/umagate/plugin/config"

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/wasmhost"
+	"github.com/umagate/umagate/demo/wasmhost"
 	"github.com/umagate/umagate/plugin/config"
 )
 

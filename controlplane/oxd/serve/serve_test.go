@@ -15,8 +15,8 @@ import (
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 )

@@ -15,7 +15,7 @@ import (
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/xds"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // obstinate accepts the filter that it is given first. To what comes then it

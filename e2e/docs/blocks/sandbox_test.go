@@ -20,10 +20,10 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/umagate/umagate/controlplane/cli"
+	"github.com/umagate/umagate/demo/devas"
+	"github.com/umagate/umagate/demo/port"
 	"github.com/umagate/umagate/e2e/browser"
-	"github.com/umagate/umagate/e2e/devas"
 	"github.com/umagate/umagate/e2e/pki"
-	"github.com/umagate/umagate/e2e/port"
 )
 
 // example is the umagate.yaml of a document that shows none, and what is around a

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/rpt"
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 )
 
 // clientID is the application that alice and bob use.

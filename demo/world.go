@@ -18,8 +18,8 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/e2e/devas"
-	"github.com/umagate/umagate/e2e/sampleapi"
+	"github.com/umagate/umagate/demo/devas"
+	"github.com/umagate/umagate/demo/sampleapi"
 )
 
 //go:embed umagate.yaml

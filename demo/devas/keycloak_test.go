@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/devas/flows"
+	"github.com/umagate/umagate/e2e/flows"
 	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 )

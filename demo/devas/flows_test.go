@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/devas"
-	"github.com/umagate/umagate/e2e/devas/flows"
+	"github.com/umagate/umagate/demo/devas"
+	"github.com/umagate/umagate/e2e/flows"
 )
 
 const redirectURI = "http://127.0.0.1/callback"

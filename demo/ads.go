@@ -26,7 +26,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/e2e/wasmhost"
+	"github.com/umagate/umagate/demo/wasmhost"
 )
 
 // adsClient does for the wazero host what Envoy does for itself: it takes the

@@ -27,7 +27,7 @@ func (p *printer) stay(w *world) {
 			"UMAGATE_PASSWORD=bob go run ./controlplane rpt --client " + clientID + " --user bob -X DELETE " + gateway + "/albums/1",
 		},
 		{
-			"Let something go wrong at the AS (more kinds: e2e/devas/fault.go), and mend it.",
+			"Let something go wrong at the AS (more kinds: demo/devas/fault.go), and mend it.",
 			"curl " + issuer + `/admin/faults -d '{"endpoint":"introspection","kind":"html","count":1}'`,
 			"curl -X DELETE " + issuer + "/admin/faults",
 		},

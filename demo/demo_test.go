@@ -11,11 +11,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/devas"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/envoy/envoytest"
 )
 
-const module = "../../build/umagate.wasm"
+const module = "../build/umagate.wasm"
 
 // TestOnce tells the whole story. Each exchange is checked in it.
 func TestOnce(t *testing.T) {

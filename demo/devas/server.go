@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/umagate/umagate/e2e/port"
+	"github.com/umagate/umagate/demo/port"
 )
 
 // Endpoint names a part of the server, for faults and for the recorder.

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/umagate/umagate/e2e/wasmhost"
+	"github.com/umagate/umagate/demo/wasmhost"
 )
 
 // wazeroGateway is the filter's module on wazero, in this process.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/e2e/port"
+	"github.com/umagate/umagate/demo/port"
 )
 
 func TestReserve(t *testing.T) {

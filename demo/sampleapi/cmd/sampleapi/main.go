@@ -12,7 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/umagate/umagate/e2e/sampleapi"
+	"github.com/umagate/umagate/demo/sampleapi"
 )
 
 func main() {
