@@ -10,9 +10,6 @@ import (
 	"github.com/umagate/umagate/controlplane/cli"
 )
 
-// version is set by the release build; a plain go build takes it from the module.
-var version string
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Environment{
@@ -21,7 +18,7 @@ func main() {
 		Stderr:      os.Stderr,
 		LookupEnv:   os.LookupEnv,
 		OpenBrowser: cli.OpenBrowser,
-		Version:     version,
+		Executable:  os.Executable,
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -42,7 +42,7 @@ Exit codes: 0 written, 1 failed, 64 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			contents, err := writeBackup(ctx, s, args[0], store.BackupOptions{Version: env.Version, WithKey: withKey})
+			contents, err := writeBackup(ctx, s, args[0], store.BackupOptions{Version: release(), WithKey: withKey})
 			if err = errors.Join(err, s.Close()); err != nil {
 				return err
 			}
@@ -112,7 +112,7 @@ Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
 			defer func() { _ = backup.Close() }() // it is in memory
 			dir := filepath.Dir(flags.path)
 			done, err := store.Restore(ctx, backup, store.RestoreOptions{
-				Location: secret.New(file.Store.Reveal()), Dir: dir, Key: file.StoreKey, Force: force, Copies: dir, Version: env.Version,
+				Location: secret.New(file.Store.Reveal()), Dir: dir, Key: file.StoreKey, Force: force, Copies: dir, Version: release(),
 			})
 			if err != nil {
 				return err

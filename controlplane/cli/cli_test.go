@@ -362,13 +362,3 @@ func TestRender(t *testing.T) {
 		require.True(t, json.Valid([]byte(out)))
 	})
 }
-
-func TestVersion(t *testing.T) {
-	t.Parallel()
-	code, out, _ := run(t, nil, "version", "--output", "json")
-	require.Equal(t, cli.ExitOK, code)
-	var got map[string]any
-	require.NoError(t, json.Unmarshal([]byte(out), &got))
-	require.NotEmpty(t, got["go"])
-	require.InEpsilon(t, 1.0, got["contract"], 0)
-}

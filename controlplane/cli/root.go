@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/module"
 )
 
 // The exit codes.
@@ -34,8 +35,21 @@ type Environment struct {
 	Transport http.RoundTripper
 	// OpenBrowser shows a page to the user; nil prints its address only.
 	OpenBrowser func(ctx context.Context, url string) error
-	// Version is the release that was built in, empty for a plain go build.
-	Version string
+	// Executable is [os.Executable]: the module is looked for beside it. Without it,
+	// there is none.
+	Executable func() (string, error)
+}
+
+// module finds the filter's module that came with this program.
+func (e Environment) module() (module.Module, error) {
+	if e.Executable == nil {
+		return module.Module{}, module.ErrNotFound
+	}
+	program, err := e.Executable()
+	if err != nil {
+		return module.Module{}, fmt.Errorf("where this program is: %w", err)
+	}
+	return module.Find(program)
 }
 
 // Run executes the command line and returns the process's exit code. What went
@@ -85,8 +99,14 @@ answer is no, 64 wrong usage.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	version := root.Flags().Bool("version", false, "print which umagate this is")
+	root.RunE = run(func(context.Context, []string) error {
+		if *version {
+			return printVersion(env, outputText)
+		}
+		return root.Help()
+	})
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)

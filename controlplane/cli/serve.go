@@ -68,7 +68,7 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 				Logger:    newLogger(env, level, format),
 				Transport: env.Transport,
 				Reload:    hangup,
-				Version:   env.Version,
+				Version:   release(),
 				Sources:   sources,
 			})
 		}),

@@ -1,49 +1,83 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
+	"github.com/umagate/umagate/controlplane/module"
 	"github.com/umagate/umagate/plugin/config"
 )
 
 type versionInfo struct {
 	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Time     string `json:"time,omitempty"`
+	Revision string `json:"revision,omitempty"` // the commit
+	Time     string `json:"time,omitempty"`     // of the commit
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 	// Contract is the version of the filter's configuration that this release writes.
 	Contract int `json:"contract"`
+	// Module is the filter that came with this program, if one did.
+	Module *module.Module `json:"module,omitempty"`
 }
 
 func newVersion(env Environment) *cobra.Command {
 	var form output
 	cmd := &cobra.Command{
-		Use:     "version",
-		Short:   "Print which umagate this is",
+		Use:   "version",
+		Short: "Print which umagate this is",
+		Long: `Print the version and commit of this program, and the filter's module that came with
+it: umagate.wasm beside it, or in ../share/umagate.`,
 		Example: "  umagate version --output json",
 		Args:    cobra.NoArgs,
 		RunE: run(func(context.Context, []string) error {
-			v := buildVersion(env.Version)
-			return form.show(env, v, func(p *page) {
-				p.printf("umagate %s (contract %d, %s, %s)\n", v.Version, v.Contract, v.Go, v.Platform)
-			})
+			return printVersion(env, form)
 		}),
 	}
 	outputFlag(cmd, &form, outputText, outputJSON)
 	return cmd
 }
 
-// buildVersion is the release that was built in, or what Go's own build
-// information says.
-func buildVersion(release string) versionInfo {
+func printVersion(env Environment, form output) error {
+	v := buildVersion()
+	found, err := env.module()
+	switch {
+	case err == nil:
+		v.Module = &found
+	case !errors.Is(err, module.ErrNotFound):
+		return err
+	}
+	return form.show(env, v, v.print)
+}
+
+func (v versionInfo) print(p *page) {
+	commit, filter := "unknown", "none came with this program"
+	if v.Revision != "" {
+		commit = v.Revision + " of " + v.Time
+	}
+	if v.Modified {
+		commit += ", modified"
+	}
+	if v.Module != nil {
+		filter = v.Module.Path + ", sha256 " + v.Module.SHA256
+	}
+	p.printf("umagate %s\n  commit    %s\n  built by  %s, %s\n  module    %s\n  contract  %d\n",
+		v.Version, commit, v.Go, v.Platform, filter, v.Contract)
+}
+
+// release names this build in what it writes and reports.
+func release() string { return buildVersion().Version }
+
+// buildVersion is what Go stamped into this program: the tag or pseudo-version of
+// the commit.
+func buildVersion() versionInfo {
 	v := versionInfo{
-		Version:  release,
+		Version:  "unknown",
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Contract: config.Version,
@@ -52,6 +86,7 @@ func buildVersion(release string) versionInfo {
 	if !ok {
 		return v
 	}
+	v.Version = cmp.Or(info.Main.Version, v.Version)
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
@@ -61,9 +96,6 @@ func buildVersion(release string) versionInfo {
 		case "vcs.modified":
 			v.Modified = s.Value == "true"
 		}
-	}
-	if v.Version == "" {
-		v.Version = info.Main.Version
 	}
 	return v
 }
