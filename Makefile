@@ -26,12 +26,15 @@ TOOLS   := $(BUILD)/tools
 
 .PHONY: build
 build: wasm ## Build the filter and the command line into build/
-	$(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/umagate ./controlplane
+	@echo 'Compiling umagate: minutes the first time (SQLite and the API of Envoy are large), seconds afterwards'
+	@# What it compiles with are the flags of go test, so that each package is compiled once.
+	$(GO) build -buildvcs=auto -ldflags '-s -w' -o $(BUILD)/umagate ./controlplane
 
 # Go's own build cache knows better than make whether anything changed.
 .PHONY: wasm
 wasm: ## Build the filter: build/umagate.wasm
 	@mkdir -p $(BUILD)
+	@echo 'Compiling the filter'
 	@# Without the commit in it: the module changes when the filter does.
 	GOOS=wasip1 GOARCH=wasm $(GO) build -modfile=plugin/wasm.mod -trimpath -buildvcs=false -buildmode=c-shared -ldflags='-s -w' -o $(BUILD)/untrimmed.wasm ./plugin
 	@$(GO) run ./plugin/internal/trim $(BUILD)/untrimmed.wasm $(WASM)
