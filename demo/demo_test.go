@@ -1,9 +1,10 @@
-package main
+package demo
 
 import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,25 +18,29 @@ import (
 
 const module = "../build/umagate.wasm"
 
+// once are the options of a demo that tells the story and ends.
+func once(where Gateway, out io.Writer) Options {
+	return Options{Module: module, Gateway: where, Once: true, Cache: "../build/wazero", Stdout: out, Stderr: io.Discard}
+}
+
 // TestOnce tells the whole story. Each exchange is checked in it.
 func TestOnce(t *testing.T) {
 	for _, tt := range []struct {
-		gateway string
+		gateway Gateway
 		real    bool
 		about   string
 	}{
-		{gatewayWazero, false, "wasm on wazero"},
-		{gatewayEnvoy, true, "in front of it: Envoy 1."},
+		{Wazero, false, "wasm on wazero"},
+		{Envoy, true, "in front of it: Envoy 1."},
 	} {
-		t.Run(tt.gateway, func(t *testing.T) {
+		t.Run(string(tt.gateway), func(t *testing.T) {
 			require.FileExists(t, module, "run `make wasm` first")
 			if tt.real {
 				binary := envoytest.Binary(t)
 				t.Setenv("ENVOY_BIN", binary.Path)
 			}
 			var out bytes.Buffer
-			err := run(t.Context(), []string{"--once", "--gateway", tt.gateway, "--wasm", module}, &out, io.Discard)
-			require.NoError(t, err, out.String())
+			require.NoError(t, Run(t.Context(), once(tt.gateway, &out)), out.String())
 			require.Contains(t, out.String(), "all as told")
 			require.Contains(t, out.String(), tt.about)
 			for _, header := range []string{`UMA realm="photos"`, "x-uma-subject: bob", "request_submitted", "insufficient_scope", "ambiguous_path", "Warning: 199"} {
@@ -54,26 +59,26 @@ func TestNotAsTold(t *testing.T) {
 	require.FileExists(t, module, "run `make wasm` first")
 	var out bytes.Buffer
 	p := newPrinter(&out)
-	w, err := startWorld(t.Context(), options{once: true, gateway: gatewayWazero, wasm: module}, p, io.Discard)
+	w, err := startWorld(t.Context(), once(Wazero, &out), p)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, w.stop()) }()
 	// Everybody may do everything: nobody has to ask alice.
 	_, err = w.as.Permit(devas.Policy{Resource: "*", Subjects: []string{"*"}})
 	require.NoError(t, err)
-	require.ErrorIs(t, tell(t.Context(), w, p), errNotAsTold)
+	require.ErrorIs(t, tell(t.Context(), w, p), ErrNotAsTold)
 	require.Contains(t, out.String(), "✗ not as told")
 	require.Contains(t, out.String(), "POST /token: 200 instead of 403")
 
 	out.Reset()
-	p.stay(w)
-	for _, command := range []string{"curl -i http://" + w.gateway.address(), "--user bob", w.file, "make envoy"} {
+	p.stay(w, "bin/umagate")
+	for _, command := range []string{"curl -i http://" + w.gateway.address(), "bin/umagate rpt --client app --user bob", w.file, "$ENVOY_BIN"} {
 		require.Contains(t, out.String(), command)
 	}
 }
 
 func TestStopRemovesEverything(t *testing.T) {
 	require.FileExists(t, module, "run `make wasm` first")
-	w, err := startWorld(t.Context(), options{once: true, gateway: gatewayWazero, wasm: module}, newPrinter(io.Discard), io.Discard)
+	w, err := startWorld(t.Context(), once(Wazero, io.Discard), newPrinter(io.Discard))
 	require.NoError(t, err)
 	status, err := w.status(t.Context())
 	require.NoError(t, err)
@@ -85,24 +90,11 @@ func TestStopRemovesEverything(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestArguments(t *testing.T) {
+func TestNoModule(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, args, wrong string }{
-		{"a gateway that is none", "--gateway nginx", "want envoy, wazero or auto"},
-		{"an argument too many", "twice", "unknown argument"},
-		{"no module", "--once --wasm /nonexistent", "make wasm"},
-		{"a flag that is none", "--forever", "not defined"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			require.ErrorContains(t, run(t.Context(), strings.Fields(tt.args), io.Discard, io.Discard), tt.wrong)
-		})
-	}
-	var help bytes.Buffer
-	require.Error(t, run(t.Context(), []string{"--help"}, io.Discard, &help))
-	for _, flag := range []string{"-once", "-gateway", "-wasm", "-verbose", "Exit codes"} {
-		require.Contains(t, help.String(), flag)
-	}
+	o := once(Wazero, io.Discard)
+	o.Module = filepath.Join(t.TempDir(), "umagate.wasm")
+	require.ErrorContains(t, Run(t.Context(), o), o.Module)
 }
 
 func TestShorten(t *testing.T) {

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -16,10 +16,10 @@ type choice struct {
 	start   func(ctx context.Context, w *world, admin string) (gateway, error)
 }
 
-// chooseGateway looks for an Envoy where the flag allows one.
-func chooseGateway(ctx context.Context, flag string) (choice, error) {
+// chooseGateway looks for an Envoy unless wazero is wanted.
+func chooseGateway(ctx context.Context, where Gateway) (choice, error) {
 	wazero := choice{promise: "wazero compiles the filter and gets its configuration by xDS", start: startWazero}
-	if flag == gatewayWazero {
+	if where == Wazero {
 		return wazero, nil
 	}
 	binary, err := envoy.Find(ctx)
@@ -31,7 +31,7 @@ func chooseGateway(ctx context.Context, flag string) (choice, error) {
 				return startEnvoy(ctx, w, binary, admin)
 			},
 		}, nil
-	case flag == gatewayAuto && errors.Is(err, envoy.ErrNotFound):
+	case where == Auto && errors.Is(err, envoy.ErrNotFound):
 		return wazero, nil
 	}
 	return choice{}, err
@@ -77,5 +77,5 @@ func (g *envoyGateway) admin() string   { return g.process.AdminURL() }
 func (g *envoyGateway) stop()           { g.process.Stop() }
 
 func (g *envoyGateway) about() string {
-	return fmt.Sprintf("Envoy %s (%s) with the filter; wazero would do, too: ARGS=\"--gateway wazero\"", g.process.Binary.Version, g.process.Binary.Source)
+	return fmt.Sprintf("Envoy %s (%s) with the filter; wazero would do, too: --gateway wazero", g.process.Binary.Version, g.process.Binary.Source)
 }

@@ -1,9 +1,8 @@
-package main
+package demo
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,9 +17,6 @@ import (
 
 // clientID is the application that alice and bob use.
 const clientID = "app"
-
-// errNotAsTold means that a step was not as the story tells it.
-var errNotAsTold = errors.New("not as told")
 
 // request is one request of the story.
 type request struct {
@@ -192,7 +188,7 @@ func (t *teller) login(ctx context.Context, name string) (string, error) {
 		Error       string
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answer); err != nil || answer.AccessToken == "" {
-		return "", fmt.Errorf("log %s in: %s %s: %w", name, response.Status, answer.Error, errNotAsTold)
+		return "", fmt.Errorf("log %s in: %s %s: %w", name, response.Status, answer.Error, ErrNotAsTold)
 	}
 	return answer.AccessToken, nil
 }

@@ -1,9 +1,14 @@
-package main
+package demo
 
-import "fmt"
+import (
+	"fmt"
 
-// stay prints what can be tried while everything stays up.
-func (p *printer) stay(w *world) {
+	"github.com/umagate/umagate/envoy"
+)
+
+// stay prints what can be tried while everything stays up. umagate is how it is
+// called.
+func (p *printer) stay(w *world, umagate string) {
 	gateway, issuer := "http://"+w.gateway.address(), w.as.Issuer()
 	p.line("")
 	p.line(p.in(bold, "It stays up. Try it, in another terminal of this folder:"))
@@ -14,27 +19,27 @@ func (p *printer) stay(w *world) {
 		},
 		{
 			"The client's whole way: 401, ticket, RPT, and again. The password is bob.",
-			"UMAGATE_PASSWORD=bob go run ./controlplane rpt --client " + clientID + " --user bob " + gateway + "/albums/1",
+			"UMAGATE_PASSWORD=bob " + umagate + " rpt --client " + clientID + " --user bob " + gateway + "/albums/1",
 		},
 		{
 			"The same by the AS's login page, as alice (password alice) or bob.",
-			"go run ./controlplane rpt --client " + clientID + " --browser " + gateway + "/albums/1",
+			umagate + " rpt --client " + clientID + " --browser " + gateway + "/albums/1",
 		},
 		{
 			"Alice lets everybody view album 2, and bob edit album 1: now he can delete it.",
 			"curl " + issuer + `/admin/policies -d '{"resource":"album-2","scopes":["view"],"subjects":["*"]}'`,
 			"curl " + issuer + `/admin/policies -d '{"resource":"album-1","scopes":["edit"],"subjects":["bob"]}'`,
-			"UMAGATE_PASSWORD=bob go run ./controlplane rpt --client " + clientID + " --user bob -X DELETE " + gateway + "/albums/1",
+			"UMAGATE_PASSWORD=bob " + umagate + " rpt --client " + clientID + " --user bob -X DELETE " + gateway + "/albums/1",
 		},
 		{
-			"Let something go wrong at the AS (more kinds: demo/devas/fault.go), and mend it.",
+			"Let something go wrong at the AS (a kind that is none lists them), and mend it.",
 			"curl " + issuer + `/admin/faults -d '{"endpoint":"introspection","kind":"html","count":1}'`,
 			"curl -X DELETE " + issuer + "/admin/faults",
 		},
 		{
 			"What the control plane knows, and why a request is decided as it is.",
-			"go run ./controlplane status -c " + w.file,
-			"go run ./controlplane check -c " + w.file + " --host localhost --method DELETE --path /albums/1 --scopes view",
+			umagate + " status -c " + w.file,
+			umagate + " check -c " + w.file + " --host localhost --method DELETE --path /albums/1 --scopes view",
 		},
 		{
 			"The configuration. Change it: the gateway has it two seconds later.",
@@ -65,7 +70,7 @@ func (*printer) places(w *world) [][2]string {
 			[2]string{"access log", w.folder + "/access.log, each decision with its reason"},
 		)
 	} else {
-		rows = append(rows, [2]string{"a real Envoy", "make envoy, then make demo"})
+		rows = append(rows, [2]string{"a real Envoy", "put envoy into PATH or its path into $" + envoy.BinaryVariable + ", and start again"})
 	}
 	return append(rows,
 		[2]string{"control plane", "http://" + w.plane + "/metrics, /readyz, /v1/openapi.json"},

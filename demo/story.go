@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func tell(ctx context.Context, w *world, p *printer) error {
 	}
 	p.end(s.count, s.wrong)
 	if len(s.wrong) > 0 {
-		return fmt.Errorf("%d checks: %w", len(s.wrong), errNotAsTold)
+		return fmt.Errorf("%d checks: %w", len(s.wrong), ErrNotAsTold)
 	}
 	return nil
 }
@@ -264,7 +264,7 @@ func (s *story) quietTicket(ctx context.Context, target string) (string, error) 
 	}
 	ticket := quiet.challenge(x)["ticket"]
 	if ticket == "" {
-		return "", fmt.Errorf("GET %s: %d: %w", target, x.status, errNotAsTold)
+		return "", fmt.Errorf("GET %s: %d: %w", target, x.status, ErrNotAsTold)
 	}
 	return ticket, nil
 }
@@ -283,7 +283,7 @@ func (s *story) quietRPT(ctx context.Context, who, token, target string) (string
 	if rpt := x.answered("access_token"); rpt != "" {
 		return rpt, nil
 	}
-	return "", fmt.Errorf("an RPT for %s: %d %s: %w", who, x.status, x.body, errNotAsTold)
+	return "", fmt.Errorf("an RPT for %s: %d %s: %w", who, x.status, x.body, ErrNotAsTold)
 }
 
 type discard struct{}

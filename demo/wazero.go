@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/umagate/umagate/demo/wasmhost"
@@ -42,8 +41,7 @@ func startWazero(ctx context.Context, w *world, _ string) (gateway, error) {
 	}
 	host, err := wasmhost.New(ctx, wasmhost.Options{
 		Wasm: module, Config: first, Upstream: &url.URL{Scheme: "http", Host: w.api.address}, Workers: 1, RootID: "umagate",
-		// The second start takes no compilation.
-		CompilationCacheDir: filepath.Join(filepath.Dir(w.wasm), "wazero"),
+		CompilationCacheDir: w.cache,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the filter on wazero: %w", err), client.close())
@@ -68,7 +66,7 @@ func (g *wazeroGateway) address() string { return g.at }
 func (*wazeroGateway) admin() string     { return "" }
 
 func (*wazeroGateway) about() string {
-	return "the filter's wasm on wazero, as no Envoy was found or wanted; make envoy gets one"
+	return "the filter's wasm on wazero, as no Envoy was found or wanted"
 }
 
 func (g *wazeroGateway) stop() {

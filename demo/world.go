@@ -1,11 +1,10 @@
-package main
+package demo
 
 import (
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,7 +42,8 @@ type gateway interface {
 // world is everything that the story happens in.
 type world struct {
 	folder  string
-	wasm    string
+	wasm    string // the filter's module, absolute
+	cache   string // wazero's, may be empty
 	api     *api
 	as      *devas.Server
 	stopAS  func()
@@ -58,20 +58,21 @@ type world struct {
 }
 
 // startWorld starts everything, and returns when the gateway has its configuration.
-func startWorld(ctx context.Context, o options, p *printer, stderr io.Writer) (_ *world, err error) {
+func startWorld(ctx context.Context, o Options, p *printer) (_ *world, err error) {
 	w := &world{stopAS: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stop())
 		}
 	}()
-	if w.wasm, err = filepath.Abs(o.wasm); err != nil {
-		return nil, fmt.Errorf("--wasm: %w", err)
+	if w.wasm, err = filepath.Abs(o.Module); err != nil {
+		return nil, fmt.Errorf("the filter: %w", err)
 	}
 	if _, err := os.Stat(w.wasm); err != nil {
-		return nil, fmt.Errorf("the filter is not built, run `make wasm`: %w", err)
+		return nil, fmt.Errorf("the filter: %w", err)
 	}
-	choose, err := chooseGateway(ctx, o.gateway)
+	w.cache = o.Cache
+	choose, err := chooseGateway(ctx, o.Gateway)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func startWorld(ctx context.Context, o options, p *printer, stderr io.Writer) (_
 	if err := w.startAS(ctx, port(ctx, "9090")); err != nil {
 		return nil, err
 	}
-	if err := w.startPlane(ctx, o, port, stderr); err != nil {
+	if err := w.startPlane(ctx, o, port); err != nil {
 		return nil, err
 	}
 	p.wait(choose.promise)
@@ -102,10 +103,10 @@ func startWorld(ctx context.Context, o options, p *printer, stderr io.Writer) (_
 
 // portsOf returns the addresses that parts listen on: the ones a reader can remember,
 // where they are free.
-func portsOf(o options) func(ctx context.Context, preferred string) string {
+func portsOf(o Options) func(ctx context.Context, preferred string) string {
 	return func(ctx context.Context, preferred string) string {
 		const free = "127.0.0.1:0"
-		if o.once {
+		if o.Once {
 			return free
 		}
 		var lc net.ListenConfig
@@ -143,7 +144,7 @@ func (w *world) startAS(ctx context.Context, address string) error {
 }
 
 // startPlane runs what "umagate serve" runs.
-func (w *world) startPlane(ctx context.Context, o options, port func(context.Context, string) string, stderr io.Writer) error {
+func (w *world) startPlane(ctx context.Context, o Options, port func(context.Context, string) string) error {
 	w.file = filepath.Join(w.folder, "umagate.yaml")
 	values := map[string]string{
 		"API": port(ctx, "8090"), "XDS": port(ctx, "18000"), "GATEWAY": port(ctx, "10000"),
@@ -154,8 +155,8 @@ func (w *world) startPlane(ctx context.Context, o options, port func(context.Con
 		return fmt.Errorf("umagate.yaml: %w", err)
 	}
 	logger := slog.New(slog.DiscardHandler)
-	if o.verbose {
-		logger = slog.New(slog.NewTextHandler(stderr, nil))
+	if o.Verbose {
+		logger = slog.New(slog.NewTextHandler(o.Stderr, nil))
 	}
 	started := make(chan struct{})
 	ctx, w.cancel = context.WithCancel(ctx)
@@ -267,7 +268,7 @@ func (w *world) stop() error {
 		w.api.stop()
 	}
 	if w.folder != "" {
-		if err := os.RemoveAll(w.folder); err != nil { //nolint:gosec // the folder that startWorld made
+		if err := os.RemoveAll(w.folder); err != nil {
 			return fmt.Errorf("the demo's folder: %w", err)
 		}
 	}

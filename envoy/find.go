@@ -60,7 +60,7 @@ func Find(ctx context.Context) (Binary, error) {
 		}
 	}
 	return Binary{}, errors.Join(append([]error{fmt.Errorf(
-		"%w in $%s, PATH, %s or func-e's folders: run `make envoy`, or let $%s name one",
+		"%w in $%s, PATH, %s or func-e's folders: install one, or let $%s name it",
 		ErrNotFound, BinaryVariable, cacheFolder(), BinaryVariable)}, refused...)...)
 }
 

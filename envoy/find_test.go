@@ -38,7 +38,7 @@ func TestFind(t *testing.T) {
 		source  string
 		wantErr string
 	}{
-		{name: "nothing", wantErr: "run `make envoy`"},
+		{name: "nothing", wantErr: "install one"},
 		{name: "path", envoys: map[string]string{"bin/envoy": "1.38.1"}, want: "bin/envoy", source: "PATH"},
 		{
 			name:   "variable beats path",

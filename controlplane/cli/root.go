@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ const (
 	ExitChanges = 2
 	ExitDenied  = 3
 	ExitUsage   = 64 // EX_USAGE of sysexits.h
+	// ExitInterrupted is what a shell says of SIGINT.
+	ExitInterrupted = 130
 )
 
 // Environment is what a command sees of the process it runs in.
@@ -35,10 +38,14 @@ type Environment struct {
 	Transport http.RoundTripper
 	// OpenBrowser shows a page to the user; nil prints its address only.
 	OpenBrowser func(ctx context.Context, url string) error
+	// Program is how the user called it, "umagate" when empty.
+	Program string
 	// Executable is [os.Executable]: the module is looked for beside it. Without it,
 	// there is none.
 	Executable func() (string, error)
 }
+
+func (e Environment) program() string { return cmp.Or(e.Program, "umagate") }
 
 // module finds the filter's module that came with this program.
 func (e Environment) module() (module.Module, error) {
@@ -58,7 +65,7 @@ func Run(ctx context.Context, env Environment, args []string) int {
 	if env.LookupEnv == nil {
 		env.LookupEnv = os.LookupEnv
 	}
-	root := newRoot(env) //nolint:contextcheck // commands get the context from ExecuteContext
+	root := Command(env) //nolint:contextcheck // commands get the context from ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(audit.WithActor(ctx, actor()))
 	if err == nil {
@@ -85,15 +92,17 @@ func actor() audit.Actor {
 	return a
 }
 
-func newRoot(env Environment) *cobra.Command {
+// Command is the whole command line. [Run] executes it; mangen writes its man pages.
+func Command(env Environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "umagate",
 		Short: "UMA 2.0 for any API behind Envoy or Istio",
 		Long: `umagate puts UMA 2.0 in front of any API that Envoy or Istio carries.
 
 Exit codes: 0 done, 1 failed, 2 done and something would change (plan), 3 done and the
-answer is no, 64 wrong usage.`,
-		Example: `  umagate validate -c umagate.yaml
+answer is no, 64 wrong usage, 130 interrupted (demo).`,
+		Example: `  umagate demo
+  umagate validate -c umagate.yaml
   umagate render envoy -c umagate.yaml > envoy.yaml
   umagate rpt --client app --user alice https://photos.example.com/albums/1`,
 		SilenceErrors: true,
@@ -127,6 +136,7 @@ answer is no, 64 wrong usage.`,
 		newServe(env),
 		newStatus(env),
 		newAudit(env),
+		newDemo(env),
 		newVersion(env),
 	)
 	return root

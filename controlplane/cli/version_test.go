@@ -47,3 +47,25 @@ func TestVersion(t *testing.T) {
 	require.Equal(t, wasm, got.Module.Path)
 	require.Equal(t, sum, got.Module.SHA256)
 }
+
+func TestDemoArguments(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		args  []string
+		code  int
+		wrong string
+	}{
+		{"a gateway that is none", []string{"--gateway", "nginx"}, cli.ExitUsage, "must be one of auto, envoy, wazero"},
+		{"an argument too many", []string{"twice"}, cli.ExitUsage, "twice"},
+		{"no module with the program", []string{"--once"}, cli.ExitFailed, "no umagate.wasm found"},
+		{"no module there", []string{"--once", "--wasm", "/nonexistent"}, cli.ExitFailed, "/nonexistent"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			code, _, stderr := run(t, nil, append([]string{"demo"}, tt.args...)...)
+			require.Equal(t, tt.code, code)
+			require.Contains(t, stderr, tt.wrong)
+		})
+	}
+}
