@@ -141,7 +141,7 @@ func probe(ctx context.Context, path, source string) (Binary, error) {
 	if err != nil {
 		return Binary{}, fmt.Errorf("making %s absolute: %w", path, err)
 	}
-	if _, err := os.Stat(path); err != nil { //nolint:gosec // the user's own choice of binary
+	if _, err := os.Stat(path); err != nil {
 		return Binary{}, fmt.Errorf("looking for Envoy: %w", err)
 	}
 	out, err := exec.CommandContext(ctx, path, "--version").Output() //nolint:gosec // the user's own choice of binary
