@@ -15,12 +15,15 @@ FUZZTIME ?= 20s
 # How often `make flake` runs the tests, and how many processes burn CPU meanwhile.
 N    ?= 10
 LOAD ?= 12
+# What `make release` compiles for.
+PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64
 # Arguments of `make test`, `make e2e` and `make race`, for example TESTFLAGS='-run TestFind -v'.
 TESTFLAGS ?=
 
 BUILD   := build
 WASM    := $(BUILD)/umagate.wasm
 TOOLS   := $(BUILD)/tools
+RELEASE := $(BUILD)/release
 
 ##@ Build
 
@@ -100,6 +103,7 @@ tools: $(TOOLS)/.built ## Build the pinned tools into build/tools (golangci-lint
 lint: $(TOOLS)/.built ## Run the linters, and see that the formatting is right
 	$(TOOLS)/golangci-lint run --allow-parallel-runners $(PACKAGES)
 	GOOS=wasip1 GOARCH=wasm $(TOOLS)/golangci-lint run --allow-parallel-runners ./plugin/...
+	cd .tools/release && ../../$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 	@# compose-go's own command is called cmd.
 	$(TOOLS)/cmd --format json envoy/docker-compose.yaml >$(BUILD)/docker-compose.json
 
@@ -127,12 +131,32 @@ check: ## All that CI runs, as CI runs it (it installs the real parts; 45 minute
 .PHONY: generated
 generated: ## Fail when a generated file or go.mod is not current, or the tree is not clean
 	@before=$$(git status --porcelain); \
-	$(GO) generate ./... && $(GO) mod tidy && $(GO) -C .tools mod tidy; \
+	$(GO) generate ./... && $(GO) mod tidy && $(GO) -C .tools mod tidy && $(GO) -C .tools/release mod tidy; \
 	after=$$(git status --porcelain); \
 	if [ "$$before" != "$$after" ]; then \
 		echo 'Not current. Run "make generate" and "go mod tidy", and commit:' >&2; \
 		git status --short >&2; exit 1; \
 	fi
+
+##@ Release
+
+.PHONY: release
+release: wasm ## Make what a release has in build/release, from a clone in which all is committed
+	rm -rf $(RELEASE) $(BUILD)/docs
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) run ./controlplane/cli/mangen $(BUILD)/docs
+	$(GO) -C .tools/release build -o ../../$(TOOLS)/release .
+	$(TOOLS)/release -platforms $(PLATFORMS) -module $(WASM) -docs $(BUILD)/docs -out $(RELEASE)
+
+# The clones are removed by the next run, so that one can look at what differs.
+.PHONY: release-check
+release-check: ## Make the release of HEAD in two new clones, compare every file, and try what is in the packages
+	rm -rf $(BUILD)/release-check
+	git clone -q . $(BUILD)/release-check/one
+	git clone -q . $(BUILD)/release-check/another/clone
+	$(MAKE) --no-print-directory -C $(BUILD)/release-check/one release PLATFORMS=$(PLATFORMS)
+	$(MAKE) --no-print-directory -C $(BUILD)/release-check/another/clone release PLATFORMS=$(PLATFORMS)
+	diff -r $(BUILD)/release-check/one/$(RELEASE) $(BUILD)/release-check/another/clone/$(RELEASE)
+	UMAGATE_RELEASE=$(CURDIR)/$(BUILD)/release-check/one/$(RELEASE) $(GO) -C .tools/release test ./...
 
 ##@ Try
 

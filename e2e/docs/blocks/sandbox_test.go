@@ -115,7 +115,9 @@ func (s *sandbox) files() {
 	for _, folder := range []string{"bin", "build", "sds"} {
 		require.NoError(s.t, os.Mkdir(filepath.Join(s.dir, folder), 0o700))
 	}
-	require.NoError(s.t, os.Symlink(self, filepath.Join(s.dir, "build", "umagate")))
+	for _, program := range []string{"umagate", "build/umagate"} {
+		require.NoError(s.t, os.Symlink(self, filepath.Join(s.dir, program)))
+	}
 	for name := range commands {
 		require.NoError(s.t, os.Symlink(self, filepath.Join(s.dir, "bin", name)))
 	}
