@@ -15,18 +15,18 @@ const (
 	DialectAuto     DialectName = "auto"
 	DialectGeneric  DialectName = "generic"
 	DialectKeycloak DialectName = "keycloak"
-	DialectGluu     DialectName = "gluu"
+	DialectGluu     DialectName = "gluu" // Janssen too
 	DialectWSO2     DialectName = "wso2"
 )
 
-// CredentialKind says which credential an endpoint takes.
-type CredentialKind string
+// Credential is what an endpoint of the AS is called with.
+type Credential string
 
 // The credentials of the introspection endpoint (RFC 7662 section 2.1 leaves it
 // open).
 const (
-	CredentialClient CredentialKind = "client" // the client's own authentication
-	CredentialPAT    CredentialKind = "pat"    // Authorization: Bearer PAT
+	CredentialClient Credential = "client" // the client's own authentication
+	CredentialPAT    Credential = "pat"    // Authorization: Bearer PAT
 )
 
 // NameSearch says how a resource is found by its name.
@@ -47,7 +47,7 @@ const scopeUMAProtection = "uma_protection"
 type Dialect struct {
 	Name DialectName
 	// Introspection is the credential of the introspection endpoint.
-	Introspection CredentialKind
+	Introspection Credential
 	// TokenTypeHint is sent with an introspection, where permissions need it.
 	TokenTypeHint string
 	// Claims is where the filter reads sub, iss, aud and client_id.

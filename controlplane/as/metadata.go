@@ -53,18 +53,29 @@ func (a MTLSAliases) endpoints() Endpoints {
 	}
 }
 
-// Endpoints overrides endpoints of the metadata, each where it is not empty.
+// Endpoints overrides endpoints of the metadata, each where it is not empty. The tags
+// are its keys in umagate.yaml.
 type Endpoints struct {
-	Authorization        string
-	Token                string
-	Introspection        string
-	Registration         string
-	ResourceRegistration string
-	Permission           string
-	ClaimsInteraction    string
-	Revocation           string
-	EndSession           string
-	JWKS                 string
+	// Token endpoint (RFC 6749).
+	Token string `yaml:"token"`
+	// Authorization endpoint (RFC 6749).
+	Authorization string `yaml:"authorization"`
+	// Introspection endpoint (RFC 7662).
+	Introspection string `yaml:"introspection"`
+	// Revocation endpoint (RFC 7009).
+	Revocation string `yaml:"revocation"`
+	// Client registration endpoint (RFC 7591).
+	Registration string `yaml:"registration"`
+	// Permission endpoint (UMA Federated Authorization section 4).
+	Permission string `yaml:"permission"`
+	// Resource registration endpoint (UMA Federated Authorization section 3).
+	ResourceRegistration string `yaml:"resource_registration"`
+	// Claims interaction endpoint (UMA Grant section 3.3.2).
+	ClaimsInteraction string `yaml:"claims_interaction"`
+	// JSON Web Key Set (RFC 7517).
+	JWKS string `yaml:"jwks"`
+	// OpenID Connect end session endpoint.
+	EndSession string `yaml:"end_session"`
 }
 
 // pairs lists each endpoint of m beside its override.

@@ -40,7 +40,7 @@ type rptClient struct {
 // client makes what the flags say. A method that lacks what it needs, and a
 // credential that the method does not use, are refused: never is another one taken.
 func (f *clientFlags) client(env Environment, id string) (rptClient, error) {
-	given := site.Client{ID: id, Secret: lookupSecret(env, "UMAGATE_CLIENT_SECRET"), TokenEndpointAuthSigningAlg: site.SigningAlg(f.algorithm)}
+	given := site.Client{ID: id, Secret: lookupSecret(env, "UMAGATE_CLIENT_SECRET"), TokenEndpointAuthSigningAlg: jose.SignatureAlgorithm(f.algorithm)}
 	method := clientauth.Method(f.method)
 	if id == "" {
 		if *f != (clientFlags{}) {

@@ -141,7 +141,10 @@ func algorithmsOf(private crypto.Signer) []jose.SignatureAlgorithm {
 	return nil
 }
 
-// IsZero reports that there is no key.
+// Algorithms lists what the key can sign with, its usual algorithm first.
+func (k Key) Algorithms() []jose.SignatureAlgorithm { return algorithmsOf(k.private) }
+
+// IsZero reports whether there is no key.
 func (k Key) IsZero() bool { return k.private == nil }
 
 // String is the key's id.

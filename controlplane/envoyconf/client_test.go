@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
@@ -63,14 +64,14 @@ func TestStaticClients(t *testing.T) {
 		change func(s *site.AuthorizationServer)
 		want   string // empty: it works
 	}{
-		{"client_secret_jwt", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = site.AuthSecretJWT }, "cannot sign the assertions of client_secret_jwt"},
-		{"private_key_jwt", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = site.AuthPrivateKeyJWT }, "umagate render bootstrap"},
-		{"a certificate of umagate's", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = site.AuthSelfSignedTLS }, "certificate_file"},
+		{"client_secret_jwt", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = clientauth.SecretJWT }, "cannot sign the assertions of client_secret_jwt"},
+		{"private_key_jwt", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = clientauth.PrivateKeyJWT }, "umagate render bootstrap"},
+		{"a certificate of umagate's", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = clientauth.SelfSignedTLS }, "certificate_file"},
 		{"a person's PAT", func(s *site.AuthorizationServer) { s.PAT.Grant = site.PATAuthorizationCode }, "keeps the login"},
 		{"a certificate", func(s *site.AuthorizationServer) {
-			s.Client.TokenEndpointAuthMethod, s.Client.Certificate, s.Client.PrivateKey = site.AuthTLS, "chain", secret.New("key")
+			s.Client.TokenEndpointAuthMethod, s.Client.Certificate, s.Client.PrivateKey = clientauth.TLS, "chain", secret.New("key")
 		}, ""},
-		{"client_secret_post", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = site.AuthSecretPost }, ""},
+		{"client_secret_post", func(s *site.AuthorizationServer) { s.Client.TokenEndpointAuthMethod = clientauth.SecretPost }, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -34,18 +35,18 @@ const (
 
 // eachEndpoint calls build for every endpoint of a site's AS that the filter
 // calls, with the credential it is called with.
-func (in Input) eachEndpoint(s *site.Site, c *config.Site, build func(config.Endpoint, site.Credential) error) error {
-	as := c.AuthorizationServer
-	if as.Unknown {
+func (in Input) eachEndpoint(s *site.Site, c *config.Site, build func(config.Endpoint, as.Credential) error) error {
+	server := c.AuthorizationServer
+	if server.Unknown {
 		return nil
 	}
-	if err := build(as.Introspection.Endpoint, credentialOf(s, in.Facts[s.Name])); err != nil {
+	if err := build(server.Introspection.Endpoint, credentialOf(s, in.Facts[s.Name])); err != nil {
 		return fmt.Errorf("introspection: %w", err)
 	}
-	if as.Permission == nil {
+	if server.Permission == nil {
 		return nil
 	}
-	if err := build(*as.Permission, site.CredentialPAT); err != nil {
+	if err := build(*server.Permission, as.CredentialPAT); err != nil {
 		return fmt.Errorf("protection API: %w", err)
 	}
 	return nil
@@ -53,14 +54,14 @@ func (in Input) eachEndpoint(s *site.Site, c *config.Site, build func(config.End
 
 // credentialOf is what introspection is called with: what the file says, or the
 // dialect, or the client's own credential.
-func credentialOf(s *site.Site, facts site.Facts) site.Credential {
+func credentialOf(s *site.Site, facts site.Facts) as.Credential {
 	switch {
 	case s.AuthorizationServer.Introspection.Credential != "":
 		return s.AuthorizationServer.Introspection.Credential
 	case facts.IntrospectionCredential != "":
 		return facts.IntrospectionCredential
 	default:
-		return site.CredentialClient
+		return as.CredentialClient
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 )
@@ -25,9 +27,9 @@ const (
 )
 
 // sdsInjector takes a credential from the control plane by SDS.
-func sdsInjector(s *site.Site, credential site.Credential) (*hcmv3.HttpFilter, error) {
+func sdsInjector(s *site.Site, credential as.Credential) (*hcmv3.HttpFilter, error) {
 	name := site.PATSecret(s.Name)
-	if credential == site.CredentialClient {
+	if credential == as.CredentialClient {
 		name = site.IntrospectionSecret(s.Name)
 	}
 	return injectorFilter(genericName, &genericv3.Generic{
@@ -72,7 +74,7 @@ func patInjector(in Input, s *site.Site) (*hcmv3.HttpFilter, error) {
 
 // basicToken reports that the client authenticates with client_secret_basic.
 func basicToken(s *site.Site) bool {
-	return s.AuthorizationServer.Client.TokenEndpointAuthMethod == site.AuthSecretBasic
+	return s.AuthorizationServer.Client.TokenEndpointAuthMethod == clientauth.SecretBasic
 }
 
 // staticCertificate names the client's certificate in the bootstrap's own secrets;
@@ -193,7 +195,7 @@ func staticSecrets(s *site.Site) ([]*tlsv3.Secret, error) {
 		return nil, fmt.Errorf("%w: without a control plane nobody registers the client; write authorization_server.client {id, secret}", ErrInput)
 	case s.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode:
 		return nil, fmt.Errorf("%w: pat.grant authorization_code needs the control plane, which keeps the login; run umagate serve and print umagate render bootstrap", ErrInput)
-	case method == site.AuthSecretJWT || method == site.AuthPrivateKeyJWT:
+	case method == clientauth.SecretJWT || method == clientauth.PrivateKeyJWT:
 		return nil, fmt.Errorf("%w: Envoy cannot sign the assertions of %s; run umagate serve and print umagate render bootstrap, or register the client with client_secret_basic, client_secret_post or tls_client_auth", ErrInput, method)
 	case method.UsesTLS():
 		if client.Certificate == "" {

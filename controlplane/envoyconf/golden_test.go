@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
@@ -48,7 +49,7 @@ func input(t testing.TB, path string) envoyconf.Input {
 		}
 		facts[s.Name] = site.Facts{
 			Token: s.AuthorizationServer.Issuer + "/token", Introspection: s.AuthorizationServer.Issuer + "/introspect",
-			Permission: s.AuthorizationServer.Issuer + "/permission", ResourceIDs: ids, IntrospectionCredential: site.CredentialClient,
+			Permission: s.AuthorizationServer.Issuer + "/permission", ResourceIDs: ids, IntrospectionCredential: as.CredentialClient,
 			PATScopes: []string{"uma_protection"},
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -86,14 +87,14 @@ func (in Input) sites(yield func(s *site.Site, c *config.Site) error) error {
 func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 	var out []*clusterv3.Cluster
 	err := in.sites(func(s *site.Site, c *config.Site) error {
-		return in.eachEndpoint(s, c, func(e config.Endpoint, credential site.Credential) error {
+		return in.eachEndpoint(s, c, func(e config.Endpoint, credential as.Credential) error {
 			var filter *hcmv3.HttpFilter
 			var certificate *tlsv3.SdsSecretConfig
 			if in.Facts[s.Name].ClientCertificate {
 				certificate = &tlsv3.SdsSecretConfig{Name: site.CertificateSecret(s.Name), SdsConfig: overADS()}
 			}
 			// The certificate is all there is to the client's own credential.
-			if credential != site.CredentialClient || certificate == nil {
+			if credential != as.CredentialClient || certificate == nil {
 				var err error
 				if filter, err = sdsInjector(s, credential); err != nil {
 					return err

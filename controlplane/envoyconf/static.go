@@ -13,6 +13,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -32,8 +33,8 @@ func addStatic(out *bootstrapv3.Bootstrap, in Input, s *site.Site, c *config.Sit
 	resources := out.GetStaticResources()
 	resources.Secrets = append(resources.Secrets, secrets...)
 	turns := false
-	err = in.eachEndpoint(s, c, func(e config.Endpoint, credential site.Credential) error {
-		if credential == site.CredentialClient {
+	err = in.eachEndpoint(s, c, func(e config.Endpoint, credential as.Credential) error {
+		if credential == as.CredentialClient {
 			var filter *hcmv3.HttpFilter
 			if staticCertificate(s) == nil {
 				var err error

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
@@ -96,13 +97,13 @@ func SitesOf(ctx context.Context, kept SiteStore, origin Origin, placements []si
 // siteOf makes the site of one application, without hosts. The site is there with
 // an error, too.
 func siteOf(rp *RP, p store.Protection, origin Origin) (site.Site, error) {
-	as := origin(rp.OPHost)
-	as.Issuer = rp.Issuer
-	as.Client = site.Client{
-		ID: rp.ClientID, Secret: rp.Secrets.ClientSecret, TokenEndpointAuthMethod: cmp.Or(site.AuthMethod(rp.AuthMethod), site.AuthSecretBasic),
+	server := origin(rp.OPHost)
+	server.Issuer = rp.Issuer
+	server.Client = site.Client{
+		ID: rp.ClientID, Secret: rp.Secrets.ClientSecret, TokenEndpointAuthMethod: cmp.Or(rp.AuthMethod, clientauth.SecretBasic),
 	}
 	d, err := protection.Parse(p.Document)
-	s := d.Site(protection.SiteName(rp.ID), as)
+	s := d.Site(protection.SiteName(rp.ID), server)
 	if err != nil {
 		return s, err
 	}

@@ -274,7 +274,7 @@ func (c *client) holder(server *as.Server) holder {
 // checkEnvoyCredential refuses what could never work.
 func (c *client) checkEnvoyCredential(server *as.Server) error {
 	has := c.current.credentials
-	if has.Introspection.IsZero() && has.Certificate.IsZero() && introspectionCredential(c.site, server) != site.CredentialPAT {
+	if has.Introspection.IsZero() && has.Certificate.IsZero() && introspectionCredential(c.site, server) != as.CredentialPAT {
 		return fmt.Errorf("%w (%s)", errNoEnvoyCredential, c.current.method)
 	}
 	return nil

@@ -112,14 +112,14 @@ func checkEndpoints(s *site.Site, m as.Metadata) error {
 }
 
 // introspectionCredential is what Envoy introspects with.
-func introspectionCredential(s *site.Site, server *as.Server) site.Credential {
+func introspectionCredential(s *site.Site, server *as.Server) as.Credential {
 	if c := s.AuthorizationServer.Introspection.Credential; c != "" {
 		return c
 	}
-	return site.Credential(server.Dialect().Introspection)
+	return server.Dialect().Introspection
 }
 
 // needsPAT: UMA needs one, and so may introspection.
 func needsPAT(s *site.Site, server *as.Server) bool {
-	return s.Require != config.RequireOAuthScopes || introspectionCredential(s, server) == site.CredentialPAT
+	return s.Require != config.RequireOAuthScopes || introspectionCredential(s, server) == as.CredentialPAT
 }

@@ -115,7 +115,7 @@ func newOwnKey(client *site.Client, settings site.Keys, name string, now time.Ti
 	out := store.ClientKey{
 		ID: key.ID, Purpose: store.KeySignature, Algorithm: string(algorithm), State: store.KeyNew, Private: private, CreatedAt: now, StateAt: now,
 	}
-	if client.TokenEndpointAuthMethod == site.AuthSelfSignedTLS {
+	if client.TokenEndpointAuthMethod == clientauth.SelfSignedTLS {
 		out.Purpose = store.KeyTLS
 		out.Certificate, err = clientauth.SelfSigned(key, name, now, certificateLife(settings))
 	}
@@ -127,13 +127,13 @@ func ownAlgorithm(client *site.Client) jose.SignatureAlgorithm {
 	if client.TokenEndpointAuthSigningAlg == "" {
 		return jose.ES256
 	}
-	return jose.SignatureAlgorithm(client.TokenEndpointAuthSigningAlg)
+	return client.TokenEndpointAuthSigningAlg
 }
 
 // fits reports whether a key is of the kind that the file asks for.
 func (k *ownKey) fits(client *site.Client) bool {
 	purpose := store.KeySignature
-	if client.TokenEndpointAuthMethod == site.AuthSelfSignedTLS {
+	if client.TokenEndpointAuthMethod == clientauth.SelfSignedTLS {
 		purpose = store.KeyTLS
 	}
 	return k.Purpose == purpose && k.Algorithm == string(ownAlgorithm(client))

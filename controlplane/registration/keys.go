@@ -153,7 +153,7 @@ func (k *keys) metadata(m *as.ClientMetadata) (err error) {
 		m.JWKSURI = k.settings.JWKSURI
 	case k.own:
 		m.JWKS, err = k.ring.without(func(key *ownKey) bool { return k.dropped[key.ID] }).jwks()
-	case client.TokenEndpointAuthMethod == site.AuthPrivateKeyJWT:
+	case client.TokenEndpointAuthMethod == clientauth.PrivateKeyJWT:
 		var key clientauth.Key
 		if key, err = clientauth.ParseKey(client.PrivateKey, ""); err == nil {
 			m.JWKS, err = clientauth.JWKS([]clientauth.PublicKey{{Key: key}})
@@ -169,7 +169,7 @@ func certificateMetadata(m *as.ClientMetadata, client *site.Client) error {
 	if err != nil || pair == nil {
 		return err
 	}
-	if client.TokenEndpointAuthMethod == site.AuthTLS {
+	if client.TokenEndpointAuthMethod == clientauth.TLS {
 		m.SubjectDN = pair.Leaf.Subject.String() // RFC 4514, as RFC 8705 section 2.1.2 asks
 		return nil
 	}

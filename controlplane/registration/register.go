@@ -10,7 +10,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
-	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -217,7 +216,7 @@ func (c *client) metadata(server *as.Server) (as.ClientMetadata, string, error) 
 	settings := &c.site.AuthorizationServer.Client
 	dialect := server.Dialect()
 	m := as.ClientMetadata{
-		Name: c.clientName(), GrantTypes: dialect.GrantTypes, AuthMethod: clientauth.Method(settings.TokenEndpointAuthMethod), Scope: dialect.RegisterScope,
+		Name: c.clientName(), GrantTypes: dialect.GrantTypes, AuthMethod: settings.TokenEndpointAuthMethod, Scope: dialect.RegisterScope,
 		SoftwareStatement: settings.Register.SoftwareStatement.Reveal(), SigningAlg: string(settings.TokenEndpointAuthSigningAlg),
 	}
 	if c.site.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode {

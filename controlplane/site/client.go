@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -25,10 +28,10 @@ type Client struct {
 	// How the client authenticates: client_secret_basic (default),
 	// client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth or
 	// self_signed_tls_client_auth.
-	TokenEndpointAuthMethod AuthMethod `yaml:"token_endpoint_auth_method"`
+	TokenEndpointAuthMethod clientauth.Method `yaml:"token_endpoint_auth_method"`
 	// The algorithm of client assertions. Default ES256 for keys of umagate's own, HS256
 	// for client_secret_jwt, else the one that goes with private_key.
-	TokenEndpointAuthSigningAlg SigningAlg `yaml:"token_endpoint_auth_signing_alg"`
+	TokenEndpointAuthSigningAlg jose.SignatureAlgorithm `yaml:"token_endpoint_auth_signing_alg"`
 	// The aud of client assertions: issuer, token_endpoint, or a value of its own.
 	// Default: as the dialect has it.
 	AssertionAudience string `yaml:"assertion_audience"`
@@ -76,7 +79,7 @@ func (k *Keys) setDefaults() {
 // where it makes none.
 func (c *Client) OwnKeys() (Keys, bool) {
 	makes := c.Keys != nil || c.Register != nil
-	if !makes || !c.PrivateKey.IsZero() || c.TokenEndpointAuthMethod != AuthPrivateKeyJWT && c.TokenEndpointAuthMethod != AuthSelfSignedTLS {
+	if !makes || !c.PrivateKey.IsZero() || c.TokenEndpointAuthMethod != clientauth.PrivateKeyJWT && c.TokenEndpointAuthMethod != clientauth.SelfSignedTLS {
 		return Keys{}, false
 	}
 	if c.Keys != nil {
@@ -85,32 +88,6 @@ func (c *Client) OwnKeys() (Keys, bool) {
 	var keys Keys
 	keys.setDefaults()
 	return keys, true
-}
-
-// AuthMethod is a token_endpoint_auth_method (RFC 7591 section 2, OpenID Connect
-// Core section 9, RFC 8705 section 2).
-type AuthMethod string
-
-// The ways a client authenticates.
-const (
-	AuthSecretBasic   AuthMethod = "client_secret_basic"
-	AuthSecretPost    AuthMethod = "client_secret_post"
-	AuthSecretJWT     AuthMethod = "client_secret_jwt"
-	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
-	AuthTLS           AuthMethod = "tls_client_auth"
-	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth"
-)
-
-// UsesTLS reports whether the client authenticates with a certificate.
-func (m AuthMethod) UsesTLS() bool { return m == AuthTLS || m == AuthSelfSignedTLS }
-
-// SigningAlg is an algorithm of JWS (RFC 7518 section 3.1, RFC 8037 section 3.1).
-type SigningAlg string
-
-func signingAlgs() []string {
-	return []string{
-		"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "HS256", "HS384", "HS512",
-	}
 }
 
 // PAT is how the protection API access token is obtained.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -19,7 +20,7 @@ type Facts struct {
 	URI    string `json:"uri,omitempty"`
 	Issuer string `json:"issuer,omitempty"`
 	// Dialect is the one in force, never auto.
-	Dialect Dialect `json:"dialect,omitempty"`
+	Dialect as.DialectName `json:"dialect,omitempty"`
 	// The AS's endpoints, as whole URLs. Permission may be empty when the site
 	// requires OAuth scopes; Token is used by a static rendering only.
 	Token         string `json:"token_endpoint,omitempty"`
@@ -28,7 +29,7 @@ type Facts struct {
 	// How introspection is asked for and read, as the dialect has it.
 	TokenTypeHint           string              `json:"token_type_hint,omitempty"`
 	Claims                  config.ClaimsSource `json:"claims,omitempty"`
-	IntrospectionCredential Credential          `json:"introspection_credential,omitempty"`
+	IntrospectionCredential as.Credential       `json:"introspection_credential,omitempty"`
 	// ClientCertificate says that the client has a certificate to show to the AS, and
 	// ClientID names the client then: introspection has to (RFC 8705 section 2).
 	ClientCertificate bool   `json:"client_certificate,omitempty"`
@@ -136,22 +137,22 @@ func ttl(d time.Duration) int {
 }
 
 func compileServer(s *Site, facts Facts) (config.AuthorizationServer, error) {
-	as := &s.AuthorizationServer
-	out := config.AuthorizationServer{URI: cmp.Or(facts.URI, facts.Issuer, as.Issuer)}
-	introspection, err := compileEndpoint(cmp.Or(as.Endpoints.Introspection, facts.Introspection), IntrospectionCluster(s.Name), as.Timeout)
+	server := &s.AuthorizationServer
+	out := config.AuthorizationServer{URI: cmp.Or(facts.URI, facts.Issuer, server.Issuer)}
+	introspection, err := compileEndpoint(cmp.Or(server.Endpoints.Introspection, facts.Introspection), IntrospectionCluster(s.Name), server.Timeout)
 	if err != nil {
 		return out, fmt.Errorf("introspection endpoint: %w", err)
 	}
 	out.Introspection = config.Introspection{
 		Endpoint:      introspection,
-		TokenTypeHint: cmp.Or(as.Introspection.TokenTypeHint, facts.TokenTypeHint),
-		Claims:        config.ClaimsSource(cmp.Or(string(as.Introspection.Claims), string(facts.Claims))),
+		TokenTypeHint: cmp.Or(server.Introspection.TokenTypeHint, facts.TokenTypeHint),
+		Claims:        config.ClaimsSource(cmp.Or(string(server.Introspection.Claims), string(facts.Claims))),
 		ClientID:      facts.ClientID,
 	}
 	if s.Require == config.RequireOAuthScopes {
 		return out, nil
 	}
-	permission, err := compileEndpoint(cmp.Or(as.Endpoints.Permission, facts.Permission), ProtectionCluster(s.Name), as.Timeout)
+	permission, err := compileEndpoint(cmp.Or(server.Endpoints.Permission, facts.Permission), ProtectionCluster(s.Name), server.Timeout)
 	if err != nil {
 		return out, fmt.Errorf("permission endpoint: %w", err)
 	}

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -139,24 +142,24 @@ func (d *decoder) enumeration(n *yaml.Node, t reflect.Type, s, path string) {
 // enumerations are the values of the enumerations of the model, the default first where
 // there is one.
 var enumerations = map[reflect.Type][]string{
-	reflect.TypeFor[config.Mode]():           texts(config.ModeEnforce, config.ModeMonitor, config.ModeOff),
-	reflect.TypeFor[config.Verdict]():        texts(config.VerdictDeny, config.VerdictAllow),
-	reflect.TypeFor[config.Unmatched]():      texts(config.UnmatchedDeny, config.UnmatchedAuthenticated, config.UnmatchedAllow),
-	reflect.TypeFor[config.AmbiguousPaths](): texts(config.PathsReject, config.PathsNormalize),
-	reflect.TypeFor[config.Case]():           texts(config.CaseSensitive, config.CaseInsensitive),
-	reflect.TypeFor[config.Keep]():           texts(config.HeaderKeep, config.HeaderStrip),
-	reflect.TypeFor[config.Require]():        texts(config.RequireUMA, config.RequireOAuthScopes),
-	reflect.TypeFor[config.ClaimsSource]():   texts(config.ClaimsFromResponse, config.ClaimsFromToken),
-	reflect.TypeFor[Validation]():            texts(ValidateIntrospection),
-	reflect.TypeFor[Dialect]():               texts(DialectAuto, DialectGeneric, DialectKeycloak, DialectGluu, DialectWSO2),
-	reflect.TypeFor[Discovery]():             texts(DiscoveryOn, DiscoveryOff),
-	reflect.TypeFor[AuthMethod]():            texts(AuthSecretBasic, AuthSecretPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS),
-	reflect.TypeFor[OnCreate]():              texts(OnCreateIgnore, OnCreateRegister),
-	reflect.TypeFor[OnDelete]():              texts(OnDeleteRemove, OnDeleteKeep),
-	reflect.TypeFor[SigningAlg]():            signingAlgs(),
-	reflect.TypeFor[PATGrant]():              texts(PATClientCredentials, PATAuthorizationCode),
-	reflect.TypeFor[APIRole]():               texts(APIRead, APIWrite),
-	reflect.TypeFor[Credential]():            texts(CredentialClient, CredentialPAT),
+	reflect.TypeFor[config.Mode]():             texts(config.ModeEnforce, config.ModeMonitor, config.ModeOff),
+	reflect.TypeFor[config.Verdict]():          texts(config.VerdictDeny, config.VerdictAllow),
+	reflect.TypeFor[config.Unmatched]():        texts(config.UnmatchedDeny, config.UnmatchedAuthenticated, config.UnmatchedAllow),
+	reflect.TypeFor[config.AmbiguousPaths]():   texts(config.PathsReject, config.PathsNormalize),
+	reflect.TypeFor[config.Case]():             texts(config.CaseSensitive, config.CaseInsensitive),
+	reflect.TypeFor[config.Keep]():             texts(config.HeaderKeep, config.HeaderStrip),
+	reflect.TypeFor[config.Require]():          texts(config.RequireUMA, config.RequireOAuthScopes),
+	reflect.TypeFor[config.ClaimsSource]():     texts(config.ClaimsFromResponse, config.ClaimsFromToken),
+	reflect.TypeFor[Validation]():              texts(ValidateIntrospection),
+	reflect.TypeFor[as.DialectName]():          texts(as.DialectNames()...),
+	reflect.TypeFor[Discovery]():               texts(DiscoveryOn, DiscoveryOff),
+	reflect.TypeFor[clientauth.Method]():       texts(clientauth.Methods()...),
+	reflect.TypeFor[OnCreate]():                texts(OnCreateIgnore, OnCreateRegister),
+	reflect.TypeFor[OnDelete]():                texts(OnDeleteRemove, OnDeleteKeep),
+	reflect.TypeFor[jose.SignatureAlgorithm](): texts(append(clientauth.KeyAlgorithms(), clientauth.SecretAlgorithms()...)...),
+	reflect.TypeFor[PATGrant]():                texts(PATClientCredentials, PATAuthorizationCode),
+	reflect.TypeFor[APIRole]():                 texts(APIRead, APIWrite),
+	reflect.TypeFor[as.Credential]():           texts(as.CredentialClient, as.CredentialPAT),
 }
 
 func texts[T ~string](values ...T) []string {

@@ -3,6 +3,7 @@ package site
 import (
 	"time"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -53,7 +54,7 @@ type OXDProvider struct {
 	// Its issuer, where that is spelled differently.
 	Issuer string `yaml:"issuer"`
 	// Which AS it is: auto (default, told from discovery), generic, keycloak, gluu or wso2.
-	Dialect Dialect `yaml:"dialect"`
+	Dialect as.DialectName `yaml:"dialect"`
 	// The initial access token, where it asks for one to register clients.
 	InitialAccessToken secret.Text `yaml:"initial_access_token"`
 	// TLS towards it.
@@ -92,7 +93,7 @@ func (o *OXD) setDefaults() {
 }
 
 func (p *OXDProvider) setDefaults() {
-	p.Dialect = DialectAuto
+	p.Dialect = as.DialectAuto
 	p.Timeout = 5 * time.Second
 }
 

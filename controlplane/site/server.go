@@ -3,6 +3,8 @@ package site
 import (
 	"time"
 
+	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -11,7 +13,7 @@ type AuthorizationServer struct {
 	// The issuer: discovery starts from it, and it is the as_uri of challenges.
 	Issuer string `yaml:"issuer" jsonschema:"required"`
 	// Which AS it is: auto (default, told from discovery), generic, keycloak, gluu or wso2.
-	Dialect Dialect `yaml:"dialect"`
+	Dialect as.DialectName `yaml:"dialect"`
 	// on (default) reads the AS's metadata; off takes the endpoints below, and for
 	// keycloak, gluu (Janssen's paths) and wso2 those that follow from the issuer.
 	Discovery Discovery `yaml:"discovery"`
@@ -32,18 +34,6 @@ type AuthorizationServer struct {
 	Timeout time.Duration `yaml:"timeout" range:"1ms to 1m, such as 5s"`
 }
 
-// Dialect is what an AS does otherwise than the specification.
-type Dialect string
-
-// The dialects.
-const (
-	DialectAuto     Dialect = "auto"
-	DialectGeneric  Dialect = "generic"
-	DialectKeycloak Dialect = "keycloak"
-	DialectGluu     Dialect = "gluu" // Janssen too
-	DialectWSO2     Dialect = "wso2"
-)
-
 // Discovery says whether the AS's metadata is read.
 type Discovery string
 
@@ -57,28 +47,9 @@ const (
 type Endpoints struct {
 	// The discovery document itself, for an AS that keeps it elsewhere.
 	Discovery string `yaml:"discovery"`
-	// Token endpoint (RFC 6749).
-	Token string `yaml:"token"`
-	// Authorization endpoint (RFC 6749).
-	Authorization string `yaml:"authorization"`
-	// Introspection endpoint (RFC 7662).
-	Introspection string `yaml:"introspection"`
-	// Revocation endpoint (RFC 7009).
-	Revocation string `yaml:"revocation"`
-	// Client registration endpoint (RFC 7591).
-	Registration string `yaml:"registration"`
-	// Permission endpoint (UMA Federated Authorization section 4).
-	Permission string `yaml:"permission"`
-	// Resource registration endpoint (UMA Federated Authorization section 3).
-	ResourceRegistration string `yaml:"resource_registration"`
-	// Claims interaction endpoint (UMA Grant section 3.3.2).
-	ClaimsInteraction string `yaml:"claims_interaction"`
-	// JSON Web Key Set (RFC 7517).
-	JWKS string `yaml:"jwks"`
+	as.Endpoints
 	// OpenID Connect UserInfo endpoint.
 	UserInfo string `yaml:"userinfo"`
-	// OpenID Connect end session endpoint.
-	EndSession string `yaml:"end_session"`
 }
 
 // Introspection overrides how the dialect asks for and reads introspection.
@@ -88,17 +59,8 @@ type Introspection struct {
 	// Where sub, iss, aud, client_id and exp are read: response or token.
 	Claims config.ClaimsSource `yaml:"claims"`
 	// What the endpoint is called with: client (its credential) or pat.
-	Credential Credential `yaml:"credential"`
+	Credential as.Credential `yaml:"credential"`
 }
-
-// Credential is what an endpoint of the AS is called with.
-type Credential string
-
-// The credentials. The empty one leaves it to the dialect.
-const (
-	CredentialClient Credential = "client"
-	CredentialPAT    Credential = "pat"
-)
 
 // TLS is how the AS's certificate is judged.
 type TLS struct {
@@ -115,9 +77,9 @@ type TLS struct {
 }
 
 func (a *AuthorizationServer) setDefaults() {
-	a.Dialect = DialectAuto
+	a.Dialect = as.DialectAuto
 	a.Discovery = DiscoveryOn
 	a.Timeout = 5 * time.Second
-	a.Client.TokenEndpointAuthMethod = AuthSecretBasic
+	a.Client.TokenEndpointAuthMethod = clientauth.SecretBasic
 	a.PAT.setDefaults()
 }

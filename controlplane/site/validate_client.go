@@ -1,24 +1,20 @@
 package site
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/umagate/umagate/controlplane/secret"
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
-func (v *validator) client(path string, as *AuthorizationServer) {
-	c := &as.Client
+func (v *validator) client(path string, server *AuthorizationServer) {
+	c := &server.Client
 	switch {
 	case c.Register == nil && c.ID == "":
 		v.fault(path, "there is no client", `write register: {} to register one, or id and secret of one that exists`)
@@ -32,7 +28,7 @@ func (v *validator) client(path string, as *AuthorizationServer) {
 	if c.Register != nil {
 		v.metadata(path+".register.metadata", c.Register.Metadata)
 	}
-	if c.TokenEndpointAuthMethod.UsesTLS() && strings.HasPrefix(as.Issuer, "http:") {
+	if c.TokenEndpointAuthMethod.UsesTLS() && strings.HasPrefix(server.Issuer, "http:") {
 		v.fault(path+".token_endpoint_auth_method", "needs https, and the issuer is http", "write an https issuer, or another method")
 	}
 }
@@ -41,19 +37,19 @@ func (v *validator) client(path string, as *AuthorizationServer) {
 func (v *validator) credential(path string, c *Client) {
 	method := c.TokenEndpointAuthMethod
 	switch method {
-	case AuthPrivateKeyJWT:
+	case clientauth.PrivateKeyJWT:
 		if c.Register == nil && c.PrivateKey.IsZero() && c.Keys == nil {
 			v.fault(path+".private_key", "is missing, and the client authenticates with private_key_jwt",
 				"write private_key: {file: PATH}, or keys: {} for keys that umagate makes")
 		}
-	case AuthTLS:
+	case clientauth.TLS:
 		if c.CertificateFile == "" {
 			v.fault(path+".certificate_file", "is missing, and the client authenticates with tls_client_auth", "write certificate_file: PATH and private_key: {file: PATH}")
 		}
 		if c.PrivateKey.IsZero() {
 			v.fault(path+".private_key", "is missing, and the client authenticates with tls_client_auth", "write private_key: {file: PATH}")
 		}
-	case AuthSelfSignedTLS:
+	case clientauth.SelfSignedTLS:
 		if c.CertificateFile == "" && c.Register == nil && c.Keys == nil {
 			v.fault(path+".certificate_file", "is missing, and the client authenticates with "+string(method),
 				"write certificate_file: PATH and private_key: {file: PATH}, or keys: {} for a certificate that umagate makes")
@@ -66,7 +62,7 @@ func (v *validator) credential(path string, c *Client) {
 			v.fault(path+".private_key", "is not used with "+string(method), "take it out, or write token_endpoint_auth_method: private_key_jwt")
 		}
 	}
-	if !c.Secret.IsZero() && (method == AuthPrivateKeyJWT || method.UsesTLS()) {
+	if !c.Secret.IsZero() && (method == clientauth.PrivateKeyJWT || method.UsesTLS()) {
 		v.fault(path+".secret", "is not used with "+string(method), "take it out")
 	}
 }
@@ -97,13 +93,12 @@ func (v *validator) certificate(path string, c *Client) {
 	if v.env.SkipSecrets {
 		return
 	}
-	pair, err := tls.X509KeyPair(chain, []byte(c.PrivateKey.Reveal()))
+	pair, err := clientauth.Certificate(c.Certificate, c.PrivateKey)
 	if err != nil {
-		// The cause may quote the key.
 		v.fault(at, "is not a certificate in PEM that private_key belongs to", "write the certificate first, then what it was signed by; and the key it was made with")
 		return
 	}
-	if leaf, err := x509.ParseCertificate(pair.Certificate[0]); err == nil && time.Now().After(leaf.NotAfter) {
+	if leaf := pair.Leaf; time.Now().After(leaf.NotAfter) {
 		v.warn(at, "the certificate has expired, on "+leaf.NotAfter.UTC().Format(time.DateOnly), "put a new one there")
 	}
 }
@@ -111,18 +106,20 @@ func (v *validator) certificate(path string, c *Client) {
 // signingAlg checks that the algorithm goes with the method and the key.
 func (v *validator) signingAlg(path string, c *Client) {
 	at := path + ".token_endpoint_auth_signing_alg"
-	alg := string(c.TokenEndpointAuthSigningAlg)
-	var fitting []string
+	alg := c.TokenEndpointAuthSigningAlg
+	var fitting []jose.SignatureAlgorithm
 	switch c.TokenEndpointAuthMethod {
-	case AuthSecretJWT:
-		fitting = []string{"HS256", "HS384", "HS512"}
-	case AuthPrivateKeyJWT, AuthSelfSignedTLS:
-		fitting = slices.DeleteFunc(signingAlgs(), func(a string) bool { return strings.HasPrefix(a, "HS") })
+	case clientauth.SecretJWT:
+		fitting = clientauth.SecretAlgorithms()
+	case clientauth.PrivateKeyJWT, clientauth.SelfSignedTLS:
+		fitting = clientauth.KeyAlgorithms()
 		if !c.PrivateKey.IsZero() && !v.env.SkipSecrets {
-			if fitting = algorithmsOf(c.PrivateKey); fitting == nil {
+			key, err := clientauth.ParseKey(c.PrivateKey, "")
+			if err != nil {
 				v.fault(path+".private_key", "is not an RSA, P-256, P-384, P-521 or Ed25519 key in PEM", "make one with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256")
 				return
 			}
+			fitting = key.Algorithms()
 		}
 	default:
 		if alg != "" {
@@ -131,37 +128,7 @@ func (v *validator) signingAlg(path string, c *Client) {
 		return
 	}
 	if alg != "" && !slices.Contains(fitting, alg) {
-		v.fault(at, alg+" does not go with the method and the key", "one of "+strings.Join(fitting, ", "))
-	}
-}
-
-// algorithmsOf lists what a private key in PEM can sign with; nil for what is none.
-func algorithmsOf(key secret.Text) []string {
-	for rest := []byte(key.Reveal()); ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return nil
-		}
-		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		if err != nil {
-			if parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-				parsed, err = x509.ParseECPrivateKey(block.Bytes)
-			}
-		}
-		if err != nil {
-			continue
-		}
-		switch parsed := parsed.(type) {
-		case *rsa.PrivateKey:
-			return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
-		case ed25519.PrivateKey:
-			return []string{"EdDSA"}
-		case *ecdsa.PrivateKey:
-			byCurve := map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
-			if alg, ok := byCurve[parsed.Curve.Params().Name]; ok {
-				return []string{alg}
-			}
-		}
+		v.fault(at, string(alg)+" does not go with the method and the key", "one of "+strings.Join(texts(fitting...), ", "))
 	}
 }
 
@@ -217,14 +184,14 @@ func (v *validator) metadata(path string, raw json.RawMessage) {
 }
 
 // pat checks how the PAT is obtained.
-func (v *validator) pat(path string, as *AuthorizationServer) {
+func (v *validator) pat(path string, server *AuthorizationServer) {
 	at := path + ".pat"
-	for i, scope := range as.PAT.Scopes {
+	for i, scope := range server.PAT.Scopes {
 		if scope == "" || strings.ContainsAny(scope, " \t\n\"\\") {
 			v.fault(fmt.Sprintf("%s.scopes[%d]", at, i), "is not a scope", "write one scope for each entry (RFC 6749 section 3.3)")
 		}
 	}
-	u, err := url.Parse(as.PAT.RedirectURI)
+	u, err := url.Parse(server.PAT.RedirectURI)
 	if err != nil || u.Scheme != "http" || !loopback(u.Hostname()) || u.Path == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		v.fault(at+".redirect_uri", "is not an http address of loopback with a path", "write http://127.0.0.1/callback, with a port if the authorization server wants one (RFC 8252 section 7.3)")
 	}

@@ -5,26 +5,27 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/plugin/config"
 )
 
 func (v *validator) authorizationServer(path string, s *Site) {
-	as := &s.AuthorizationServer
-	v.issuer(path, as)
-	v.endpoints(path+".endpoints", as)
+	server := &s.AuthorizationServer
+	v.issuer(path, server)
+	v.endpoints(path+".endpoints", server)
 	v.discovery(path, s)
-	v.client(path+".client", as)
-	v.pat(path, as)
-	v.tls(path+".tls", &as.TLS)
+	v.client(path+".client", server)
+	v.pat(path, server)
+	v.tls(path+".tls", &server.TLS)
 }
 
-func (v *validator) issuer(path string, as *AuthorizationServer) {
+func (v *validator) issuer(path string, server *AuthorizationServer) {
 	at := path + ".issuer"
-	if as.Issuer == "" {
+	if server.Issuer == "" {
 		v.fault(at, "the authorization server has no issuer", "write the issuer that its discovery document names")
 		return
 	}
-	u := v.url(at, as.Issuer)
+	u := v.url(at, server.Issuer)
 	if u == nil {
 		return
 	}
@@ -33,9 +34,9 @@ func (v *validator) issuer(path string, as *AuthorizationServer) {
 	}
 	switch {
 	case u.Scheme == "http" && loopback(u.Hostname()):
-	case as.InsecureHTTP && u.Scheme == "https":
+	case server.InsecureHTTP && u.Scheme == "https":
 		v.warn(path+".insecure_http", "tokens and credentials go in the clear wherever the authorization server names an http endpoint", "take it out unless its back channel is http")
-	case as.InsecureHTTP:
+	case server.InsecureHTTP:
 		v.warn(path+".insecure_http", "tokens and credentials go in the clear", "give the authorization server a certificate and write https://")
 	case u.Scheme == "http":
 		v.fault(at, "is http: tokens and credentials would go in the clear", "write https://, or insecure_http: true beside it")
@@ -44,10 +45,11 @@ func (v *validator) issuer(path string, as *AuthorizationServer) {
 
 // endpoints checks each override. A back channel may be http under an https issuer,
 // on loopback or where the file says so.
-func (v *validator) endpoints(path string, as *AuthorizationServer) {
-	value := reflect.ValueOf(as.Endpoints)
-	for i, key := range keysOf(value.Type()) {
-		raw := value.Field(i).String()
+func (v *validator) endpoints(path string, server *AuthorizationServer) {
+	value := reflect.ValueOf(server.Endpoints)
+	fields := fieldsOf(value.Type())
+	for _, key := range keysOf(value.Type()) {
+		raw := value.FieldByIndex(fields[key].Index).String()
 		if raw == "" {
 			continue
 		}
@@ -55,7 +57,7 @@ func (v *validator) endpoints(path string, as *AuthorizationServer) {
 		if u == nil || u.Scheme == "https" {
 			continue
 		}
-		if !loopback(u.Hostname()) && !as.InsecureHTTP {
+		if !loopback(u.Hostname()) && !server.InsecureHTTP {
 			v.fault(path+"."+key, "is http: credentials would go in the clear", "write https://, or insecure_http: true beside the issuer")
 		}
 	}
@@ -64,25 +66,25 @@ func (v *validator) endpoints(path string, as *AuthorizationServer) {
 // discovery checks that without metadata the endpoints are there, or follow from
 // the dialect.
 func (v *validator) discovery(path string, s *Site) {
-	as := &s.AuthorizationServer
-	if as.Discovery != DiscoveryOff {
+	server := &s.AuthorizationServer
+	if server.Discovery != DiscoveryOff {
 		return
 	}
-	switch as.Dialect {
-	case DialectKeycloak, DialectGluu, DialectWSO2:
+	switch server.Dialect {
+	case as.DialectKeycloak, as.DialectGluu, as.DialectWSO2:
 		return
-	case DialectAuto:
+	case as.DialectAuto:
 		v.fault(path+".dialect", "auto needs discovery, which is off", "write generic, keycloak, gluu or wso2")
-	case DialectGeneric:
+	case as.DialectGeneric:
 	}
 	needed := []string{"token", "introspection"}
 	if s.Require != config.RequireOAuthScopes {
 		needed = append(needed, "permission", "resource_registration")
 	}
-	if as.Client.Register != nil {
+	if server.Client.Register != nil {
 		needed = append(needed, "registration")
 	}
-	value := reflect.ValueOf(as.Endpoints)
+	value := reflect.ValueOf(server.Endpoints)
 	fields := fieldsOf(value.Type())
 	var missing []string
 	for _, key := range needed {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/envoy"
@@ -25,7 +26,7 @@ import (
 
 // rendered runs an Envoy with the bootstrap that umagate renders, for a module. The
 // client's method is one that the static bootstrap of every supported Envoy knows.
-func rendered(t *testing.T, wasm, as, api, settings string) (process *envoy.Process, base string) {
+func rendered(t *testing.T, wasm, server, api, settings string) (process *envoy.Process, base string) {
 	t.Helper()
 	binary := envoytest.Binary(t)
 	path := filepath.Join(t.TempDir(), "umagate.yaml")
@@ -39,12 +40,12 @@ sites:
   authorization_server: {issuer: %s, client: {id: photos, secret: hush, token_endpoint_auth_method: client_secret_post}}
   resources:
   - {name: photos, id: r-1, conditions: [{paths: ["/**"], scopes: [view]}]}
-`, wasm, settings, api, as), 0o600))
+`, wasm, settings, api, server), 0o600))
 	file, err := site.Load(path)
 	require.NoError(t, err)
 	facts := map[string]site.Facts{"photos": {
-		Token: as + "/token", Introspection: as + "/introspect", Permission: as + "/permission",
-		ResourceIDs: map[string]string{"photos": "r-1"}, IntrospectionCredential: site.CredentialClient, PATScopes: []string{"uma_protection"},
+		Token: server + "/token", Introspection: server + "/introspect", Permission: server + "/permission",
+		ResourceIDs: map[string]string{"photos": "r-1"}, IntrospectionCredential: as.CredentialClient, PATScopes: []string{"uma_protection"},
 	}}
 	in := envoyconf.Input{File: file, Facts: facts}
 	in.Config, err = site.Compile(file, facts)

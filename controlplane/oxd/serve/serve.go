@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"github.com/umagate/umagate/controlplane/api"
-	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/oxd"
 	"github.com/umagate/umagate/controlplane/server"
@@ -79,7 +78,7 @@ func configOf(host server.SourceHost, settings *site.OXD) (oxd.Config, error) {
 			return oxd.Config{}, err
 		}
 		config.OPs = append(config.OPs, oxd.OP{
-			Host: p.URL, Issuer: p.IssuerOrURL(), Dialect: as.DialectName(p.Dialect), InitialAccessToken: p.InitialAccessToken,
+			Host: p.URL, Issuer: p.IssuerOrURL(), Dialect: p.Dialect, InitialAccessToken: p.InitialAccessToken,
 			Transport: transport, Timeout: p.Timeout,
 		})
 	}

@@ -24,20 +24,9 @@ import (
 func Config(s *site.Site, transport http.RoundTripper) as.Config {
 	a := &s.AuthorizationServer
 	return as.Config{
-		Issuer:  a.Issuer,
-		Dialect: as.DialectName(a.Dialect),
-		Endpoints: as.Endpoints{
-			Authorization:        a.Endpoints.Authorization,
-			Token:                a.Endpoints.Token,
-			Introspection:        a.Endpoints.Introspection,
-			Registration:         a.Endpoints.Registration,
-			ResourceRegistration: a.Endpoints.ResourceRegistration,
-			Permission:           a.Endpoints.Permission,
-			ClaimsInteraction:    a.Endpoints.ClaimsInteraction,
-			Revocation:           a.Endpoints.Revocation,
-			EndSession:           a.Endpoints.EndSession,
-			JWKS:                 a.Endpoints.JWKS,
-		},
+		Issuer:          a.Issuer,
+		Dialect:         a.Dialect,
+		Endpoints:       a.Endpoints.Endpoints,
 		DiscoveryURL:    a.Endpoints.Discovery,
 		InsecureHTTP:    a.InsecureHTTP,
 		NoDiscovery:     a.Discovery == site.DiscoveryOff,
@@ -95,13 +84,13 @@ func Facts(server *as.Server, ids map[string]string) site.Facts {
 	return site.Facts{
 		URI:                     m.Issuer,
 		Issuer:                  m.Issuer,
-		Dialect:                 site.Dialect(d.Name),
+		Dialect:                 d.Name,
 		Token:                   m.TokenEndpoint,
 		Introspection:           m.IntrospectionEndpoint,
 		Permission:              m.PermissionEndpoint,
 		TokenTypeHint:           d.TokenTypeHint,
 		Claims:                  d.Claims,
-		IntrospectionCredential: site.Credential(d.Introspection),
+		IntrospectionCredential: d.Introspection,
 		PATScopes:               d.PATScopes,
 		ResourceIDs:             ids,
 	}
@@ -113,7 +102,7 @@ func GivenClient(c *site.Client) (clientauth.Auth, error) {
 	if _, own := c.OwnKeys(); own {
 		return nil, ErrOwnKeys
 	}
-	return ClientAuth(c, clientauth.Method(c.TokenEndpointAuthMethod), c.ID, c.Secret)
+	return ClientAuth(c, c.TokenEndpointAuthMethod, c.ID, c.Secret)
 }
 
 // ErrOwnKeys says that the client's keys are in the store, not in the file.
@@ -122,7 +111,7 @@ var ErrOwnKeys = errors.New("the client has keys that umagate makes, which are i
 // ClientAuth is how a client authenticates with a secret, with the private key of
 // the file, or with a certificate.
 func ClientAuth(c *site.Client, method clientauth.Method, clientID string, clientSecret secret.Text) (clientauth.Auth, error) {
-	algorithm := jose.SignatureAlgorithm(c.TokenEndpointAuthSigningAlg)
+	algorithm := c.TokenEndpointAuthSigningAlg
 	switch {
 	case method.UsesTLS():
 		return clientauth.NewTLS(method, clientID), nil

@@ -18,7 +18,6 @@ import (
 
 const (
 	module = "github.com/umagate/umagate/controlplane/site"
-	shared = "../../plugin/config" // what the filter's configuration has alike
 	output = "umagate.schema.json"
 )
 
@@ -34,14 +33,14 @@ func main() {
 }
 
 // generate reads the comments of package site, whose folder is the current one, and
-// of the package that it shares types with.
+// of the packages that it shares types with.
 func generate() ([]byte, error) {
 	r := &jsonschema.Reflector{
 		FieldNameTag:               "yaml",
 		RequiredFromJSONSchemaTags: true,
 		Mapper:                     mapped,
 	}
-	for _, folder := range []string{".", shared} {
+	for _, folder := range []string{".", "../as", "../../plugin/config"} {
 		if err := r.AddGoComments(module, folder); err != nil {
 			return nil, fmt.Errorf("read comments: %w", err)
 		}
