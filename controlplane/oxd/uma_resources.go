@@ -20,10 +20,10 @@ import (
 type Records interface {
 	Protections
 	reconcile.Records
+	store.Locker
 
 	PutDiscovery(ctx context.Context, key store.Key, d store.Discovery) error
 	PutPAT(ctx context.Context, key store.Key, p store.PAT) error
-	TryLock(ctx context.Context, key store.Key) (unlock func() error, err error)
 }
 
 // resources are what RPs protect: stored, registered at their ASs, and enforced by
@@ -192,33 +192,14 @@ func (s *resources) umaLink(ctx context.Context, rp *RP) (*link, error) {
 	return l, nil
 }
 
-// lockPoll is how often a lock that another holds is asked for again.
-const lockPoll = 50 * time.Millisecond
-
 // locked runs f while nobody else changes the registrations of key.
 func (s *resources) locked(ctx context.Context, key store.Key, f func() error) (err error) {
-	unlock, err := s.lock(ctx, key)
+	unlock, err := store.Lock(ctx, s.records, key, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	return f()
-}
-
-func (s *resources) lock(ctx context.Context, key store.Key) (unlock func() error, err error) {
-	ticker := time.NewTicker(lockPoll)
-	defer ticker.Stop()
-	for {
-		unlock, err := s.records.TryLock(ctx, key)
-		if !errors.Is(err, store.ErrLocked) {
-			return unlock, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(err, ctx.Err())
-		case <-ticker.C:
-		}
-	}
 }
 
 // changed has Envoys enforce what is protected now.

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/clientauth"
@@ -70,12 +72,13 @@ func (p *pat) fetchByLogin(ctx context.Context, server *as.Server, auth clientau
 // renewLogin stores what follows from a login, unless there has been another.
 func (p *pat) renewLogin(ctx context.Context, login store.Login) error {
 	const attempts = 3
-	var err error
-	for range attempts {
-		if err = p.store.RenewLogin(ctx, p.key, login); err == nil || errors.Is(err, store.ErrNotFound) {
-			return nil
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := p.store.RenewLogin(ctx, p.key, login)
+		if errors.Is(err, store.ErrNotFound) {
+			err = nil
 		}
-	}
+		return struct{}{}, err
+	}, backoff.WithMaxTries(attempts))
 	return err
 }
 

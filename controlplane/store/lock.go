@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/gofrs/flock"
 )
 
@@ -50,6 +52,35 @@ func (s *SQL) TryLock(ctx context.Context, key Key) (unlock func() error, err er
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return s.locks.tryLock(ctx, key)
+}
+
+// Locker locks the registrations of a key; [SQL] is one.
+type Locker interface {
+	TryLock(ctx context.Context, key Key) (unlock func() error, err error)
+}
+
+// Lock is [SQL.TryLock] that waits until the lock is free or ctx ends. waiting is called
+// once when another has it; may be nil.
+func Lock(ctx context.Context, from Locker, key Key, waiting func()) (unlock func() error, err error) {
+	const first, longest = 50 * time.Millisecond, 200 * time.Millisecond
+	unlock, err = backoff.Retry(ctx, func() (func() error, error) {
+		unlock, err := from.TryLock(ctx, key)
+		if err != nil && !errors.Is(err, ErrLocked) {
+			return nil, backoff.Permanent(err)
+		}
+		return unlock, err
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: first, MaxInterval: longest, Multiplier: backoff.DefaultMultiplier, RandomizationFactor: backoff.DefaultRandomizationFactor,
+	}), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(error, time.Duration) {
+		if waiting != nil {
+			waiting()
+			waiting = nil
+		}
+	}))
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(ErrLocked, err)
+	}
+	return unlock, err
 }
 
 // fileLocks lock files beside the database, which the system takes back when the
