@@ -42,6 +42,9 @@ type Reconciler struct {
 	AS      AS
 	Records Records
 	Key     store.Key
+	// Empty says that the AS has nothing yet, because there is no client: a plan asks
+	// it nothing.
+	Empty bool
 	// Concurrency bounds calls in flight; [DefaultConcurrency] when 0.
 	Concurrency int
 	// Now is the clock; time.Now when nil.
@@ -86,7 +89,7 @@ func (r *Reconciler) Plan(ctx context.Context, desired []Desired) (Plan, error) 
 	for _, record := range records {
 		known[record.Name] = record
 	}
-	look := &view{as: r.AS, attempt: r.attempt, limit: r.limit()}
+	look := &view{as: r.AS, empty: r.Empty, attempt: r.attempt, limit: r.limit()}
 	if err := look.prepare(ctx, desired, known); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ const surveyAbove = 64
 // questions every time.
 type view struct {
 	as      AS
+	empty   bool // the AS has nothing, and is not asked
 	attempt func(ctx context.Context, f func(ctx context.Context) error) error
 	limit   int
 
@@ -42,7 +43,7 @@ func (v *view) prepare(ctx context.Context, desired []Desired, known map[string]
 			questions++
 		}
 	}
-	if questions <= surveyAbove {
+	if v.empty || questions <= surveyAbove {
 		return nil
 	}
 	return v.survey(ctx)
@@ -79,6 +80,9 @@ func (v *view) known() (listed map[string]as.Resource, described bool) {
 // is listed and was not to be read this time. ErrNotFound is the AS's word on
 // that id, never the list's silence: a list may be short of one.
 func (v *view) inspect(ctx context.Context, id string, due bool) (have as.Resource, looked bool, err error) {
+	if v.empty {
+		return as.Resource{}, false, as.ErrNotFound
+	}
 	listed, described := v.known()
 	if r, ok := listed[id]; ok && (described || !due) {
 		return r, described, nil
@@ -95,6 +99,9 @@ func (v *view) inspect(ctx context.Context, id string, due bool) (have as.Resour
 // asked, unless the list told; of another, every resource is read, once for all
 // names.
 func (v *view) find(ctx context.Context, name string) ([]as.Resource, error) {
+	if v.empty {
+		return nil, nil
+	}
 	if _, described := v.known(); v.as.FindsByName() && !described {
 		var found []as.Resource
 		err := v.attempt(ctx, func(ctx context.Context) (err error) {

@@ -23,7 +23,8 @@ import (
 type account struct {
 	site      *site.Site
 	key       store.Key
-	store     Store
+	locks     store.Locker
+	audit     audit.Recorder
 	logger    *slog.Logger
 	intervals Intervals
 	tracer    trace.Tracer // nil for none
@@ -33,14 +34,12 @@ type account struct {
 
 // record adds to the audit log what was done for the site.
 func (a *account) record(ctx context.Context, action audit.Action, target string, detail map[string]string) {
-	a.recorder().Record(ctx, audit.Event{Action: action, Site: a.site.Name, Target: target, Detail: detail})
+	a.audit.Record(ctx, audit.Event{Action: action, Site: a.site.Name, Target: target, Detail: detail})
 }
-
-func (a *account) recorder() audit.Recorder { return store.Recorder{Store: a.store, Logger: a.logger} }
 
 // locked calls do while no other process changes the site's registrations.
 func (a *account) locked(ctx context.Context, do func(context.Context) error) (err error) {
-	unlock, err := a.store.TryLock(ctx, a.key)
+	unlock, err := a.locks.TryLock(ctx, a.key)
 	if err != nil {
 		return err
 	}

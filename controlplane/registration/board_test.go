@@ -36,7 +36,7 @@ func TestChangeIsCountedBeforeItIsSeen(t *testing.T) {
 				require.False(t, a.board.mu.TryLock(), "mu is held, nobody has seen the change yet")
 				seen = true
 			}
-			c.change(&Worker{account: a, owners: newOwners(a, &connection{})})
+			c.change(&Worker{account: a, owners: newOwners(a, &connection{}, nil)})
 			require.True(t, seen)
 		})
 	}

@@ -46,11 +46,19 @@ func (c *Client) usesOwnKey() bool {
 	return c != nil && (c.method == clientauth.PrivateKeyJWT || c.method == clientauth.SelfSignedTLS)
 }
 
+// clientStore keeps the client.
+type clientStore interface {
+	Client(ctx context.Context, key store.Key) (store.Client, error)
+	PutClient(ctx context.Context, key store.Key, c store.Client) error
+	DeleteClient(ctx context.Context, key store.Key) error
+}
+
 // client owns who the site is at its AS: the client of the file, or one that it
 // registers, renews and replaces.
 type client struct {
 	*account
 
+	store      clientStore
 	keys       *keys
 	connection *connection
 

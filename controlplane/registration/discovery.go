@@ -15,10 +15,17 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 )
 
+// discoveryStore keeps the AS's metadata.
+type discoveryStore interface {
+	Discovery(ctx context.Context, key store.Key) (store.Discovery, error)
+	PutDiscovery(ctx context.Context, key store.Key, d store.Discovery) error
+}
+
 // discovery owns what is known of the AS itself.
 type discovery struct {
 	*account
 
+	store  discoveryStore
 	client *as.Client
 	server *as.Server // nil before the first reading
 	due    time.Time

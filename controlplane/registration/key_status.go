@@ -26,13 +26,13 @@ type KeyStatus struct {
 	Certificate string `json:"certificate,omitempty"`
 }
 
-// KeyStore is where client keys are; [store.SQL] is one.
-type KeyStore interface {
+// KeyReader is where client keys are; [store.SQL] is one.
+type KeyReader interface {
 	ClientKeys(ctx context.Context, key store.Key) ([]store.ClientKey, error)
 }
 
 // Keys lists the keys that umagate made for a site's client, the oldest first.
-func Keys(ctx context.Context, from KeyStore, s *site.Site) ([]KeyStatus, error) {
+func Keys(ctx context.Context, from KeyReader, s *site.Site) ([]KeyStatus, error) {
 	settings, own := s.AuthorizationServer.Client.OwnKeys()
 	stored, err := from.ClientKeys(ctx, store.Key{Site: s.Name, Issuer: s.AuthorizationServer.Issuer})
 	if err != nil {

@@ -21,12 +21,20 @@ var (
 	errRotation = errors.New("the client's key is not replaced; the one before stays in use")
 )
 
+// keyStore keeps the client's keys.
+type keyStore interface {
+	KeyReader
+	PutClientKey(ctx context.Context, key store.Key, k store.ClientKey) error
+	DeleteClientKey(ctx context.Context, key store.Key, id string) error
+}
+
 // keys owns the keys that umagate makes for the client, from the first on. A key is
 // made and stored, then published, then used, and the one before stays published for
 // a while: at whatever point that is cut off, the key in use is one that the AS knows.
 type keys struct {
 	*account
 
+	store    keyStore
 	settings site.Keys
 	own      bool // the client has such keys
 	ring     keyring
@@ -34,8 +42,8 @@ type keys struct {
 	due      time.Time       // when something is to be done about them
 }
 
-func newKeys(a *account) *keys {
-	k := &keys{account: a}
+func newKeys(a *account, s keyStore) *keys {
+	k := &keys{account: a, store: s}
 	k.settings, k.own = a.site.AuthorizationServer.Client.OwnKeys()
 	return k
 }

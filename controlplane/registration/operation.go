@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/instance"
@@ -26,8 +25,15 @@ var (
 	ErrNoSuchResource = errors.New("the site declares no such resource that umagate registers")
 )
 
-// lockPoll is how often a lock that another process holds is asked for again.
-const lockPoll = 200 * time.Millisecond
+var errNotRegistered = errors.New("the client is not registered")
+
+// operationStore is what an operation asks of the store beside what its owners keep.
+type operationStore interface {
+	instance.Counter
+	Instances(ctx context.Context, key store.Key, template, after string, most int) ([]store.Instance, error)
+	DeleteInstance(ctx context.Context, key store.Key, name string, from store.InstanceState) error
+	Forget(ctx context.Context, key store.Key) error
+}
 
 // OperationOptions is what [Open] needs.
 type OperationOptions struct {
@@ -59,6 +65,7 @@ type Operation struct {
 	*account
 	*owners
 
+	store   operationStore
 	options OperationOptions
 	server  *as.Server
 	desired []reconcile.Desired
@@ -72,7 +79,7 @@ func Open(ctx context.Context, options OperationOptions) (*Operation, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Operation{account: a, owners: newOwners(a, c), options: options, desired: link.Desired(options.Site)}
+	o := &Operation{account: a, owners: newOwners(a, c, options.Store), store: options.Store, options: options, desired: link.Desired(options.Site)}
 	for _, name := range options.Adopt {
 		i := slices.IndexFunc(o.desired, func(d reconcile.Desired) bool { return d.Name == name })
 		if i < 0 {
@@ -117,10 +124,10 @@ func (o *Operation) Plan(ctx context.Context) (reconcile.Plan, error) {
 
 func (o *Operation) reconciler(ctx context.Context) *reconcile.Reconciler {
 	r := &reconcile.Reconciler{
-		Audit: o.recorder(), AS: nothing{o.server}, Records: o.store, Key: o.key, Concurrency: o.options.Concurrency, Retry: o.options.Retry,
+		Audit: o.audit, AS: o.server.Protection(nil), Empty: o.client.current == nil, Records: o.resources.store, Key: o.key, Concurrency: o.options.Concurrency, Retry: o.options.Retry,
 		Progress: o.options.Progress, Compared: o.options.Compared,
 	}
-	if o.client.current != nil && (needsPAT(o.site, o.server) || len(o.desired) > 0) {
+	if o.client.current != nil {
 		r.AS = o.protection(ctx)
 	}
 	return r
@@ -134,7 +141,7 @@ func (o *Operation) protection(ctx context.Context) *as.Protection {
 // Apply registers the client where there is none, plans again, and carries the
 // plan out, while no other process does. With shown not nil, it does nothing that
 // is not in it: ErrPlanChanged; with more deletions than the options have, nothing
-// either: sync.ErrManyDeletions. The plan it returns is the one that was carried out.
+// either: reconcile.ErrManyDeletions. The plan it returns is the one that was carried out.
 func (o *Operation) Apply(ctx context.Context, shown *reconcile.Plan) (done reconcile.Result, plan reconcile.Plan, err error) {
 	if err := o.register(ctx); err != nil {
 		return done, nil, err
@@ -177,31 +184,12 @@ func (o *Operation) register(ctx context.Context) error {
 // exclusively waits for the lock of the site, and calls do while no other process
 // changes its registrations.
 func (o *Operation) exclusively(ctx context.Context, do func() error) (err error) {
-	unlock, err := o.lock(ctx)
+	unlock, err := store.Lock(ctx, o.locks, o.key, o.options.Waiting)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	return do()
-}
-
-func (o *Operation) lock(ctx context.Context) (unlock func() error, err error) {
-	for told := false; ; told = true {
-		unlock, err := o.store.TryLock(ctx, o.key)
-		if !errors.Is(err, store.ErrLocked) {
-			return unlock, err
-		}
-		if !told && o.options.Waiting != nil {
-			o.options.Waiting()
-		}
-		timer := time.NewTimer(lockPoll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, errors.Join(err, ctx.Err())
-		case <-timer.C:
-		}
-	}
 }
 
 // RotateKeys makes a new key for the client now, and does what can be done of its
@@ -216,7 +204,7 @@ func (o *Operation) RotateKeys(ctx context.Context) ([]KeyStatus, error) {
 	if err := o.exclusively(ctx, func() error { return o.keys.rotate(ctx, o.client.holder(o.server), true) }); err != nil {
 		return nil, fmt.Errorf("%w: %w", errRotation, err)
 	}
-	return Keys(ctx, o.store, o.site)
+	return Keys(ctx, o.keys.store, o.site)
 }
 
 // Login begins the login of the person who owns the resources, after registering
@@ -240,26 +228,3 @@ func (o *Operation) FinishLogin(ctx context.Context, login *as.Login, answer url
 
 // RedirectURI is where the answer to a login comes to, as umagate.yaml has it.
 func (o *Operation) RedirectURI() string { return o.site.AuthorizationServer.PAT.RedirectURI }
-
-// nothing is the AS as a client sees it that is not registered yet.
-type nothing struct{ server *as.Server }
-
-var errNotRegistered = errors.New("the client is not registered")
-
-func (nothing) Create(context.Context, as.Resource) (as.Resource, error) {
-	return as.Resource{}, errNotRegistered
-}
-
-func (nothing) Read(context.Context, string) (as.Resource, error) {
-	return as.Resource{}, as.ErrNotFound
-}
-
-func (nothing) Update(context.Context, as.Resource) error { return errNotRegistered }
-
-func (nothing) Delete(context.Context, string) error                      { return errNotRegistered }
-func (nothing) List(context.Context) ([]string, error)                    { return nil, nil }
-func (nothing) FindByName(context.Context, string) ([]as.Resource, error) { return nil, nil }
-func (nothing) FindsByName() bool                                         { return true }
-func (nothing) ListAll(context.Context) (as.Listing, error)               { return as.Listing{Described: true}, nil }
-
-func (n nothing) Normalize(r as.Resource) as.Resource { return n.server.Protection(nil).Normalize(r) }

@@ -35,8 +35,8 @@ func (o Options) account() *account {
 		o.Changed = func() {}
 	}
 	return &account{
-		site: o.Site, key: store.Key{Site: o.Site.Name, Issuer: o.Site.AuthorizationServer.Issuer}, store: o.Store, logger: o.Logger,
-		intervals: o.Intervals.WithDefaults(), tracer: o.Tracer,
+		site: o.Site, key: store.Key{Site: o.Site.Name, Issuer: o.Site.AuthorizationServer.Issuer}, locks: o.Store,
+		audit: store.Recorder{Store: o.Store, Logger: o.Logger}, logger: o.Logger, intervals: o.Intervals.WithDefaults(), tracer: o.Tracer,
 		board: &board{changed: o.Changed, now: Snapshot{Phase: Discovering}}, warnings: &warnings{logger: o.Logger},
 	}
 }

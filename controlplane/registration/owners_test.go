@@ -51,7 +51,7 @@ sites:
 	a := Options{Site: &file.Sites[0], Store: kept, Logger: slog.New(slog.DiscardHandler)}.account()
 	c, err := connect(a.site, handled{server}, nil)
 	require.NoError(t, err)
-	o := newOwners(a, c)
+	o := newOwners(a, c, kept)
 	t.Cleanup(o.pat.stop)
 	return o, server
 }

@@ -11,11 +11,21 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
+// patStore keeps the PAT, and the login of the person whose it is.
+type patStore interface {
+	PAT(ctx context.Context, key store.Key) (store.PAT, error)
+	PutPAT(ctx context.Context, key store.Key, p store.PAT) error
+	Login(ctx context.Context, key store.Key) (store.Login, error)
+	PutLogin(ctx context.Context, key store.Key, l store.Login) error
+	RenewLogin(ctx context.Context, key store.Key, l store.Login) error
+}
+
 // pat owns the PAT of the client in use: it is renewed before it ends, and tried at
 // the AS now and then, for an AS can forget one.
 type pat struct {
 	*account
 
+	store    patStore
 	current  *as.PATSource // nil for none
 	of       *Client       // whose PAT current gives
 	probeDue time.Time

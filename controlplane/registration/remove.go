@@ -42,7 +42,7 @@ func (o *Operation) PlanRemoval(ctx context.Context) (Removal, error) {
 	if err != nil {
 		return out, err
 	}
-	recorded, err := o.store.Resources(ctx, o.key)
+	recorded, err := o.resources.store.Resources(ctx, o.key)
 	if err != nil {
 		return out, err
 	}

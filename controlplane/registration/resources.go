@@ -23,6 +23,7 @@ const progressEvery = time.Second
 type resources struct {
 	*account
 
+	store     reconcile.Records
 	of        *Client // the one that compared last
 	due       time.Time
 	driftFrom int // whose turn it is to be read
@@ -44,7 +45,7 @@ func (r *resources) step(ctx context.Context, protection *as.Protection, client 
 	}
 	shown := time.Now()
 	reconciler := &reconcile.Reconciler{
-		Audit: r.recorder(), AS: protection, Records: r.store, Key: r.key, Retry: r.intervals.retry(), Changed: r.logChange,
+		Audit: r.audit, AS: protection, Records: r.store, Key: r.key, Retry: r.intervals.retry(), Changed: r.logChange,
 		Concurrency: r.site.Sync.Concurrency, Reads: readsOf(len(desired), r.interval()), From: r.driftFrom,
 		Progress: func(done, total int) {
 			// Thousands of resources take a while: those that are ready need not wait.

@@ -5,37 +5,20 @@ import (
 	"errors"
 
 	"github.com/umagate/umagate/controlplane/audit"
-	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
 // Store is what the owners keep, each its own part; [store.SQL] is one.
 type Store interface {
-	Discovery(ctx context.Context, key store.Key) (store.Discovery, error)
-	PutDiscovery(ctx context.Context, key store.Key, d store.Discovery) error
-
-	Client(ctx context.Context, key store.Key) (store.Client, error)
-	PutClient(ctx context.Context, key store.Key, c store.Client) error
-	DeleteClient(ctx context.Context, key store.Key) error
-	Forget(ctx context.Context, key store.Key) error
-
-	KeyStore
-	PutClientKey(ctx context.Context, key store.Key, k store.ClientKey) error
-	DeleteClientKey(ctx context.Context, key store.Key, id string) error
-
-	Login(ctx context.Context, key store.Key) (store.Login, error)
-	PutLogin(ctx context.Context, key store.Key, l store.Login) error
-	RenewLogin(ctx context.Context, key store.Key, l store.Login) error
-	PAT(ctx context.Context, key store.Key) (store.PAT, error)
-	PutPAT(ctx context.Context, key store.Key, p store.PAT) error
-
+	discoveryStore
+	clientStore
+	keyStore
+	patStore
 	reconcile.Records
-	instance.Counter
-	Instances(ctx context.Context, key store.Key, template, after string, most int) ([]store.Instance, error)
-	DeleteInstance(ctx context.Context, key store.Key, name string, from store.InstanceState) error
+	operationStore
 
-	TryLock(ctx context.Context, key store.Key) (unlock func() error, err error)
+	store.Locker
 	AddAudit(ctx context.Context, e audit.Event) error
 }
 
@@ -53,8 +36,6 @@ type dryRun struct{ Store }
 func (dryRun) PutDiscovery(context.Context, store.Key, store.Discovery) error { return nil }
 
 func (dryRun) PutPAT(context.Context, store.Key, store.PAT) error { return nil }
-
-func (dryRun) RenewLogin(context.Context, store.Key, store.Login) error { return nil }
 
 // Login refuses: a refresh token may be good once (RFC 9700 section 4.14.2), and the
 // next one could not be kept.

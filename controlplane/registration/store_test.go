@@ -29,7 +29,6 @@ func TestDryRun(t *testing.T) {
 	require.Equal(t, "c1", client.ClientID)
 	require.NoError(t, dry.PutDiscovery(ctx, key, store.Discovery{}))
 	require.NoError(t, dry.PutPAT(ctx, key, store.PAT{}))
-	require.NoError(t, dry.RenewLogin(ctx, key, store.Login{Generation: 1, RefreshToken: secret.New("second")}))
 	_, err = dry.Login(ctx, key)
 	require.ErrorContains(t, err, "a plan does not renew it")
 	_, err = dry.TryLock(ctx, key)

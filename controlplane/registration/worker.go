@@ -19,9 +19,12 @@ type owners struct {
 	resources *resources
 }
 
-func newOwners(a *account, c *connection) *owners {
-	o := &owners{discovery: &discovery{account: a, client: c.client}, keys: newKeys(a), pat: &pat{account: a}, resources: &resources{account: a}}
-	o.client = &client{account: a, keys: o.keys, connection: c}
+func newOwners(a *account, c *connection, s Store) *owners {
+	o := &owners{
+		discovery: &discovery{account: a, store: s, client: c.client}, keys: newKeys(a, s), pat: &pat{account: a, store: s},
+		resources: &resources{account: a, store: s},
+	}
+	o.client = &client{account: a, store: s, keys: o.keys, connection: c}
 	return o
 }
 
@@ -87,6 +90,7 @@ func (o *owners) due() time.Time {
 type Worker struct {
 	account    *account
 	connection *connection
+	store      Store
 	owners     *owners // of whoever runs Restore or Run
 	wake       chan struct{}
 }
@@ -98,14 +102,14 @@ func NewWorker(options Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{account: options.account(), connection: c, wake: make(chan struct{}, 1)}, nil
+	return &Worker{account: options.account(), connection: c, store: options.Store, wake: make(chan struct{}, 1)}, nil
 }
 
 // Restore takes over what the store knows, and forgets what was under way. It asks
 // nothing of the AS. phase is [Discovering] before [Worker.Run], and else [Standby].
 func (w *Worker) Restore(ctx context.Context, phase Phase) error {
 	w.rest(phase)
-	w.owners = newOwners(w.account, w.connection)
+	w.owners = newOwners(w.account, w.connection, w.store)
 	return w.owners.restore(ctx)
 }
 
