@@ -19,7 +19,6 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/cli"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/demo/sampleapi"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
@@ -225,7 +224,7 @@ func TestRecordedRecipes(t *testing.T) {
 				},
 			})
 			require.NoError(t, err)
-			client, err := as.New(link.Config(&file.Sites[0], nil))
+			client, err := as.New(file.Sites[0].ASConfig(nil))
 			require.NoError(t, err)
 			found, err := client.Discover(t.Context())
 			require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
 )
 
 // manualRetry outlasts a short outage, and an AS that limits the rate.
@@ -113,7 +114,7 @@ func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File,
 
 // carryOut does what is planned, site by site. Failures are in the results.
 func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.File, full fullPlan, how consent) (results []applied, err error) {
-	opened, err := link.OpenStore(ctx, f.path, file)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
 	if err != nil {
 		return nil, err
 	}

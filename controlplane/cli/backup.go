@@ -11,7 +11,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -38,7 +37,7 @@ Exit codes: 0 written, 1 failed, 64 wrong usage.`,
   umagate restore -c umagate.yaml umagate-2026-11-22.backup`,
 		Args: cobra.ExactArgs(1),
 		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, args []string) error {
-			s, err := link.ReadStore(ctx, flags.path, file)
+			s, err := store.Read(ctx, file.Store.Secret(), filepath.Dir(flags.path), file.StoreKey)
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,6 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/plugin/decision"
 )
 
@@ -40,7 +39,7 @@ func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, clienta
 	if err != nil {
 		return nil, nil, err
 	}
-	auth, err := link.GivenClient(&client)
+	auth, err := client.GivenAuth()
 	return server, auth, err
 }
 

@@ -21,7 +21,6 @@ import (
 	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 )
 
 // tokenVariable holds the token of the API where no flag names its file.
@@ -120,7 +119,7 @@ func (f *controlFlags) token(env Environment, file *site.File, address string) (
 	if file == nil || f.certificate != "" || !isLoopback(address) {
 		return secret.Text{}, nil
 	}
-	path := link.LocalToken(f.path, file)
+	path := file.LocalTokenPath(f.path)
 	if path == "" {
 		return secret.Text{}, nil
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
 )
 
 var errNotAskedRemoval = errors.New("there is no terminal to ask on: deregister with --yes")
@@ -76,7 +77,7 @@ was not confirmed; 64 wrong usage.`,
 }
 
 func (f *syncFlags) deregister(ctx context.Context, env Environment, file *site.File, sites []*site.Site, yes, force bool) (out []removal, err error) {
-	opened, err := link.OpenStore(ctx, f.path, file)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
 	if err != nil {
 		return nil, err
 	}

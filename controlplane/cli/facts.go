@@ -8,7 +8,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -30,7 +29,7 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 			return site.Facts{}, err
 		}
 	}
-	facts := link.Facts(server, ids)
+	facts := site.FactsOf(server, ids)
 	if client := s.AuthorizationServer.Client; client.TokenEndpointAuthMethod.UsesTLS() {
 		facts.ClientID = client.ID
 	}
@@ -43,7 +42,7 @@ func authorizationServer(env Environment, s *site.Site, offline bool) (*as.Clien
 	if err != nil {
 		return nil, err
 	}
-	cfg := link.Config(s, transport)
+	cfg := s.ASConfig(transport)
 	cfg.NoDiscovery = cfg.NoDiscovery || offline
 	return as.New(cfg)
 }
@@ -54,11 +53,11 @@ func transportOf(env Environment, s *site.Site) (http.RoundTripper, error) {
 	if env.Transport != nil {
 		return env.Transport, nil
 	}
-	certificate, err := link.GivenCertificate(&s.AuthorizationServer.Client)
+	certificate, err := s.AuthorizationServer.Client.GivenCertificate()
 	if err != nil {
 		return nil, err
 	}
-	return link.Transport(s.AuthorizationServer.TLS, func() *tls.Certificate { return certificate })
+	return s.AuthorizationServer.TLS.Transport(func() *tls.Certificate { return certificate })
 }
 
 // lookUp finds the ids of the resources that the file gives none for.
@@ -76,7 +75,7 @@ func lookUp(ctx context.Context, server *as.Server, s *site.Site) (map[string]st
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	auth, err := link.GivenClient(&client)
+	auth, err := client.GivenAuth()
 	if err != nil {
 		return nil, err
 	}

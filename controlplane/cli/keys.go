@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
 )
 
 func newKeys(env Environment) *cobra.Command {
@@ -108,7 +109,7 @@ Exit codes: 0 done, 1 failed, 64 wrong usage.`,
 }
 
 func (f *syncFlags) rotateKeys(ctx context.Context, env Environment, file *site.File, sites []*site.Site) (lists []siteKeys, err error) {
-	opened, err := link.OpenStore(ctx, f.path, file)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
 	if err != nil {
 		return nil, err
 	}

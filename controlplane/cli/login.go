@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
 )
 
 // loginTimeout is how long a person may take.
@@ -91,7 +92,7 @@ type loggedIn struct {
 
 // login bounds by timeout how long the person may take, and nothing else.
 func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File, s *site.Site, browser bool, timeout time.Duration) (out loggedIn, err error) {
-	opened, err := link.OpenStore(ctx, f.path, file)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
 	if err != nil {
 		return out, err
 	}

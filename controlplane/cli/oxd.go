@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/oxd/legacy"
 	"github.com/umagate/umagate/controlplane/oxd/serve"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
 )
 
 // This file is all that joins oxd with the rest: without it and controlplane/oxd,
@@ -94,7 +95,7 @@ func keepOXD(ctx context.Context, env Environment, flags *fileFlags, found *lega
 	if file.OXD == nil {
 		return fmt.Errorf("%s: %w", flags.path, errNoOXD)
 	}
-	opened, err := link.OpenStore(ctx, flags.path, file)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(flags.path), file.StoreKey)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 )
 
 const adoptUsage = "take over the resource `NAME` that is at the authorization server already, as adopt: true does"
@@ -76,7 +75,7 @@ func (f *syncFlags) adoptions(sites []*site.Site) (map[string][]string, error) {
 	for _, name := range f.adopt {
 		found := false
 		for _, s := range sites {
-			if slices.ContainsFunc(link.Desired(s), func(d reconcile.Desired) bool { return d.Name == name }) {
+			if slices.ContainsFunc(reconcile.Declared(s), func(d reconcile.Desired) bool { return d.Name == name }) {
 				out[s.Name] = append(out[s.Name], name)
 				found = true
 			}

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -105,7 +105,7 @@ func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File, 
 
 // readStore opens the store for reading; an empty one where there is none yet.
 func (f *syncFlags) readStore(ctx context.Context, file *site.File) (*store.SQL, error) {
-	opened, err := link.ReadStore(ctx, f.path, file)
+	opened, err := store.Read(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
 	if errors.Is(err, store.ErrNoDatabase) {
 		return store.Empty(ctx)
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/umagate/umagate/controlplane/rpt"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 )
 
 // rptFlags are the flags of "umagate rpt".
@@ -295,7 +294,7 @@ func (f *rptFlags) transport(env Environment, certificate *tls.Certificate) (htt
 	if env.Transport != nil {
 		return env.Transport, nil
 	}
-	return link.Transport(settings, func() *tls.Certificate { return certificate })
+	return settings.Transport(func() *tls.Certificate { return certificate })
 }
 
 // show opens the address in the browser, and prints it in any case.

@@ -13,7 +13,6 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 )
 
 // clientFlags say how the client of "umagate rpt" authenticates.
@@ -76,10 +75,10 @@ func (f *clientFlags) client(env Environment, id string) (rptClient, error) {
 	}
 	var out rptClient
 	var err error
-	if out.certificate, err = link.GivenCertificate(&given); err != nil {
+	if out.certificate, err = given.GivenCertificate(); err != nil {
 		return rptClient{}, fmt.Errorf("--cert and --key: %w", err)
 	}
-	if out.auth, err = link.ClientAuth(&given, method, id, given.Secret); err == nil {
+	if out.auth, err = given.Auth(method, id, given.Secret); err == nil {
 		// What cannot prove itself is told before anything is asked.
 		_, err = out.auth.Prove("")
 	}

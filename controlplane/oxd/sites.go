@@ -11,7 +11,6 @@ import (
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
-	sitelink "github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -125,7 +124,7 @@ func redirectHost(rp *RP) string {
 
 // siteResources lists what the AS has to have.
 func siteResources(made *site.Site, adopt bool) []reconcile.Desired {
-	desired := sitelink.Desired(made)
+	desired := reconcile.Declared(made)
 	for i := range desired {
 		desired[i].Adopt = adopt
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	sitelink "github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
@@ -160,7 +159,7 @@ func (s *resources) policy(ctx context.Context, l *link, kept store.Protection) 
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := site.Compile(&site.File{Sites: []site.Site{made}}, map[string]site.Facts{made.Name: sitelink.Facts(l.server, ids)})
+	compiled, err := site.Compile(&site.File{Sites: []site.Site{made}}, map[string]site.Facts{made.Name: site.FactsOf(l.server, ids)})
 	if err != nil {
 		return nil, err
 	}

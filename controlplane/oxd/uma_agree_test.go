@@ -16,7 +16,6 @@ import (
 	"github.com/umagate/umagate/controlplane/oxd/protection"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/native"
@@ -45,7 +44,7 @@ func (k *umaKit) filter(t *testing.T, id string) filter {
 	require.NoError(t, err)
 	server, err := client.Discover(ctx)
 	require.NoError(t, err)
-	compiled, err := site.Compile(&file, map[string]site.Facts{name: link.Facts(server, k.records(t, id))})
+	compiled, err := site.Compile(&file, map[string]site.Facts{name: site.FactsOf(server, k.records(t, id))})
 	require.NoError(t, err)
 
 	rp, err := k.store.RP(ctx, id)

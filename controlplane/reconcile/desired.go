@@ -6,7 +6,9 @@ import (
 	"slices"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // Desired is one declared resource. Its JSON form is what a record's Spec holds.
@@ -22,6 +24,24 @@ type Desired struct {
 	// Adopt lets one that is at the AS under this name, and that umagate did not
 	// register, be taken over.
 	Adopt bool `json:"-"`
+}
+
+// Declared lists what the AS has to have for a site. A resource with an id of its
+// own in the file is somebody else's, and the instances of one with variables in
+// its name come and go at run time (package instance).
+func Declared(s *site.Site) []Desired {
+	if s.Require == config.RequireOAuthScopes {
+		return nil
+	}
+	var out []Desired
+	for i := range s.Resources {
+		r := &s.Resources[i]
+		if r.ID != "" || r.HasInstances() || !r.NeedsPermission() {
+			continue
+		}
+		out = append(out, Desired{Name: r.Name, Type: r.Type, IconURI: r.IconURI, Description: r.Description, URIs: r.URIs, Scopes: r.RegisteredScopes(), Adopt: r.Adopt})
+	}
+	return out
 }
 
 // normal has the lists sorted and each entry once, so that equal ones encode alike.

@@ -15,7 +15,6 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -82,7 +81,7 @@ type connection struct {
 func connect(s *site.Site, transport http.RoundTripper, observe func(http.RoundTripper) http.RoundTripper) (*connection, error) {
 	c := &connection{closeIdle: func() {}}
 	if transport == nil {
-		made, err := link.Transport(s.AuthorizationServer.TLS, c.certificate.Load)
+		made, err := s.AuthorizationServer.TLS.Transport(c.certificate.Load)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +91,7 @@ func connect(s *site.Site, transport http.RoundTripper, observe func(http.RoundT
 		transport = observe(transport)
 	}
 	var err error
-	c.client, err = as.New(link.Config(s, transport))
+	c.client, err = as.New(s.ASConfig(transport))
 	return c, err
 }
 

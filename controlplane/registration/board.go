@@ -9,7 +9,6 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 )
 
 // Phase is what a site's worker is doing.
@@ -75,7 +74,7 @@ func (s *Snapshot) Facts() (site.Facts, envoyconf.Credentials) {
 	if s.Server == nil {
 		return site.Facts{}, credentials // not known yet: the site denies
 	}
-	facts := link.Facts(s.Server, s.ResourceIDs)
+	facts := site.FactsOf(s.Server, s.ResourceIDs)
 	facts.ClientCertificate = !credentials.Certificate.IsZero()
 	if s.Client != nil && s.Client.method.UsesTLS() {
 		facts.ClientID = s.Client.ID()

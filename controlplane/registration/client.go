@@ -13,7 +13,6 @@ import (
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -232,11 +231,11 @@ func (c *client) use(ctx context.Context, stored store.Client) error {
 func (c *client) authOf(method clientauth.Method, stored store.Client) (clientauth.Auth, *tls.Certificate, error) {
 	settings := &c.site.AuthorizationServer.Client
 	if method != clientauth.PrivateKeyJWT && method != clientauth.SelfSignedTLS || !settings.PrivateKey.IsZero() {
-		certificate, err := link.GivenCertificate(settings)
+		certificate, err := settings.GivenCertificate()
 		if err != nil {
 			return nil, nil, err
 		}
-		auth, err := link.ClientAuth(settings, method, stored.ClientID, stored.Secret)
+		auth, err := settings.Auth(method, stored.ClientID, stored.Secret)
 		return auth, certificate, err
 	}
 	own := c.keys.ring.inUse()

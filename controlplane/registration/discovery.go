@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -108,7 +108,7 @@ func checkEndpoints(s *site.Site, m as.Metadata) error {
 	}{
 		{"introspection_endpoint", m.IntrospectionEndpoint, true},
 		{"permission_endpoint", m.PermissionEndpoint, uma},
-		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(link.Desired(s)) > 0 || s.HasInstances()},
+		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(reconcile.Declared(s)) > 0 || s.HasInstances()},
 		{"registration_endpoint", m.RegistrationEndpoint, s.AuthorizationServer.Client.Register != nil},
 	} {
 		if e.needed && e.value == "" {

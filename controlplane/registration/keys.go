@@ -12,7 +12,6 @@ import (
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -173,7 +172,7 @@ func (k *keys) metadata(m *as.ClientMetadata) (err error) {
 }
 
 func certificateMetadata(m *as.ClientMetadata, client *site.Client) error {
-	pair, err := link.GivenCertificate(client)
+	pair, err := client.GivenCertificate()
 	if err != nil || pair == nil {
 		return err
 	}

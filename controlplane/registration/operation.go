@@ -13,7 +13,6 @@ import (
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -79,7 +78,7 @@ func Open(ctx context.Context, options OperationOptions) (*Operation, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Operation{account: a, owners: newOwners(a, c, options.Store), store: options.Store, options: options, desired: link.Desired(options.Site)}
+	o := &Operation{account: a, owners: newOwners(a, c, options.Store), store: options.Store, options: options, desired: reconcile.Declared(options.Site)}
 	for _, name := range options.Adopt {
 		i := slices.IndexFunc(o.desired, func(d reconcile.Desired) bool { return d.Name == name })
 		if i < 0 {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/reconcile"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -35,7 +34,7 @@ func (r *resources) step(ctx context.Context, protection *as.Protection, client 
 	if r.of == client && time.Now().Before(r.due) {
 		return nil
 	}
-	desired := link.Desired(r.site)
+	desired := reconcile.Declared(r.site)
 	if protection == nil && len(desired) == 0 {
 		r.of, r.due = client, time.Now().Add(r.interval())
 		return nil

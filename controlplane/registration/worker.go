@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/reconcile"
 )
 
 // owners are who looks after a site at its AS, in the order in which they act.
@@ -230,7 +230,7 @@ func (w *Worker) Protection() (*as.Protection, error) {
 
 // Declared counts the resources that the AS has to have, and those that it has.
 func (w *Worker) Declared(s Snapshot) (declared, registered int) {
-	for _, d := range link.Desired(w.account.site) {
+	for _, d := range reconcile.Declared(w.account.site) {
 		declared++
 		if s.ResourceIDs[d.Name] != "" {
 			registered++

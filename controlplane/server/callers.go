@@ -17,7 +17,6 @@ import (
 	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 )
 
 // localCaller is the name that a call with the local token has in the audit log.
@@ -59,7 +58,7 @@ func (c *callers) take(file *site.File) {
 // newCallers reads or makes the token of this machine's own commands. Where its
 // folder cannot be written, the API goes without.
 func newCallers(ctx context.Context, options Options, recorder audit.Recorder, file *site.File) (*callers, error) {
-	path := link.LocalToken(options.Path, file)
+	path := file.LocalTokenPath(options.Path)
 	if path == "" {
 		return &callers{}, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
+	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/demo/devas"
 )
 
@@ -41,7 +42,7 @@ func TestManualBesideServe(t *testing.T) {
 	errs := make([]error, 3)
 	for i := range errs {
 		wg.Go(func() {
-			store, err := link.OpenStore(t.Context(), p.Path(), file)
+			store, err := store.Open(t.Context(), file.Store.Secret(), filepath.Dir(p.Path()), file.StoreKey)
 			if err != nil {
 				errs[i] = err
 				return
@@ -86,7 +87,7 @@ func TestManualKeepsToWhatWasShown(t *testing.T) {
 		p.Write(p.config(front.URL, resources...))
 		file, err := site.Load(p.Path())
 		require.NoError(t, err)
-		store, err := link.OpenStore(t.Context(), p.Path(), file)
+		store, err := store.Open(t.Context(), file.Store.Secret(), filepath.Dir(p.Path()), file.StoreKey)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, store.Close()) })
 		m, err := registration.Open(t.Context(), registration.OperationOptions{

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,7 +19,6 @@ import (
 	"github.com/umagate/umagate/controlplane/listen"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/telemetry"
 	"github.com/umagate/umagate/controlplane/xds"
@@ -87,7 +87,7 @@ func (c *closers) close() (err error) {
 // open makes the parts, each of those before it. What it opens goes to opened, also when
 // it fails.
 func open(ctx context.Context, options Options, file *site.File, opened *closers) (*controlPlane, error) {
-	kept, err := link.OpenStore(ctx, options.Path, file)
+	kept, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(options.Path), file.StoreKey)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (s *controlPlane) run(told context.Context, file *site.File) error {
 		return err
 	}
 	s.options.Logger.Info("serving", slog.Bool("leader", s.leads()), slog.String("api", s.api.Addr().String()), slog.String("xds", s.xdsListener.Addr().String()),
-		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", link.LocalToken(s.options.Path, file)))
+		slog.Int("sites", len(file.Sites)), slog.String("store", file.Store.String()), slog.String("local_token", file.LocalTokenPath(s.options.Path)))
 	served := []func(context.Context) error{
 		func(ctx context.Context) error { return s.election.run(ctx, s.sites) },
 		endless(func(ctx context.Context) { s.store.Watch(ctx, s.election.notify) }),

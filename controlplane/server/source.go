@@ -10,7 +10,6 @@ import (
 
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/plugin/config"
@@ -94,7 +93,7 @@ func transports(options Options, metrics *metrics) func(name string, settings si
 		transport := options.Transport
 		if transport == nil {
 			var err error
-			if transport, err = link.Transport(settings, nil); err != nil {
+			if transport, err = settings.Transport(nil); err != nil {
 				return nil, err
 			}
 		}

@@ -2,6 +2,7 @@ package site
 
 import (
 	"net"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -163,4 +164,24 @@ func (v *validator) apiAddress() {
 		v.fault("listen.api", "is not loopback, and nobody who may call from there is known",
 			"write api.tokens or api.certificates, or a loopback address")
 	}
+}
+
+// LocalTokenPath is the file with the token that this machine's commands call the API
+// with; empty where the file read from path wants none.
+func (f *File) LocalTokenPath(path string) string {
+	name, folder := f.API.LocalToken, filepath.Dir(path)
+	location, isSQLite := strings.CutPrefix(f.Store.Reveal(), "sqlite:")
+	switch {
+	case name == "off":
+		return ""
+	case name != "":
+	case isSQLite:
+		name = location + ".token"
+	default:
+		name = filepath.Base(path) + ".token"
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(folder, name)
+	}
+	return name
 }

@@ -11,6 +11,6 @@
 // Files: file.go, entry.go and server.go are the model, with the types that the filter
 // reads alike (plugin/config); decode*.go, environment.go
 // and nearest.go read it; validate*.go judge it; compile.go translates it;
-// schema.go and schemagen describe it to editors. Package link joins it with the
-// client of the AS.
+// schema.go and schemagen describe it to editors; as.go is what package as is given of
+// it, and what it gives.
 package site

@@ -19,6 +19,9 @@ func NewStoreURL(value string) StoreURL { return StoreURL{value: secret.New(valu
 // Reveal returns the URL as written, with its password.
 func (s StoreURL) Reveal() string { return s.value.Reveal() }
 
+// Secret returns the URL as [StoreURL.Reveal] does, for package store.
+func (s StoreURL) Secret() secret.Text { return s.value }
+
 // String is the URL without its password and its query, where drivers take one too.
 func (s StoreURL) String() string {
 	u, err := url.Parse(s.value.Reveal())

@@ -18,7 +18,6 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
-	"github.com/umagate/umagate/controlplane/site/link"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/keycloak"
@@ -158,7 +157,7 @@ func (p *plane) compiled(t *testing.T, instances string) delivery {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, kept.Close()) }()
 	s := &file.Sites[0]
-	client, err := as.New(link.Config(s, nil))
+	client, err := as.New(s.ASConfig(nil))
 	require.NoError(t, err)
 	found, err := client.Discover(ctx)
 	require.NoError(t, err)
@@ -176,7 +175,7 @@ func (p *plane) compiled(t *testing.T, instances string) delivery {
 	shared, err := kept.SharedSecret(ctx, "instances", secret.New("never"))
 	require.NoError(t, err)
 	d := delivery{}
-	d.config, err = site.Compile(file, map[string]site.Facts{s.Name: link.Facts(found, ids)})
+	d.config, err = site.Compile(file, map[string]site.Facts{s.Name: site.FactsOf(found, ids)})
 	require.NoError(t, err)
 	host, _, _ := strings.Cut(strings.TrimPrefix(p.issuer, "http://"), "/")
 	d.clusters = map[string]cluster{

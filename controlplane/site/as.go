@@ -1,7 +1,4 @@
-// Package link joins a site of umagate.yaml with the client of its authorization
-// server (AS): what the file says, as package as takes it, and what the AS says, as
-// the compiler takes it. "umagate serve", "render" and "check" use it alike.
-package link
+package site
 
 import (
 	"crypto/tls"
@@ -17,11 +14,10 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/controlplane/site"
 )
 
-// Config is what the file says of a site's AS, as the AS client takes it.
-func Config(s *site.Site, transport http.RoundTripper) as.Config {
+// ASConfig is what the file says of the site's AS, as the AS client takes it.
+func (s *Site) ASConfig(transport http.RoundTripper) as.Config {
 	a := &s.AuthorizationServer
 	return as.Config{
 		Issuer:          a.Issuer,
@@ -29,7 +25,7 @@ func Config(s *site.Site, transport http.RoundTripper) as.Config {
 		Endpoints:       a.Endpoints.Endpoints,
 		DiscoveryURL:    a.Endpoints.Discovery,
 		InsecureHTTP:    a.InsecureHTTP,
-		NoDiscovery:     a.Discovery == site.DiscoveryOff,
+		NoDiscovery:     a.Discovery == DiscoveryOff,
 		CertificateAuth: a.Client.TokenEndpointAuthMethod.UsesTLS(),
 		Audience:        a.Client.AssertionAudience,
 		PATScopes:       a.PAT.Scopes,
@@ -41,7 +37,7 @@ func Config(s *site.Site, transport http.RoundTripper) as.Config {
 // Transport carries calls to an AS and trusts what the file says of its
 // certificate. certificate gives the client's own when the AS asks for one; nil for
 // none.
-func Transport(settings site.TLS, certificate func() *tls.Certificate) (*http.Transport, error) {
+func (t *TLS) Transport(certificate func() *tls.Certificate) (*http.Transport, error) {
 	const (
 		maxIdle          = 16 // above what sync has under way at a time
 		handshakeTimeout = 5 * time.Second
@@ -55,8 +51,8 @@ func Transport(settings site.TLS, certificate func() *tls.Certificate) (*http.Tr
 		TLSHandshakeTimeout: handshakeTimeout,
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
-			ServerName:         settings.ServerName,
-			InsecureSkipVerify: settings.InsecureSkipVerify, //nolint:gosec // the file asks for it, by a name that says so, and was warned about
+			ServerName:         t.ServerName,
+			InsecureSkipVerify: t.InsecureSkipVerify, //nolint:gosec // the file asks for it, by a name that says so, and was warned about
 		},
 	}
 	if certificate != nil {
@@ -67,21 +63,21 @@ func Transport(settings site.TLS, certificate func() *tls.Certificate) (*http.Tr
 			return &tls.Certificate{}, nil // no certificate
 		}
 	}
-	if len(settings.CA) > 0 {
+	if len(t.CA) > 0 {
 		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(settings.CA) {
-			return nil, fmt.Errorf("%s: no certificate in it; write ca_file: with PEM certificates", settings.CAFile)
+		if !pool.AppendCertsFromPEM(t.CA) {
+			return nil, fmt.Errorf("%s: no certificate in it; write ca_file: with PEM certificates", t.CAFile)
 		}
 		transport.TLSClientConfig.RootCAs = pool
 	}
 	return transport, nil
 }
 
-// Facts is what the compiler needs to know of an AS; ids maps the names of
-// resources to their ids there.
-func Facts(server *as.Server, ids map[string]string) site.Facts {
+// FactsOf is what [Compile] needs to know of an AS; ids maps the names of resources to
+// their ids there.
+func FactsOf(server *as.Server, ids map[string]string) Facts {
 	m, d := server.Metadata(), server.Dialect()
-	return site.Facts{
+	return Facts{
 		URI:                     m.Issuer,
 		Issuer:                  m.Issuer,
 		Dialect:                 d.Name,
@@ -96,21 +92,21 @@ func Facts(server *as.Server, ids map[string]string) site.Facts {
 	}
 }
 
-// GivenClient is how the client authenticates that the file gives whole. Its
-// certificate is [GivenCertificate].
-func GivenClient(c *site.Client) (clientauth.Auth, error) {
+// GivenAuth is how the client authenticates that the file gives whole. Its
+// certificate is [Client.GivenCertificate].
+func (c *Client) GivenAuth() (clientauth.Auth, error) {
 	if _, own := c.OwnKeys(); own {
 		return nil, ErrOwnKeys
 	}
-	return ClientAuth(c, c.TokenEndpointAuthMethod, c.ID, c.Secret)
+	return c.Auth(c.TokenEndpointAuthMethod, c.ID, c.Secret)
 }
 
 // ErrOwnKeys says that the client's keys are in the store, not in the file.
 var ErrOwnKeys = errors.New("the client has keys that umagate makes, which are in the store: this works beside umagate serve only")
 
-// ClientAuth is how a client authenticates with a secret, with the private key of
-// the file, or with a certificate.
-func ClientAuth(c *site.Client, method clientauth.Method, clientID string, clientSecret secret.Text) (clientauth.Auth, error) {
+// Auth is how a client authenticates with a secret, with the private key of the file,
+// or with a certificate.
+func (c *Client) Auth(method clientauth.Method, clientID string, clientSecret secret.Text) (clientauth.Auth, error) {
 	algorithm := c.TokenEndpointAuthSigningAlg
 	switch {
 	case method.UsesTLS():
@@ -128,7 +124,7 @@ func ClientAuth(c *site.Client, method clientauth.Method, clientID string, clien
 }
 
 // GivenCertificate is the client's certificate where the file has one; nil else.
-func GivenCertificate(c *site.Client) (*tls.Certificate, error) {
+func (c *Client) GivenCertificate() (*tls.Certificate, error) {
 	if c.Certificate == "" {
 		return nil, nil //nolint:nilnil // none is an answer
 	}
