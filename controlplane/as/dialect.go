@@ -103,7 +103,7 @@ func DialectNames() []DialectName {
 	return []DialectName{DialectAuto, DialectGeneric, DialectKeycloak, DialectGluu, DialectWSO2}
 }
 
-// chooseDialect gives the dialect of that name, or the one that m shows.
+// chooseDialect returns the dialect of that name, or the one that m shows.
 func chooseDialect(name DialectName, m Metadata) (Dialect, bool) {
 	for _, d := range dialects() {
 		if d.Name == name || (name == DialectAuto || name == "") && d.detect(m) {

@@ -170,7 +170,7 @@ func audience(configured string, dialect Dialect, m Metadata) string {
 	}
 }
 
-// isAbsent says that the AS has no document there.
+// isAbsent reports whether the AS has no document there.
 func isAbsent(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Status >= 400 && e.Status < 500 && !e.Temporary()

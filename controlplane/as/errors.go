@@ -105,7 +105,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the kind and the cause to errors.Is and errors.As.
+// Unwrap returns the kind and the cause to errors.Is and errors.As.
 func (e *Error) Unwrap() []error {
 	out := make([]error, 0, 2)
 	if e.Kind != nil {
@@ -123,7 +123,7 @@ func (e *Error) Temporary() bool {
 	return errors.Is(e.Kind, ErrUnavailable) || errors.Is(e.Kind, ErrRateLimited) || errors.Is(e.Kind, ErrCollision)
 }
 
-// OutcomeUnknown reports that the AS may have done what was asked, and that it cannot be
+// OutcomeUnknown reports whether the AS may have done what was asked, and that it cannot be
 // told: the answer was lost, or is not one.
 func OutcomeUnknown(err error) bool {
 	e, ok := errors.AsType[*Error](err)

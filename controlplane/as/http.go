@@ -128,7 +128,7 @@ func (c *caller) do(ctx context.Context, in call) (answer, error) {
 	return out, nil
 }
 
-// refusedAsSuccess says that an answer of status 200 is an error by its body. No
+// refusedAsSuccess reports whether an answer of status 200 is an error by its body. No
 // document that this package reads has a member "error" otherwise.
 func refusedAsSuccess(body []byte) bool {
 	var said struct {
@@ -422,7 +422,7 @@ type limitedBody struct {
 	left int64
 }
 
-// Read gives [ErrTooLarge] instead of the byte after the limit.
+// Read returns [ErrTooLarge] instead of the byte after the limit.
 func (b *limitedBody) Read(p []byte) (int, error) {
 	if b.left < 0 {
 		return 0, ErrTooLarge

@@ -139,7 +139,7 @@ func (m *Metadata) check(over Endpoints, insecureHTTP bool) error {
 	return nil
 }
 
-// exposed tells that what is sent to an address goes over a network in the clear, and
+// exposed reports whether what is sent to an address goes over a network in the clear, and
 // that nobody has asked for it: the issuer is https and the address http, not on
 // loopback and not by [Config.InsecureHTTP]. A back channel inside a cluster is often
 // like that (Keycloak's hostname-backchannel-dynamic).

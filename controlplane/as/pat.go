@@ -49,7 +49,7 @@ func (p *PATSource) Current() (Token, bool) {
 	return p.current, !p.current.Value.IsZero() && p.now().Before(p.current.ExpiresAt)
 }
 
-// Token gives a PAT that has not expired, getting one when there is none.
+// Token returns a PAT that has not expired, getting one when there is none.
 func (p *PATSource) Token(ctx context.Context) (Token, error) {
 	if token, ok := p.Current(); ok {
 		return token, nil
@@ -60,7 +60,7 @@ func (p *PATSource) Token(ctx context.Context) (Token, error) {
 // Renew gets a new PAT in place of one that will expire soon.
 func (p *PATSource) Renew(ctx context.Context) (Token, error) { return p.renew(ctx) }
 
-// Refused gives the PAT to use instead of one that the AS has refused: the
+// Refused returns the PAT to use instead of one that the AS has refused: the
 // current one if it is another already, else a new one.
 func (p *PATSource) Refused(ctx context.Context, refused secret.Text) (Token, error) {
 	current, ok := p.Current()

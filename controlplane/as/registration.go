@@ -154,7 +154,7 @@ func (s *Server) ReadRegistration(ctx context.Context, r Registration) (Registra
 }
 
 // UpdateRegistration replaces the registration's metadata (RFC 7592 section 2.2)
-// and gives the new state: the registration access token may be another.
+// and returns the new state: the registration access token may be another.
 func (s *Server) UpdateRegistration(ctx context.Context, r Registration, m ClientMetadata) (Registration, error) {
 	const op = "update the client registration"
 	if err := s.manageable(op, r); err != nil {

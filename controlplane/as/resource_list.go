@@ -40,7 +40,7 @@ func (p *Protection) ListAll(ctx context.Context) (Listing, error) {
 	return out, nil
 }
 
-// List gives the ids of all registrations that the PAT sees, page after page.
+// List returns the ids of all registrations that the PAT sees, page after page.
 func (p *Protection) List(ctx context.Context) ([]string, error) {
 	entries, err := p.list(ctx, false)
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *Protection) list(ctx context.Context, deep bool) ([]wireEntry, error) {
 	return all, nil
 }
 
-// FindByName gives the registrations that have exactly that name. With a dialect
+// FindByName returns the registrations that have exactly that name. With a dialect
 // that searches each, it reads every one: for many names, build an index from
 // [Protection.ListAll] instead.
 func (p *Protection) FindByName(ctx context.Context, name string) ([]Resource, error) {

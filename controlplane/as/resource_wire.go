@@ -64,7 +64,7 @@ func (w wireResource) scopes() *[]wireScope {
 	return nil
 }
 
-// describes says that there is more than an id.
+// describes reports whether there is more than an id.
 func (w wireResource) describes() bool {
 	return w.Name != "" || w.Type != "" || w.scopes() != nil
 }

@@ -37,15 +37,15 @@ func Methods() []Method {
 	return []Method{SecretBasic, SecretPost, SecretJWT, PrivateKeyJWT, TLS, SelfSignedTLS}
 }
 
-// HasSecret says that the method works with a client secret.
+// HasSecret reports whether the method works with a client secret.
 func (m Method) HasSecret() bool {
 	return m == SecretBasic || m == SecretPost || m == SecretJWT || m == ""
 }
 
-// Asserts says that each request carries a JWT that nobody else can make.
+// Asserts reports whether each request carries a JWT that the client has signed.
 func (m Method) Asserts() bool { return m == SecretJWT || m == PrivateKeyJWT }
 
-// UsesTLS says that the client's certificate authenticates the connection.
+// UsesTLS reports whether the client's certificate authenticates the connection.
 func (m Method) UsesTLS() bool { return m == TLS || m == SelfSignedTLS }
 
 // assertionLifetime is the validity of a client assertion.
@@ -68,8 +68,9 @@ type Auth interface {
 	ClientID() string
 	// Method is how it authenticates.
 	Method() Method
-	// Prove makes the proof of one request. audience is the AS; only
-	// assertions use it (RFC 7523 section 3).
+	// Prove returns what one request carries. audience names the AS, in the aud of an
+	// assertion (RFC 7523 section 3); the other methods ignore it. An error means that
+	// the key cannot sign: nothing is sent then.
 	Prove(audience string) (Proof, error)
 }
 

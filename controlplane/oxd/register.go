@@ -121,7 +121,7 @@ func (s *registration) enrol(ctx context.Context, rp *RP, existing existingParam
 	rp.take(got)
 	rp.IssuedAt = s.now()
 	if _, err := s.clientAuth(rp); err != nil {
-		// The OP's secret does not do for the algorithm: a client of no use.
+		// The OP's secret is too short for the algorithm: the client cannot be used.
 		return errors.Join(err, op.server.DeleteRegistration(ctx, got))
 	}
 	return s.saveRP(ctx, rp)

@@ -61,7 +61,7 @@ func tokenFailure(err error) error {
 	}
 }
 
-// wordsOf gives the OP's or AS's error object, without what applications need not know.
+// wordsOf returns the OP's or AS's error object, without what applications need not know.
 func wordsOf(refused *as.Error) string {
 	if refused.Code == "" {
 		return fmt.Sprintf("the OP answered %d %s", refused.Status, http.StatusText(refused.Status))

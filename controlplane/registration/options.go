@@ -56,9 +56,9 @@ type Intervals struct {
 	// without it being registered anew (1 min). It grows fourfold with each
 	// registration of a day.
 	Forgotten time.Duration
-	// Doubt is the wait after a registration whose answer is not one (1 min). It
-	// grows fourfold each time: the AS may have a client of each.
-	Doubt time.Duration
+	// Unusable is the wait after a registration that was answered with something else
+	// (1 min). It grows fourfold each time: the AS may have a client of each.
+	Unusable time.Duration
 }
 
 // WithDefaults fills in what is zero.
@@ -73,7 +73,7 @@ func (i Intervals) WithDefaults() Intervals {
 	set(&i.Probe, 15*time.Second)
 	set(&i.Discover, time.Hour)
 	set(&i.Forgotten, time.Minute)
-	set(&i.Doubt, time.Minute)
+	set(&i.Unusable, time.Minute)
 	return i
 }
 

@@ -109,7 +109,7 @@ func TestClientOwner(t *testing.T) {
 		want   error
 	}{
 		{"deregistered", store.Client{State: store.ClientDeregistered}, errDeregistered},
-		{"a registration in doubt", store.Client{State: store.ClientRegistering, Attempts: 1, RetryAt: time.Now().Add(time.Hour)}, errDoubtful},
+		{"a registration of unknown outcome", store.Client{State: store.ClientRegistering, Attempts: 1, RetryAt: time.Now().Add(time.Hour)}, errOutcomeUnknown},
 	} {
 		t.Run(before.name, func(t *testing.T) {
 			t.Parallel()

@@ -15,16 +15,16 @@ import (
 )
 
 var (
-	errDeregistering = errors.New("the site is being deregistered, or that was cut off")
-	errDeregistered  = errors.New("the site was deregistered, and is not registered anew by itself")
-	errDoubtful      = errors.New("what became of the registration before is not known, and the authorization server may have a client of it")
-	errLeftBehind    = errors.New("the authorization server may have registered a client that nobody can use: look for it there, by its client_name, and remove it")
-	errTooSoon       = errors.New("the client was registered a short while ago, and is not registered again before its time")
+	errDeregistering  = errors.New("the site is being deregistered, or that was cut off")
+	errDeregistered   = errors.New("the site was deregistered, and is not registered anew by itself")
+	errOutcomeUnknown = errors.New("what became of the registration before is not known, and the authorization server may have a client of it")
+	errLeftBehind     = errors.New("the authorization server may have registered a client that nobody can use: look for it there, by its client_name, and remove it")
+	errTooSoon        = errors.New("the client was registered a short while ago, and is not registered again before its time")
 )
 
 const (
-	// longestDoubt bounds the wait for the next registration.
-	longestDoubt = 24 * time.Hour
+	// longestWait bounds the wait for the next registration.
+	longestWait = 24 * time.Hour
 	// closely is within what time registrations count as following each other.
 	closely = 24 * time.Hour
 	// growth is by how much such a wait grows each time.
@@ -58,7 +58,7 @@ func (c *client) register(ctx context.Context, server *as.Server, demanded bool)
 			return c.use(ctx, previous)
 		}
 		if wait := time.Until(previous.RetryAt); wait > 0 && !demanded {
-			return fmt.Errorf("%w: the next attempt is at %s", errDoubtful, previous.RetryAt.UTC().Format(time.RFC3339))
+			return fmt.Errorf("%w: the next attempt is at %s", errOutcomeUnknown, previous.RetryAt.UTC().Format(time.RFC3339))
 		}
 		return c.registerLocked(ctx, server, previous)
 	})
@@ -122,7 +122,7 @@ func (c *client) registrationFailed(ctx context.Context, err error, previous, in
 	}
 	if failed, ok := errors.AsType[*as.Error](err); ok && failed.Status != 0 && !errors.Is(err, as.ErrUnavailable) {
 		// It says yes, and gives nothing that can be used: it will do so again.
-		intent.RetryAt = time.Now().Add(grown(c.intervals.Doubt, intent.Attempts, longestDoubt))
+		intent.RetryAt = time.Now().Add(grown(c.intervals.Unusable, intent.Attempts, longestWait))
 		err = fmt.Errorf("%w; %w", err, errLeftBehind)
 		c.logger.Error("registration answered with something else than a registration",
 			slog.Any("error", err), slog.Int("attempts", intent.Attempts), slog.Time("next_attempt", intent.RetryAt))
@@ -204,7 +204,7 @@ func (c *client) mayRegisterAgain(stored store.Client) error {
 	if since := time.Since(stored.RegisteredAt); since >= closely {
 		count = 1
 	}
-	next := stored.RegisteredAt.Add(grown(c.intervals.Forgotten, count, longestDoubt))
+	next := stored.RegisteredAt.Add(grown(c.intervals.Forgotten, count, longestWait))
 	if time.Now().Before(next) {
 		return fmt.Errorf("%w: at %s, for it is number %d", errTooSoon, next.UTC().Format(time.RFC3339), count+1)
 	}

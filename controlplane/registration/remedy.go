@@ -27,7 +27,7 @@ func Remedy(err error) string {
 		{errDeregistering, "Wait for the umagate deregister that is at it, or finish one that was cut off: umagate deregister --site NAME."},
 		{errDeregistered, "Take the site out of umagate.yaml, or register it again with umagate apply."},
 		{errLeftBehind, "Look for unused clients at the authorization server, and find out what stands between. umagate apply tries again at once."},
-		{errDoubtful, "Look whether the authorization server has an unused client of this name. umagate apply tries again at once."},
+		{errOutcomeUnknown, "Look whether the authorization server has an unused client of this name. umagate apply tries again at once."},
 		{errExpiry, "Renew the secret at the authorization server, or register with another method: umagate deregister, and then umagate apply."},
 		{errNoManagement, "Change the client at the authorization server, or begin anew: umagate deregister --force, and then umagate apply."},
 		{errNoKey, "Restore the store's backup, or begin anew: umagate deregister --force, and then umagate apply."},

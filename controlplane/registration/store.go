@@ -27,7 +27,7 @@ var (
 	errDryLogin = errors.New("the PAT has ended, and a plan does not renew it with the refresh token of the login, which may be good once only")
 )
 
-// DryRun gives a store for an [Operation] that only plans. The little that a plan
+// DryRun returns a store for an [Operation] that only plans. The little that a plan
 // writes is forgotten: what was found out of the AS, and a PAT.
 func DryRun(s Store) Store { return dryRun{s} }
 

@@ -186,7 +186,7 @@ func (f *Flow) asTransport() http.RoundTripper {
 	return f.Transport
 }
 
-// usesTLS says that the client's certificate authenticates it.
+// usesTLS reports whether the client's certificate authenticates it.
 func (f *Flow) usesTLS() bool { return f.Client != nil && f.Client.Method().UsesTLS() }
 
 func (f *Flow) discover(ctx context.Context, asURI string) (*as.Server, error) {

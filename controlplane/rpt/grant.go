@@ -87,7 +87,7 @@ func (f *Flow) grant(ctx context.Context, server *as.Server, ticket string) (as.
 	return as.TokenResponse{}, fmt.Errorf("%w after %d tries", ErrDenied, maxTries)
 }
 
-// submitted reports that the resource owner was asked. Keycloak says so in the
+// submitted reports whether the resource owner was asked. Keycloak says so in the
 // description only, and its ticket can be used again.
 func (r refusal) submitted() bool {
 	return r.said.Code == "request_submitted" || r.said.Code == "access_denied" && r.said.Description == "request_submitted"

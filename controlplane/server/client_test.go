@@ -343,7 +343,7 @@ func TestLyingRegistration(t *testing.T) {
 	as := servertest.StartAS(t, devas.Options{})
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultWrongTypes}))
 	p := newPlane(t)
-	p.Options.Intervals.Site.Doubt = time.Hour
+	p.Options.Intervals.Site.Unusable = time.Hour
 	p.Write(p.config(as.Issuer(), "albums"))
 	p.Start()
 	s := p.Until("it is told", func(s server.Status) bool { return s.Sites[0].Failure != nil && s.Sites[0].Failure.Attempts > 5 })

@@ -184,7 +184,7 @@ func TestFaults(t *testing.T) {
 		{"group by its word alone", around("listen: {xds_tls: {certificate: crt, key: key, client_ca: ca}}\ngroups: [{name: a, match: {id: x}, sites: [photos]}]", "", conditions), 3, 27, "groups[0].match", "says nothing of the Envoy's certificate", "san:"},
 		{"TLS without authority", around("listen: {xds_tls: {certificate: crt, key: key}}", "", conditions), 2, 19, "listen.xds_tls.client_ca", "is missing", "PEM"},
 		{"TLS file is not there", around("listen: {xds_tls: {certificate: nowhere, key: key, client_ca: ca}}", "", conditions), 2, 33, "listen.xds_tls.certificate", "cannot be read", "beside the configuration"},
-		{"TLS pair", around("listen: {xds_tls: {certificate: crt, key: certificates.pem, client_ca: ca}}", "", conditions), 2, 33, "listen.xds_tls.certificate", "does not do with the key", "one pair"},
+		{"TLS pair", around("listen: {xds_tls: {certificate: crt, key: certificates.pem, client_ca: ca}}", "", conditions), 2, 33, "listen.xds_tls.certificate", "does not belong to the key", "one pair"},
 		{"TLS authority", around("listen: {xds_tls: {certificate: crt, key: key, client_ca: certificates.pem}}", "", conditions), 2, 59, "listen.xds_tls.client_ca", "has no certificate in it", "PEM"},
 		{"certificates", around("", "    tls: {ca_file: certificates.pem}", conditions), 9, 20, "sites[0].authorization_server.tls.ca_file", "has no certificate in it", "PEM"},
 	}

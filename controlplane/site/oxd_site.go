@@ -12,7 +12,7 @@ import (
 // OXDSite gives hosts to what an application protects with uma_rs_protect, so that
 // Envoy enforces it. An application that no entry names is answered by
 // uma_rs_check_access only. Exactly one of the first three says which application it
-// is; of several that fit, the one that protected something first has the hosts.
+// is. If several applications match, the first to call uma_rs_protect gets the hosts.
 type OXDSite struct {
 	// The oxd_id of the application.
 	OxdID string `yaml:"oxd_id"`

@@ -103,7 +103,7 @@ func (v *validator) xdsTLS() {
 	certificate, key, ca := read("certificate", t.Certificate), read("key", t.Key), read("client_ca", t.ClientCA)
 	if certificate != nil && key != nil {
 		if _, err := tls.X509KeyPair(certificate, key); err != nil {
-			v.fault(path+".certificate", "does not do with the key: "+err.Error(), "write the files of one pair, in PEM, the server's certificate first")
+			v.fault(path+".certificate", "does not belong to the key: "+err.Error(), "write the files of one pair, in PEM, the server's certificate first")
 		}
 	}
 	if ca != nil && !x509.NewCertPool().AppendCertsFromPEM(ca) {

@@ -33,7 +33,7 @@ const Within = 2 * time.Minute
 func Quick() server.Intervals {
 	return server.Intervals{Watch: 10 * time.Millisecond, Site: registration.Intervals{
 		Retry: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Sync: 100 * time.Millisecond, Probe: 20 * time.Millisecond,
-		Forgotten: time.Millisecond, Doubt: 5 * time.Millisecond,
+		Forgotten: time.Millisecond, Unusable: 5 * time.Millisecond,
 	}}
 }
 
