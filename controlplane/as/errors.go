@@ -123,8 +123,8 @@ func (e *Error) Temporary() bool {
 	return errors.Is(e.Kind, ErrUnavailable) || errors.Is(e.Kind, ErrRateLimited) || errors.Is(e.Kind, ErrCollision)
 }
 
-// OutcomeUnknown reports whether the AS may have done what was asked, and that it cannot be
-// told: the answer was lost, or is not one.
+// OutcomeUnknown reports whether the AS may have done what was asked, and nobody knows
+// that: the answer was lost, or is not one.
 func OutcomeUnknown(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {

@@ -19,16 +19,12 @@ type Metadata struct {
 	RegistrationEndpoint         string   `json:"registration_endpoint,omitempty"`
 	ResourceRegistrationEndpoint string   `json:"resource_registration_endpoint,omitempty"`
 	PermissionEndpoint           string   `json:"permission_endpoint,omitempty"`
-	PolicyEndpoint               string   `json:"policy_endpoint,omitempty"`
 	ClaimsInteractionEndpoint    string   `json:"claims_interaction_endpoint,omitempty"`
 	RevocationEndpoint           string   `json:"revocation_endpoint,omitempty"`
 	EndSessionEndpoint           string   `json:"end_session_endpoint,omitempty"`
 	JWKSURI                      string   `json:"jwks_uri,omitempty"`
 	GrantTypes                   []string `json:"grant_types_supported,omitempty"`
 	Scopes                       []string `json:"scopes_supported,omitempty"`
-	AuthMethods                  []string `json:"token_endpoint_auth_methods_supported,omitempty"`
-	AuthSigningAlgs              []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
-	UMAProfiles                  []string `json:"uma_profiles_supported,omitempty"`
 	// IssParameter: the answer to an authorization request has iss (RFC 9207).
 	IssParameter bool `json:"authorization_response_iss_parameter_supported,omitempty"`
 	// Aliases are the endpoints for clients with a certificate (RFC 8705 section 5).

@@ -42,9 +42,6 @@ func (m Method) HasSecret() bool {
 	return m == SecretBasic || m == SecretPost || m == SecretJWT || m == ""
 }
 
-// Asserts reports whether each request carries a JWT that the client has signed.
-func (m Method) Asserts() bool { return m == SecretJWT || m == PrivateKeyJWT }
-
 // UsesTLS reports whether the client's certificate authenticates the connection.
 func (m Method) UsesTLS() bool { return m == TLS || m == SelfSignedTLS }
 

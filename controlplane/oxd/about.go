@@ -105,7 +105,7 @@ func (s *rps) jwks(ctx context.Context, _ *Call, p opParams) (jwksResult, error)
 		err = json.Unmarshal(raw, &out)
 	}
 	if err != nil {
-		return jwksResult{}, (&Error{Code: CodeInternal, Description: "the OP's keys cannot be read"}).because(err)
+		return jwksResult{}, fail(CodeInternal, "the OP's keys cannot be read").because(err)
 	}
 	return out, nil
 }

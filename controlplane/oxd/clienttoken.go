@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
@@ -67,7 +66,7 @@ func (s *admission) clientToken(ctx context.Context, _ *Call, p clientTokenParam
 		}
 	}
 	return clientTokenResult{
-		AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: present(got.RefreshToken),
+		AccessToken: got.Value.Reveal(), ExpiresIn: wholeSeconds(got.ExpiresIn), RefreshToken: present(got.RefreshToken.Reveal()),
 		Scope: cmp.Or(got.Scope, strings.Join(asked, " ")), // left out, it is what was asked for (RFC 6749 section 5.1)
 	}, nil
 }
@@ -118,10 +117,10 @@ func (s *admission) tokenAuth(p clientTokenParams, setup *RP) (clientauth.Auth, 
 // stateCaller says which setup client a protection token was given to.
 const stateCaller = "caller"
 
-func (s *admission) rememberCaller(ctx context.Context, setup *RP, got tokens) error {
+func (s *admission) rememberCaller(ctx context.Context, setup *RP, got as.TokenResponse) error {
 	lifetime := subjectLifetime
 	if got.ExpiresIn > 0 {
-		lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second)
+		lifetime = min(lifetime, got.ExpiresIn)
 	}
-	return s.putState(ctx, stateCaller, tokenHash(got.AccessToken), setup.ID, "", lifetime)
+	return s.putState(ctx, stateCaller, tokenHash(got.Value.Reveal()), setup.ID, "", lifetime)
 }

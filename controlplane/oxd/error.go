@@ -24,7 +24,6 @@ const (
 	CodeInvalidRegistrationURL Code = "invalid_registration_client_url"
 	CodeNoIDToken              Code = "no_id_token"
 	CodeNoAccessToken          Code = "no_access_token"
-	CodeInvalidNonce           Code = "invalid_nonce"
 	CodeIDTokenBadNonce        Code = "invalid_id_token_bad_nonce"
 	CodeIDTokenBadAudience     Code = "invalid_id_token_bad_audience"
 	CodeIDTokenExpired         Code = "invalid_id_token_expired"

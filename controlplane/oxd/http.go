@@ -111,7 +111,7 @@ func (s *Server) serveCommand(c *Command) http.Handler {
 // check returns what is wrong with the form of the parameters.
 func (c *Command) check(body []byte) *Error {
 	if !json.Valid(body) {
-		return &Error{Code: CodeInternal, Description: "the body is not JSON"}
+		return fail(CodeInternal, "the body is not JSON")
 	}
 	if _, err := c.decode(body); err != nil {
 		return malformed(err)

@@ -95,7 +95,7 @@ func (l *link) introspect(ctx context.Context, token secret.Text) (introspection
 	}
 	out, err := readIntrospection(raw)
 	if err != nil {
-		return introspection{}, (&Error{Code: CodeInternal, Description: "the OP's introspection answer is malformed"}).because(err)
+		return introspection{}, fail(CodeInternal, "the OP's introspection answer is malformed").because(err)
 	}
 	if !out.Active {
 		if own, ok, err := l.own(ctx, token); err != nil || ok {

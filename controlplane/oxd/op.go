@@ -153,7 +153,7 @@ func (o *ops) discover(ctx context.Context, op *OP, key, path string) (*provider
 		if known != nil {
 			return known, nil // an OP that is down for a while has not moved
 		}
-		return nil, (&Error{Code: CodeNoConnectDiscovery, Description: "the OpenID Connect discovery document of op_host cannot be read"}).because(err)
+		return nil, fail(CodeNoConnectDiscovery, "the OpenID Connect discovery document of op_host cannot be read").because(err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -50,7 +50,7 @@ func (l *link) accepts(ctx context.Context, token secret.Text) (bool, error) {
 	case status == http.StatusOK: // whatever it tells
 		return true, nil
 	case status == 0:
-		return false, (&Error{Code: CodeInternal, Description: "the OP's userinfo endpoint does not answer"}).because(err)
+		return false, fail(CodeInternal, "the OP's userinfo endpoint does not answer").because(err)
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests:
 		return false, fail(CodeHTTPStatus(status), "the OP's userinfo endpoint does not say whether the token is good")
 	default:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -88,4 +89,20 @@ type ofSite interface{ oxdID() string }
 // idResult answers commands that have nothing else to tell.
 type idResult struct {
 	OxdID string `json:"oxd_id"`
+}
+
+// wordFor is what a client calls a JSON type.
+func wordFor(kind reflect.Kind) string {
+	switch kind {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map, reflect.Pointer, reflect.Interface:
+		return "an object"
+	default:
+		return "a number"
+	}
 }

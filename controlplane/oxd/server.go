@@ -129,7 +129,7 @@ func (s *Server) run(ctx context.Context, c *Call, raw json.RawMessage, protecti
 		raw = json.RawMessage("{}")
 	}
 	if raw[0] != '{' {
-		return nil, &Error{Code: CodeInternal, Description: "params is missing, or is not an object"}
+		return nil, fail(CodeInternal, "params is missing, or is not an object")
 	}
 	params, err := c.Command.decode(raw)
 	if err != nil {

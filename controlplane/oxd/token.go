@@ -14,30 +14,21 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// tokens is a token endpoint's answer, as applications are given it.
-type tokens struct {
-	AccessToken  string
-	RefreshToken string
-	IDToken      string
-	Scope        string
-	// ExpiresIn is in seconds; 0 when the OP does not say.
-	ExpiresIn int64
-}
-
 // requestTokens calls the token endpoint with any grant.
-func (p *provider) requestTokens(ctx context.Context, auth clientauth.Auth, grant url.Values) (tokens, error) {
+func (p *provider) requestTokens(ctx context.Context, auth clientauth.Auth, grant url.Values) (as.TokenResponse, error) {
 	got, err := p.server.RequestToken(ctx, "get a token", auth, grant)
 	if err != nil {
-		return tokens{}, tokenFailure(err)
+		err = tokenFailure(err)
 	}
-	return tokens{
-		AccessToken: got.Value.Reveal(), RefreshToken: got.RefreshToken.Reveal(), IDToken: got.IDToken.Reveal(), Scope: got.Scope,
-		ExpiresIn: int64(got.ExpiresIn / time.Second),
-	}, nil
+	return got, err
 }
+
+// wholeSeconds is expires_in; 0 when the OP does not say.
+func wholeSeconds(lifetime time.Duration) int64 { return int64(lifetime / time.Second) }
 
 // tokenFailure returns the OP's status as a code, and its own words.
 func tokenFailure(err error) error {
@@ -48,14 +39,14 @@ func tokenFailure(err error) error {
 	case errors.Is(err, as.ErrMissingEndpoint):
 		return fail(CodeNoConnectDiscovery, "the OP names no token_endpoint")
 	case refused.Status == 0:
-		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint does not answer"}).because(errors.Join(errNoAnswer, err))
+		return fail(CodeInternal, "the OP's token endpoint does not answer").because(errors.Join(errNoAnswer, err))
 	case refused.Status >= http.StatusMultipleChoices:
 		if refused.Temporary() {
 			err = errors.Join(errNoAnswer, err)
 		}
 		return (&Error{Code: CodeHTTPStatus(refused.Status), Description: wordsOf(refused)}).because(err)
 	case errors.Is(err, as.ErrNotJSON):
-		return (&Error{Code: CodeInternal, Description: "the OP's token endpoint answers with something that is not JSON"}).because(err)
+		return fail(CodeInternal, "the OP's token endpoint answers with something that is not JSON").because(err)
 	default:
 		return (&Error{Code: CodeNoAccessToken, Description: "the OP's answer has no access_token that can be used: " + refused.Description}).because(err)
 	}
@@ -118,11 +109,11 @@ func (s *logins) finishLogin(ctx context.Context, l *link, state store.Temporary
 	if err != nil {
 		return tokensResult{}, err
 	}
-	if got.IDToken == "" {
+	if got.IDToken.IsZero() {
 		return tokensResult{}, fail(CodeNoIDToken, "the OP gives no id_token")
 	}
-	claims, err := l.verify(ctx, got.IDToken, expectation{
-		nonce: &begun.Nonce, acr: begun.ACRValues, accessToken: got.AccessToken, code: code, now: s.now,
+	claims, err := l.verify(ctx, got.IDToken.Reveal(), expectation{
+		nonce: &begun.Nonce, acr: begun.ACRValues, accessToken: got.Value.Reveal(), code: code, now: s.now,
 	})
 	if err != nil {
 		return tokensResult{}, err
@@ -131,7 +122,8 @@ func (s *logins) finishLogin(ctx context.Context, l *link, state store.Temporary
 		return tokensResult{}, err
 	}
 	return tokensResult{
-		AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: present(got.RefreshToken), IDToken: got.IDToken, IDTokenClaims: claims.all,
+		AccessToken: got.Value.Reveal(), ExpiresIn: wholeSeconds(got.ExpiresIn), RefreshToken: present(got.RefreshToken.Reveal()),
+		IDToken: got.IDToken.Reveal(), IDTokenClaims: claims.all,
 	}, nil
 }
 
@@ -176,21 +168,23 @@ func (s *logins) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) 
 	if err != nil {
 		return refreshResult{}, err
 	}
-	if got.IDToken != "" {
+	if !got.IDToken.IsZero() {
 		// OpenID Connect Core 1.0 section 12.2: of the same person, and need have no nonce.
-		claims, err := l.verify(ctx, got.IDToken, expectation{accessToken: got.AccessToken, subject: subject, now: s.now})
+		claims, err := l.verify(ctx, got.IDToken.Reveal(), expectation{accessToken: got.Value.Reveal(), subject: subject, now: s.now})
 		if err != nil {
 			return refreshResult{}, err
 		}
 		subject = claims.subject
 	}
-	if got.RefreshToken == "" {
-		got.RefreshToken = p.RefreshToken // it stays good
+	if got.RefreshToken.IsZero() {
+		got.RefreshToken = secret.New(p.RefreshToken) // it stays good
 	}
 	if err := s.remember(ctx, c.RP, got, subject); err != nil {
 		return refreshResult{}, err
 	}
-	return refreshResult{AccessToken: got.AccessToken, ExpiresIn: got.ExpiresIn, RefreshToken: present(got.RefreshToken), Scope: present(got.Scope)}, nil
+	return refreshResult{
+		AccessToken: got.Value.Reveal(), ExpiresIn: wholeSeconds(got.ExpiresIn), RefreshToken: present(got.RefreshToken.Reveal()), Scope: present(got.Scope),
+	}, nil
 }
 
 // The kinds of what is remembered of tokens: whose it is, by the token's hash, and
@@ -207,23 +201,23 @@ const (
 )
 
 // remember keeps whose the tokens are, and the ID token for a logout.
-func (s *logins) remember(ctx context.Context, rp *RP, got tokens, subject string) error {
+func (s *logins) remember(ctx context.Context, rp *RP, got as.TokenResponse, subject string) error {
 	if subject != "" {
 		lifetime := subjectLifetime
 		if got.ExpiresIn > 0 {
-			lifetime = min(lifetime, time.Duration(got.ExpiresIn)*time.Second+time.Minute)
+			lifetime = min(lifetime, got.ExpiresIn+time.Minute)
 		}
-		if err := s.putState(ctx, stateSubject, tokenHash(got.AccessToken), rp.ID, subject, lifetime); err != nil {
+		if err := s.putState(ctx, stateSubject, tokenHash(got.Value.Reveal()), rp.ID, subject, lifetime); err != nil {
 			return err
 		}
-		if got.RefreshToken != "" {
-			if err := s.putState(ctx, stateSubject, tokenHash(got.RefreshToken), rp.ID, subject, subjectLifetime); err != nil {
+		if !got.RefreshToken.IsZero() {
+			if err := s.putState(ctx, stateSubject, tokenHash(got.RefreshToken.Reveal()), rp.ID, subject, subjectLifetime); err != nil {
 				return err
 			}
 		}
 	}
-	if got.IDToken != "" {
-		return s.putState(ctx, stateIDToken, rp.ID, rp.ID, got.IDToken, idTokenLifetime)
+	if !got.IDToken.IsZero() {
+		return s.putState(ctx, stateIDToken, rp.ID, rp.ID, got.IDToken.Reveal(), idTokenLifetime)
 	}
 	return nil
 }

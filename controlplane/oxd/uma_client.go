@@ -174,7 +174,7 @@ func grantFailure(err error) *Error {
 			Description: "The authorization server needs additional information in order to determine whether the client is authorized to have these permissions.",
 		}
 	case "invalid_grant", "invalid_ticket", "expired_ticket":
-		return (&Error{Code: CodeInvalidTicket, Description: "Ticket is not valid (outdated or not present on Authorization Server)."}).because(err)
+		return fail(CodeInvalidTicket, "Ticket is not valid (outdated or not present on Authorization Server).").because(err)
 	}
 	if refused.Status < http.StatusBadRequest {
 		return fail(CodeInternal, "the AS gave no RPT and no error").because(err)

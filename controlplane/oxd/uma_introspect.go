@@ -59,7 +59,7 @@ func (s *resources) introspectRPT(ctx context.Context, c *Call, p rptParams) (rp
 	if err != nil {
 		return rptResult{}, opFailure(err, "the AS does not introspect the RPT")
 	}
-	malformed := &Error{Code: CodeInternal, Description: "the AS's introspection answer is malformed"}
+	malformed := fail(CodeInternal, "the AS's introspection answer is malformed")
 	token, err := uma.ParseIntrospection(raw)
 	if err != nil {
 		return rptResult{}, malformed.because(err)

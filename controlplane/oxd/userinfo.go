@@ -37,14 +37,14 @@ func (s *logins) userInfo(ctx context.Context, c *Call, p userInfoParams) (userI
 	switch {
 	case err == nil:
 	case status == 0:
-		return userInfoResult{}, (&Error{Code: CodeInternal, Description: "the OP's userinfo endpoint does not answer"}).because(err)
+		return userInfoResult{}, fail(CodeInternal, "the OP's userinfo endpoint does not answer").because(err)
 	case status != http.StatusOK:
 		return userInfoResult{}, fail(CodeHTTPStatus(status), "the OP does not accept the access_token for userinfo")
 	default:
-		return userInfoResult{}, &Error{Code: CodeInternal, Description: "the OP's userinfo endpoint answers with something that is not userinfo"}
+		return userInfoResult{}, fail(CodeInternal, "the OP's userinfo endpoint answers with something that is not userinfo")
 	}
 	if info.Subject == "" {
-		return userInfoResult{}, &Error{Code: CodeInternal, Description: "the OP's userinfo has no sub"}
+		return userInfoResult{}, fail(CodeInternal, "the OP's userinfo has no sub")
 	}
 	// Section 5.3.2: it must be who logged in. A token from elsewhere cannot be checked.
 	known, err := s.subjectOf(ctx, p.AccessToken)
@@ -52,7 +52,7 @@ func (s *logins) userInfo(ctx context.Context, c *Call, p userInfoParams) (userI
 		return userInfoResult{}, err
 	}
 	if known != "" && known != info.Subject {
-		return userInfoResult{}, &Error{Code: CodeInternal, Description: "the OP's userinfo is of another person than the id_token"}
+		return userInfoResult{}, fail(CodeInternal, "the OP's userinfo is of another person than the id_token")
 	}
 	var claims map[string]any
 	if err := info.Claims(&claims); err != nil {
@@ -74,6 +74,21 @@ func (p *provider) askUserInfo(ctx context.Context, token string) (info *oidc.Us
 	client.Transport = seen
 	info, err = p.oidc.UserInfo(oidc.ClientContext(ctx, &client), oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, TokenType: "Bearer"}))
 	return info, seen.status, err
+}
+
+// observed remembers the status of an answer, which go-oidc does not tell; 0 when
+// there was none.
+type observed struct {
+	next   http.RoundTripper
+	status int
+}
+
+func (o *observed) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := o.next.RoundTrip(r)
+	if err == nil {
+		o.status = response.StatusCode
+	}
+	return response, err
 }
 
 // claimValues makes oxd's list of one claim.

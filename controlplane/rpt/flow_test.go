@@ -14,6 +14,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/rpt"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/demo/devas"
@@ -299,7 +300,7 @@ func TestWhatCanGoWrong(t *testing.T) {
 	t.Run("loopback only", func(t *testing.T) {
 		t.Parallel()
 		_, err := rpt.GatherClaims("0.0.0.0:0", nil)(t.Context(), &url.URL{})
-		require.ErrorIs(t, err, rpt.ErrLoopback)
+		require.ErrorIs(t, err, loopback.ErrNoAnswer)
 	})
 }
 

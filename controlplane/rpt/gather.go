@@ -9,11 +9,9 @@ import (
 	"github.com/umagate/umagate/controlplane/loopback"
 )
 
-// ErrLoopback is wrapped when the browser does not come back.
-var ErrLoopback = loopback.ErrNoAnswer
-
 // GatherClaims makes a [Flow]'s Gather: it shows the AS's address, with a loopback
 // address to come back to, and waits for the new ticket (UMA Grant section 3.3.3).
+// [loopback.ErrNoAnswer]: the browser does not come back.
 func GatherClaims(at string, show func(ctx context.Context, address string) error) func(context.Context, *url.URL) (string, error) {
 	return func(ctx context.Context, redirectUser *url.URL) (string, error) {
 		back, err := loopback.Listen(ctx, at)
