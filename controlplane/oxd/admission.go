@@ -109,11 +109,11 @@ func (s *admission) caller(ctx context.Context, token secret.Text, rp *RP, op op
 	if setup == nil {
 		return nil, fail(CodeInvalidProtection, "the protection_access_token is of no setup client that is known here")
 	}
-	l, err := s.link(ctx, setup)
+	rc, err := s.clientOf(ctx, setup)
 	if err != nil {
 		return nil, err
 	}
-	said, err := l.introspect(ctx, token)
+	said, err := rc.introspect(ctx, token)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (s *admission) caller(ctx context.Context, token secret.Text, rp *RP, op op
 	if err := s.mustBeOwn(ctx, setup, token, said); err != nil {
 		return nil, err
 	}
-	needed := l.asks([]string{scopeOxd, scopeUMAProtection})
+	needed := rc.asks([]string{scopeOxd, scopeUMAProtection})
 	if len(needed) > 0 && len(intersect(needed, said.Scopes)) == 0 {
 		return nil, fail(CodeInsufficientProtection, "the protection_access_token needs scope oxd or uma_protection: setup_client and get_client_token with it")
 	}

@@ -53,7 +53,7 @@ func loginID(rp *RP, state string) string { return rp.ID + " " + state }
 // authorizationURL begins a login (OpenID Connect Core 1.0 section 3.1.2.1, RFC
 // 7636 where the OP has it).
 func (s *logins) authorizationURL(ctx context.Context, c *Call, p authorizationParams) (authorizationResult, error) {
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return authorizationResult{}, err
 	}
@@ -79,11 +79,11 @@ func (s *logins) authorizationURL(ctx context.Context, c *Call, p authorizationP
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		options = append(options, oauth2.SetAuthURLParam(name, parameters.Get(name)))
 	}
-	if l.supportsPKCE() {
+	if rc.supportsPKCE() {
 		begun.Verifier = oauth2.GenerateVerifier()
 		options = append(options, oauth2.S256ChallengeOption(begun.Verifier))
 	}
-	config := oauth2.Config{ClientID: c.RP.ClientID, Endpoint: l.oidc.Endpoint(), RedirectURL: begun.RedirectURI, Scopes: l.asks(scope)}
+	config := oauth2.Config{ClientID: c.RP.ClientID, Endpoint: rc.oidc.Endpoint(), RedirectURL: begun.RedirectURI, Scopes: rc.asks(scope)}
 	if config.Endpoint.AuthURL == "" {
 		return authorizationResult{}, fail(CodeNoConnectDiscovery, "the OP names no authorization_endpoint")
 	}

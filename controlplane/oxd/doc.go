@@ -7,7 +7,7 @@
 // protection token checked (admission.go) and runs the command. Every answer is an
 // envelope (envelope.go); every failure has a code of oxd's (error.go).
 //
-// The commands belong to owners, each with its own state beside the RPs (rp.go, link.go):
+// The commands belong to owners, each with its own state beside the RPs (rp.go, rpclient.go):
 //
 //	admission     protection tokens (admission.go, clienttoken.go, own.go, introspect.go)
 //	registration  clients at OPs (register.go, update.go, setup.go)

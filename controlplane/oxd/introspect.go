@@ -59,11 +59,11 @@ func (s *admission) introspect(ctx context.Context, c *Call, p introspectParams)
 	if p.AccessToken.IsZero() {
 		return introspection{}, fail(CodeNoAccessToken, "access_token is missing")
 	}
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return introspection{}, err
 	}
-	said, err := l.introspect(ctx, p.AccessToken)
+	said, err := rc.introspect(ctx, p.AccessToken)
 	if err != nil || said.Active {
 		return said, err
 	}
@@ -77,19 +77,19 @@ func (s *admission) introspectAsSetup(ctx context.Context, rp *RP, token secret.
 	if err != nil || setup == nil || setup.Issuer != rp.Issuer || setup.ClientID == rp.ClientID {
 		return said, err
 	}
-	l, err := s.link(ctx, setup)
+	rc, err := s.clientOf(ctx, setup)
 	if err != nil {
 		return introspection{}, err
 	}
-	own, err := l.introspect(ctx, token)
+	own, err := rc.introspect(ctx, token)
 	if err != nil || own.ClientID == nil || *own.ClientID != setup.ClientID {
 		return said, err
 	}
 	return own, nil
 }
 
-func (l *link) introspect(ctx context.Context, token secret.Text) (introspection, error) {
-	raw, err := l.server.IntrospectAs(ctx, l.auth, l.pats, token, "")
+func (rc *rpClient) introspect(ctx context.Context, token secret.Text) (introspection, error) {
+	raw, err := rc.server.IntrospectAs(ctx, rc.auth, rc.pats, token, "")
 	if err != nil {
 		return introspection{}, opFailure(err, "the OP does not introspect the token")
 	}
@@ -98,7 +98,7 @@ func (l *link) introspect(ctx context.Context, token secret.Text) (introspection
 		return introspection{}, fail(CodeInternal, "the OP's introspection answer is malformed").because(err)
 	}
 	if !out.Active {
-		if own, ok, err := l.own(ctx, token); err != nil || ok {
+		if own, ok, err := rc.own(ctx, token); err != nil || ok {
 			return own, err
 		}
 	}

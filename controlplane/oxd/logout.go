@@ -26,11 +26,11 @@ type logoutResult struct {
 // Logout 1.0). Without a hint the site's last ID token is taken, and before any
 // login the client alone is named.
 func (s *logins) logoutURI(ctx context.Context, c *Call, p logoutParams) (logoutResult, error) {
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return logoutResult{}, err
 	}
-	address, err := url.Parse(l.metadata.EndSessionEndpoint)
+	address, err := url.Parse(rc.metadata.EndSessionEndpoint)
 	if err != nil || address.Host == "" {
 		return logoutResult{}, fail(CodeNoEndSession, "the OP names no end_session_endpoint").because(err)
 	}

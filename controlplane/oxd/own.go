@@ -18,21 +18,21 @@ import (
 // Signature, issuer and validity say what it is; that it was not revoked, and the
 // session not ended, userinfo says, which Keycloak answers for scope openid alone. What
 // cannot be asked about stays inactive.
-func (l *link) own(ctx context.Context, token secret.Text) (introspection, bool, error) {
-	if l.dialect() != as.DialectKeycloak {
+func (rc *rpClient) own(ctx context.Context, token secret.Text) (introspection, bool, error) {
+	if rc.dialect() != as.DialectKeycloak {
 		return introspection{}, false, nil
 	}
-	ctx = oidc.ClientContext(ctx, l.client)
-	verified, err := l.oidc.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, Now: l.now}).Verify(ctx, token.Reveal())
+	ctx = oidc.ClientContext(ctx, rc.client)
+	verified, err := rc.oidc.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, Now: rc.now}).Verify(ctx, token.Reveal())
 	if err != nil {
 		return introspection{}, false, nil //nolint:nilerr // not good is an answer
 	}
 	var claims accessTokenClaims
 	var all map[string]any
-	if errors.Join(verified.Claims(&claims), verified.Claims(&all)) != nil || claims.AuthorizedParty != l.rp.ClientID || claims.Type != "Bearer" {
+	if errors.Join(verified.Claims(&claims), verified.Claims(&all)) != nil || claims.AuthorizedParty != rc.rp.ClientID || claims.Type != "Bearer" {
 		return introspection{}, false, nil
 	}
-	alive, err := l.accepts(ctx, token)
+	alive, err := rc.accepts(ctx, token)
 	if err != nil || !alive {
 		return introspection{}, false, err
 	}
@@ -41,11 +41,11 @@ func (l *link) own(ctx context.Context, token secret.Text) (introspection, bool,
 }
 
 // accepts reports whether the OP's userinfo takes the token.
-func (l *link) accepts(ctx context.Context, token secret.Text) (bool, error) {
-	if l.oidc.UserInfoEndpoint() == "" {
+func (rc *rpClient) accepts(ctx context.Context, token secret.Text) (bool, error) {
+	if rc.oidc.UserInfoEndpoint() == "" {
 		return false, nil
 	}
-	_, status, err := l.askUserInfo(ctx, token.Reveal())
+	_, status, err := rc.askUserInfo(ctx, token.Reveal())
 	switch {
 	case status == http.StatusOK: // whatever it tells
 		return true, nil
@@ -80,11 +80,11 @@ func (s *admission) mustBeOwn(ctx context.Context, setup *RP, token secret.Text,
 			return err
 		}
 	}
-	l, err := s.link(ctx, setup)
+	rc, err := s.clientOf(ctx, setup)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(facts, func(members map[string]any) bool { return ofAnother(members, setup.ClientID) }) || !l.saysOwn(said) {
+	if slices.ContainsFunc(facts, func(members map[string]any) bool { return ofAnother(members, setup.ClientID) }) || !rc.saysOwn(said) {
 		return fail(CodeInvalidProtection, "the protection_access_token is a person's, or cannot be told from one: get_client_token gives the client's own")
 	}
 	return nil
@@ -119,17 +119,17 @@ const serviceAccount = "service-account-"
 
 // saysOwn reads from the OP's answer that the token is the client's own: sub is the
 // client (RFC 9068 section 2.2), or at Keycloak the name is its service account's.
-func (l *link) saysOwn(said introspection) bool {
+func (rc *rpClient) saysOwn(said introspection) bool {
 	names := []string{}
 	for _, member := range []string{"username", "preferred_username"} {
 		if s, ok := said.extra[member].(string); ok && s != "" {
 			names = append(names, s)
 		}
 	}
-	if l.dialect() == as.DialectKeycloak {
-		account := serviceAccount + l.rp.ClientID
+	if rc.dialect() == as.DialectKeycloak {
+		account := serviceAccount + rc.rp.ClientID
 		return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return !strings.EqualFold(name, account) })
 	}
-	return said.Subject != nil && *said.Subject == l.rp.ClientID &&
-		!slices.ContainsFunc(names, func(name string) bool { return name != l.rp.ClientID })
+	return said.Subject != nil && *said.Subject == rc.rp.ClientID &&
+		!slices.ContainsFunc(names, func(name string) bool { return name != rc.rp.ClientID })
 }

@@ -87,9 +87,9 @@ type Metadata struct {
 type rps struct {
 	*ops
 
-	store  RPs
-	links  links
-	logger *slog.Logger
+	store   RPs
+	clients rpClients
+	logger  *slog.Logger
 }
 
 // loadRP reads the RP of that oxd_id. Unknown gives invalid_oxd_id.

@@ -81,7 +81,7 @@ func (s *logins) tokensByCode(ctx context.Context, c *Call, p codeParams) (token
 	if p.Code == "" || p.State == "" {
 		return tokensResult{}, fail(CodeBadRequest, "code and state are needed, as the OP gave them")
 	}
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return tokensResult{}, err
 	}
@@ -89,14 +89,14 @@ func (s *logins) tokensByCode(ctx context.Context, c *Call, p codeParams) (token
 	var out tokensResult
 	err = s.once(ctx, stateLogin, loginID(c.RP, p.State), unknown, func(state store.TemporaryState) (bool, error) {
 		var err error
-		out, err = s.finishLogin(ctx, l, state, p.Code)
+		out, err = s.finishLogin(ctx, rc, state, p.Code)
 		return !mayTryAgain(err), err
 	})
 	return out, err
 }
 
 // finishLogin exchanges the code, and judges what it brings.
-func (s *logins) finishLogin(ctx context.Context, l *link, state store.TemporaryState, code string) (tokensResult, error) {
+func (s *logins) finishLogin(ctx context.Context, rc *rpClient, state store.TemporaryState, code string) (tokensResult, error) {
 	var begun login
 	if err := json.Unmarshal([]byte(state.Value.Reveal()), &begun); err != nil {
 		return tokensResult{}, errors.New("oxd: a stored login is not JSON") // the cause may quote it
@@ -105,20 +105,20 @@ func (s *logins) finishLogin(ctx context.Context, l *link, state store.Temporary
 	if begun.Verifier != "" {
 		grant.Set("code_verifier", begun.Verifier)
 	}
-	got, err := l.requestTokens(ctx, l.auth, grant)
+	got, err := rc.requestTokens(ctx, rc.auth, grant)
 	if err != nil {
 		return tokensResult{}, err
 	}
 	if got.IDToken.IsZero() {
 		return tokensResult{}, fail(CodeNoIDToken, "the OP gives no id_token")
 	}
-	claims, err := l.verify(ctx, got.IDToken.Reveal(), expectation{
+	claims, err := rc.verify(ctx, got.IDToken.Reveal(), expectation{
 		nonce: &begun.Nonce, acr: begun.ACRValues, accessToken: got.Value.Reveal(), code: code, now: s.now,
 	})
 	if err != nil {
 		return tokensResult{}, err
 	}
-	if err := s.remember(ctx, l.rp, got, claims.subject); err != nil {
+	if err := s.remember(ctx, rc.rp, got, claims.subject); err != nil {
 		return tokensResult{}, err
 	}
 	return tokensResult{
@@ -152,15 +152,15 @@ func (s *logins) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) 
 	if p.RefreshToken == "" {
 		return refreshResult{}, fail(CodeBadRequest, "refresh_token is missing")
 	}
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return refreshResult{}, err
 	}
 	grant := url.Values{"grant_type": {as.GrantRefreshToken}, "refresh_token": {p.RefreshToken}}
 	if p.Scope.given() {
-		grant.Set("scope", strings.Join(l.asks(with([]string{scopeOpenID}, p.Scope.clean()...)), " "))
+		grant.Set("scope", strings.Join(rc.asks(with([]string{scopeOpenID}, p.Scope.clean()...)), " "))
 	}
-	got, err := l.requestTokens(ctx, l.auth, grant)
+	got, err := rc.requestTokens(ctx, rc.auth, grant)
 	if err != nil {
 		return refreshResult{}, err
 	}
@@ -170,7 +170,7 @@ func (s *logins) tokensByRefresh(ctx context.Context, c *Call, p refreshParams) 
 	}
 	if !got.IDToken.IsZero() {
 		// OpenID Connect Core 1.0 section 12.2: of the same person, and need have no nonce.
-		claims, err := l.verify(ctx, got.IDToken.Reveal(), expectation{accessToken: got.Value.Reveal(), subject: subject, now: s.now})
+		claims, err := rc.verify(ctx, got.IDToken.Reveal(), expectation{accessToken: got.Value.Reveal(), subject: subject, now: s.now})
 		if err != nil {
 			return refreshResult{}, err
 		}

@@ -62,7 +62,7 @@ const anyHost = "oxd.invalid"
 
 // checkAccess lets the filter's own core decide what Envoy would.
 func (s *resources) checkAccess(ctx context.Context, c *Call, p accessParams) (accessResult, error) {
-	l, err := s.umaLink(ctx, c.RP)
+	rc, err := s.umaClientOf(ctx, c.RP)
 	if err != nil {
 		return accessResult{}, err
 	}
@@ -73,7 +73,7 @@ func (s *resources) checkAccess(ctx context.Context, c *Call, p accessParams) (a
 	if err != nil {
 		return accessResult{}, err
 	}
-	policy, err := s.policy(ctx, l, kept)
+	policy, err := s.policy(ctx, rc, kept)
 	if err != nil {
 		return accessResult{}, err
 	}
@@ -83,7 +83,7 @@ func (s *resources) checkAccess(ctx context.Context, c *Call, p accessParams) (a
 	}
 	method, target := strings.ToUpper(strings.TrimSpace(p.HTTPMethod)), d.Target(p.Path)
 	token := strings.TrimSpace(p.RPT.Reveal())
-	made, ticket := s.decide(ctx, l, policy, requestOf(method, target, token), secret.New(token))
+	made, ticket := s.decide(ctx, rc, policy, requestOf(method, target, token), secret.New(token))
 	s.logger.Info("access checked", slog.String("oxd_id", c.RP.ID), slog.String("resource", made.Resource), slog.String("reason", made.Reason.String()))
 	switch {
 	case made.Effect == decision.EffectAllow:
@@ -149,17 +149,17 @@ func asURI(rp *RP) string {
 }
 
 // policy compiles what an RP protects, as the publisher does for Envoy.
-func (s *resources) policy(ctx context.Context, l *link, kept store.Protection) (*decision.Policy, error) {
-	made, err := siteOf(l.rp, kept, s.origin)
+func (s *resources) policy(ctx context.Context, rc *rpClient, kept store.Protection) (*decision.Policy, error) {
+	made, err := siteOf(rc.rp, kept, s.origin)
 	if err != nil {
 		return nil, err
 	}
 	made.Hosts = []string{"*"}
-	ids, err := (&reconcile.Reconciler{Records: s.records, Key: keyOf(l.rp)}).IDs(ctx)
+	ids, err := (&reconcile.Reconciler{Records: s.records, Key: keyOf(rc.rp)}).IDs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := site.Compile(&site.File{Sites: []site.Site{made}}, map[string]site.Facts{made.Name: site.FactsOf(l.server, ids)})
+	compiled, err := site.Compile(&site.File{Sites: []site.Site{made}}, map[string]site.Facts{made.Name: site.FactsOf(rc.server, ids)})
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (s *resources) policy(ctx context.Context, l *link, kept store.Protection) 
 }
 
 // decide takes a request to its end. Each check asks the AS anew: nothing is cached.
-func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy, request *decision.Request, token secret.Text) (made decision.Decision, ticket string) {
+func (s *resources) decide(ctx context.Context, rc *rpClient, policy *decision.Policy, request *decision.Request, token secret.Text) (made decision.Decision, ticket string) {
 	worker := decision.NewWorker()
 	x, step := worker.Evaluator(policy).Start(request, s.now())
 	for step.Kind == decision.KindCall {
@@ -179,11 +179,11 @@ func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy
 		case decision.PurposeIntrospect:
 			hint := ""
 			if bytes.Contains(step.Call.Body, []byte("token_type_hint=")) {
-				hint = l.server.Dialect().TokenTypeHint
+				hint = rc.server.Dialect().TokenTypeHint
 			}
-			response = s.answerIntrospection(ctx, l, token, hint)
+			response = s.answerIntrospection(ctx, rc, token, hint)
 		case decision.PurposeTicket:
-			response, ticket = s.answerTicket(ctx, l, step.Call.Body)
+			response, ticket = s.answerTicket(ctx, rc, step.Call.Body)
 		}
 		outcomes := worker.Reply(step.Call.ID, response, s.now())
 		if len(outcomes) != 1 {
@@ -198,23 +198,23 @@ func (s *resources) decide(ctx context.Context, l *link, policy *decision.Policy
 	return made, ticket
 }
 
-func (s *resources) answerIntrospection(ctx context.Context, l *link, token secret.Text, hint string) decision.Response {
-	raw, err := l.server.IntrospectAs(ctx, l.auth, l.pats, token, hint)
+func (s *resources) answerIntrospection(ctx context.Context, rc *rpClient, token secret.Text, hint string) decision.Response {
+	raw, err := rc.server.IntrospectAs(ctx, rc.auth, rc.pats, token, hint)
 	if err != nil {
 		return s.brokenAnswer(err, "token not introspected")
 	}
 	return decision.Response{Status: http.StatusOK, Body: raw}
 }
 
-func (s *resources) answerTicket(ctx context.Context, l *link, body []byte) (decision.Response, string) {
+func (s *resources) answerTicket(ctx context.Context, rc *rpClient, body []byte) (decision.Response, string) {
 	var wanted []config.Permission
 	if err := json.Unmarshal(body, &wanted); err != nil {
 		return s.brokenAnswer(err, "permission request not read"), ""
 	}
-	ticket, err := l.server.Protection(l.pats).Permission(ctx, wanted)
+	ticket, err := rc.server.Protection(rc.pats).Permission(ctx, wanted)
 	if patMayHaveEnded(err) {
-		if _, renewErr := l.pats.Renew(ctx); renewErr == nil {
-			ticket, err = l.server.Protection(l.pats).Permission(ctx, wanted)
+		if _, renewErr := rc.pats.Renew(ctx); renewErr == nil {
+			ticket, err = rc.server.Protection(rc.pats).Permission(ctx, wanted)
 		}
 	}
 	if err != nil {

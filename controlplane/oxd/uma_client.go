@@ -61,7 +61,7 @@ func (s *tickets) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTRe
 	if err := p.check(); err != nil {
 		return getRPTResult{}, err
 	}
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return getRPTResult{}, err
 	}
@@ -72,14 +72,14 @@ func (s *tickets) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTRe
 		return getRPTResult{}, err
 	}
 	if p.State == "" {
-		out, _, err := s.exchangeTicket(ctx, l, p, id)
+		out, _, err := s.exchangeTicket(ctx, rc, p, id)
 		return out, err
 	}
 	// The state that a person came back with. It is used up by the RPT that it brings.
 	unknown := fail(CodeBadRequest, "state is not known, or was used: uma_rp_get_claims_gathering_url gives one")
 	var out getRPTResult
 	err = s.once(ctx, stateClaims, claimsID(c.RP, p.State), unknown, func(store.TemporaryState) (given bool, err error) {
-		out, given, err = s.exchangeTicket(ctx, l, p, id)
+		out, given, err = s.exchangeTicket(ctx, rc, p, id)
 		return given, err
 	})
 	return out, err
@@ -87,15 +87,15 @@ func (s *tickets) getRPT(ctx context.Context, c *Call, p getRPTParams) (getRPTRe
 
 // exchangeTicket asks the AS. given says that it gave an RPT, also where that could not
 // be kept.
-func (s *tickets) exchangeTicket(ctx context.Context, l *link, p getRPTParams, id string) (out getRPTResult, given bool, err error) {
-	got, err := l.server.RequestToken(ctx, "exchange the ticket for an RPT", l.auth, p.form())
+func (s *tickets) exchangeTicket(ctx context.Context, rc *rpClient, p getRPTParams, id string) (out getRPTResult, given bool, err error) {
+	got, err := rc.server.RequestToken(ctx, "exchange the ticket for an RPT", rc.auth, p.form())
 	if err != nil {
 		return out, false, grantFailure(err)
 	}
 	out = getRPTResult{
 		AccessToken: got.Value.Reveal(), TokenType: got.Type, PCT: got.PCT.Reveal(), Upgraded: got.Upgraded, Updated: got.Upgraded,
 	}
-	return out, true, s.keepRPT(ctx, l.rp, id, out, got)
+	return out, true, s.keepRPT(ctx, rc.rp, id, out, got)
 }
 
 // form is the token request of the UMA grant (UMA Grant section 3.3.1).
@@ -208,11 +208,11 @@ func (s *tickets) claimsURL(ctx context.Context, c *Call, p claimsURLParams) (cl
 	if known := c.RP.Metadata.ClaimsRedirectURIs; len(known) > 0 && !slices.Contains(known, redirect) {
 		return claimsURLResult{}, fail(CodeInvalidClaimsRedirect, "claims_redirect_uri is not one that the site registered")
 	}
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return claimsURLResult{}, err
 	}
-	endpoint, err := url.Parse(l.server.Metadata().ClaimsInteractionEndpoint)
+	endpoint, err := url.Parse(rc.server.Metadata().ClaimsInteractionEndpoint)
 	if err != nil || !endpoint.IsAbs() {
 		return claimsURLResult{}, fail(CodeNoUMADiscovery, "op_host names no claims_interaction_endpoint (Keycloak has none)")
 	}

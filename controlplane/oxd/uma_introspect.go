@@ -51,11 +51,11 @@ func (s *resources) introspectRPT(ctx context.Context, c *Call, p rptParams) (rp
 	if p.RPT.IsZero() {
 		return rptResult{}, fail(CodeInvalidRPT, "rpt is missing")
 	}
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return rptResult{}, err
 	}
-	raw, err := l.server.Introspect(ctx, l.auth, l.pats, p.RPT)
+	raw, err := rc.server.Introspect(ctx, rc.auth, rc.pats, p.RPT)
 	if err != nil {
 		return rptResult{}, opFailure(err, "the AS does not introspect the RPT")
 	}
@@ -67,7 +67,7 @@ func (s *resources) introspectRPT(ctx context.Context, c *Call, p rptParams) (rp
 	if !token.Active {
 		return rptResult{Permissions: []rptPermission{}, Audience: []string{}}, nil
 	}
-	if l.server.Dialect().Claims == config.ClaimsFromToken {
+	if rc.server.Dialect().Claims == config.ClaimsFromToken {
 		// An opaque token has no claims: the answer is all there is.
 		if err := uma.AddJWTClaims(token, p.RPT.Reveal()); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
 			return rptResult{}, malformed.because(err)

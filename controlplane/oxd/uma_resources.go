@@ -42,7 +42,7 @@ type resources struct {
 // registered, then enforced. A crash in between is made good by the site's worker, which
 // brings what is stored in step. edit is given what is protected, nil for nothing yet.
 func (s *resources) setProtection(ctx context.Context, c *Call, adopt bool, edit func(before *store.Protection) (protection.Document, error)) error {
-	l, err := s.umaLink(ctx, c.RP)
+	rc, err := s.umaClientOf(ctx, c.RP)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (s *resources) setProtection(ctx context.Context, c *Call, adopt bool, edit
 			return err
 		}
 		stored = true
-		return s.settle(ctx, l, next, adopt)
+		return s.settle(ctx, rc, next, adopt)
 	})
 	if !stored {
 		return err
@@ -89,17 +89,17 @@ func (s *resources) storeProtection(ctx context.Context, oxdID string, edit func
 
 // settle brings the AS's registrations in step with what is stored. With adopt,
 // resources of the same names that the client has already are taken over.
-func (s *resources) settle(ctx context.Context, l *link, p store.Protection, adopt bool) error {
-	ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindOxd, Name: l.rp.ID})
-	made, err := siteOf(l.rp, p, s.origin)
+func (s *resources) settle(ctx context.Context, rc *rpClient, p store.Protection, adopt bool) error {
+	ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindOxd, Name: rc.rp.ID})
+	made, err := siteOf(rc.rp, p, s.origin)
 	if err != nil {
 		return err
 	}
 	desired := siteResources(&made, adopt)
-	if err := s.register(ctx, l, desired); err != nil {
+	if err := s.register(ctx, rc, desired); err != nil {
 		return err
 	}
-	if err := s.keepFindings(ctx, l); err != nil {
+	if err := s.keepFindings(ctx, rc); err != nil {
 		return err
 	}
 	p.Settled = true
@@ -110,19 +110,19 @@ func (s *resources) settle(ctx context.Context, l *link, p store.Protection, ado
 	for i := range desired {
 		names = append(names, desired[i].Name)
 	}
-	s.logger.Info("an application's resources are protected", slog.String("oxd_id", l.rp.ID), slog.Any("resources", names))
+	s.logger.Info("an application's resources are protected", slog.String("oxd_id", rc.rp.ID), slog.Any("resources", names))
 	return nil
 }
 
 // register brings the AS in step. A PAT may have ended at the AS before its time, which
 // some tell as a bad request: then it is done once more, with a new one.
-func (s *resources) register(ctx context.Context, l *link, desired []reconcile.Desired) error {
-	err := s.reconcile(ctx, l, desired)
+func (s *resources) register(ctx context.Context, rc *rpClient, desired []reconcile.Desired) error {
+	err := s.reconcile(ctx, rc, desired)
 	if patMayHaveEnded(err) {
-		if _, err := l.pats.Renew(ctx); err != nil {
+		if _, err := rc.pats.Renew(ctx); err != nil {
 			return opFailure(err, "the AS gives no PAT")
 		}
-		err = s.reconcile(ctx, l, desired)
+		err = s.reconcile(ctx, rc, desired)
 	}
 	if err != nil {
 		return protectFailure(err)
@@ -130,10 +130,10 @@ func (s *resources) register(ctx context.Context, l *link, desired []reconcile.D
 	return nil
 }
 
-func (s *resources) reconcile(ctx context.Context, l *link, desired []reconcile.Desired) error {
+func (s *resources) reconcile(ctx context.Context, rc *rpClient, desired []reconcile.Desired) error {
 	const attempts, base, longest = 2, 200 * time.Millisecond, 2 * time.Second
 	r := &reconcile.Reconciler{
-		AS: l.server.Protection(l.pats), Records: s.records, Key: keyOf(l.rp), Now: s.now, Audit: s.audit,
+		AS: rc.server.Protection(rc.pats), Records: s.records, Key: keyOf(rc.rp), Now: s.now, Audit: s.audit,
 		Retry: reconcile.Retry{Attempts: attempts, Base: base, Max: longest},
 	}
 	plan, err := r.Plan(ctx, desired)
@@ -151,20 +151,20 @@ func patMayHaveEnded(err error) bool {
 
 // keepFindings stores what was found out of the AS, and the PAT: the site's worker begins
 // with both, and so serves at once.
-func (s *resources) keepFindings(ctx context.Context, l *link) error {
-	metadata, err := json.Marshal(l.server.Metadata())
+func (s *resources) keepFindings(ctx context.Context, rc *rpClient) error {
+	metadata, err := json.Marshal(rc.server.Metadata())
 	if err != nil {
 		return err
 	}
-	key := keyOf(l.rp)
+	key := keyOf(rc.rp)
 	if err := s.records.PutDiscovery(ctx, key, store.Discovery{Metadata: metadata, FoundAt: s.now()}); err != nil {
 		return err
 	}
-	pat, ok := l.pats.Current()
+	pat, ok := rc.pats.Current()
 	if !ok {
 		return nil
 	}
-	return s.records.PutPAT(ctx, key, store.PAT{Value: pat.Value, ClientID: l.rp.ClientID, IssuedAt: pat.IssuedAt, ExpiresAt: pat.ExpiresAt})
+	return s.records.PutPAT(ctx, key, store.PAT{Value: pat.Value, ClientID: rc.rp.ClientID, IssuedAt: pat.IssuedAt, ExpiresAt: pat.ExpiresAt})
 }
 
 // forget deletes the RP and what it protects. The registrations stay at the AS, as with
@@ -177,19 +177,19 @@ func (s *resources) forget(ctx context.Context, rp *RP) error {
 	return s.locked(ctx, keyOf(rp), remove)
 }
 
-// umaLink is link, for an AS that has what a resource server needs.
-func (s *resources) umaLink(ctx context.Context, rp *RP) (*link, error) {
+// umaClientOf is clientOf, for an AS that has what a resource server needs.
+func (s *resources) umaClientOf(ctx context.Context, rp *RP) (*rpClient, error) {
 	if s.records == nil {
 		return nil, fail(CodeUnsupportedOperation, "this server keeps no resources")
 	}
-	l, err := s.link(ctx, rp)
+	rc, err := s.clientOf(ctx, rp)
 	if err != nil {
 		return nil, err
 	}
-	if m := l.server.Metadata(); m.ResourceRegistrationEndpoint == "" || m.PermissionEndpoint == "" || m.IntrospectionEndpoint == "" {
+	if m := rc.server.Metadata(); m.ResourceRegistrationEndpoint == "" || m.PermissionEndpoint == "" || m.IntrospectionEndpoint == "" {
 		return nil, fail(CodeNoUMADiscovery, "op_host names no UMA endpoints (/.well-known/uma2-configuration)")
 	}
-	return l, nil
+	return rc, nil
 }
 
 // locked runs f while nobody else changes the registrations of key.

@@ -97,7 +97,7 @@ func (s *registration) removeSite(ctx context.Context, c *Call, _ SiteParams) (i
 	if err := s.resources.forget(ctx, rp); err != nil {
 		return idResult{}, fail(CodeRemoveSiteFailed, "the site could not be removed from the store").because(err)
 	}
-	s.links.forget(rp.ID)
+	s.clients.forget(rp.ID)
 	if err := s.resources.changed(ctx, c); err != nil {
 		return idResult{}, fail(CodeRemoveSiteFailed, "the site is removed, and what it protected is still enforced").because(err)
 	}

@@ -26,14 +26,14 @@ func (s *logins) userInfo(ctx context.Context, c *Call, p userInfoParams) (userI
 	if p.AccessToken == "" {
 		return userInfoResult{}, fail(CodeNoAccessToken, "access_token is missing")
 	}
-	l, err := s.link(ctx, c.RP)
+	rc, err := s.clientOf(ctx, c.RP)
 	if err != nil {
 		return userInfoResult{}, err
 	}
-	if l.oidc.UserInfoEndpoint() == "" {
+	if rc.oidc.UserInfoEndpoint() == "" {
 		return userInfoResult{}, fail(CodeBadRequest, "the OP names no userinfo_endpoint")
 	}
-	info, status, err := l.askUserInfo(ctx, p.AccessToken)
+	info, status, err := rc.askUserInfo(ctx, p.AccessToken)
 	switch {
 	case err == nil:
 	case status == 0:

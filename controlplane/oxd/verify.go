@@ -33,12 +33,12 @@ const issuedLeeway = 5 * time.Minute
 
 // verify judges an ID token (OpenID Connect Core 1.0 section 3.1.3.7). The library
 // decides; what it says no to is looked at again only for oxd's code.
-func (l *link) verify(ctx context.Context, raw string, want expectation) (verified, error) {
-	clientID := l.rp.ClientID
-	ctx = oidc.ClientContext(ctx, l.client)
-	token, err := l.oidc.VerifierContext(ctx, &oidc.Config{ClientID: clientID, Now: want.now}).Verify(ctx, raw)
+func (rc *rpClient) verify(ctx context.Context, raw string, want expectation) (verified, error) {
+	clientID := rc.rp.ClientID
+	ctx = oidc.ClientContext(ctx, rc.client)
+	token, err := rc.oidc.VerifierContext(ctx, &oidc.Config{ClientID: clientID, Now: want.now}).Verify(ctx, raw)
 	if err != nil {
-		return verified{}, l.judge(ctx, raw, clientID, err)
+		return verified{}, rc.judge(ctx, raw, clientID, err)
 	}
 	var claims struct {
 		AuthorizedParty string `json:"azp"`
@@ -61,7 +61,7 @@ func (l *link) verify(ctx context.Context, raw string, want expectation) (verifi
 		return verified{}, fail(CodeIDTokenUnknown, "the id_token's iat is missing, or lies in the future")
 	case want.nonce != nil && subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(*want.nonce)) != 1:
 		return verified{}, fail(CodeIDTokenBadNonce, "the id_token's nonce is not the one of this login")
-	case !l.acceptable(claims.ACR, want.acr):
+	case !rc.acceptable(claims.ACR, want.acr):
 		return verified{}, fail(CodeIDTokenUnknown, "the id_token's acr is not one of acr_values: the person did not log in that way")
 	}
 	if token.AccessTokenHash != "" {
@@ -82,8 +82,8 @@ func (l *link) verify(ctx context.Context, raw string, want expectation) (verifi
 
 // acceptable judges acr (section 3.1.3.7 number 12). An OP that lists its values,
 // and none of those asked for, cannot be held to them.
-func (l *link) acceptable(acr string, asked []string) bool {
-	known := l.metadata.ACRValues
+func (rc *rpClient) acceptable(acr string, asked []string) bool {
+	known := rc.metadata.ACRValues
 	switch {
 	case len(asked) == 0, slices.Contains(asked, acr):
 		return true
@@ -95,16 +95,16 @@ func (l *link) acceptable(acr string, asked []string) bool {
 }
 
 // judge finds the code for an ID token that was refused because of cause.
-func (l *link) judge(ctx context.Context, raw, clientID string, cause error) *Error {
+func (rc *rpClient) judge(ctx context.Context, raw, clientID string, cause error) *Error {
 	if _, ok := errors.AsType[*oidc.TokenExpiredError](cause); ok {
 		return fail(CodeIDTokenExpired, "the id_token has expired").because(cause)
 	}
 	// Signature alone: if that is what is wrong, nothing else can be believed.
-	token, err := l.oidc.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true, SkipIssuerCheck: true}).Verify(ctx, raw)
+	token, err := rc.oidc.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true, SkipIssuerCheck: true}).Verify(ctx, raw)
 	switch {
 	case err != nil:
 		return fail(CodeIDTokenBadSignature, "the id_token's signature is not of the OP's keys and algorithms").because(err)
-	case token.Issuer != l.op.Issuer:
+	case token.Issuer != rc.op.Issuer:
 		return fail(CodeIDTokenBadIssuer, "the id_token is of another issuer").because(cause)
 	case !slices.Contains(token.Audience, clientID):
 		return fail(CodeIDTokenBadAudience, "the id_token is for another client").because(cause)
