@@ -143,7 +143,8 @@ generated: ## Fail when a generated file or go.mod is not current, or the tree i
 .PHONY: release
 release: wasm ## Make what a release has in build/release, from a clone in which all is committed
 	rm -rf $(RELEASE) $(BUILD)/docs
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) run ./controlplane/cli/mangen $(BUILD)/docs
+	@# With the flags of the release, so that one compilation does for both, and for every clone.
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) CGO_ENABLED=0 $(GO) run -trimpath ./controlplane/cli/mangen $(BUILD)/docs
 	$(GO) -C .tools/release build -o ../../$(TOOLS)/release .
 	$(TOOLS)/release -platforms $(PLATFORMS) -module $(WASM) -docs $(BUILD)/docs -out $(RELEASE)
 
