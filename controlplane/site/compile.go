@@ -116,6 +116,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			MaxTTLMS:            ttl(s.Token.MaxTTL),
 			NegativeTTLMS:       ttl(s.Token.NegativeTTL),
 			StaleMS:             int(s.Token.Stale / time.Millisecond),
+			Refresh:             s.Token.Refresh,
 			AuthorizationHeader: s.Token.AuthorizationHeader,
 		},
 		Limits:              s.Limits,

@@ -149,6 +149,7 @@ var enumerations = map[reflect.Type][]string{
 	reflect.TypeFor[config.Case]():             texts(config.CaseSensitive, config.CaseInsensitive),
 	reflect.TypeFor[config.Keep]():             texts(config.HeaderKeep, config.HeaderStrip),
 	reflect.TypeFor[config.Require]():          texts(config.RequireUMA, config.RequireOAuthScopes),
+	reflect.TypeFor[config.Refresh]():          texts(config.RefreshAhead, config.RefreshOnDemand),
 	reflect.TypeFor[config.ClaimsSource]():     texts(config.ClaimsFromResponse, config.ClaimsFromToken),
 	reflect.TypeFor[Validation]():              texts(ValidateIntrospection),
 	reflect.TypeFor[as.DialectName]():          texts(as.DialectNames()...),

@@ -58,6 +58,10 @@ type Token struct {
 	// How much longer a token that was active is believed to be while the AS does not
 	// answer. Default 0s: not at all. What the AS revokes meanwhile is not noticed.
 	Stale time.Duration `yaml:"stale" range:"0s to 24h"`
+	// When the AS is asked again about an active token: ahead (default), before max_ttl
+	// is over if the token is in use then, so that no request waits; or on_demand, when
+	// max_ttl is over, and the next request waits.
+	Refresh config.Refresh `yaml:"refresh"`
 	// Whether the API gets to see the token: keep (default) or strip.
 	AuthorizationHeader config.Keep `yaml:"authorization_header"`
 }
@@ -197,6 +201,7 @@ func (s *Site) setDefaults() {
 		Validate:            ValidateIntrospection,
 		MaxTTL:              60 * time.Second,
 		NegativeTTL:         5 * time.Second,
+		Refresh:             config.RefreshAhead,
 		AuthorizationHeader: config.HeaderKeep,
 	}
 	s.Instances = Instances{TTL: 60 * time.Second, NegativeTTL: 2 * time.Second, Stale: 24 * time.Hour}

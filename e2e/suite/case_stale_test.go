@@ -30,6 +30,7 @@ func staleScenarios() []scenario {
 		{name: "stale-is-never-more", site: site, more: hasty, run: staleIsNeverMore},
 		{name: "stale-expires", site: site, run: staleExpires},
 		{name: "stale-recovery", site: site, run: staleRecovery},
+		{name: "refresh-ahead", once: true, site: func(_ *env, s *config.Site) { s.Token.MaxTTLMS = 5_000 }, run: refreshAhead},
 	}
 }
 
@@ -202,5 +203,29 @@ func staleRecovery(e *env) {
 	e.step(t, &step{
 		name: "nor later", path: stalePath + "a", token: "=" + gone, status: 401, code: "inactive_token",
 		challenge: "UMA", fault: "invalid_token", introspections: -1, tickets: 1,
+	})
+}
+
+// refreshAhead: of a token in use, the AS is asked again, and no request waits for it. The
+// filter looks each second for what is to be asked, which may be too late for a token
+// that is believed for 5 s: then it is another round.
+func refreshAhead(e *env) {
+	t := e.t
+	token := e.known(t, e.host)
+	n := 0
+	use := func() string {
+		n++
+		path := fmt.Sprint(stalePath, "ahead-", n, "-")
+		require.Equal(t, 200, e.client.do(t, e.request(t, &step{path: path}, token)).status)
+		return e.cacheUse(t, path)
+	}
+	waitFor(t, "a round in which no request waits", func() bool {
+		asked := e.front.askedAbout(token)
+		for e.front.askedAbout(token) == asked {
+			if use() != "hit" {
+				return false
+			}
+		}
+		return use() == "hit"
 	})
 }

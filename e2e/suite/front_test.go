@@ -36,6 +36,7 @@ type front struct {
 	gone   bool
 	counts map[string]int
 	last   map[string]call
+	bodies map[string]int // calls by what they sent
 	faults map[string]fault
 }
 
@@ -73,7 +74,7 @@ func startFront(t *testing.T, o owner, introspect, permit *url.URL) *front {
 		address: address,
 		targets: map[string]*url.URL{introspection: introspect, permission: permit},
 		client:  &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
-		counts:  map[string]int{}, last: map[string]call{}, faults: map[string]fault{},
+		counts:  map[string]int{}, last: map[string]call{}, bodies: map[string]int{}, faults: map[string]fault{},
 	}
 	f.owner = o
 	f.up(t)
@@ -138,6 +139,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.counts[endpoint]++
 	f.last[endpoint] = call{r.Header.Clone(), string(body)}
+	f.bodies[string(body)]++
 	spoil := f.faults[endpoint]
 	f.mu.Unlock()
 	ask := func() asAnswer { return f.ask(r, body) }
@@ -189,6 +191,19 @@ func (f *front) count(endpoint string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.counts[endpoint]
+}
+
+// askedAbout counts the introspections of a token.
+func (f *front) askedAbout(token string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for body, times := range f.bodies {
+		if form, err := url.ParseQuery(body); err == nil && form.Get("token") == token {
+			n += times
+		}
+	}
+	return n
 }
 
 func (f *front) lastCall(endpoint string) call {

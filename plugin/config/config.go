@@ -149,6 +149,8 @@ type Token struct {
 	// StaleMS is how much longer a token that was active is believed to be while the
 	// AS cannot be asked; default 0, at most a day.
 	StaleMS int `json:"stale_ms,omitempty"`
+	// Refresh says when the AS is asked again about a token that is in use.
+	Refresh Refresh `json:"refresh,omitempty"`
 	// AuthorizationHeader says whether the API gets to see the token.
 	AuthorizationHeader Keep `json:"authorization_header,omitempty"`
 }
@@ -160,6 +162,9 @@ type Limits struct {
 	TicketsPerSecond int `json:"tickets_per_second,omitempty" yaml:"tickets_per_second" range:"1 to 2147483647" zero:"the default"`
 	// Permission tickets asked for at once. Default 100.
 	TicketBurst int `json:"ticket_burst,omitempty" yaml:"ticket_burst" range:"1 to 2147483647" zero:"the default"`
+	// Tokens in use that the AS is asked about again before their max_ttl is over, in a
+	// second. Default 100.
+	RefreshesPerSecond int `json:"refreshes_per_second,omitempty" yaml:"refreshes_per_second" range:"1 to 2147483647" zero:"the default"`
 	// Calls to the AS without an answer yet. Default 256.
 	CallsInFlight int `json:"calls_in_flight,omitempty" yaml:"calls_in_flight" range:"1 to 100000" zero:"the default"`
 	// Requests that wait for a call, to the AS or to the control plane. Default 4096.
@@ -298,6 +303,8 @@ type (
 	Require string
 	// ClaimsSource is where the claims of an active token are read.
 	ClaimsSource string
+	// Refresh is when the AS is asked again about a token.
+	Refresh string
 )
 
 // The values of the enumerations, the default first.
@@ -327,6 +334,12 @@ const (
 
 	HeaderKeep  Keep = "keep"  // default of token.authorization_header
 	HeaderStrip Keep = "strip" // default of override_headers
+
+	// RefreshAhead asks in the last fifth of max_ttl if the token is in use then, by a
+	// call that no request waits for.
+	RefreshAhead Refresh = "ahead"
+	// RefreshOnDemand asks when max_ttl is over, and the next request waits.
+	RefreshOnDemand Refresh = "on_demand"
 
 	RequireUMA         Require = "uma"
 	RequireOAuthScopes Require = "oauth_scopes"

@@ -17,6 +17,7 @@ type entry struct {
 	status     revocationStatus
 	complete   bool // the AS has said all that it has to say of it
 	refreshing bool // see Worker.refresh
+	refreshAt  instant
 
 	value string // the token itself
 	state *siteState
@@ -106,9 +107,10 @@ func (w *Worker) remember(c *introspection, now time.Time) {
 		fetched = c.about.fetched // its permissions are as old as that
 	}
 	expires := now.Add(c.site.ttl(token.Active) - since(fetched, now))
+	refreshAt := c.refreshAt(at(expires))
 	if token.Expires != 0 {
 		if end := time.Unix(token.Expires+c.site.leeway, 0); end.Before(expires) {
-			expires = end
+			expires, refreshAt = end, 0 // it is over then, whatever the AS says
 		}
 	}
 	kept := expires
@@ -123,7 +125,7 @@ func (w *Worker) remember(c *introspection, now time.Time) {
 	if bytes > cache.maxBytes { // it would push out all others and then itself
 		return
 	}
-	e := &entry{token: token, fetched: fetched, expires: at(expires), complete: c.complete(), value: c.token, state: c.state}
+	e := &entry{token: token, fetched: fetched, expires: at(expires), complete: c.complete(), refreshAt: refreshAt, value: c.token, state: c.state}
 	c.state.tokens[c.token] = e
 	cache.push(e, &e.node, bytes)
 	cache.shrink()

@@ -68,6 +68,9 @@
 // long as the site allows, while the AS cannot be asked: in an outage, which begins when
 // there is no answer about a token that was active, at once.
 //
+// A token that is in use is asked about again before its time ends, by a call that no
+// request waits for ([Worker.Due]).
+//
 // An instance that the API creates or removes is told to the control plane after
 // its answer has gone out ([Worker.Ended]), again and again until it has heard.
 //

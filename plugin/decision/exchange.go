@@ -262,6 +262,9 @@ func (x *Exchange) verify(now time.Time) *Step {
 		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter || x.retryLater(PurposeIntrospect, now) {
 			x.cache = CacheHit
 			m.stats.CacheHits++
+			if reason == ReasonPermitted {
+				w.refreshAhead(e, x.site, now)
+			}
 			return x.decide(reason, now)
 		}
 		x.note("cache", "has the token, but not what is needed: the AS is asked again")

@@ -71,6 +71,8 @@ type site struct {
 	leeway                        int64 // seconds
 	maxTTL, negativeTTL           time.Duration
 	stale                         time.Duration // see freshness
+	ahead                         bool          // see refreshAhead
+	refreshRate                   config.Limits // for bucket
 
 	limits     config.Limits
 	introspect endpoint
@@ -296,6 +298,7 @@ func (b *builder) token(path place, s *site, t *config.Token) {
 		b.fault(path.member("stale_ms"), "must be between 0 and 86400000 (a day)")
 	}
 	s.stale = time.Duration(t.StaleMS) * time.Millisecond
+	s.ahead = choice(b, path.member("refresh"), t.Refresh, config.RefreshAhead, config.RefreshOnDemand) == config.RefreshAhead && s.maxTTL > 0
 	s.dropAuthorization = choice(b, path.member("authorization_header"), t.AuthorizationHeader, config.HeaderKeep, config.HeaderStrip) == config.HeaderStrip
 }
 
@@ -315,6 +318,8 @@ func (b *builder) ttl(path place, value, byDefault int) int {
 func (b *builder) limits(path place, s *site, l config.Limits) {
 	s.limits.TicketsPerSecond = b.bounded(path.member("tickets_per_second"), l.TicketsPerSecond, 50, 1)
 	s.limits.TicketBurst = b.bounded(path.member("ticket_burst"), l.TicketBurst, max(100, s.limits.TicketsPerSecond), 1)
+	refreshes := b.bounded(path.member("refreshes_per_second"), l.RefreshesPerSecond, 100, 1)
+	s.refreshRate = config.Limits{TicketsPerSecond: refreshes, TicketBurst: refreshes}
 	s.limits.CallsInFlight = b.bounded(path.member("calls_in_flight"), l.CallsInFlight, 256, 1)
 	s.limits.WaitingRequests = b.bounded(path.member("waiting_requests"), l.WaitingRequests, 4096, 1)
 	s.limits.WaitingRequestsPerCall = b.bounded(path.member("waiting_requests_per_call"), l.WaitingRequestsPerCall, 2048, 1)

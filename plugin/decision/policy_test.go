@@ -56,6 +56,8 @@ func TestCompileFaults(t *testing.T) {
 		{"leeway", site(func(s *config.Site) { s.Token.LeewayMS = -1 }), "sites[0].token.leeway_ms", "between"},
 		{"long leeway", site(func(s *config.Site) { s.Token.LeewayMS = 300_001 }), "sites[0].token.leeway_ms", "five minutes"},
 		{"max_ttl", site(func(s *config.Site) { s.Token.MaxTTLMS = -2 }), "sites[0].token.max_ttl_ms", "-1"},
+		{"refresh", site(func(s *config.Site) { s.Token.Refresh = "never" }), "sites[0].token.refresh", "ahead, on_demand"},
+		{"refreshes", site(func(s *config.Site) { s.Limits.RefreshesPerSecond = -1 }), "sites[0].limits.refreshes_per_second", "too small"},
 		{"stale", site(func(s *config.Site) { s.Token.StaleMS = -1 }), "sites[0].token.stale_ms", "a day"},
 		{"long stale", site(func(s *config.Site) { s.Token.StaleMS = 86_400_001 }), "sites[0].token.stale_ms", "a day"},
 		{"negative_ttl", site(func(s *config.Site) { s.Token.NegativeTTLMS = -2 }), "sites[0].token.negative_ttl_ms", "-1"},

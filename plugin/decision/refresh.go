@@ -21,6 +21,31 @@ func (w *Worker) refresh(e *entry, s *site) {
 	}
 }
 
+// refreshAhead has the AS asked about a token that is in use, before what is known of it
+// ends: then no request waits for the answer, and an outage finds what was known young.
+func (w *Worker) refreshAhead(e *entry, s *site, now time.Time) {
+	if e.refreshAt != 0 && !before(now, e.refreshAt) {
+		w.refresh(e, s)
+	}
+}
+
+// refreshAt is when the next use of a token has the AS asked again, if what is known of
+// it ends at some time: early in the last fifth, and each token at a moment of its own,
+// so that those that came together do not come together again. It is zero for a token
+// that is not active, or that the AS has been asked about in two ways: once more in the
+// first would lose what the second has said.
+func (c *introspection) refreshAt(end instant) instant {
+	if !c.site.ahead || !c.result.Active || c.about != nil {
+		return 0
+	}
+	hash := uint32(2166136261) // FNV-1a
+	for i := range len(c.token) {
+		hash = (hash ^ uint32(c.token[i])) * 16777619
+	}
+	tenth := instant(c.site.maxTTL / 10)
+	return end - 2*tenth + tenth/(1<<16)*instant(hash>>16^hash&0xFFFF)
+}
+
 // dueRefreshes returns the introspections that are to be sent now.
 func (w *Worker) dueRefreshes(now time.Time) []*Call {
 	var calls []*Call
@@ -33,7 +58,7 @@ func (w *Worker) dueRefreshes(now time.Time) []*Call {
 			// It has been replaced, or forgotten, or nobody would believe it.
 		case m.introspections[e.value] != nil:
 			e.refreshing = false // a request has asked
-		case !m.mayRefresh(w, r.site, now) || !w.spend():
+		case w.bound && w.budget <= 0, !m.mayRefresh(w, r.site, now):
 			w.refreshes = append(w.refreshes, r)
 		default:
 			calls = append(calls, w.sendRefresh(r, now))
@@ -54,11 +79,13 @@ func (m *siteState) mayRefresh(w *Worker, s *site, now time.Time) bool {
 	case o.began != 0:
 		return !before(now, o.next) && w.calls[o.probe] == nil
 	}
-	return true
+	return m.refreshes.take(now, s.refreshRate)
 }
 
 func (w *Worker) sendRefresh(r refresh, now time.Time) *Call {
+	w.spend()
 	m := r.entry.state
+	r.entry.refreshAt = 0 // once
 	c, form := m.newIntrospection(r.site, r.entry.value, nil)
 	c.refreshes = true
 	call := w.open(&c.call, PurposeIntrospect, m, r.site, &r.site.introspect, form, now)

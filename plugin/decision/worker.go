@@ -57,6 +57,7 @@ type siteState struct {
 	outage         outage
 	waiting        waitingRoom
 	tickets        bucket
+	refreshes      bucket
 	retryAt        [PurposeTicket + 1]int64 // when the AS may be asked again, by purpose
 	stats          SiteStats
 	revoked        *revoked // nil for nothing
