@@ -19,8 +19,8 @@ var update = flag.Bool("update", false, "write bootstrap.yaml anew")
 const bootstrapHeader = `# A plain Envoy bootstrap for docker-compose.yaml, and to copy from into an Envoy
 # that is already running. There is no secret in it: the filter comes by ECDS, the
 # authorization server's clusters by CDS and their credentials by SDS, all over one
-# stream to "umagate serve". Until the filter is there, every request is answered
-# 500: nothing passes unguarded.
+# stream to "umagate serve". Until the filter is there, Envoy takes no connection,
+# and its /ready answers 503: nothing passes unguarded.
 #
 # Printed by "umagate render bootstrap -c docker-umagate.yaml". After a change:
 # go test ./envoy -run TestBootstrapIsCurrent -update

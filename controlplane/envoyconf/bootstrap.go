@@ -19,15 +19,19 @@ import (
 const xdsCluster = "umagate/xds"
 
 // Dynamic is the bootstrap of an Envoy that takes the filter, the AS's clusters
-// and their credentials from the control plane. Until it has them, every
-// request is answered 500: nothing passes an Envoy that was never configured.
+// and their credentials from the control plane. Until it has the filter it takes no
+// connection, and its /ready answers 503, however long that takes.
 func Dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
 	file = withPlacements(file)
 	wasm := "type.googleapis.com/" + string((&wasmfilterv3.Wasm{}).ProtoReflect().Descriptor().FullName())
+	// After 15 s, its default, Envoy would open the listener without the filter, answer
+	// every request 500, and call itself ready. 0 has it wait.
+	source := overADS()
+	source.InitialFetchTimeout = duration(0)
 	front, err := listener(file, &hcmv3.HttpFilter{
 		Name: FilterName,
 		ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
-			ConfigSource: overADS(),
+			ConfigSource: source,
 			TypeUrls:     []string{wasm},
 		}},
 	})
