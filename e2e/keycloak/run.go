@@ -35,6 +35,8 @@ type Server struct {
 	port       int
 	securePort int      // of https; 0 for none
 	arguments  []string // beyond those of every server
+	variables  []string
+	clock      *clock // nil for this machine\'s
 	child      *process.Child
 	stop       sync.Once
 }
@@ -51,12 +53,13 @@ func StartBehind(ctx context.Context, installation Installation, public string) 
 	return start(ctx, installation, 0, []string{"--hostname=" + public, "--hostname-backchannel-dynamic=true"})
 }
 
-func start(ctx context.Context, installation Installation, securePort int, arguments []string) (*Server, error) {
+// start runs a server; variables are those of its environment beyond this process's.
+func start(ctx context.Context, installation Installation, securePort int, arguments []string, variables ...string) (*Server, error) {
 	home, err := os.MkdirTemp("", "umagate-keycloak-")
 	if err != nil {
 		return nil, fmt.Errorf("making Keycloak's folder: %w", err)
 	}
-	server := &Server{Installation: installation, home: home, securePort: securePort, arguments: arguments}
+	server := &Server{Installation: installation, home: home, securePort: securePort, arguments: arguments, variables: variables}
 	err = os.CopyFS(filepath.Join(home, "data"), os.DirFS(installation.seed))
 	if err != nil {
 		err = fmt.Errorf("copying the seed: %w", err)
@@ -105,7 +108,7 @@ func (s *Server) launch(arguments []string) error {
 	// The process outlives the context of Start, and ends by Stop. It is Java
 	// itself, since a shell between them would not pass its own end on.
 	cmd := exec.Command("java", javaArguments(s.Installation.home, s.home, arguments...)...) //nolint:gosec,noctx // Java of the PATH
-	cmd.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME="+adminName, "KC_BOOTSTRAP_ADMIN_PASSWORD="+adminName)
+	cmd.Env = append(append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME="+adminName, "KC_BOOTSTRAP_ADMIN_PASSWORD="+adminName), s.variables...)
 	cmd.SysProcAttr = childAttributes()
 	child, err := process.Start(cmd, s.LogFile)
 	if err != nil {
@@ -182,6 +185,9 @@ func (s *Server) Stop() {
 	s.stop.Do(func() {
 		s.Kill()
 		_ = os.RemoveAll(s.home)
+		if s.clock != nil {
+			_ = os.RemoveAll(s.clock.folder)
+		}
 	})
 }
 

@@ -158,6 +158,17 @@ func (s *Server) Database(ctx context.Context) (string, error) {
 	return s.URL(name), nil
 }
 
+// Kill ends the server and keeps its data: Restart brings it back.
+func (s *Server) Kill() { s.end() }
+
+// Restart starts a server that was killed, on the same port with the same data.
+func (s *Server) Restart(ctx context.Context) error {
+	if err := s.launch(); err != nil {
+		return err
+	}
+	return s.waitUntilReady(ctx)
+}
+
 // Stop ends the server and removes its data.
 func (s *Server) Stop() {
 	s.stop.Do(func() {

@@ -44,6 +44,13 @@ func StartBehind(t testing.TB, public string) *keycloak.Server {
 	return watched(t, server, err)
 }
 
+// StartWithClock is [Start] of a server whose clock the test sets.
+func StartWithClock(t testing.TB) *keycloak.Server {
+	t.Helper()
+	server, err := keycloak.StartWithClock(t.Context(), Installation(t))
+	return watched(t, server, err)
+}
+
 // StartTLS is [Start] of a server that speaks https, too, and asks clients for
 // certificates.
 func StartTLS(t testing.TB, files keycloak.TLS) *keycloak.Server {
