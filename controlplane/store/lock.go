@@ -42,7 +42,7 @@ type Lease interface {
 // that another has led since this process did does not stop it. Close s, not it.
 func (s *SQL) Unfenced() *SQL {
 	return &SQL{
-		db: s.db, sealer: s.sealer, locks: s.locks, key: s.key, session: s.session, snapshot: s.snapshot, overriding: s.overriding, tracer: s.tracer,
+		db: s.db, sealer: s.sealer, locks: s.locks, key: s.key, file: s.file, session: s.session, snapshot: s.snapshot, overriding: s.overriding, tracer: s.tracer,
 	}
 }
 

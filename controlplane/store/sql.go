@@ -34,6 +34,8 @@ type SQL struct {
 	locks  locks
 	// key is what the sealer seals with; a backup can take it along.
 	key secret.Text
+	// file is SQLite's; nil for PostgreSQL.
+	file *watched
 	// session is how a session of its own begins; snapshot makes a transaction see one
 	// moment; overriding lets an insert set a
 	// column that the database counts. Each is PostgreSQL's, and zero for SQLite.
@@ -92,8 +94,11 @@ func (s *SQL) Changes(ctx context.Context) (int64, error) {
 func (s *SQL) exec(ctx context.Context, statement string, args ...any) (changed int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if err := s.file.intact(); err != nil {
+		return 0, err
+	}
 	done, err := s.db.ExecContext(ctx, statement, args...)
-	if err != nil {
+	if err = s.written(err); err != nil {
 		return 0, err
 	}
 	return done.RowsAffected()
@@ -156,7 +161,14 @@ func (s *SQL) change(ctx context.Context, do doing) error {
 // transact does a change that other replicas see. The row of the number is locked until
 // its end: changes follow each other, and a new leader and a write of the old one
 // exclude each other. With an epoch other than 0, it is refused when that is over.
-func (s *SQL) transact(ctx context.Context, epoch func() int64, do doing) (err error) {
+func (s *SQL) transact(ctx context.Context, epoch func() int64, do doing) error {
+	if err := s.file.intact(); err != nil {
+		return err
+	}
+	return s.written(s.transaction(ctx, epoch, do))
+}
+
+func (s *SQL) transaction(ctx context.Context, epoch func() int64, do doing) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	tx, err := s.db.BeginTx(ctx, nil)

@@ -72,6 +72,9 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
+	if s.file, err = watch(path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	s.locks, s.key = &fileLocks{db: db, path: path}, key
 	return s, nil
 }
