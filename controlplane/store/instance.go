@@ -163,6 +163,13 @@ func (s *SQL) DueInstances(ctx context.Context, key Key, now time.Time, most int
 	return out, reading(key.of("instances"), err)
 }
 
+// RecheckInstance makes one that is registered due now.
+func (s *SQL) RecheckInstance(ctx context.Context, key Key, name string, now time.Time) error {
+	_, err := s.execInstance(ctx, key, `UPDATE instance SET due_at = $4 WHERE site = $1 AND issuer = $2 AND name = $3 AND state = $5 AND due_at > $4`,
+		name, toMillis(now), InstanceRegistered)
+	return err
+}
+
 // ClaimInstance moves the due time of one that is due, and reports whether it was.
 func (s *SQL) ClaimInstance(ctx context.Context, key Key, name string, now, until time.Time) (Instance, bool, error) {
 	n, err := s.execInstance(ctx, key, `UPDATE instance SET due_at = $5 WHERE site = $1 AND issuer = $2 AND name = $3 AND due_at <= $4`,

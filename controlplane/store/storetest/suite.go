@@ -43,6 +43,27 @@ func Run(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *sto
 		require.NoError(t, s.DeleteResource(ctx, photos, "albums"))
 	})
 
+	t.Run("what the AS lost", func(t *testing.T) {
+		t.Parallel()
+		s, _ := open(t)
+		ctx := t.Context()
+		albums := store.Lost{Name: "albums", Kind: store.LostPolicies, At: at}
+		require.NoError(t, s.PutLost(ctx, photos, albums))
+		albums.At = at.Add(time.Minute)
+		require.NoError(t, s.PutLost(ctx, photos, albums), "once more")
+		require.NoError(t, s.PutLost(ctx, photos, store.Lost{Name: "album-7", Kind: store.LostInstance, At: at}))
+		lost, err := s.Lost(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, []string{"album-7", "albums"}, []string{lost[0].Name, lost[1].Name})
+		require.True(t, lost[1].At.Equal(albums.At))
+		require.NoError(t, s.DeleteLost(ctx, photos, "album-7"))
+		require.ErrorIs(t, s.DeleteLost(ctx, photos, "album-7"), store.ErrNotFound)
+		require.NoError(t, s.Forget(ctx, photos))
+		lost, err = s.Lost(ctx, photos)
+		require.NoError(t, err)
+		require.Empty(t, lost)
+	})
+
 	t.Run("records survive and are replaced", func(t *testing.T) {
 		t.Parallel()
 		s, reopen := open(t)
