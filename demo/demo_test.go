@@ -82,7 +82,7 @@ func TestStopRemovesEverything(t *testing.T) {
 	require.NoError(t, err)
 	status, err := w.status(t.Context())
 	require.NoError(t, err)
-	require.True(t, status.OK, status.Problems)
+	require.True(t, status.OK, status.Conditions)
 	require.NoError(t, w.stop())
 	_, err = os.Stat(w.folder)
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -167,7 +167,8 @@ func (w *world) startPlane(ctx context.Context, o Options, port func(context.Con
 			Path: w.file, Logger: logger, Version: "demo",
 			// The authorization server goes away in the story; when it is back, nobody
 			// wants to wait a minute.
-			Intervals: server.Intervals{Site: registration.Intervals{RetryMax: time.Second}},
+			// The story counts introspections, so that the control plane makes none of its own.
+			Intervals: server.Intervals{Site: registration.Intervals{RetryMax: time.Second, Health: time.Hour}},
 			Started: func(api, xds string) {
 				w.plane, w.xds = api, xds
 				close(started)
@@ -209,7 +210,7 @@ func (w *world) waitUntilServing(ctx context.Context) error {
 		if err == nil && serving(status) {
 			break
 		}
-		last = fmt.Sprint(status.Problems, err)
+		last = fmt.Sprint(status.Conditions, err)
 		select {
 		case <-tick.C:
 		case <-w.ended:

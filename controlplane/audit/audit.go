@@ -35,6 +35,8 @@ const (
 	RevocationCreate   Action = "revocation.create"
 	RevocationDelete   Action = "revocation.delete"
 	SiteSync           Action = "site.sync"
+	LossAcknowledge    Action = "loss.acknowledge"
+	EnvoyForget        Action = "envoy.forget"
 	StoreBackup        Action = "store.backup"
 	StoreRestore       Action = "store.restore"
 	LeadershipTaken    Action = "leadership.taken"

@@ -43,6 +43,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		{"rpt"},
 		{"serve"},
 		{"status"},
+		{"acknowledge"},
 		{"audit"},
 		{"version"},
 	}
@@ -75,6 +76,8 @@ func TestUsage(t *testing.T) {
 		{"revoke", "undo"},
 		{"version", "--output", "xml"},
 		{"render", "envoi"},
+		{"acknowledge", "albums"},
+		{"acknowledge", "--site", "photos"},
 		{"import", "gluu"},
 		{"import", "openapi", "--resource-by", "colour", "x"},
 		{"rpt", "--grant", "none", "http://127.0.0.1:1"},

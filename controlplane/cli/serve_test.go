@@ -96,7 +96,7 @@ sites:
 		code, out, _ = run(t, nil, "status", "-c", path)
 		return code == cli.ExitFailed
 	}, 2*time.Minute, 50*time.Millisecond)
-	require.Contains(t, out, "site photos: ")
+	require.Contains(t, out, "(site photos, for ")
 	require.Contains(t, out, "an HTML page")
 	require.Contains(t, out, "  = ")
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/umagate/umagate/controlplane/api/client"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -22,9 +23,11 @@ func newStatus(env Environment) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show every site's registration and what every Envoy has",
-		Long: `Show the state of a running "umagate serve": for each site its phase, client, PAT and
-resources; for each Envoy the versions that it was sent, accepted or refused.
+		Short: "Show what is the matter, every site's registration and what every Envoy has",
+		Long: `Show the state of a running "umagate serve". First what is the matter, each with its name,
+since when, whom it hits and what to do; docs/status.md lists all that there can be. Then for
+each site its phase, client, PAT and resources; for each Envoy the versions that it was sent,
+accepted or refused.
 
 If umagate.yaml has faults, they are printed. The state of what runs, by the file before,
 is shown all the same.
@@ -33,7 +36,7 @@ Exit codes: 0 all is well, 1 something is wrong or nothing answers, 64 wrong usa
 --watch, 0 when it is stopped.`,
 		Example: `  umagate status -c umagate.yaml
   umagate status -c umagate.yaml --watch
-  umagate status --server http://127.0.0.1:8090 --output json | jq .problems`,
+  umagate status --server http://127.0.0.1:8090 --output json | jq .conditions`,
 		Args: cobra.NoArgs,
 		RunE: flags.withClient(env, func(ctx context.Context, control *client.Client, _ []string) error {
 			show := func(ctx context.Context) (ok bool, err error) {
@@ -84,6 +87,7 @@ func watchStatus(ctx context.Context, env Environment, every time.Duration, redr
 
 // printStatus writes the tables. now is what durations count from.
 func printStatus(p *page, s server.Status, now time.Time) {
+	printConditions(p, s.Conditions, now)
 	p.printf("%s\n", leadership(s, now))
 	rows := [][]string{{"SITE", "PHASE", "DIALECT", "CLIENT", "PAT EXPIRES", "RESOURCES"}}
 	for _, site := range s.Sites {
@@ -98,19 +102,25 @@ func printStatus(p *page, s server.Status, now time.Time) {
 			p.printf("site %s: %s\n", site.Name, instanceLine(t))
 		}
 		if f := site.Failure; f != nil {
-			p.printf("\nsite %s: %s failed %s in %s, next try %s\n  %s\n",
-				site.Name, site.Phase, count(f.Attempts, "time"), since(f.Since, now), until(f.NextRetry, now), f.Message)
-			if f.Remedy != "" {
-				p.printf("  = %s\n", f.Remedy)
-			}
+			p.printf("site %s: %s failed %s in %s, next try %s\n",
+				site.Name, site.Phase, count(f.Attempts, "time"), since(f.Since, now), until(f.NextRetry, now))
 		}
 	}
 	p.printf("\n")
 	printEnvoys(p, s, now)
-	for _, message := range []string{s.ReloadError, s.PublishError} {
-		if message != "" {
-			p.printf("\nnot taken over, what was before stays in force:\n  %s\n", message)
+}
+
+// printConditions writes what is the matter, since when, whom it hits and what to do.
+func printConditions(p *page, conditions []health.Condition, now time.Time) {
+	if len(conditions) == 0 {
+		p.printf("all is well\n\n")
+	}
+	for _, c := range conditions {
+		where := ""
+		if c.Site != "" {
+			where = "site " + c.Site + ", "
 		}
+		p.printf("%s (%sfor %s): %s\n  %s\n  hits: %s\n  = %s\n\n", c.Name, where, since(c.Since, now), c.Summary, c.Message, c.Affects, c.Remedy)
 	}
 }
 

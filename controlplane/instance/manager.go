@@ -54,6 +54,7 @@ type Store interface {
 	RemoveInstance(ctx context.Context, key store.Key, name string, now time.Time) (store.Instance, error)
 	DeleteInstance(ctx context.Context, key store.Key, name string, from store.InstanceState) error
 	DueInstances(ctx context.Context, key store.Key, now time.Time, most int) ([]string, error)
+	RecheckInstance(ctx context.Context, key store.Key, name string, now time.Time) error
 	ClaimInstance(ctx context.Context, key store.Key, name string, now, until time.Time) (store.Instance, bool, error)
 }
 
@@ -71,6 +72,9 @@ type Options struct {
 	Record func(ctx context.Context, action audit.Action, name string, detail map[string]string)
 	// Ended is called when a registration has ended in the store; may be nil.
 	Ended func(ctx context.Context)
+	// Lost is called when the AS turns out not to have an instance any more, and, lost being
+	// false, when one is registered; may be nil.
+	Lost func(ctx context.Context, name string, lost bool)
 	// Logger is told what fails; never a secret.
 	Logger *slog.Logger
 	// Intervals overrides waits; the zero value means the defaults.
@@ -131,6 +135,9 @@ func New(options Options) (*Manager, error) {
 	options.Intervals = options.Intervals.withDefaults()
 	if options.Record == nil {
 		options.Record = func(context.Context, audit.Action, string, map[string]string) {}
+	}
+	if options.Lost == nil {
+		options.Lost = func(context.Context, string, bool) {}
 	}
 	if options.Ended == nil {
 		options.Ended = func(context.Context) {}
@@ -219,6 +226,11 @@ func (m *Manager) Remove(ctx context.Context, name string) (store.Instance, erro
 
 // Forget forgets an instance whose registration has ended.
 func (m *Manager) Forget(name string) { m.finder.removed(name) }
+
+// Recheck has a registration compared with the AS's soon, whoever leads.
+func (m *Manager) Recheck(ctx context.Context, name string) error {
+	return m.options.Store.RecheckInstance(ctx, m.options.Key, name, m.options.Now())
+}
 
 // RemoveValues is [Manager.Remove] of an instance by its values.
 func (m *Manager) RemoveValues(ctx context.Context, r Request) (store.Instance, error) {

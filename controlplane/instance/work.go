@@ -95,6 +95,7 @@ func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, 
 	if done.State == "" { // it is gone at the AS
 		err := m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, before)
 		m.options.Ended(ctx)
+		m.options.Lost(ctx, in.Name, true)
 		return done, err
 	}
 	done.Failure, done.Attempts, done.UpdatedAt = "", 0, m.options.Now()
@@ -107,6 +108,7 @@ func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, 
 	case !ok: // it is to be removed since
 		return in, fmt.Errorf("%s: %w", in.Name, ErrRemoving)
 	case before == store.InstancePending:
+		m.options.Lost(ctx, in.Name, false)
 		m.options.Record(ctx, audit.ResourceCreate, in.Name, map[string]string{"owner": in.Owner, "resource_id": done.ID})
 		m.options.Logger.Info("instance registered", slog.String("resource", in.Name), slog.String("owner", in.Owner))
 	}

@@ -30,6 +30,8 @@ type Certificates struct {
 	seen   [sha256.Size]byte
 	inUse  *certificates
 	failed error
+	// failing is since when there is such an error.
+	failing time.Time
 }
 
 type certificates struct {
@@ -59,6 +61,9 @@ func (c *Certificates) Load() error {
 		c.Logger.Error("TLS files not taken over; those before stay in use", slog.String("certificate", c.Certificate), slog.Any("error", err))
 	case before != nil && c.inUse != before:
 		c.Logger.Info("TLS files taken over", slog.String("certificate", c.Certificate))
+	}
+	if c.failed == nil {
+		c.failing = time.Now()
 	}
 	c.failed = err
 	return err
@@ -97,11 +102,12 @@ func (c *Certificates) load() error {
 	return nil
 }
 
-// Failed returns why the files as they are now are not in use; nil when they are.
-func (c *Certificates) Failed() error {
+// Failed returns why the files as they are now are not in use, and since when; nil when
+// they are.
+func (c *Certificates) Failed() (since time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.failed
+	return c.failing, c.failed
 }
 
 func (c *Certificates) current() *certificates {

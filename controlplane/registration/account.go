@@ -14,6 +14,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -28,7 +29,10 @@ type account struct {
 	intervals Intervals
 	tracer    trace.Tracer // nil for none
 	board     *board
-	warnings  *warnings
+	// conditions are what is the matter with the site. missing is called with the name of
+	// an instance that the AS does not have; nil for nobody.
+	conditions *health.Board
+	missing    func(name string)
 }
 
 // record adds to the audit log what was done for the site.

@@ -35,8 +35,9 @@ func Phases() []Phase {
 // Snapshot is what is known of a site at one moment. What it points to does not
 // change.
 type Snapshot struct {
-	Phase   Phase
-	Failure *Failure // nil when all is well
+	Phase      Phase
+	PhaseSince time.Time
+	Failure    *Failure // nil when all is well
 
 	Server *as.Server // nil before the first discovery
 	Client *Client    // nil for none
@@ -54,6 +55,20 @@ type Snapshot struct {
 	SyncedAt    time.Time
 	// Withheld is how many deletions wait for somebody to ask for them.
 	Withheld int
+}
+
+// enter reports whether the phase is another than before.
+func (s *Snapshot) enter(p Phase) bool {
+	if s.Phase == p {
+		return false
+	}
+	s.Phase, s.PhaseSince = p, time.Now()
+	return true
+}
+
+// known reports whether the site can be served with what is known.
+func (s *Snapshot) known(of *site.Site) bool {
+	return s.Server != nil && s.Client != nil && (!needsPAT(of, s.Server) || !s.PAT.Value.IsZero())
 }
 
 // Failure is what keeps a worker from its next phase.
@@ -110,8 +125,7 @@ func (b *board) update(set func(*Snapshot) bool) {
 
 func (a *account) enter(p Phase) {
 	a.board.update(func(s *Snapshot) bool {
-		if s.Phase != p {
-			s.Phase = p
+		if s.enter(p) {
 			a.logger.Debug("site enters a phase", slog.String("phase", string(p)))
 		}
 		return false

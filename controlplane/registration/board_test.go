@@ -41,18 +41,3 @@ func TestChangeIsCountedBeforeItIsSeen(t *testing.T) {
 		})
 	}
 }
-
-func TestWarnings(t *testing.T) {
-	t.Parallel()
-	w := &Worker{account: Options{Site: &site.Site{}, Logger: slog.New(slog.DiscardHandler)}.account()}
-	w.Warn(AboutNotBefore, errors.New("it answers 404"))
-	w.Warn(aboutKeys, errors.New("no key"))
-	since := w.Warnings()[1].Since
-	w.Warn(AboutNotBefore, errors.New("it answers 500"))
-	require.Len(t, w.Warnings(), 2)
-	require.Equal(t, aboutKeys, w.Warnings()[0].Topic)
-	require.EqualError(t, w.Warnings()[1].Err, "it answers 500")
-	require.Equal(t, since, w.Warnings()[1].Since, "it is the same warning")
-	w.Warn(AboutNotBefore, nil)
-	require.Len(t, w.Warnings(), 1)
-}

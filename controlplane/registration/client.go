@@ -190,7 +190,8 @@ func (c *client) drop() {
 	c.current, c.secretDue = nil, time.Time{}
 	c.board.update(func(s *Snapshot) bool {
 		had := s.Client != nil || !s.PAT.Value.IsZero()
-		s.Client, s.PAT, s.PATRenewsAt, s.source, s.ResourceIDs, s.Phase = nil, as.Token{}, time.Time{}, nil, nil, Deregistered
+		s.Client, s.PAT, s.PATRenewsAt, s.source, s.ResourceIDs = nil, as.Token{}, time.Time{}, nil, nil
+		s.enter(Deregistered)
 		return had
 	})
 }
@@ -275,7 +276,9 @@ func (c *client) useKey(ctx context.Context) error {
 
 // holder is the client as the owner of its keys needs it.
 func (c *client) holder(server *as.Server) holder {
-	return holder{update: func(ctx context.Context) error { return c.update(ctx, server) }, useKey: c.useKey}
+	return holder{
+		update: func(ctx context.Context) error { return c.update(ctx, server) }, useKey: c.useKey,
+	}
 }
 
 // checkEnvoyCredential refuses what could never work.

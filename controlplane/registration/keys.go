@@ -11,6 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -66,10 +67,10 @@ func (k *keys) step(ctx context.Context, h holder) {
 	case errors.Is(err, store.ErrLocked):
 		k.due = time.Now().Add(k.intervals.Retry)
 	case err != nil && ctx.Err() == nil:
-		k.warnings.raise(aboutKeys, fmt.Errorf("%w: %w", errRotation, err))
+		k.conditions.Set(health.ClientKeyNotReplaced, fmt.Errorf("%w: %w", errRotation, err))
 		k.due = time.Now().Add(k.intervals.RetryMax)
 	default:
-		k.warnings.clear(aboutKeys)
+		k.conditions.Set(health.ClientKeyNotReplaced, nil)
 		k.due = k.nextDue()
 	}
 }

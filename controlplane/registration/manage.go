@@ -11,6 +11,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -137,20 +138,20 @@ func (c *client) followFile(ctx context.Context, server *as.Server) error {
 		return c.store.PutClient(ctx, c.key, stored)
 	}
 	if stored.Metadata == hash && stored.State != store.ClientUpdating {
-		c.warnings.clear(aboutMetadata)
+		c.conditions.Set(health.ClientMetadataOutdated, nil)
 		return nil
 	}
 	err = c.locked(ctx, func(ctx context.Context) error { return c.update(ctx, server) })
 	switch {
 	case err == nil:
-		c.warnings.clear(aboutMetadata)
+		c.conditions.Set(health.ClientMetadataOutdated, nil)
 		c.record(ctx, audit.ClientUpdate, c.current.ID(), nil)
 		c.logger.Info("client registration updated", slog.String("client_id", c.current.ID()))
 	case errors.Is(err, store.ErrLocked):
 		c.updateDue = time.Now().Add(c.intervals.Retry)
 	default:
 		// The client works as it was: that is no reason to stop.
-		c.warnings.raise(aboutMetadata, fmt.Errorf("%w: %w", errUpdate, err))
+		c.conditions.Set(health.ClientMetadataOutdated, fmt.Errorf("%w: %w", errUpdate, err))
 		c.updateDue = time.Now().Add(c.intervals.RetryMax)
 	}
 	return nil
@@ -171,7 +172,7 @@ func (c *client) followExpiry(ctx context.Context, server *as.Server, stored sto
 		err = c.locked(ctx, func(ctx context.Context) error { return c.update(ctx, server) })
 	}
 	if err == nil && (c.current.SecretExpiresAt.IsZero() || c.current.SecretExpiresAt.After(before)) {
-		c.warnings.clear(aboutSecret)
+		c.conditions.Set(health.ClientSecretExpiring, nil)
 		c.record(ctx, audit.ClientRotate, c.current.ID(), nil)
 		c.logger.Info("client secret renewed", slog.Time("expires_at", c.current.SecretExpiresAt))
 		return nil
@@ -180,7 +181,7 @@ func (c *client) followExpiry(ctx context.Context, server *as.Server, stored sto
 	if errors.Is(err, store.ErrLocked) {
 		return nil
 	}
-	c.warnings.raise(aboutSecret, errors.Join(fmt.Errorf("%w: it ends at %s", errExpiry, before.UTC().Format(time.RFC3339)), err))
+	c.conditions.Set(health.ClientSecretExpiring, errors.Join(fmt.Errorf("%w: it ends at %s", errExpiry, before.UTC().Format(time.RFC3339)), err))
 	if time.Until(before) > c.intervals.Forgotten {
 		// There is time left for the AS to change its mind.
 		c.secretDue = time.Now().Add(min(time.Hour, time.Until(before)/growth))
@@ -194,7 +195,7 @@ func (c *client) followExpiry(ctx context.Context, server *as.Server, stored sto
 	if err := c.register(ctx, server, false); err != nil {
 		return err
 	}
-	c.warnings.clear(aboutSecret)
+	c.conditions.Set(health.ClientSecretExpiring, nil)
 	return nil
 }
 

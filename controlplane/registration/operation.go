@@ -124,7 +124,7 @@ func (o *Operation) Plan(ctx context.Context) (reconcile.Plan, error) {
 func (o *Operation) reconciler(ctx context.Context) *reconcile.Reconciler {
 	r := &reconcile.Reconciler{
 		Audit: o.audit, AS: o.server.Protection(nil), Empty: o.client.current == nil, Records: o.resources.store, Key: o.key, Concurrency: o.options.Concurrency, Retry: o.options.Retry,
-		Progress: o.options.Progress, Compared: o.options.Compared,
+		Progress: o.options.Progress, Compared: o.options.Compared, Changed: func(c reconcile.Change) { o.resources.noteLost(ctx, c) },
 	}
 	if o.client.current != nil {
 		r.AS = o.protection(ctx)

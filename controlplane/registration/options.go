@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
@@ -28,6 +29,9 @@ type Options struct {
 	// Changed is called when there is something new to publish; may be nil. It must
 	// not call back.
 	Changed func()
+	// Missing is called with the name of an instance that the AS turns out not to have;
+	// may be nil.
+	Missing func(name string)
 }
 
 func (o Options) account() *account {
@@ -37,7 +41,8 @@ func (o Options) account() *account {
 	return &account{
 		site: o.Site, key: store.Key{Site: o.Site.Name, Issuer: o.Site.AuthorizationServer.Issuer}, locks: o.Store,
 		audit: store.Recorder{Store: o.Store, Logger: o.Logger}, logger: o.Logger, intervals: o.Intervals.WithDefaults(), tracer: o.Tracer,
-		board: &board{changed: o.Changed, now: Snapshot{Phase: Discovering}}, warnings: &warnings{logger: o.Logger},
+		board:      &board{changed: o.Changed, now: Snapshot{Phase: Discovering, PhaseSince: time.Now()}},
+		conditions: health.NewBoard(o.Site.Name, o.Logger, Remedy), missing: o.Missing,
 	}
 }
 
@@ -50,6 +55,9 @@ type Intervals struct {
 	Sync time.Duration
 	// Probe is how often the PAT is tried at the AS (15 s).
 	Probe time.Duration
+	// Health is how often the AS is asked what Envoys ask it (7 s); a third of it while
+	// something is the matter.
+	Health time.Duration
 	// Discover is how often the metadata is read anew (1 h).
 	Discover time.Duration
 	// Forgotten is how long after a registration the AS may refuse the client
@@ -71,6 +79,7 @@ func (i Intervals) WithDefaults() Intervals {
 	set(&i.Retry, time.Second)
 	set(&i.RetryMax, time.Minute)
 	set(&i.Probe, 15*time.Second)
+	set(&i.Health, 7*time.Second)
 	set(&i.Discover, time.Hour)
 	set(&i.Forgotten, time.Minute)
 	set(&i.Unusable, time.Minute)

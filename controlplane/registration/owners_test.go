@@ -96,7 +96,7 @@ func TestKeysOwner(t *testing.T) {
 		time.Sleep(time.Until(k.due))
 		k.step(t.Context(), h)
 		require.Equal(t, []store.KeyState{store.KeyActive}, states())
-		require.Empty(t, k.warnings.all())
+		require.Empty(t, k.conditions.Conditions())
 	})
 }
 

@@ -29,6 +29,8 @@ type pat struct {
 	current  *as.PATSource // nil for none
 	of       *Client       // whose PAT current gives
 	probeDue time.Time
+	// doubted: a new one is to be had now, to see whether the AS takes the client.
+	doubted bool
 }
 
 func (p *pat) due() time.Time { return earliest(p.board.read().PATRenewsAt, p.probeDue) }
@@ -43,7 +45,7 @@ func (p *pat) step(ctx context.Context, server *as.Server, client *Client) (*as.
 	}
 	source := p.source(ctx, server, client)
 	before, ok := source.Current()
-	if ok && time.Now().Before(p.board.read().PATRenewsAt) {
+	if ok && !p.doubted && time.Now().Before(p.board.read().PATRenewsAt) {
 		return source, nil
 	}
 	p.enter(GettingPAT)
@@ -54,6 +56,7 @@ func (p *pat) step(ctx context.Context, server *as.Server, client *Client) (*as.
 	if err == nil && before.Value.IsZero() {
 		p.logger.Info("PAT obtained")
 	}
+	p.doubted = err != nil
 	p.probeDue = time.Now().Add(p.intervals.Probe)
 	return source, err
 }

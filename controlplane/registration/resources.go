@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -18,11 +19,17 @@ import (
 // progressEvery is how often a long synchronisation shows what it has done.
 const progressEvery = time.Second
 
+// resourceStore is what is kept of resources.
+type resourceStore interface {
+	reconcile.Records
+	PutLost(ctx context.Context, key store.Key, l store.Lost) error
+}
+
 // resources owns what is registered at the AS for the resources of the file.
 type resources struct {
 	*account
 
-	store     reconcile.Records
+	store     resourceStore
 	of        *Client // the one that compared last
 	due       time.Time
 	driftFrom int // whose turn it is to be read
@@ -44,7 +51,7 @@ func (r *resources) step(ctx context.Context, protection *as.Protection, client 
 	}
 	shown := time.Now()
 	reconciler := &reconcile.Reconciler{
-		Audit: r.audit, AS: protection, Records: r.store, Key: r.key, Retry: r.intervals.retry(), Changed: r.logChange,
+		Audit: r.audit, AS: protection, Records: r.store, Key: r.key, Retry: r.intervals.retry(), Changed: func(c reconcile.Change) { r.logChange(c); r.noteLost(ctx, c) },
 		Concurrency: r.site.Sync.Concurrency, Reads: readsOf(len(desired), r.interval()), From: r.driftFrom,
 		Progress: func(done, total int) {
 			// Thousands of resources take a while: those that are ready need not wait.
@@ -130,10 +137,10 @@ func (r *resources) withhold(plan reconcile.Plan) reconcile.Plan {
 		return false
 	})
 	if n == 0 {
-		r.warnings.clear(aboutDeletion)
+		r.conditions.Set(health.DeletionsWithheld, nil)
 		return plan
 	}
-	r.warnings.raise(aboutDeletion, fmt.Errorf("%d resources are no longer declared and stay at the authorization server, sync.max_deletions is %d: %w",
+	r.conditions.Set(health.DeletionsWithheld, fmt.Errorf("%d resources are no longer declared and stay at the authorization server, sync.max_deletions is %d: %w",
 		n, r.site.Sync.MaxDeletions, reconcile.ErrManyDeletions))
 	return plan
 }
@@ -146,6 +153,17 @@ func (r *resources) logChange(c reconcile.Change) {
 	}[c.Kind]
 	r.logger.Info("resource changed at the authorization server", slog.String("change", done), slog.String("resource", c.Name), slog.String("resource_id", c.ID),
 		slog.Any("fields", c.Fields))
+}
+
+// noteLost notes a resource that the AS lost, for somebody to give rights on it again.
+func (r *resources) noteLost(ctx context.Context, c reconcile.Change) {
+	if c.Kind != reconcile.Recreate {
+		return
+	}
+	err := r.store.PutLost(context.WithoutCancel(ctx), r.key, store.Lost{Name: c.Name, Kind: store.LostPolicies, At: time.Now()})
+	if err != nil {
+		r.logger.Error("that a resource was registered anew is not noted; policies on the one before do not count", slog.String("resource", c.Name), slog.Any("error", err))
+	}
 }
 
 // restore takes the resource ids from the store.

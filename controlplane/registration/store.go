@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/umagate/umagate/controlplane/audit"
-	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -15,7 +14,8 @@ type Store interface {
 	clientStore
 	keyStore
 	patStore
-	reconcile.Records
+	resourceStore
+	probeStore
 	operationStore
 
 	store.Locker

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/reconcile"
 )
 
@@ -92,7 +93,9 @@ type Worker struct {
 	connection *connection
 	store      Store
 	owners     *owners // of whoever runs Restore or Run
-	wake       chan struct{}
+	prober     prober  // of whoever calls Probe
+	// wake asks for the resources to be compared, doubt for client and PAT to be tried.
+	wake, doubt chan struct{}
 }
 
 // NewWorker makes a worker that knows nothing yet and asks nothing: see
@@ -102,7 +105,10 @@ func NewWorker(options Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{account: options.account(), connection: c, store: options.Store, wake: make(chan struct{}, 1)}, nil
+	return &Worker{
+		account: options.account(), connection: c, store: options.Store, prober: newProber(options.Intervals),
+		wake: make(chan struct{}, 1), doubt: make(chan struct{}, 1),
+	}, nil
 }
 
 // Restore takes over what the store knows, and forgets what was under way. It asks
@@ -118,7 +124,8 @@ func (w *Worker) StandBy() { w.rest(Standby) }
 
 func (w *Worker) rest(phase Phase) {
 	w.account.board.update(func(s *Snapshot) bool {
-		s.Phase, s.Failure = phase, nil
+		s.enter(phase)
+		s.Failure = nil
 		return false
 	})
 }
@@ -150,6 +157,8 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-w.wake:
 			w.owners.resources.due, failures = time.Time{}, 0
+		case <-w.doubt:
+			w.owners.pat.doubted, failures = true, 0
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -184,7 +193,8 @@ func (w *Worker) succeed() {
 		if s.Phase != Serving || s.Failure != nil {
 			w.account.logger.Info("site is serving", slog.String("client_id", s.Client.ID()), slog.Int("resources", len(s.ResourceIDs)))
 		}
-		s.Phase, s.Failure = Serving, nil
+		s.enter(Serving)
+		s.Failure = nil
 		return true
 	})
 }
@@ -192,22 +202,43 @@ func (w *Worker) succeed() {
 // Snapshot returns what is known now.
 func (w *Worker) Snapshot() Snapshot { return w.account.board.read() }
 
-// Warnings lists what stops nothing, and should be looked at, by topic.
-func (w *Worker) Warnings() []Warning { return w.account.warnings.all() }
-
-// Warn adds a warning; err nil takes it back.
-func (w *Worker) Warn(about Topic, err error) {
-	if err == nil {
-		w.account.warnings.clear(about)
-		return
+// Conditions lists what is the matter with the site, now being what is known of it.
+func (w *Worker) Conditions(now *Snapshot) []health.Condition {
+	out, site := w.account.conditions.Conditions(), w.account.site
+	switch f := now.Failure; {
+	case f != nil:
+		out = append(out, failing(now.Phase).New(site.Name, f.Err.Error(), Remedy(f.Err), f.Since))
+	case now.Phase == Standby && !now.known(site):
+		out = append(out, health.SiteNotReady.New(site.Name, "the replica that leads has not got it ready yet", "", now.PhaseSince))
+	case now.Phase != Standby && now.Phase != Serving:
+		out = append(out, health.SiteNotReady.New(site.Name, "it is in phase "+string(now.Phase), "", now.PhaseSince))
 	}
-	w.account.warnings.raise(about, err)
+	return out
 }
+
+// failing is the condition that a failure in a phase is.
+func failing(p Phase) health.Kind {
+	switch p {
+	case Discovering:
+		return health.DiscoveryFailing
+	case Registering:
+		return health.RegistrationFailing
+	case GettingPAT:
+		return health.PATFailing
+	case Deregistered:
+		return health.Deregistered
+	case Syncing, Serving, Standby:
+	}
+	return health.SyncFailing
+}
+
+// Set puts a condition of the site on its board; err nil takes it back.
+func (w *Worker) Set(kind health.Kind, err error) { w.account.conditions.Set(kind, err) }
 
 // Known reports whether the site can be served with what is in the store.
 func (w *Worker) Known() bool {
 	s := w.Snapshot()
-	return s.Server != nil && s.Client != nil && (!needsPAT(w.account.site, s.Server) || !s.PAT.Value.IsZero())
+	return s.known(w.account.site)
 }
 
 // ErrNotReady says that the site has not come far enough to ask its AS for anything.

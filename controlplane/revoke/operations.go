@@ -10,6 +10,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -270,6 +271,12 @@ func problem(err error) error {
 	case errors.Is(err, ErrMessage):
 		// Whoever sent it learns nothing of the keys; the log tells.
 		return api.NewProblem(api.CodeInvalidRequest, "the message is refused").Because(err)
+	case errors.Is(err, store.ErrDiskFull):
+		return api.Unavailable(time.Second, "the disk of the store is full: nothing was stored, and nothing is revoked by it").
+			WithRemedy(health.StoreFull.Remedy).Because(err)
+	case errors.Is(err, store.ErrFileReplaced):
+		return api.Unavailable(time.Second, "the store's file was removed or replaced: it would be lost with the next start").
+			WithRemedy(health.StoreReplaced.Remedy).Because(err)
 	case errors.Is(err, store.ErrFull):
 		return api.Conflict("%d revocations are in force already", Most).
 			WithRemedy("Revoke by issued_before, or by client_id, which takes the place of many.").Because(err)

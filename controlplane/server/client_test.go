@@ -328,7 +328,7 @@ func TestRefusedUpdateStopsNothing(t *testing.T) {
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointRegistration, Kind: devas.FaultStatus, Status: 400}))
 	p.Write(strings.Replace(p.config(as.Issuer(), "albums", "people"), "register: {}", "register: {client_name: other}", 1))
 	s := p.Until("it is told", func(s server.Status) bool {
-		return len(s.Sites[0].Attention) == 1 && s.Sites[0].Resources.Registered == 2 && s.Sites[0].Phase == registration.Serving
+		return len(s.Sites[0].Conditions) == 1 && s.Sites[0].Resources.Registered == 2 && s.Sites[0].Phase == registration.Serving
 	})
 	require.False(t, s.OK)
 	require.Equal(t, first.Sites[0].ClientID, s.Sites[0].ClientID)

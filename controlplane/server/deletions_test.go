@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
@@ -33,12 +34,12 @@ func TestFileThatWasCutShortDeletesNothing(t *testing.T) {
 		return s.Sites[0].Resources.Withheld == 9 && s.Sites[0].Phase == registration.Serving && len(names(as)) == 11
 	})
 	require.False(t, s.OK)
-	require.Contains(t, strings.Join(s.Problems, "\n"), "9 resources are no longer declared and stay at the authorization server, sync.max_deletions is 3")
-	require.Contains(t, s.Sites[0].Attention[0].Remedy, "umagate apply")
+	require.Contains(t, said(s, health.DeletionsWithheld), "9 resources are no longer declared and stay at the authorization server, sync.max_deletions is 3")
+	require.Contains(t, s.Sites[0].Conditions[0].Remedy, "umagate apply")
 	require.ElementsMatch(t, append(all, "fresh"), names(as), "everything else is done")
 	_, metrics := p.Get("/metrics")
 	require.Contains(t, metrics, `umagate_site_resources{site="photos",state="deletion_withheld"} 9`)
-	require.Equal(t, 1, strings.Count(p.Log.String(), "needs attention"), "said once, not at every look")
+	require.Equal(t, 1, strings.Count(p.Log.String(), "condition=DeletionsWithheld"), "said once, not at every look")
 
 	// Within the bound, it is an edit like any other.
 	p.Write(p.config(as.Issuer(), append(all[:8:8], "fresh")...))

@@ -127,7 +127,7 @@ func (f *workerFactory) instanceManager(w *worker) (*instance.Manager, error) {
 	}
 	return instance.New(instance.Options{
 		Site: w.site, Key: store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}, Store: f.store, Leads: f.leadership.leads,
-		AS: func() (instance.AS, error) { return w.Protection() }, Logger: w.logger,
+		AS: func() (instance.AS, error) { return w.Protection() }, Logger: w.logger, Lost: w.instanceLost(f.store),
 		Record: func(ctx context.Context, action audit.Action, target string, detail map[string]string) {
 			f.recorder.Record(ctx, audit.Event{Action: action, Site: w.site.Name, Target: target, Detail: detail})
 		},
@@ -164,6 +164,36 @@ func (w *worker) keepInstances(ctx context.Context) {
 		}
 	}
 	w.instances.Run(ctx)
+}
+
+// instanceLost notes instances that the AS does not have any more, until they are
+// registered again or somebody acknowledges it.
+func (w *worker) instanceLost(kept *store.SQL) func(ctx context.Context, name string, lost bool) {
+	key := store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}
+	return func(ctx context.Context, name string, lost bool) {
+		var err error
+		if lost {
+			err = kept.PutLost(ctx, key, store.Lost{Name: name, Kind: store.LostInstance, At: time.Now()})
+		} else if err = kept.DeleteLost(ctx, key, name); errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+		if err != nil {
+			w.logger.Error("what became of an instance is not noted", slog.String("resource", name), slog.Any("error", err))
+		}
+	}
+}
+
+// recheckInstance has an instance compared with the AS's now, which turned out not to
+// have it.
+func (w *worker) recheckInstance(name string) {
+	if w.instances == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
+	defer cancel()
+	if err := w.instances.Recheck(ctx, name); err != nil {
+		w.logger.Debug("an instance is not checked before its time", slog.String("resource", name), slog.Any("error", err))
+	}
 }
 
 // countTimeout bounds the count for a status.

@@ -111,10 +111,10 @@ func (p *plane) finish(at *devas.Server, what string, after bool) {
 		// next one. The client works, and that it cannot be changed is told.
 		require.Equal(t, 1, registered)
 		require.Contains(t, string(log), "the registration access token was lost")
-		require.NotEmpty(t, s.Sites[0].Attention)
+		require.NotEmpty(t, s.Sites[0].Conditions)
 	default:
 		require.Equal(t, 1, registered)
-		require.Empty(t, s.Sites[0].Attention)
+		require.Empty(t, s.Sites[0].Conditions)
 		if what == "update" {
 			require.Equal(t, "second", p.registered(at)["client_name"])
 		}

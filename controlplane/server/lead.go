@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/umagate/umagate/controlplane/registration"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/store"
 )
 
@@ -49,6 +49,7 @@ const burst = 20
 
 // election has one of the replicas that share a store lead.
 type election struct {
+	board  *health.Board
 	name   string
 	store  *store.SQL
 	logger *slog.Logger
@@ -70,7 +71,6 @@ func (e *election) notify() {
 // run works as leader of sites while this replica is one, and else serves what the leader
 // writes and asks to lead. When it returns, no worker runs and no lease is held.
 func (e *election) run(ctx context.Context, sites *sites) error {
-	troubled := false
 	for {
 		if e.lease != nil {
 			if e.waitWhileLeading(ctx, sites) {
@@ -85,10 +85,9 @@ func (e *election) run(ctx context.Context, sites *sites) error {
 			return nil
 		}
 		err := e.follow(ctx, sites)
-		if err != nil && ctx.Err() == nil && !troubled {
-			e.logger.Warn("the store is not read; what is published stays", slog.Any("error", err), slog.String("remedy", registration.Remedy(err)))
+		if ctx.Err() == nil {
+			e.board.Set(health.NoLeader, err)
 		}
-		troubled = err != nil
 	}
 }
 

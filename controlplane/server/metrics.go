@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
@@ -52,7 +53,7 @@ type statusCollector struct {
 	status   func() Status
 	refusals func() []xds.Refusals
 
-	ok, leader, published, phase, resources, instances, patExpiry, failing, envoys, current, refusing, refused, away *prometheus.Desc
+	ok, condition, leader, published, phase, resources, instances, patExpiry, failing, envoys, current, refusing, refused, away *prometheus.Desc
 }
 
 func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *statusCollector {
@@ -62,7 +63,8 @@ func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *s
 	return &statusCollector{
 		status:    status,
 		refusals:  refusals,
-		ok:        desc("ok", "1 when umagate status has no problem to tell."),
+		ok:        desc("ok", "1 when umagate status has no condition to tell."),
+		condition: desc("condition", "1 for a condition that umagate status tells, 0 for each that it does not.", "condition", "site"),
 		leader:    desc("leader", "1 when this replica registers, renews and synchronises."),
 		published: desc("published_timestamp_seconds", "When the configuration was last published."),
 		phase:     desc("site_phase", "1 for the phase that a site is in.", "site", "phase"),
@@ -80,8 +82,26 @@ func newStatusCollector(status func() Status, refusals func() []xds.Refusals) *s
 
 // Describe implements [prometheus.Collector].
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.ok, c.leader, c.published, c.phase, c.resources, c.instances, c.patExpiry, c.failing, c.envoys, c.current, c.refusing, c.refused, c.away} {
+	for _, d := range []*prometheus.Desc{c.ok, c.condition, c.leader, c.published, c.phase, c.resources, c.instances, c.patExpiry, c.failing, c.envoys, c.current, c.refusing, c.refused, c.away} {
 		ch <- d
+	}
+}
+
+// collectConditions shows each condition once for each site that has it, and each other
+// kind as 0.
+func collectConditions(conditions []health.Condition, gauge func(name, site string, v float64)) {
+	type one struct{ name, site string }
+	seen, kinds := map[one]bool{}, map[string]bool{}
+	for _, c := range conditions {
+		if key := (one{c.Name, c.Site}); !seen[key] {
+			seen[key], kinds[c.Name] = true, true
+			gauge(c.Name, c.Site, 1)
+		}
+	}
+	for _, k := range health.Kinds() {
+		if !kinds[k.Name] {
+			gauge(k.Name, "", 0)
+		}
 	}
 }
 
@@ -98,6 +118,7 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		return 0
 	}
 	gauge(c.ok, one(s.OK))
+	collectConditions(s.Conditions, func(name, site string, v float64) { gauge(c.condition, v, name, site) })
 	gauge(c.leader, one(s.Leader))
 	if !s.PublishedAt.IsZero() {
 		gauge(c.published, float64(s.PublishedAt.Unix()))

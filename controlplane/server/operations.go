@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -91,7 +92,33 @@ func (s *controlPlane) siteOperations() []api.Operation {
 			w.SyncNow()
 			return SyncRequested{Site: in.Site, RequestedAt: time.Now()}, nil
 		}),
+	}, {
+		ID: "acknowledgeLoss", Method: http.MethodDelete, Path: "/v1/sites/{site}/lost/{name}", Tag: "sites", Role: api.Write,
+		Summary:     "Say that a registration that the authorization server lost has been looked after",
+		Description: "The conditions PoliciesLost and InstanceGone name them, and end for this one within seconds.",
+		Action:      audit.LossAcknowledge, Codes: []api.Code{api.CodeUnavailable},
+		Handler: api.Handle(s.acknowledge),
 	}}
+}
+
+// LostPath names a registration that the AS lost in a path.
+type LostPath struct {
+	SitePath
+
+	Name string `path:"name" minLength:"1" maxLength:"1024" doc:"the name of the resource or instance"`
+}
+
+// acknowledge forgets that the AS lost a registration.
+func (s *controlPlane) acknowledge(ctx context.Context, in LostPath) (api.None, error) {
+	w, err := s.worker(in.Site)
+	if err != nil {
+		return api.None{}, err
+	}
+	err = s.store.DeleteLost(ctx, store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}, in.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		return api.None{}, api.NotFound("lost registration", in.Name)
+	}
+	return api.None{}, err
 }
 
 func (s *controlPlane) envoyOperations() []api.Operation {
@@ -114,6 +141,23 @@ func (s *controlPlane) envoyOperations() []api.Operation {
 				}
 			}
 			return xds.Envoy{}, api.NotFound("Envoy", in.NodeID)
+		}),
+	}, {
+		ID: "forgetEnvoy", Method: http.MethodDelete, Path: "/v1/envoys/{node_id}", Tag: "envoys", Role: api.Write,
+		Summary:     "Forget an Envoy that is gone on purpose",
+		Description: "Its condition EnvoyGone ends on this replica. One that is connected is a conflict: it would be back at once.",
+		Action:      audit.EnvoyForget, Codes: []api.Code{api.CodeConflict},
+		Handler: api.Handle(func(_ context.Context, in struct {
+			NodeID string `path:"node_id" minLength:"1" maxLength:"1024" doc:"the node.id that it told"`
+		},
+		) (api.None, error) {
+			switch known, connected := s.xds.Forget(in.NodeID); {
+			case connected:
+				return api.None{}, api.Conflict("the Envoy is connected")
+			case !known:
+				return api.None{}, api.NotFound("Envoy", in.NodeID)
+			}
+			return api.None{}, nil
 		}),
 	}}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/api"
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
@@ -121,7 +122,7 @@ func TestOperations(t *testing.T) {
 	reloads := p.audited("action=config.reload")
 	require.Equal(t, "photos (resources)", reloads[0].Detail["changed"])
 	p.Write("sites: [{name: photos, hots: [a]}]")
-	p.Until("refused", func(s server.Status) bool { return s.ReloadError != "" })
+	p.Until("refused", func(s server.Status) bool { return has(s, health.ConfigurationRefused) })
 	refused := p.audited("action=config.refused")
 	require.Len(t, refused, 1)
 	require.Equal(t, audit.Failed, refused[0].Outcome)

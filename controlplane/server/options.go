@@ -47,6 +47,8 @@ type Intervals struct {
 	// Acknowledge is how long an application that protects something is kept waiting
 	// for Envoys that have not acknowledged it (5 s).
 	Acknowledge time.Duration
+	// Store is how often the store is tried (3 s).
+	Store time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -63,5 +65,6 @@ func (o Options) withDefaults() Options {
 func (i Intervals) withDefaults() Intervals {
 	i.Site = i.Site.WithDefaults()
 	i.Watch, i.Standby, i.Acknowledge = cmp.Or(i.Watch, 2*time.Second), cmp.Or(i.Standby, time.Second), cmp.Or(i.Acknowledge, 5*time.Second)
+	i.Store = cmp.Or(i.Store, checkStoreEvery)
 	return i
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/demo/devas"
@@ -35,7 +36,7 @@ func TestLongOutage(t *testing.T) {
 			require.Equal(t, before.Sites[0].ClientID, down.Sites[0].ClientID, "the client is not given up")
 			require.Equal(t, 2, down.Sites[0].Resources.Registered, "nor are the resources")
 			require.NotEmpty(t, down.Revision)
-			require.Empty(t, down.PublishError)
+			require.False(t, has(down, health.ConfigurationNotPublished))
 
 			as.ClearFaults(devas.EndpointAny)
 			p.Until("all is well again", allWell)

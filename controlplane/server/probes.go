@@ -9,14 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/umagate/umagate/controlplane/api"
+	"github.com/umagate/umagate/controlplane/health"
 )
 
 const (
 	// aliveWithin is how long the publisher may take to answer: it is the one that
 	// every change goes through.
 	aliveWithin = 5 * time.Second
-	// storeWithin is how long the store may take to answer.
-	storeWithin = 2 * time.Second
 )
 
 // Health is the answer of GET /healthz.
@@ -31,6 +30,9 @@ type Readiness struct {
 	Role string `json:"role" enum:"leader,follower"`
 	// Revision is the configuration that Envoys get here.
 	Revision string `json:"revision"`
+	// Conditions names what is the matter: umagate status says more. Ready or not is
+	// whether another replica would do better.
+	Conditions []string `json:"conditions"`
 }
 
 // probeOperations are what a supervisor and Prometheus ask. An authorization
@@ -46,7 +48,7 @@ func (s *controlPlane) probeOperations() []api.Operation {
 	}, {
 		ID: "getReadiness", Method: http.MethodGet, Path: "/readyz", Tag: "probes", Role: api.Probe,
 		Summary:     "Whether Envoys are to connect to this replica",
-		Description: "There is a configuration, the xDS server listens, and the store answers: without it a replica does not hear of what the others change.",
+		Description: "There is a configuration, the xDS server listens, and the store takes what is written: without it a replica does not hear of what the others change. conditions names what else is the matter, which another replica would not do better.",
 		Codes:       []api.Code{api.CodeUnavailable},
 		Handler:     api.Handle(s.readiness),
 	}, {
@@ -68,22 +70,20 @@ func (s *controlPlane) health(ctx context.Context, _ api.None) (Health, error) {
 // errStopping is the reason after the signal to stop.
 var errStopping = errors.New("umagate serve is stopping")
 
-func (s *controlPlane) readiness(ctx context.Context, _ api.None) (Readiness, error) {
-	published := s.publisher.state()
-	switch {
-	case s.stopping():
+func (s *controlPlane) readiness(context.Context, api.None) (Readiness, error) {
+	if s.stopping() {
 		return Readiness{}, api.Unavailable(0, "%s", errStopping)
-	case published.revision == "":
-		return Readiness{}, api.Unavailable(time.Second, "nothing is published yet").Because(published.err).
-			WithRemedy("umagate status tells why.")
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeWithin)
-	defer cancel()
-	if _, err := s.store.Changes(ctx); err != nil {
-		return Readiness{}, api.Unavailable(time.Second, "the store does not answer").Because(err).
-			WithRemedy("Bring the database back; what Envoys have stays in force.")
+	now := s.status()
+	if now.Revision == "" {
+		return Readiness{}, api.Unavailable(time.Second, "nothing is published yet").WithRemedy("umagate status tells why.")
 	}
-	out := Readiness{Ready: true, Role: "follower", Revision: published.revision}
+	for _, c := range now.Conditions {
+		if c.Replica {
+			return Readiness{}, api.Unavailable(time.Second, "%s: %s", c.Name, c.Summary).WithRemedy(c.Remedy)
+		}
+	}
+	out := Readiness{Ready: true, Role: "follower", Revision: now.Revision, Conditions: health.Names(now.Conditions)}
 	if s.leads() {
 		out.Role = "leader"
 	}

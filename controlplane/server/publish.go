@@ -25,8 +25,10 @@ type changes struct {
 	wake chan struct{} // room for one
 
 	mu sync.Mutex
-	// wanted counts changes, done is what it was when the last publication began.
+	// wanted counts changes, done is what it was when the last publication began. since is
+	// when the first that is not done was wanted.
 	wanted, done uint64
+	since        time.Time
 }
 
 func newChanges() *changes { return &changes{wake: make(chan struct{}, 1)} }
@@ -34,6 +36,9 @@ func newChanges() *changes { return &changes{wake: make(chan struct{}, 1)} }
 // add asks for a publication; many requests become one.
 func (c *changes) add() {
 	c.mu.Lock()
+	if c.wanted == c.done {
+		c.since = time.Now()
+	}
 	c.wanted++
 	c.mu.Unlock()
 	select {
@@ -42,10 +47,10 @@ func (c *changes) add() {
 	}
 }
 
-func (c *changes) count() (wanted, done uint64) {
+func (c *changes) count() (wanted, done uint64, since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.wanted, c.done
+	return c.wanted, c.done, c.since
 }
 
 func (c *changes) published(until uint64) {
@@ -101,12 +106,15 @@ func (p *publisher) ping(ctx context.Context) error {
 func (p *publisher) publish(ctx context.Context) {
 	p.pushing.Lock()
 	defer p.pushing.Unlock()
-	wanted, _ := p.changes.count()
+	wanted, _, _ := p.changes.count()
 	before := p.xds.Versions()
 	revision, groups, err := p.push(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.changes.published(wanted)
+	if err != nil && p.last.err == nil {
+		p.last.failing = time.Now()
+	}
 	if p.last.err = err; err != nil {
 		p.logger.Error("configuration not published; the last good one stays", slog.Any("error", err))
 		return
@@ -245,9 +253,12 @@ type publication struct {
 	revision string
 	groups   []publishedGroup
 	at       time.Time
-	err      error
-	// behind: something has changed that is not published yet.
-	behind bool
+	// err is why the last one failed, failing since when they do.
+	err     error
+	failing time.Time
+	// behind: something has changed that is not published yet, waiting since when.
+	behind  bool
+	waiting time.Time
 	// changes counts what has changed since the start.
 	changes uint64
 }
@@ -255,8 +266,8 @@ type publication struct {
 func (p *publisher) state() publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted, done := p.changes.count()
+	wanted, done, since := p.changes.count()
 	out := p.last
-	out.behind, out.changes = wanted != done, wanted
+	out.behind, out.waiting, out.changes = wanted != done, since, wanted
 	return out
 }

@@ -39,20 +39,25 @@ type reloader struct {
 
 // lastError is why the last attempt failed; nil for one that did not.
 type lastError struct {
-	mu  sync.Mutex
-	err error
+	mu    sync.Mutex
+	since time.Time
+	err   error
 }
 
-func (l *lastError) get() error {
+// get returns it, and since when attempts fail.
+func (l *lastError) get() (since time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.err
+	return l.since, l.err
 }
 
 func (l *lastError) set(err error) (before error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before, l.err = l.err, err
+	if before = l.err; before == nil {
+		l.since = time.Now()
+	}
+	l.err = err
 	return before
 }
 

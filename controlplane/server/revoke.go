@@ -7,7 +7,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/audit"
-	"github.com/umagate/umagate/controlplane/registration"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
@@ -60,7 +60,7 @@ func (w *worker) revocation() revoke.Site {
 	out.Issuer, out.JWKS, out.Client = metadata.Issuer, metadata.JWKSURI, server.HTTPClient()
 	if server.Dialect().Name == as.DialectKeycloak {
 		out.NotBeforeURL = realmURL(metadata)
-		out.NotBeforeRead = func(err error) { w.Warn(registration.AboutNotBefore, notBeforeUnknown(err)) }
+		out.NotBeforeRead = func(err error) { w.Set(health.NotBeforeUnknown, notBeforeUnknown(err)) }
 	}
 	if now.Client != nil && server.CanRevoke() {
 		out.RevokeAtAS = func(ctx context.Context, token secret.Text) error { return server.Revoke(ctx, now.Client.Auth, token) }

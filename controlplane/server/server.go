@@ -15,8 +15,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/listen"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
@@ -31,6 +33,7 @@ import (
 type controlPlane struct {
 	options Options
 	started time.Time
+	board   *health.Board // what is the matter with this replica
 
 	store       *store.SQL
 	recorder    audit.Recorder
@@ -96,7 +99,10 @@ func open(ctx context.Context, options Options, file *site.File, opened *closers
 	if err != nil && !errors.Is(err, store.ErrNotLeader) {
 		return nil, err
 	}
-	election := &election{name: options.Name, store: kept, logger: options.Logger, every: options.Intervals.Standby, wake: make(chan struct{}, 1), lease: lease}
+	board := health.NewBoard("", options.Logger, registration.Remedy)
+	election := &election{
+		board: board, name: options.Name, store: kept, logger: options.Logger, every: options.Intervals.Standby, wake: make(chan struct{}, 1), lease: lease,
+	}
 	opened.add(election.release)
 	traces, err := startTelemetry(ctx, file, options.Version)
 	if err != nil {
@@ -157,7 +163,7 @@ func open(ctx context.Context, options Options, file *site.File, opened *closers
 		logger: options.Logger, seen: sum(options.Path, file.Sources), file: file, sources: file.Sources, recorder: recorder,
 	}
 	s := &controlPlane{
-		options: options, started: time.Now(), store: kept, recorder: recorder, telemetry: traces, metrics: metrics, xds: envoys, envoyTLS: envoyTLS,
+		options: options, started: time.Now(), board: board, store: kept, recorder: recorder, telemetry: traces, metrics: metrics, xds: envoys, envoyTLS: envoyTLS,
 		inForce: inForce, leadership: leadership, revocations: revocations, removals: removals, instances: instances,
 		publisher: publisher, sources: sources, sites: sites, election: election, reloader: reloader, callers: callers,
 		plans: make(chan struct{}, plansAtOnce), stopped: ctx.Done(), api: api, xdsListener: xdsListener,
@@ -207,6 +213,8 @@ func (s *controlPlane) run(told context.Context, file *site.File) error {
 		endless(s.removals.Run),
 		endless(s.reloader.run),
 		s.serveXDS,
+		endless(s.watchStore),
+		endless(s.probeSites),
 		endless(s.endAudit),
 		func(ctx context.Context) error { return serveAPI(ctx, s.api, s.telemetry.Handler(router)) },
 		func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) },

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
@@ -43,6 +45,21 @@ func (p *plane) target() *url.URL {
 }
 
 func allWell(s server.Status) bool { return s.OK }
+
+// has reports whether a condition is told.
+func has(s server.Status, kind health.Kind) bool {
+	return slices.Contains(health.Names(s.Conditions), kind.Name)
+}
+
+// said is the message of a condition; empty for none.
+func said(s server.Status, kind health.Kind) string {
+	for _, c := range s.Conditions {
+		if c.Name == kind.Name {
+			return c.Message
+		}
+	}
+	return ""
+}
 
 func (p *plane) config(issuer string, resources ...string) string {
 	var b strings.Builder
@@ -247,7 +264,7 @@ func TestReload(t *testing.T) {
 	first := p.Until("all is well", allWell)
 
 	p.Write("sites: [{name: photos, hots: [a]}]")
-	s := p.Until("the bad file is told of", func(s server.Status) bool { return s.ReloadError != "" })
+	s := p.Until("the bad file is told of", func(s server.Status) bool { return has(s, health.ConfigurationRefused) })
 	require.False(t, s.OK)
 	require.Equal(t, first.Revision, s.Revision)
 	require.Equal(t, "photos", s.Sites[0].Name)

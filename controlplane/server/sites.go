@@ -28,6 +28,8 @@ type served struct {
 	workers []*worker
 	// protected maps the hosts that sites have protected to their sites.
 	protected map[string]string
+	// since is when all this came into force.
+	since time.Time
 }
 
 func (f *inForce) get() served {
@@ -113,7 +115,7 @@ func (s *sites) applyLocked(ctx context.Context, base *site.File) (err error) {
 		}
 	}
 	// Everything that can fail comes before anything is stopped.
-	next := served{file: file}
+	next := served{file: file, since: time.Now()}
 	var fresh []*worker
 	for i := range file.Sites {
 		w := same[file.Sites[i].Name]

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/demo/devas"
@@ -35,7 +36,7 @@ func TestHostOfASiteThatIsGone(t *testing.T) {
 
 	p.Write(one)
 	denied := func(s server.Status) bool {
-		return len(s.Sites) == 1 && len(s.Problems) == 2 && strings.Contains(s.Problems[0], "host *.files.example.com is denied: its site files is gone")
+		return len(s.Sites) == 1 && len(s.Conditions) == 2 && strings.Contains(s.Conditions[0].Message, "host *.files.example.com is denied: its site files is gone")
 	}
 	s := p.Until("it is told that the hosts stay denied", denied)
 	require.NotEqual(t, first.Revision, s.Revision)
@@ -70,9 +71,9 @@ func TestSecretFileThatComesLater(t *testing.T) {
 	p.Start()
 	p.Until("all is well", allWell)
 	p.Write(strings.Replace(p.config(as.Issuer(), "albums"), "{register: {}}", "{id: rs, secret: {file: later}}", 1))
-	p.Until("the file is refused", func(s server.Status) bool { return strings.Contains(s.ReloadError, "later") })
+	p.Until("the file is refused", func(s server.Status) bool { return strings.Contains(said(s, health.ConfigurationRefused), "later") })
 	require.NoError(t, os.WriteFile(filepath.Join(p.Dir, "later"), []byte("rs-secret"), 0o600))
-	p.Until("it is there now", func(s server.Status) bool { return s.ReloadError == "" && s.Sites[0].ClientID == "rs" })
+	p.Until("it is there now", func(s server.Status) bool { return !has(s, health.ConfigurationRefused) && s.Sites[0].ClientID == "rs" })
 	code, _ := p.Get("/readyz")
 	require.Equal(t, http.StatusOK, code)
 	require.Contains(t, p.Log.String(), "resource changed at the authorization server")

@@ -185,7 +185,7 @@ func (s *sources) awaitEnvoys(ctx context.Context) (enforced bool, err error) {
 }
 
 // few is the beginning of a list, for the log.
-func few(nodes []string) []string { return nodes[:min(len(nodes), maxEnvoyProblems)] }
+func few(nodes []string) []string { const most = 20; return nodes[:min(len(nodes), most)] }
 
 // serve calls apply for requests until ctx ends. Those that wait are served together.
 func (s *sources) serve(ctx context.Context, apply func(context.Context) error) {

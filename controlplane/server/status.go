@@ -2,10 +2,10 @@ package server
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/xds"
@@ -14,9 +14,10 @@ import (
 // Status is the answer of GET /v1/status, which `umagate status` prints. It
 // holds no secret.
 type Status struct {
-	// OK: nothing is listed in Problems.
-	OK       bool     `json:"ok"`
-	Problems []string `json:"problems"`
+	// OK: there are no Conditions.
+	OK bool `json:"ok"`
+	// Conditions is what is the matter, by site and name.
+	Conditions []health.Condition `json:"conditions"`
 
 	Version   string    `json:"version,omitempty"`
 	StartedAt time.Time `json:"started_at"`
@@ -34,11 +35,8 @@ type Status struct {
 	Pushed      map[xds.Type]string `json:"pushed"`
 	// Groups are the parts of the fleet, in the order of the file.
 	Groups []GroupStatus `json:"groups"`
-	// PublishError and ReloadError: why the last attempt had no effect.
-	PublishError string       `json:"publish_error,omitempty"`
-	ReloadError  string       `json:"reload_error,omitempty"`
-	Sites        []SiteStatus `json:"sites"`
-	Envoys       []xds.Envoy  `json:"envoys"`
+	Sites  []SiteStatus  `json:"sites"`
+	Envoys []xds.Envoy   `json:"envoys"`
 	// TurnedAway are the Envoys that no group has and that go on trying.
 	TurnedAway []xds.Rejected `json:"turned_away"`
 }
@@ -72,23 +70,12 @@ type SiteStatus struct {
 	SecretExpiresAt time.Time `json:"client_secret_expires_at,omitzero"`
 	// KeyID is the kid of the key that umagate made and uses.
 	KeyID string `json:"kid,omitempty"`
-	// Attention lists what stops nothing, and should be looked at.
-	Attention    []WarningStatus `json:"attention,omitempty"`
-	PATExpiresAt time.Time       `json:"pat_expires_at,omitzero"`
-	PATRenewsAt  time.Time       `json:"pat_renews_at,omitzero"`
-	Resources    ResourceStatus  `json:"resources"`
-	Failure      *FailureStatus  `json:"failure,omitempty"`
-
-	// waits: this replica follows, and the one that leads has not got it ready.
-	waits bool
-}
-
-// WarningStatus is something that a person should look at.
-type WarningStatus struct {
-	Topic   string    `json:"topic"`
-	Message string    `json:"message"`
-	Remedy  string    `json:"remedy,omitempty"`
-	Since   time.Time `json:"since"`
+	// Conditions is what is the matter with the site.
+	Conditions   []health.Condition `json:"conditions,omitempty"`
+	PATExpiresAt time.Time          `json:"pat_expires_at,omitzero"`
+	PATRenewsAt  time.Time          `json:"pat_renews_at,omitzero"`
+	Resources    ResourceStatus     `json:"resources"`
+	Failure      *FailureStatus     `json:"failure,omitempty"`
 }
 
 // ResourceStatus counts the resources that the site's AS has to have.
@@ -116,15 +103,12 @@ func (w *worker) status() SiteStatus {
 	now := w.Snapshot()
 	out := SiteStatus{
 		Name: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer, Phase: now.Phase,
-		ClientID: now.Client.ID(), PATExpiresAt: now.PAT.ExpiresAt, PATRenewsAt: now.PATRenewsAt,
+		Conditions: w.Conditions(&now), ClientID: now.Client.ID(), PATExpiresAt: now.PAT.ExpiresAt, PATRenewsAt: now.PATRenewsAt,
 		Resources: ResourceStatus{SyncedAt: now.SyncedAt, Withheld: now.Withheld, Instances: instances},
 	}
 	out.Resources.Declared, out.Resources.Registered = w.Declared(now)
 	if c := now.Client; c != nil {
 		out.Registered, out.AuthMethod, out.SecretExpiresAt, out.KeyID = c.Registered, string(c.Auth.Method()), c.SecretExpiresAt, now.KeyID
-	}
-	for _, a := range w.Warnings() {
-		out.Attention = append(out.Attention, WarningStatus{Topic: string(a.Topic), Message: a.Err.Error(), Remedy: registration.Remedy(a.Err), Since: a.Since})
 	}
 	if now.Server != nil {
 		out.Dialect = string(now.Server.Dialect().Name)
@@ -166,9 +150,7 @@ func (s *controlPlane) outcome() outcome {
 	_, workers := s.current()
 	out := outcome{sites: make([]SiteStatus, 0, len(workers))}
 	for _, w := range workers {
-		site := w.status()
-		site.waits = site.Phase == registration.Standby && !w.Known()
-		out.sites = append(out.sites, site)
+		out.sites = append(out.sites, w.status())
 	}
 	out.versions = s.xds.Versions()
 	return out
@@ -178,49 +160,14 @@ func (s *controlPlane) outcome() outcome {
 func (s *controlPlane) status() Status {
 	published, now := settled(s.publisher.state, s.outcome)
 	out := Status{
-		Problems: []string{}, Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
+		Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
 		Sites: now.sites, Envoys: s.xds.Envoys(), TurnedAway: s.xds.Rejected(),
 	}
-	problem := func(format string, args ...any) { out.Problems = append(out.Problems, fmt.Sprintf(format, args...)) }
 	out.group(published.groups, now.versions)
-	if s.envoyTLS != nil {
-		if err := s.envoyTLS.Failed(); err != nil {
-			problem("listen.xds_tls was not taken over, the certificate before stays: %v", err)
-		}
-	}
-	switch {
-	case published.err != nil:
-		out.PublishError = published.err.Error()
-		problem("the configuration cannot be published: %v", published.err)
-	case published.behind:
-		problem("a change is being published")
-	}
-	if err := s.reloader.failed.get(); err != nil {
-		out.ReloadError = err.Error()
-		problem("%s was not taken over: %v", s.options.Path, err)
-	}
 	leader := s.leadership.known()
 	out.Replica, out.LeaderName, out.LeaderSince = s.options.Name, leader.Name, leader.Since
-	for _, o := range s.inForce.get().orphaned() {
-		problem("%s", o)
-	}
-	for _, site := range now.sites {
-		for _, a := range site.Attention {
-			problem("site %s: %s: %s", site.Name, a.Topic, a.Message)
-		}
-		switch {
-		case site.Failure != nil:
-			problem("site %s: %s: %s", site.Name, site.Phase, site.Failure.Message)
-		case site.Phase == registration.Standby:
-			if site.waits {
-				problem("site %s: the replica that leads has not got it ready yet", site.Name)
-			}
-		case site.Phase != registration.Serving:
-			problem("site %s: still %s", site.Name, site.Phase)
-		}
-	}
-	out.Problems = append(out.Problems, envoyProblems(out.Envoys, out.TurnedAway)...)
-	out.OK = len(out.Problems) == 0
+	out.Conditions = s.conditions(&out, published, time.Now())
+	out.OK = len(out.Conditions) == 0
 	return out
 }
 
@@ -252,34 +199,6 @@ func (s *Status) group(groups []publishedGroup, versions map[string]map[xds.Type
 		}
 		s.Groups = append(s.Groups, out)
 	}
-}
-
-// maxEnvoyProblems bounds how many are listed: a thousand Envoys have the same.
-const maxEnvoyProblems = 20
-
-// envoyProblems lists what keeps Envoys from having what they were given.
-func envoyProblems(envoys []xds.Envoy, away []xds.Rejected) []string {
-	var out []string
-	for _, t := range away {
-		out = append(out, fmt.Sprintf("envoy %s is turned away: no group has it (cluster %q, certificate %q)", t.NodeID, t.Cluster, t.Certificate))
-	}
-	for _, e := range envoys {
-		if !e.Connected {
-			continue
-		}
-		for _, kind := range xds.Types() {
-			switch state := e.Types[kind]; {
-			case state.Refused != "":
-				out = append(out, fmt.Sprintf("envoy %s refused %s %s: %s", e.NodeID, kind, state.Refused, state.ErrorMessage))
-			case state.Sent != "" && state.Acknowledged != state.Sent:
-				out = append(out, fmt.Sprintf("envoy %s has not acknowledged %s %s yet", e.NodeID, kind, state.Sent))
-			}
-		}
-	}
-	if more := len(out) - maxEnvoyProblems; more > 0 {
-		out = append(out[:maxEnvoyProblems], fmt.Sprintf("and %d more of Envoys", more))
-	}
-	return out
 }
 
 // siteStatuses lists the sites by name.

@@ -24,6 +24,8 @@ type worker struct {
 	logger    *slog.Logger
 	instances *instance.Manager // nil for a site without instances
 
+	probing sync.Mutex // held while its AS is probed
+
 	cancel context.CancelFunc // nil while it does not run
 	done   chan struct{}
 }
@@ -45,7 +47,7 @@ func (f *workerFactory) make(settings *site.Site) (*worker, error) {
 	var err error
 	w.Worker, err = registration.NewWorker(registration.Options{
 		Site: settings, Store: f.store, Logger: w.logger, Intervals: f.options.Intervals.Site, Tracer: f.telemetry.Tracer(),
-		Transport: f.options.Transport, Observe: observe(f.metrics, f.telemetry, settings.Name), Changed: f.changed,
+		Transport: f.options.Transport, Observe: observe(f.metrics, f.telemetry, settings.Name), Changed: f.changed, Missing: w.recheckInstance,
 	})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ type Envoy struct {
 type State struct {
 	// Sent is the version last sent, Acknowledged the one it accepted last.
 	Sent         string    `json:"sent,omitempty"`
+	SentAt       time.Time `json:"sent_at,omitzero"`
 	Acknowledged string    `json:"acknowledged,omitempty"`
 	AckedAt      time.Time `json:"acknowledged_at,omitzero"`
 	// Refused is a version it did not accept, with its error message; empty when it has

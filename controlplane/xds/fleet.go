@@ -297,7 +297,7 @@ func (f *fleet) response(key streamKey, typeURL, version, nonce string) {
 	s.sent[typeURL] = sent{version: version, nonce: nonce}
 	if kind, ok := typeOf(typeURL); ok {
 		state := s.member.Types[kind]
-		state.Sent = version
+		state.Sent, state.SentAt = version, f.registry.now()
 		if state.Refused != version {
 			// What was refused is not what is at stake any more.
 			state.Refused, state.ErrorMessage, state.RefusedAt = "", "", time.Time{}

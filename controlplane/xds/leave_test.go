@@ -3,6 +3,7 @@ package xds_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
@@ -37,4 +38,24 @@ func TestWhoLeavesGetsNothing(t *testing.T) {
 		}
 	}
 	require.Zero(t, leaked, "of %d", tries)
+}
+
+// TestForget: who has gone on purpose is forgotten, who is there is not.
+func TestForget(t *testing.T) {
+	r := start(t)
+	r.push(t, "one", "as", "pat")
+	e := r.envoy(t)
+	e.subscribe(resourcev3.ClusterType, "")
+	e.receive()
+	known, connected := r.server.Forget(edge)
+	require.True(t, known)
+	require.True(t, connected)
+	require.NoError(t, e.stream.CloseSend())
+	require.Eventually(t, func() bool { return !r.server.Envoys()[0].Connected }, within, time.Millisecond)
+	known, connected = r.server.Forget(edge)
+	require.True(t, known)
+	require.False(t, connected)
+	require.Empty(t, r.server.Envoys())
+	known, _ = r.server.Forget(edge)
+	require.False(t, known)
 }

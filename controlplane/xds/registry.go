@@ -124,6 +124,15 @@ func (r *registry) forget() {
 	}
 }
 
+// forgetNode drops those of a node that are gone.
+func (r *registry) forgetNode(id string) (known, connected bool) {
+	members := r.byNode[id]
+	left := slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return !m.Connected })
+	r.count -= len(members) - len(left)
+	r.set(id, left)
+	return len(members) > 0, len(left) > 0
+}
+
 func (r *registry) set(id string, members []*member) {
 	if len(members) == 0 {
 		delete(r.byNode, id)

@@ -147,6 +147,14 @@ func (s *Server) Envoys() []Envoy {
 	return s.fleet.registry.envoys()
 }
 
+// Forget drops the Envoys of a node id that are gone. It reports whether there were any,
+// and whether there is one that is connected, which stays.
+func (s *Server) Forget(nodeID string) (known, connected bool) {
+	s.fleet.mu.Lock()
+	defer s.fleet.mu.Unlock()
+	return s.fleet.registry.forgetNode(nodeID)
+}
+
 // Rejected lists the Envoys that no group has and that have tried within the
 // last minutes.
 func (s *Server) Rejected() []Rejected {

@@ -103,6 +103,6 @@ func serve(t *testing.T, folder, issuer string) string {
 	var status server.Status
 	require.Eventually(t, func() bool {
 		return control.Do(t.Context(), http.MethodGet, "/v1/status", nil, &status) == nil && status.OK
-	}, time.Minute, 20*time.Millisecond, "%v", &status.Problems)
+	}, time.Minute, 20*time.Millisecond, "%v", &status.Conditions)
 	return address
 }

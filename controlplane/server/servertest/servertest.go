@@ -4,6 +4,7 @@ package servertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -29,11 +30,12 @@ import (
 // slower than the one that a test was written on.
 const Within = 2 * time.Minute
 
-// Quick lets tests see in milliseconds what takes minutes.
+// Quick lets tests see in milliseconds what takes minutes. Calls to the AS are counted, so
+// that only tests of it ask what Envoys ask.
 func Quick() server.Intervals {
 	return server.Intervals{Watch: 10 * time.Millisecond, Site: registration.Intervals{
 		Retry: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Sync: 100 * time.Millisecond, Probe: 20 * time.Millisecond,
-		Forgotten: time.Millisecond, Unusable: 5 * time.Millisecond,
+		Forgotten: time.Millisecond, Unusable: 5 * time.Millisecond, Health: time.Hour,
 	}}
 }
 
@@ -65,6 +67,8 @@ type Plane struct {
 	Log *Log
 	// Options are those of Run; Path, Logger and Started are the plane's own.
 	Options server.Options
+	// Token is the file with the API's local token, where it is not in Dir.
+	Token string
 	// Started is called with the API's address; may be nil.
 	Started func(api string)
 	// API and XDS are the addresses, once it was started. Stop ends it.
@@ -147,7 +151,7 @@ func (p *Plane) Get(path string) (int, string) {
 // Authorize calls with the token that serve made beside the store.
 func (p *Plane) Authorize(req *http.Request) {
 	p.T.Helper()
-	path := filepath.Join(p.Dir, "umagate.db.token")
+	path := cmp.Or(p.Token, filepath.Join(p.Dir, "umagate.db.token"))
 	if _, err := os.Stat(path); err != nil {
 		path = p.Path() + ".token" // with PostgreSQL there is no other place
 	}
@@ -173,7 +177,7 @@ func (p *Plane) Until(what string, ok func(server.Status) bool) server.Status {
 	require.Eventually(p.T, func() bool {
 		last = p.Status()
 		return ok(last)
-	}, Within, 5*time.Millisecond, "%s; the problems: %v", what, &last.Problems)
+	}, Within, 5*time.Millisecond, "%s; the problems: %v", what, &last.Conditions)
 	return last
 }
 

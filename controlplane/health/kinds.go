@@ -1,0 +1,231 @@
+package health
+
+// What is the matter with this replica, its store and its configuration.
+var (
+	StoreUnreachable = Kind{
+		Name:    "StoreUnreachable",
+		Summary: "The store does not answer, or does not take what is written.",
+		Affects: "Requests go on with what Envoys have. Revocations, logins and other changes are refused, and no PAT is renewed: when it ends, there are no tickets.",
+		Remedy:  "Bring the database back. umagate serve goes on by itself.",
+		Replica: true,
+	}
+	StoreReplaced = Kind{
+		Name:    "StoreReplaced",
+		Summary: "The SQLite file that is open is not the one that stands in its place: it was removed, or replaced.",
+		Affects: "Requests go on with what Envoys have. Revocations and other changes are refused, since they would be lost with the next start.",
+		Remedy:  "Stop umagate serve, put the file back or run umagate restore, and start it again.",
+		Replica: true,
+	}
+	StoreFull = Kind{
+		Name:    "StoreFull",
+		Summary: "The disk of the store is full.",
+		Affects: "Requests go on with what Envoys have. Revocations, logins and other changes are refused, and a new PAT is not kept.",
+		Remedy:  "Make room on the disk. umagate serve goes on by itself.",
+		Replica: true,
+	}
+	NoLeader = Kind{
+		Name:    "NoLeader",
+		Summary: "No replica leads that this one could know of.",
+		Affects: "Nobody registers, renews and synchronises: when the PAT of a site ends, its requests without a token are 403 no_ticket.",
+		Remedy:  "Bring the database back. A replica leads within seconds, by itself.",
+	}
+	ConfigurationRefused = Kind{
+		Name:    "ConfigurationRefused",
+		Summary: "umagate.yaml has changed and is not taken over.",
+		Affects: "Nobody, as long as the file before is what is meant: it stays in force.",
+		Remedy:  "Correct the file: umagate validate shows each fault with its line.",
+	}
+	ConfigurationNotPublished = Kind{
+		Name:    "ConfigurationNotPublished",
+		Summary: "What Envoys are to be given cannot be built.",
+		Affects: "Nobody at first: Envoys keep what they have, also a PAT that ends.",
+		Remedy:  "Correct what the message names in umagate.yaml.",
+	}
+	PublicationPending = Kind{
+		Name:    "PublicationPending",
+		Summary: "A change is being published.",
+		Affects: "Nobody, if it ends within a second.",
+		Remedy:  "None, unless it lasts: then the log says what is published all the time.",
+	}
+	CertificateRefused = Kind{
+		Name:    "CertificateRefused",
+		Summary: "The files of listen.xds_tls have changed and are not taken over.",
+		Affects: "Envoys that connect when the certificate before has ended.",
+		Remedy:  "Put a certificate, key and CA there that belong together.",
+	}
+	HostOrphaned = Kind{
+		Name:    "HostOrphaned",
+		Summary: "A host whose site was taken out stays denied, since unknown_hosts would let it pass.",
+		Affects: "Every request for that host: 403 unknown_host.",
+		Remedy:  "Name the host in released_hosts if it is to pass unprotected, or put the site back.",
+	}
+)
+
+// What is the matter with Envoys.
+var (
+	EnvoyGone = Kind{
+		Name:    "EnvoyGone",
+		Summary: "An Envoy has been connected and is not any more.",
+		Affects: "Its clients, if it is down. If it is only cut off, it enforces what it had: revocations do not reach it, and its PAT ends.",
+		Remedy:  "Bring the Envoy or its network back. One that was taken away on purpose is forgotten by itself, or at once with DELETE /v1/envoys/{node_id}.",
+	}
+	EnvoyRefused = Kind{
+		Name:    "EnvoyRefused",
+		Summary: "An Envoy refuses what it was given.",
+		Affects: "Its clients, as far as what it had before is not right any more. One that never had anything answers 500.",
+		Remedy:  "Correct what its message names. If it is about the path, plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.",
+	}
+	EnvoyBehind = Kind{
+		Name:    "EnvoyBehind",
+		Summary: "An Envoy has not acknowledged yet what it was sent.",
+		Affects: "Nobody, if it ends within a second. Until then it enforces what it had.",
+		Remedy:  "If it lasts, look at that Envoy's log and load.",
+	}
+	EnvoyTurnedAway = Kind{
+		Name:    "EnvoyTurnedAway",
+		Summary: "An Envoy that no group has asks for a configuration.",
+		Affects: "Its clients: 500, as it gets nothing.",
+		Remedy:  "Look at the match of groups in umagate.yaml, and at that Envoy's node and certificate.",
+	}
+)
+
+// What is the matter with a site at its authorization server, as its Envoys meet it. The
+// control plane makes the calls that Envoys make, with the same credentials.
+var (
+	AuthorizationServerUnreachable = Kind{
+		Name:    "AuthorizationServerUnreachable",
+		Summary: "The authorization server does not answer.",
+		Affects: "Requests with a token that is not cached: 503 as_unreachable. Requests without a token: 403 no_ticket.",
+		Remedy:  "Bring the authorization server back. If it is up, check address, DNS and TLS trust from this host.",
+	}
+	IntrospectionRefused = Kind{
+		Name:    "IntrospectionRefused",
+		Summary: "The authorization server refuses the credential that Envoys introspect with: the client's secret or key was changed there, or the client is gone.",
+		Affects: "Requests with a token that is not cached: 503 as_refused.",
+		Remedy:  "Write the client's secret of the authorization server into umagate.yaml. A client that umagate registered gets its secret read, or is registered anew, by itself.",
+	}
+	IntrospectionFailing = Kind{
+		Name:    "IntrospectionFailing",
+		Summary: "The introspection endpoint answers with something that cannot be used.",
+		Affects: "Requests with a token that is not cached: 503 as_error, as_bad_answer or as_busy.",
+		Remedy:  "Look at the authorization server's log, and for a proxy in between.",
+	}
+	TicketsRefused = Kind{
+		Name:    "TicketsRefused",
+		Summary: "The permission endpoint refuses the PAT that Envoys ask with.",
+		Affects: "Requests without a sufficient token: 403 no_ticket, so that nobody new gets in.",
+		Remedy:  "See that the client, or its service account, is enabled at the authorization server and may protect resources (scope or role uma_protection).",
+	}
+	TicketsFailing = Kind{
+		Name:    "TicketsFailing",
+		Summary: "The permission endpoint gives no ticket.",
+		Affects: "Requests without a sufficient token: 403 no_ticket, so that nobody new gets in.",
+		Remedy:  "Look at the authorization server's log, and for a proxy in between.",
+	}
+	ResourceMissing = Kind{
+		Name:    "ResourceMissing",
+		Summary: "The authorization server does not have a resource or instance that is registered there, or not with its scopes.",
+		Affects: "Requests for it without a sufficient token: 403 no_ticket.",
+		Remedy:  "None: umagate serve registers a declared resource anew. Policies on the one before do not count for the new one: look at them.",
+	}
+	PoliciesLost = Kind{
+		Name:    "PoliciesLost",
+		Summary: "A resource was registered anew under another id, since the authorization server did not have it any more.",
+		Affects: "Who had a right by a policy on the resource before: it does not count for the new one. Policies by scope or type do.",
+		Remedy:  "Give the rights again at the authorization server, and say so: umagate acknowledge --site SITE NAME.",
+	}
+	InstanceGone = Kind{
+		Name:    "InstanceGone",
+		Summary: "The authorization server does not have an instance any more, and it is not registered any more.",
+		Affects: "Requests for it: 403 resource_unknown.",
+		Remedy:  "Register it again (POST /v1/sites/{site}/resources), or, if it was removed on purpose, say so: umagate acknowledge --site SITE NAME.",
+	}
+	ClockSkew = Kind{
+		Name:    "ClockSkew",
+		Summary: "The authorization server's clock differs from this host's.",
+		Affects: "If it is behind: tokens end that much too soon, and those that live no longer are 401 at once. If it is ahead: new tokens are 401 token_not_yet_valid until this host's clock is there, and revocations reach that much too few.",
+		Remedy:  "Put the clocks right on both hosts, and on those of Envoys: let NTP keep them.",
+	}
+)
+
+// What is the matter with what a site has at its authorization server.
+var (
+	SiteNotReady = Kind{
+		Name:    "SiteNotReady",
+		Summary: "The site is not ready yet.",
+		Affects: "Every protected request of the site, until it has served once; after that nobody.",
+		Remedy:  "None, if it lasts seconds only. umagate status shows the phase.",
+	}
+	DiscoveryFailing = Kind{
+		Name:    "DiscoveryFailing",
+		Summary: "The authorization server's metadata cannot be read.",
+		Affects: "Every protected request of the site, until it has served once.",
+		Remedy:  "Check authorization_server.issuer, and that this host reaches it.",
+	}
+	RegistrationFailing = Kind{
+		Name:    "RegistrationFailing",
+		Summary: "The site's client cannot be registered, or is not taken.",
+		Affects: "Every protected request of the site, until it has served once.",
+		Remedy:  "The message names what the authorization server said.",
+	}
+	PATFailing = Kind{
+		Name:    "PATFailing",
+		Summary: "The site's PAT cannot be obtained or renewed.",
+		Affects: "Requests without a sufficient token, once the PAT before has ended: 403 no_ticket.",
+		Remedy:  "Check id and secret of authorization_server.client.",
+	}
+	SyncFailing = Kind{
+		Name:    "SyncFailing",
+		Summary: "The site's resources cannot be brought in step with the authorization server.",
+		Affects: "Requests for resources that are not registered yet: 403 resource_not_registered.",
+		Remedy:  "The message names the resource and what the authorization server said.",
+	}
+	Deregistered = Kind{
+		Name:    "Deregistered",
+		Summary: "The site was deregistered by umagate deregister, and is still in the file.",
+		Affects: "Every protected request of the site.",
+		Remedy:  "Take the site out of umagate.yaml, or register it again with umagate apply.",
+	}
+	ClientMetadataOutdated = Kind{
+		Name:    "ClientMetadataOutdated",
+		Summary: "The registration at the authorization server is not as umagate.yaml has it.",
+		Affects: "Nobody: the client works as it was.",
+		Remedy:  "The message names what stands against the update.",
+	}
+	ClientSecretExpiring = Kind{
+		Name:    "ClientSecretExpiring",
+		Summary: "The client secret is about to end, and the authorization server gives no new one.",
+		Affects: "Nobody before it ends; then all requests with a token that is not cached: 503 as_refused.",
+		Remedy:  "Renew the secret at the authorization server, or register with another method: umagate deregister, and then umagate apply.",
+	}
+	ClientKeyNotReplaced = Kind{
+		Name:    "ClientKeyNotReplaced",
+		Summary: "The client's key is to be replaced, and the new one was not published or does not work.",
+		Affects: "Nobody: the key before stays in use.",
+		Remedy:  "The message names what failed. With keys.jwks_uri, see that the authorization server reaches it. It is tried again.",
+	}
+	DeletionsWithheld = Kind{
+		Name:    "DeletionsWithheld",
+		Summary: "More resources are no longer declared than umagate deletes unasked.",
+		Affects: "Nobody: they stay at the authorization server.",
+		Remedy:  "Look at umagate plan; if they are meant, run umagate apply.",
+	}
+	NotBeforeUnknown = Kind{
+		Name:    "NotBeforeUnknown",
+		Summary: "Keycloak's not-before cannot be read.",
+		Affects: "Nobody is refused, and that is the danger: tokens that an administrator has revoked by it are still taken.",
+		Remedy:  "Let umagate reach the realm's address, or do without it by revocation.not_before_every: 0s.",
+	}
+)
+
+// Kinds lists the catalogue, in the order of docs/status.md.
+func Kinds() []Kind {
+	return []Kind{
+		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, ClockSkew,
+		StoreUnreachable, StoreReplaced, StoreFull, NoLeader,
+		ConfigurationRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
+		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway,
+		SiteNotReady, DiscoveryFailing, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
+		ClientMetadataOutdated, ClientSecretExpiring, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
+	}
+}

@@ -1,0 +1,180 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/umagate/umagate/controlplane/health"
+	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/xds"
+)
+
+const (
+	// checkStoreEvery is how often the store is tried, checkStoreWithin how long it has.
+	checkStoreEvery, checkStoreWithin = 3 * time.Second, 5 * time.Second
+	// probesDueEvery is how often sites whose probe is due are looked for.
+	probesDueEvery = 250 * time.Millisecond
+	// goneAfter is how long an Envoy may be away, as one that starts again is.
+	goneAfter = 10 * time.Second
+	// namedMost bounds how many a condition names: a thousand Envoys have the same.
+	namedMost = 5
+)
+
+// conditions lists what is the matter, of one moment: the one at which status has seen
+// what it shows.
+func (s *controlPlane) conditions(out *Status, published publication, now time.Time) []health.Condition {
+	list := s.board.Conditions()
+	add := func(kind health.Kind, site, message string, since time.Time) {
+		list = append(list, kind.New(site, message, "", since))
+	}
+	if s.envoyTLS != nil {
+		if since, err := s.envoyTLS.Failed(); err != nil {
+			add(health.CertificateRefused, "", err.Error(), since)
+		}
+	}
+	switch {
+	case published.err != nil:
+		add(health.ConfigurationNotPublished, "", published.err.Error(), published.failing)
+	case published.behind:
+		add(health.PublicationPending, "", "it is not given to Envoys yet", cmp.Or(published.waiting, now))
+	}
+	if since, err := s.reloader.failed.get(); err != nil {
+		add(health.ConfigurationRefused, "", s.options.Path+": "+err.Error(), since)
+	}
+	inForce := s.inForce.get()
+	for _, o := range inForce.orphaned() {
+		add(health.HostOrphaned, o.site, o.String(), inForce.since)
+	}
+	for i := range out.Sites {
+		list = append(list, out.Sites[i].Conditions...)
+	}
+	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, now)...)
+	slices.SortStableFunc(list, func(a, b health.Condition) int {
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Name, b.Name))
+	})
+	if list == nil {
+		list = []health.Condition{}
+	}
+	return list
+}
+
+// several is a condition that several Envoys share.
+type several struct {
+	kind  health.Kind
+	since time.Time
+	all   []string
+}
+
+func (s *several) add(since time.Time, format string, args ...any) {
+	if len(s.all) == 0 || since.Before(s.since) {
+		s.since = since
+	}
+	s.all = append(s.all, fmt.Sprintf(format, args...))
+}
+
+// envoyConditions lists what keeps Envoys from having what they are given.
+func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, now time.Time) []health.Condition {
+	gone, refused, behind, turned := several{kind: health.EnvoyGone}, several{kind: health.EnvoyRefused}, several{kind: health.EnvoyBehind}, several{kind: health.EnvoyTurnedAway}
+	for _, r := range away {
+		turned.add(r.Since, "%s (cluster %q, certificate %q)", r.NodeID, r.Cluster, r.Certificate)
+	}
+	for i := range envoys {
+		e := &envoys[i]
+		if !e.Connected {
+			if now.Sub(e.DisconnectedAt) > goneAfter {
+				gone.add(e.DisconnectedAt, "%s", e.NodeID)
+			}
+			continue
+		}
+		for _, kind := range xds.Types() {
+			switch state := e.Types[kind]; {
+			case state.Refused != "":
+				refused.add(state.RefusedAt, "%s refused %s %s: %s", e.NodeID, kind, state.Refused, state.ErrorMessage)
+			case state.Sent != "" && state.Acknowledged != state.Sent:
+				behind.add(state.SentAt, "%s has not acknowledged %s %s", e.NodeID, kind, state.Sent)
+			}
+		}
+	}
+	var out []health.Condition
+	for _, s := range []several{gone, refused, behind, turned} {
+		if len(s.all) == 0 {
+			continue
+		}
+		shown := s.all[:min(len(s.all), namedMost)]
+		if more := len(s.all) - len(shown); more > 0 {
+			shown = append(slices.Clone(shown), fmt.Sprintf("and %d more", more))
+		}
+		out = append(out, s.kind.New("", strings.Join(shown, "; "), "", s.since))
+	}
+	return out
+}
+
+// watchStore tries the store until ctx ends, as a revocation would use it.
+func (s *controlPlane) watchStore(ctx context.Context) {
+	ticker := time.NewTicker(s.options.Intervals.Store)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		checking, cancel := context.WithTimeout(ctx, checkStoreWithin)
+		err := s.store.Check(checking)
+		cancel()
+		if ctx.Err() == nil {
+			s.setStore(err)
+		}
+	}
+}
+
+// setStore puts on the board what a trial of the store has found.
+func (s *controlPlane) setStore(err error) {
+	var unreachable, replaced, full error
+	switch {
+	case errors.Is(err, store.ErrFileReplaced):
+		replaced = err
+	case errors.Is(err, store.ErrDiskFull):
+		full = err
+	default:
+		unreachable = err
+	}
+	s.board.Set(health.StoreUnreachable, unreachable)
+	s.board.Set(health.StoreReplaced, replaced)
+	s.board.Set(health.StoreFull, full)
+}
+
+// probeSites has every site's AS asked what Envoys ask it, until ctx ends.
+func (s *controlPlane) probeSites(ctx context.Context) {
+	ticker := time.NewTicker(probesDueEvery)
+	defer ticker.Stop()
+	var probes sync.WaitGroup
+	defer probes.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		_, workers := s.current()
+		for _, w := range workers {
+			if !w.probing.TryLock() {
+				continue
+			}
+			if !w.ProbeDue(time.Now()) {
+				w.probing.Unlock()
+				continue
+			}
+			probes.Go(func() {
+				defer w.probing.Unlock()
+				w.Probe(ctx)
+			})
+		}
+	}
+}
