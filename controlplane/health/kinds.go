@@ -35,6 +35,12 @@ var (
 		Affects: "Nobody, as long as the file before is what is meant: it stays in force.",
 		Remedy:  "Correct the file: umagate validate shows each fault with its line.",
 	}
+	CandidateRefused = Kind{
+		Name:    "CandidateRefused",
+		Summary: "umagate.yaml names another issuer, client or key, which was tried and does not work.",
+		Affects: "Nobody, as long as the one before works: it stays in use, and the file before in force.",
+		Remedy:  "Correct it in umagate.yaml, or at the authorization server. It is tried again every few seconds.",
+	}
 	ConfigurationNotPublished = Kind{
 		Name:    "ConfigurationNotPublished",
 		Summary: "What Envoys are to be given cannot be built.",
@@ -162,6 +168,12 @@ var (
 		Affects: "Every protected request of the site, until it has served once.",
 		Remedy:  "Check authorization_server.issuer, and that this host reaches it.",
 	}
+	MetadataNotTaken = Kind{
+		Name:    "MetadataNotTaken",
+		Summary: "The authorization server's metadata has changed, was tried, and does not work.",
+		Affects: "Nobody, as long as the endpoints before work: they stay in use.",
+		Remedy:  "Correct the metadata at the authorization server, or name the endpoints in authorization_server.endpoints.",
+	}
 	RegistrationFailing = Kind{
 		Name:    "RegistrationFailing",
 		Summary: "The site's client cannot be registered, or is not taken.",
@@ -198,6 +210,12 @@ var (
 		Affects: "Nobody before it ends; then all requests with a token that is not cached: 503 as_refused.",
 		Remedy:  "Renew the secret at the authorization server, or register with another method: umagate deregister, and then umagate apply.",
 	}
+	ClientSecretNotTaken = Kind{
+		Name:    "ClientSecretNotTaken",
+		Summary: "The authorization server's answer has another client secret, which it does not take.",
+		Affects: "Nobody, as long as the secret before works: it stays in use.",
+		Remedy:  "Look at the client at the authorization server. umagate apply asks for the registration again.",
+	}
 	ClientKeyNotReplaced = Kind{
 		Name:    "ClientKeyNotReplaced",
 		Summary: "The client's key is to be replaced, and the new one was not published or does not work.",
@@ -223,9 +241,9 @@ func Kinds() []Kind {
 	return []Kind{
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, NoLeader,
-		ConfigurationRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
+		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway,
-		SiteNotReady, DiscoveryFailing, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
-		ClientMetadataOutdated, ClientSecretExpiring, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
+		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
+		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
 	}
 }

@@ -78,12 +78,15 @@ type connection struct {
 	client      *as.Client
 	certificate atomic.Pointer[tls.Certificate] // nil for none
 	closeIdle   func()
+	// given and observe are what connect was called with.
+	given   http.RoundTripper
+	observe func(http.RoundTripper) http.RoundTripper
 }
 
 // connect uses transport instead of one made from the file when it is not nil.
 // observe sees every call; nil for nobody.
 func connect(s *site.Site, transport http.RoundTripper, observe func(http.RoundTripper) http.RoundTripper) (*connection, error) {
-	c := &connection{closeIdle: func() {}}
+	c := &connection{closeIdle: func() {}, given: transport, observe: observe}
 	if transport == nil {
 		made, err := s.AuthorizationServer.TLS.Transport(c.certificate.Load)
 		if err != nil {

@@ -278,6 +278,7 @@ func (c *client) useKey(ctx context.Context) error {
 func (c *client) holder(server *as.Server) holder {
 	return holder{
 		update: func(ctx context.Context) error { return c.update(ctx, server) }, useKey: c.useKey,
+		try: func(ctx context.Context, key *ownKey) error { return c.tryKey(ctx, server, key) },
 	}
 }
 

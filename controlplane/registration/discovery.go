@@ -44,6 +44,9 @@ func (d *discovery) step(ctx context.Context) (*as.Server, error) {
 	if err == nil {
 		err = checkEndpoints(d.site, found.Metadata())
 	}
+	if err == nil {
+		err = d.endpointsWork(ctx, found)
+	}
 	if err != nil {
 		if d.server == nil || ctx.Err() != nil {
 			return nil, err

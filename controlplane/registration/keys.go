@@ -52,6 +52,8 @@ func newKeys(a *account, s keyStore) *keys {
 type holder struct {
 	// update tells the AS of the keys there are, by the registration.
 	update func(ctx context.Context) error
+	// try reports by its error whether the AS takes a key; nil for nobody to ask.
+	try func(ctx context.Context, key *ownKey) error
 	// useKey authenticates with the key in use from now on.
 	useKey func(ctx context.Context) error
 }
@@ -268,6 +270,11 @@ func (k *keys) useNext(ctx context.Context, h holder) error {
 	}
 	if !k.registered() && time.Since(next.StateAt) < k.settings.PublishBefore {
 		return nil
+	}
+	if h.try != nil {
+		if err := h.try(ctx, next); err != nil {
+			return err
+		}
 	}
 	// The new one first: cut off in between, the newest active one counts.
 	before := k.ring

@@ -57,7 +57,7 @@ func (c *client) readRegistration(ctx context.Context, server *as.Server) error 
 		read.SecretExpiresAt.Equal(stored.SecretExpiresAt) && stored.State == store.ClientRegistered {
 		return nil
 	}
-	return c.keepRegistration(ctx, stored, read)
+	return c.keepRegistration(ctx, stored, c.trySecret(ctx, server, stored, read))
 }
 
 // loseManagement notes that the registration access token is lost: an update was
@@ -113,6 +113,7 @@ func (c *client) update(ctx context.Context, server *as.Server) error {
 		}
 		return errors.Join(err, c.store.PutClient(ctx, c.key, stored))
 	}
+	answered = c.trySecret(ctx, server, stored, answered)
 	stored.Name, stored.Metadata = metadata.Name, hash
 	return c.keepRegistration(ctx, stored, answered)
 }

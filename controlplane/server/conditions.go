@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/health"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -45,7 +46,11 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 		add(health.PublicationPending, "", "it is not given to Envoys yet", cmp.Or(published.waiting, now))
 	}
 	if since, err := s.reloader.failed.get(); err != nil {
-		add(health.ConfigurationRefused, "", s.options.Path+": "+err.Error(), since)
+		if refused, ok := errors.AsType[*candidateError](err); ok {
+			list = append(list, health.CandidateRefused.New(refused.site, err.Error(), registration.Remedy(refused.err), since))
+		} else {
+			add(health.ConfigurationRefused, "", s.options.Path+": "+err.Error(), since)
+		}
 	}
 	inForce := s.inForce.get()
 	for _, o := range inForce.orphaned() {

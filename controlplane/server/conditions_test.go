@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,4 +102,47 @@ func TestProbesLookAtEveryResource(t *testing.T) {
 	}
 	require.Equal(t, http.StatusNotFound, p.call(http.MethodDelete, "/v1/sites/photos/lost/r003", nil))
 	p.Until("all is well again", allWell)
+}
+
+// TestCandidateIsTried: another client or AS is not taken over before it works.
+func TestCandidateIsTried(t *testing.T) {
+	t.Parallel()
+	as := servertest.StartAS(t, devas.Options{Clients: []devas.Client{{
+		ID: "rs", Secret: "rs-secret-1", Metadata: devas.Metadata{GrantTypes: []string{"client_credentials"}, Scope: "uma_protection"},
+	}}})
+	p := probing(t)
+	config := func(issuer, client string, resources ...string) string {
+		return strings.Replace(p.config(issuer, resources...), "register: {}", client, 1)
+	}
+	p.Write(config(as.Issuer(), "id: rs, secret: rs-secret-1", "albums"))
+	p.Start()
+	first := p.Until("all is well", allWell)
+
+	p.Write(config(as.Issuer(), "id: rs, secret: wrong-secret", "albums", "people"))
+	refused := p.Until("it is told, and nothing else is the matter", func(s server.Status) bool {
+		return slices.Equal(health.Names(s.Conditions), []string{health.CandidateRefused.Name})
+	})
+	require.Equal(t, first.Revision, refused.Revision)
+	require.Equal(t, first.Pushed, refused.Pushed, "Envoys keep what works")
+	require.Contains(t, refused.Conditions[0].Remedy, "authorization_server.client")
+	require.NotContains(t, p.Log.String(), "wrong-secret")
+
+	other := servertest.StartAS(t, devas.Options{})
+	require.NoError(t, other.SetFault(devas.Fault{Endpoint: devas.EndpointPermission, Kind: devas.FaultStatus, Status: 500}))
+	p.Write(config(other.Issuer(), "register: {}", "albums"))
+	s := p.Until("it is told", func(s server.Status) bool {
+		return strings.Contains(said(s, health.CandidateRefused), "permission ticket")
+	})
+	require.Equal(t, first.Pushed, s.Pushed)
+	other.ClearFaults(devas.EndpointAny)
+	p.Until("it works, and is taken over by itself", func(s server.Status) bool { return s.OK && s.Sites[0].Issuer == other.Issuer() })
+	require.Equal(t, []string{"albums"}, names(other), "with what was registered in the trial")
+
+	// Where what is in use is refused, there is nothing to lose.
+	p.Write(config(as.Issuer(), "id: rs, secret: rs-secret-1", "albums"))
+	p.Until("back", func(s server.Status) bool { return s.OK && s.Sites[0].Issuer == as.Issuer() })
+	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointIntrospection, Kind: devas.FaultStatus, Status: 401}))
+	p.Until("it is refused", func(s server.Status) bool { return has(s, health.IntrospectionRefused) })
+	p.Write(config(as.Issuer(), "id: rs, secret: wrong-secret", "albums"))
+	p.Until("taken over", func(s server.Status) bool { return !has(s, health.CandidateRefused) && has(s, health.PATFailing) })
 }

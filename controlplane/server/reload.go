@@ -33,6 +33,9 @@ type reloader struct {
 	file    *site.File
 	sources []string
 	seen    [sha256.Size]byte
+	// again is when the file is tried again though it is the same: the AS may come to take
+	// what it refused. Zero for when it changes.
+	again time.Time
 
 	failed lastError
 }
@@ -73,7 +76,7 @@ func (r *reloader) run(ctx context.Context) {
 		case <-r.request:
 			r.reload(ctx)
 		case <-ticker.C:
-			if sum(r.path, r.sources) != r.seen {
+			if sum(r.path, r.sources) != r.seen || !r.again.IsZero() && time.Now().After(r.again) {
 				r.reload(ctx)
 			}
 		}
@@ -98,6 +101,9 @@ func sum(path string, sources []string) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
+// candidateAgain is the wait before a file is tried again whose AS or client was refused.
+const candidateAgain = 5 * time.Second
+
 // reload takes the file over, or keeps the one in force.
 func (r *reloader) reload(ctx context.Context) {
 	// What changes while it is read is read again.
@@ -110,8 +116,15 @@ func (r *reloader) reload(ctx context.Context) {
 	if err == nil {
 		err = r.apply(ctx, file)
 	}
-	_ = r.failed.set(err)
+	r.again = time.Time{}
+	if _, candidate := errors.AsType[*candidateError](err); candidate {
+		r.again = time.Now().Add(candidateAgain)
+	}
+	before := r.failed.set(err)
 	if err != nil {
+		if before != nil && before.Error() == err.Error() {
+			return // it is told
+		}
 		r.recorder.Record(ctx, audit.Event{
 			Action: audit.ConfigRefused, Target: r.path, Outcome: audit.Failed,
 			Detail: map[string]string{"sha256": sumText(r.seen), "error": audit.Shorten(err.Error())},

@@ -86,10 +86,60 @@ const unread = -1
 // apply makes file the one in force, nil the one that is, with the sites of other
 // sources as they are now. Workers of sites that did not change go on; the others are
 // stopped, and new ones begin with what the store knows.
+//
+// Another AS or client of a site that is served is tried first: a [candidateError] says
+// that it does not work, and nothing has changed.
 func (s *sites) apply(ctx context.Context, file *site.File) error {
+	if file != nil {
+		if err := s.try(ctx, file); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.applyLocked(ctx, file)
+}
+
+// candidateError says that another AS or client, which umagate.yaml newly has for a site,
+// does not work.
+type candidateError struct {
+	site string
+	err  error
+}
+
+func (e *candidateError) Error() string {
+	return fmt.Sprintf("site %s: the authorization server or client that it newly has was tried, and the one before stays: %v", e.site, e.err)
+}
+
+func (e *candidateError) Unwrap() error { return e.err }
+
+// tryWithin bounds how long an AS or client is tried.
+const tryWithin = 30 * time.Second
+
+// try tries the AS and client of each site that is served with others.
+func (s *sites) try(ctx context.Context, file *site.File) error {
+	for _, w := range s.inForce.get().workers {
+		next, ok := file.Site(w.site.Name)
+		if !ok || reflect.DeepEqual(next.AuthorizationServer, w.site.AuthorizationServer) {
+			continue
+		}
+		if !w.Known() {
+			continue
+		}
+		candidate, err := s.newWorker(next)
+		if err == nil {
+			trying, cancel := context.WithTimeout(ctx, tryWithin)
+			err = candidate.Try(trying, s.leadership.leads(), next.AuthorizationServer.Issuer != w.site.AuthorizationServer.Issuer)
+			if err != nil && w.Refused(trying) {
+				err = nil // there is nothing that it could break
+			}
+			cancel()
+		}
+		if err != nil {
+			return &candidateError{site: next.Name, err: err}
+		}
+	}
+	return nil
 }
 
 func (s *sites) applyLocked(ctx context.Context, base *site.File) (err error) {
