@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +32,9 @@ import (
 // apart is by how much what users meet and what status says may differ.
 const apart = 15 * time.Second
 
+// patience is how long a user waits for everything of one visit.
+const patience = 5 * time.Second
+
 // moment is what a user met, and what status said, at one time.
 type moment struct {
 	at time.Time
@@ -38,19 +43,19 @@ type moment struct {
 	conditions []string
 }
 
-// load is a user who comes again and again, beside somebody who looks at status.
-type load struct {
+// beside is a user who comes again and again, beside somebody who looks at status.
+type beside struct {
 	stop func()
 
 	mu      sync.Mutex
 	moments []moment
 }
 
-// startLoad has visit made, and status looked at, five times a second.
-func startLoad(t *testing.T, visit func(context.Context) string, status func(context.Context) []string) *load {
+// comeAgain has visit made, and status looked at, five times a second.
+func comeAgain(t *testing.T, visit func(context.Context) string, status func(context.Context) []string) *beside {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	l := &load{}
+	l := &beside{}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		ticker := time.NewTicker(200 * time.Millisecond)
@@ -61,7 +66,10 @@ func startLoad(t *testing.T, visit func(context.Context) string, status func(con
 				return
 			case <-ticker.C:
 			}
-			m := moment{at: time.Now(), met: visit(ctx)}
+			m := moment{at: time.Now()}
+			coming, leave := context.WithTimeout(ctx, patience)
+			m.met = visit(coming)
+			leave()
 			m.conditions = status(ctx)
 			l.mu.Lock()
 			l.moments = append(l.moments, m)
@@ -74,7 +82,7 @@ func startLoad(t *testing.T, visit func(context.Context) string, status func(con
 }
 
 // since lists the moments from a time on.
-func (l *load) since(at time.Time) []moment {
+func (l *beside) since(at time.Time) []moment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.IndexFunc(l.moments, func(m moment) bool { return !m.at.Before(at) })
@@ -85,7 +93,7 @@ func (l *load) since(at time.Time) []moment {
 }
 
 // first gives the first moment since a time that is so; ok is false for none yet.
-func (l *load) first(at time.Time, so func(moment) bool) (m moment, ok bool) {
+func (l *beside) first(at time.Time, so func(moment) bool) (m moment, ok bool) {
 	for _, m := range l.since(at) {
 		if so(m) {
 			return m, true
@@ -95,7 +103,7 @@ func (l *load) first(at time.Time, so func(moment) bool) (m moment, ok bool) {
 }
 
 // until waits for a moment since a time that is so.
-func (l *load) until(t *testing.T, what string, at time.Time, so func(moment) bool) time.Time {
+func (l *beside) until(t *testing.T, what string, at time.Time, so func(moment) bool) time.Time {
 	t.Helper()
 	var found moment
 	var last []moment
@@ -110,7 +118,7 @@ func (l *load) until(t *testing.T, what string, at time.Time, so func(moment) bo
 
 // require fails where users met something, or nothing, and status said otherwise for too
 // long.
-func (l *load) require(t *testing.T, at time.Time) {
+func (l *beside) require(t *testing.T, at time.Time) {
 	t.Helper()
 	var differ time.Time
 	for _, m := range l.since(at) {
@@ -134,7 +142,7 @@ type fault struct {
 }
 
 // try breaks something, compares, mends it and compares.
-func (l *load) try(t *testing.T, f fault) {
+func (l *beside) try(t *testing.T, f fault) {
 	t.Helper()
 	well := func(m moment) bool { return m.met == "" && len(m.conditions) == 0 }
 	l.until(t, "all is well before", time.Now(), well)
@@ -300,17 +308,18 @@ func (a *photosAPI) deleteResource(t *testing.T, name string) {
 
 // TestStatusTellsWhatUsersMeet makes faults for real, under load: what users meet and what
 // status says never differ for more than 15 s.
-func TestStatusTellsWhatUsersMeet(t *testing.T) {
-	t.Parallel()
+func TestStatusTellsWhatUsersMeet(t *testing.T) { // alone: a limit of the process may be its full disk
 	as := keycloaktest.StartWithClock(t)
 	client := newPhotosAPI(t, as)
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	t.Cleanup(api.Close)
 	p := newPlane(t)
 	p.Options.Intervals = server.Intervals{} // those of production
+	disk := smallDisk(t)
 	config := func(secret string) string {
 		return fmt.Sprintf(`
 listen: {api: "127.0.0.1:0", xds: "127.0.0.1:0"}
+store: "sqlite:%s"
 plugin: {wasm: %q}
 sites:
 - name: photos
@@ -320,20 +329,22 @@ sites:
   token: {max_ttl: 0s, negative_ttl: 0s}
   resources:
   - {name: albums, conditions: [{paths: ["/albums/**"], scopes: [view]}]}
-`, servertest.Module(t), api.URL, as.Issuer(), secret)
+`, disk.path("umagate.db"), servertest.Module(t), api.URL, as.Issuer(), secret)
 	}
-	p.Write(config("photos-api-secret"))
+	secret := "photos-api-secret"
+	p.Write(config(secret))
+	p.Token = disk.path("umagate.db.token")
 	p.Start()
 	p.Until("it serves", allWell)
 	front := p.Protect(envoy.Options{})
 	v := &visitor{as: as}
 	v.base.Store(front.Base)
-	l := startLoad(t, v.visit, p.names)
+	l := comeAgain(t, v.visit, p.names)
 
 	for _, f := range []fault{{
 		condition: health.IntrospectionRefused, users: true,
 		breakIt: func(t *testing.T) { t.Helper(); client.setSecret(t, "changed-at-the-as") },
-		mendIt:  func(t *testing.T) { t.Helper(); p.Write(config("changed-at-the-as")) },
+		mendIt:  func(t *testing.T) { t.Helper(); secret = "changed-at-the-as"; p.Write(config(secret)) },
 	}, {
 		condition: health.TicketsRefused, users: true,
 		breakIt: func(t *testing.T) { t.Helper(); client.enable(t, false) },
@@ -354,11 +365,66 @@ sites:
 		condition: health.AuthorizationServerUnreachable, users: true,
 		breakIt: func(t *testing.T) { t.Helper(); require.NoError(t, as.Freeze()) },
 		mendIt:  func(t *testing.T) { t.Helper(); require.NoError(t, as.Thaw()) },
+	}, {
+		condition: health.StoreFull,
+		breakIt: func(t *testing.T) {
+			t.Helper()
+			disk.fill(t)
+			requireRefused(t, p, "disk")
+		},
+		mendIt: func(t *testing.T) { t.Helper(); disk.free(t) },
+	}, {
+		condition: health.StoreReplaced,
+		breakIt: func(t *testing.T) {
+			t.Helper()
+			require.NoError(t, os.Rename(disk.path("umagate.db"), disk.path("umagate.away")))
+			requireRefused(t, p, "removed or replaced")
+		},
+		mendIt: func(t *testing.T) {
+			t.Helper()
+			require.NoError(t, os.Rename(disk.path("umagate.away"), disk.path("umagate.db")))
+		},
+	}, {
+		condition: health.EnvoyGone, users: true,
+		breakIt: func(t *testing.T) { t.Helper(); front.Stop() },
+		mendIt: func(t *testing.T) {
+			t.Helper()
+			v.base.Store(p.Protect(envoy.Options{}).Base)
+			require.Equal(t, http.StatusConflict, p.call(http.MethodDelete, "/v1/envoys/umagate-envoy", nil), "it is connected")
+		},
 	}} {
 		if !t.Run(f.condition.Name, func(t *testing.T) { l.try(t, f) }) {
 			return // the next begins when all is well
 		}
 	}
+
+	// What is wrong from the start never replaces what works: nobody meets it.
+	for name, wrong := range map[string]string{
+		"secret": config("not-that-of-the-client"),
+		"issuer": strings.Replace(config(secret), as.Issuer(), api.URL, 1),
+	} {
+		t.Run("another "+name+" that does not work", func(t *testing.T) {
+			began := time.Now()
+			p.Write(wrong)
+			told := l.until(t, "it is told", began, func(m moment) bool { return slices.Contains(m.conditions, health.CandidateRefused.Name) })
+			require.LessOrEqual(t, told.Sub(began), apart)
+			p.Write(config(secret))
+			l.until(t, "all is well", told, func(m moment) bool { return len(m.conditions) == 0 })
+			for _, m := range l.since(began) {
+				require.Empty(t, m.met)
+			}
+		})
+	}
+}
+
+// requireRefused wants a revocation to be refused, not acknowledged and lost.
+func requireRefused(t *testing.T, p *plane, why string) {
+	t.Helper()
+	code, body := p.revoke(t, "some-session")
+	require.Equal(t, http.StatusServiceUnavailable, code, body)
+	require.Contains(t, body, why)
+	_, list := p.Get("/v1/revocations")
+	require.NotContains(t, list, "some-session")
 }
 
 // TestStatusTellsThatTheStoreIsDown ends a real PostgreSQL under two replicas.
@@ -374,7 +440,7 @@ func TestStatusTellsThatTheStoreIsDown(t *testing.T) {
 	two.Start()
 	two.Until("it follows", follower)
 	for _, p := range []*plane{one, two} {
-		l := startLoad(t, func(context.Context) string { return "" }, p.names)
+		l := comeAgain(t, func(context.Context) string { return "" }, p.names)
 		for _, condition := range []health.Kind{health.StoreUnreachable, health.NoLeader} {
 			l.try(t, fault{
 				condition: condition,
@@ -394,3 +460,11 @@ func TestStatusTellsThatTheStoreIsDown(t *testing.T) {
 		l.stop()
 	}
 }
+
+// disk is a place for a store that can be filled.
+type disk struct {
+	folder string
+	own    bool // it is a file system of its own
+}
+
+func (d *disk) path(name string) string { return filepath.Join(d.folder, name) }

@@ -37,8 +37,8 @@ every 3 s. So what requests meet and what status says differ for less than 15 s.
 `
 
 const tail = `
-**Source:** ` + "`controlplane/health`" + `, of which this page is generated. A test makes what most of the first rows and
-` + "`StoreUnreachable`" + ` tell of for real, with Keycloak, PostgreSQL and Envoy, and compares what requests meet with what status says.
+**Source:** ` + "`controlplane/health`" + `, of which this page is generated. A test makes ten of
+them for real, with Keycloak, PostgreSQL, SQLite and Envoy, and compares what requests meet with what status says.
 `
 
 func main() {
