@@ -35,8 +35,10 @@ import (
 type adsClient struct {
 	conn   *grpc.ClientConn
 	stream discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesClient
-	early  []*discoveryv3.DiscoveryResponse // came before there was a host
+	filter *discoveryv3.DiscoveryResponse // the first, not answered before there is a host
+	host   *wasmhost.Host                 // nil before
 
+	clusters    map[string]wasmhost.Cluster
 	credentials map[string]secret.Text // by secret name
 	injects     map[string]string      // cluster → secret name
 	subscribed  map[string]bool        // secret names
@@ -54,10 +56,13 @@ func subscribe(ctx context.Context, address string) (*adsClient, error) {
 	}
 	c := &adsClient{
 		conn: conn, stream: stream,
-		credentials: map[string]secret.Text{}, injects: map[string]string{}, subscribed: map[string]bool{},
+		clusters: map[string]wasmhost.Cluster{}, credentials: map[string]secret.Text{},
+		injects: map[string]string{}, subscribed: map[string]bool{},
 	}
 	for _, request := range []*discoveryv3.DiscoveryRequest{
 		{TypeUrl: resourcev3.ClusterType},
+		{TypeUrl: resourcev3.ListenerType}, // its hosts are those of the file all the same
+		{TypeUrl: resourcev3.RouteType, ResourceNames: []string{envoyconf.ListenerName}},
 		{TypeUrl: resourcev3.ExtensionConfigType, ResourceNames: []string{envoyconf.FilterName}},
 	} {
 		request.Node = &corev3.Node{Id: "wazero", Cluster: "demo"}
@@ -71,47 +76,58 @@ func subscribe(ctx context.Context, address string) (*adsClient, error) {
 func (c *adsClient) close() error { return c.conn.Close() }
 
 // first waits for the first configuration of the filter, without which there is no
-// host.
-func (c *adsClient) first() ([]byte, error) {
+// host. It comes when the clusters have been acknowledged.
+func (c *adsClient) first(ctx context.Context) ([]byte, error) {
 	for {
 		response, err := c.stream.Recv()
 		if err != nil {
 			return nil, fmt.Errorf("xDS: %w", err)
 		}
-		c.early = append(c.early, response)
 		if response.GetTypeUrl() == resourcev3.ExtensionConfigType {
+			c.filter = response
 			return filterConfiguration(response.GetResources())
 		}
+		if err := c.answer(response, c.apply(ctx, response)); err != nil {
+			return nil, err
+		}
 	}
 }
 
-// follow applies what comes until the stream ends.
+// follow gives the host what has come, and then what comes until the stream ends.
 func (c *adsClient) follow(ctx context.Context, host *wasmhost.Host) {
-	for _, response := range c.early {
-		if c.answer(response, c.apply(ctx, host, response)) != nil {
+	c.host = host
+	response, err := c.filter, c.setClusters()
+	for c.answer(response, err) == nil {
+		if response, err = c.stream.Recv(); err != nil {
 			return
 		}
-	}
-	for {
-		response, err := c.stream.Recv()
-		if err != nil || c.answer(response, c.apply(ctx, host, response)) != nil {
-			return
-		}
+		err = c.apply(ctx, response)
 	}
 }
 
-func (c *adsClient) apply(ctx context.Context, host *wasmhost.Host, response *discoveryv3.DiscoveryResponse) error {
+// setClusters gives the host the clusters, each with its credential.
+func (c *adsClient) setClusters() error {
+	for name, cluster := range c.clusters {
+		cluster.Credential = c.credentials[c.injects[name]]
+		if err := c.host.SetCluster(name, cluster); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *adsClient) apply(ctx context.Context, response *discoveryv3.DiscoveryResponse) error {
 	switch response.GetTypeUrl() {
 	case resourcev3.ExtensionConfigType:
 		configuration, err := filterConfiguration(response.GetResources())
 		if err != nil {
 			return err
 		}
-		return host.UpdateConfig(ctx, configuration)
+		return c.host.UpdateConfig(ctx, configuration)
 	case resourcev3.ClusterType:
-		return c.applyClusters(host, response.GetResources())
+		return c.applyClusters(response.GetResources())
 	case resourcev3.SecretType:
-		return c.applySecrets(host, response.GetResources())
+		return c.applySecrets(response.GetResources())
 	}
 	return nil
 }
@@ -125,6 +141,8 @@ func (c *adsClient) answer(response *discoveryv3.DiscoveryResponse, refused erro
 	switch response.GetTypeUrl() {
 	case resourcev3.ExtensionConfigType:
 		request.ResourceNames = []string{envoyconf.FilterName}
+	case resourcev3.RouteType:
+		request.ResourceNames = []string{envoyconf.ListenerName}
 	case resourcev3.SecretType:
 		request.ResourceNames = c.secretNames()
 	}
@@ -157,7 +175,7 @@ func (c *adsClient) secretNames() []string {
 	return names
 }
 
-func (c *adsClient) applyClusters(host *wasmhost.Host, resources []*anypb.Any) error {
+func (c *adsClient) applyClusters(resources []*anypb.Any) error {
 	for _, resource := range resources {
 		var cluster clusterv3.Cluster
 		if err := resource.UnmarshalTo(&cluster); err != nil {
@@ -172,22 +190,21 @@ func (c *adsClient) applyClusters(host *wasmhost.Host, resources []*anypb.Any) e
 			return fmt.Errorf("cluster %s has no endpoint", cluster.GetName())
 		}
 		at := endpoints[0].GetLbEndpoints()[0].GetEndpoint().GetAddress().GetSocketAddress()
-		err = host.SetCluster(cluster.GetName(), wasmhost.Cluster{
+		c.clusters[cluster.GetName()] = wasmhost.Cluster{
 			URL:                &url.URL{Scheme: "http", Host: net.JoinHostPort(at.GetAddress(), strconv.FormatUint(uint64(at.GetPortValue()), 10))},
-			Credential:         c.credentials[name],
 			CredentialRequired: name != "",
-		})
-		if err != nil {
-			return err
 		}
 		if name != "" {
 			c.injects[cluster.GetName()] = name
 		}
 	}
-	return nil
+	if c.host == nil {
+		return nil
+	}
+	return c.setClusters()
 }
 
-func (c *adsClient) applySecrets(host *wasmhost.Host, resources []*anypb.Any) error {
+func (c *adsClient) applySecrets(resources []*anypb.Any) error {
 	for _, resource := range resources {
 		var delivered tlsv3.Secret
 		if err := resource.UnmarshalTo(&delivered); err != nil {
@@ -195,8 +212,11 @@ func (c *adsClient) applySecrets(host *wasmhost.Host, resources []*anypb.Any) er
 		}
 		c.credentials[delivered.GetName()] = secret.New(delivered.GetGenericSecret().GetSecret().GetInlineString())
 	}
+	if c.host == nil {
+		return nil
+	}
 	for cluster, name := range c.injects {
-		host.SetCredential(cluster, c.credentials[name])
+		c.host.SetCredential(cluster, c.credentials[name])
 	}
 	return nil
 }

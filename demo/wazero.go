@@ -35,7 +35,7 @@ func startWazero(ctx context.Context, w *world, _ string) (gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := client.first()
+	first, err := client.first(ctx)
 	if err != nil {
 		return nil, errors.Join(err, client.close())
 	}

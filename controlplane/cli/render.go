@@ -8,7 +8,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -131,27 +130,23 @@ func newRenderBootstrap(env Environment) *cobra.Command {
 	var (
 		flags fileFlags
 		to    outFlags
-		group string
 	)
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Print a bootstrap for an Envoy that \"umagate serve\" controls",
-		Long: `Print an Envoy bootstrap with listener and routes; the filter, the authorization
-server's clusters and their credentials come from "umagate serve" by xDS. With
-listen.xds_tls, Envoy shows the certificate that envoy.xds_tls names.
+		Long: `Print an Envoy bootstrap that says where "umagate serve" is. Everything else comes from
+there by xDS, and follows the file: listener, routes, upstreams, the filter, the
+authorization server's clusters and their credentials. With listen.xds_tls, Envoy shows
+the certificate that envoy.xds_tls names.
 
-There is no secret in it.
+It is the same for every group; node.id and node.cluster stay yours to set. "umagate
+status" names an Envoy that started with an older one. There is no secret in it.
 
 Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 		Example: `  umagate render bootstrap -c umagate.yaml > bootstrap.yaml
-  umagate render bootstrap -c umagate.yaml --group edge > edge.yaml
   umagate serve -c umagate.yaml & envoy -c bootstrap.yaml`,
 		Args: cobra.NoArgs,
 		RunE: flags.withFile(env, func(_ context.Context, file *site.File, _ []string) error {
-			file, err := ofGroup(file, group)
-			if err != nil {
-				return err
-			}
 			bootstrap, err := envoyconf.Dynamic(file)
 			if err != nil {
 				return err
@@ -161,25 +156,9 @@ Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 	}
 	flags.register(cmd, outputYAML, outputJSON)
 	to.register(cmd)
-	cmd.Flags().StringVar(&group, "group", "", "routes to the sites of this `NAME` of groups alone; node.id and node.cluster stay yours to set")
+	cmd.Flags().StringVar(new(string), "group", "", "is without effect")
+	_ = cmd.Flags().MarkDeprecated("group", "the bootstrap is the same for every group") // fails for a flag that is not there
 	return cmd
-}
-
-// ofGroup is the file with the sites of that group; the file itself without one.
-func ofGroup(file *site.File, name string) (*site.File, error) {
-	if name == "" {
-		return file, nil
-	}
-	known := make([]string, 0, len(file.Groups))
-	for _, g := range file.Groups {
-		if g.Name == name {
-			out := *file
-			out.Sites = slices.DeleteFunc(slices.Clone(file.Sites), func(s site.Site) bool { return !g.HasSite(s.Name) })
-			return &out, nil
-		}
-		known = append(known, g.Name)
-	}
-	return nil, fmt.Errorf("--group: there is no group %q; the file has: %s", name, strings.Join(known, ", "))
 }
 
 func newRenderXDSSecrets(env Environment) *cobra.Command {

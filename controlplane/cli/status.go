@@ -137,13 +137,17 @@ func printEnvoys(p *page, s server.Status, now time.Time) {
 			}
 			rows = append(rows, nil)
 		}
-		rows = append(rows, []string{"ENVOY", "GROUP", "VERSION", "CONNECTED", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)"})
+		rows = append(rows, []string{"ENVOY", "GROUP", "VERSION", "CONNECTED", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)", "LISTENER (LDS)", "ROUTES (RDS)"})
 		for _, e := range s.Envoys {
 			connected := "gone " + since(e.DisconnectedAt, now)
 			if e.Connected {
 				connected = since(e.ConnectedSince, now)
 			}
-			rows = append(rows, []string{e.NodeID, dash(e.Group), dash(e.Version), connected, typeState(e.Types[xds.ECDS]), typeState(e.Types[xds.CDS]), typeState(e.Types[xds.SDS])})
+			row := []string{e.NodeID, dash(e.Group), dash(e.Version), connected}
+			for _, kind := range []xds.Type{xds.ECDS, xds.CDS, xds.SDS, xds.LDS, xds.RDS} {
+				row = append(row, typeState(e.Types[kind]))
+			}
+			rows = append(rows, row)
 		}
 		p.table(rows...)
 	}

@@ -1,15 +1,15 @@
 package envoyconf
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"slices"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	wasmfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
@@ -18,27 +18,46 @@ import (
 // xdsCluster names the cluster of the control plane's xDS server.
 const xdsCluster = "umagate/xds"
 
-// Dynamic is the bootstrap of an Envoy that takes the filter, the AS's clusters
-// and their credentials from the control plane. Until it has the filter it takes no
-// connection, and its /ready answers 503, however long that takes.
+// Dynamic is the bootstrap of an Envoy that takes everything from the control plane:
+// listener, routes, filter, clusters and credentials. It says what only a bootstrap
+// can, and is the same for every group; see [Digest]. Until listener, routes and filter
+// are there, Envoy takes no connection, and its /ready answers 503, however long that
+// takes.
 func Dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
-	file = withPlacements(file)
-	wasm := "type.googleapis.com/" + string((&wasmfilterv3.Wasm{}).ProtoReflect().Descriptor().FullName())
-	// After 15 s, its default, Envoy would open the listener without the filter, answer
-	// every request 500, and call itself ready. 0 has it wait.
-	source := overADS()
-	source.InitialFetchTimeout = duration(0)
-	front, err := listener(file, &hcmv3.HttpFilter{
-		Name: FilterName,
-		ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
-			ConfigSource: source,
-			TypeUrls:     []string{wasm},
-		}},
-	})
+	out, err := dynamic(file)
 	if err != nil {
 		return nil, err
 	}
-	out, err := skeleton(file, front)
+	digest, err := digestOf(out)
+	if err != nil {
+		return nil, err
+	}
+	out.Node.Metadata, err = structpb.NewStruct(map[string]any{"umagate": map[string]any{"bootstrap": digest}})
+	return out, err
+}
+
+// Digest is what the bootstrap of [Dynamic] says of itself, in its node's metadata as
+// umagate.bootstrap. An Envoy with another one started with an older bootstrap. What an
+// operator changes in the bootstrap, such as the node's id, changes nothing of that.
+func Digest(file *site.File) (string, error) {
+	out, err := dynamic(file)
+	if err != nil {
+		return "", err
+	}
+	return digestOf(out)
+}
+
+func digestOf(b *bootstrapv3.Bootstrap) (string, error) {
+	text, err := JSON(b)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6]), nil
+}
+
+func dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
+	out, err := skeleton(file)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +67,7 @@ func Dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
 	}
 	out.StaticResources.Clusters = append(out.StaticResources.Clusters, xds)
 	out.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
+		LdsConfig: awaited(),
 		CdsConfig: overADS(),
 		AdsConfig: &corev3.ApiConfigSource{
 			ApiType:             corev3.ApiConfigSource_GRPC,
@@ -67,19 +87,26 @@ func Static(in Input) (*bootstrapv3.Bootstrap, error) {
 	if err := CheckStatic(in.File); err != nil {
 		return nil, err
 	}
+	// No application of oxd comes without a control plane.
+	file := *in.File
+	file.OXD = nil
 	filter, err := Filter(in)
 	if err != nil {
 		return nil, err
 	}
-	front, err := listener(in.File, &hcmv3.HttpFilter{
+	front, err := listener(&file, &hcmv3.HttpFilter{
 		Name:       FilterName,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: filter.GetTypedConfig()},
-	})
+	}, Routes(&file))
 	if err != nil {
 		return nil, err
 	}
-	out, err := skeleton(in.File, front)
+	out, err := skeleton(&file)
 	if err != nil {
+		return nil, err
+	}
+	out.StaticResources.Listeners = []*listenerv3.Listener{front}
+	if out.StaticResources.Clusters, err = Upstreams(&file); err != nil {
 		return nil, err
 	}
 	err = in.sites(func(s *site.Site, c *config.Site) error { return addStatic(out, in, s, c) })
@@ -89,14 +116,12 @@ func Static(in Input) (*bootstrapv3.Bootstrap, error) {
 	return out, nil
 }
 
-// skeleton is what both bootstraps share: listener, upstreams, admin, node.
-func skeleton(file *site.File, front *listenerv3.Listener) (*bootstrapv3.Bootstrap, error) {
+// skeleton is what both bootstraps share: admin, node, statistics, overload.
+func skeleton(file *site.File) (*bootstrapv3.Bootstrap, error) {
 	out := &bootstrapv3.Bootstrap{
-		Node: &corev3.Node{Id: file.Envoy.NodeID, Cluster: file.Envoy.NodeCluster},
-		StaticResources: &bootstrapv3.Bootstrap_StaticResources{
-			Listeners: []*listenerv3.Listener{front},
-		},
-		StatsConfig: statsConfig(),
+		Node:            &corev3.Node{Id: file.Envoy.NodeID, Cluster: file.Envoy.NodeCluster},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
+		StatsConfig:     statsConfig(),
 	}
 	overload, err := overloadManager()
 	if err != nil {
@@ -110,36 +135,15 @@ func skeleton(file *site.File, front *listenerv3.Listener) (*bootstrapv3.Bootstr
 		}
 		out.Admin = &bootstrapv3.Admin{Address: at}
 	}
-	for i := range file.Sites {
-		cluster, err := apiUpstream(file, &file.Sites[i])
-		if err != nil {
-			return nil, fmt.Errorf("site %s: upstream: %w", file.Sites[i].Name, err)
-		}
-		out.StaticResources.Clusters = append(out.StaticResources.Clusters, cluster)
-	}
-	module, err := ModuleCluster(file)
-	if err != nil {
-		return nil, fmt.Errorf("plugin.wasm: %w", err)
-	}
-	if module != nil {
-		out.StaticResources.Clusters = append(out.StaticResources.Clusters, module)
-	}
 	return out, nil
 }
 
-func apiUpstream(file *site.File, s *site.Site) (*clusterv3.Cluster, error) {
-	at, err := parseEndpoint(s.Upstream)
-	if err != nil {
-		return nil, err
-	}
-	cluster, err := plainCluster(upstreamCluster(s.Name), at)
-	if err != nil {
-		return nil, err
-	}
-	if err := secure(cluster, at, file, site.TLS{}, nil); err != nil {
-		return nil, err
-	}
-	return cluster, setProtocol(cluster, nil)
+// awaited is [overADS] without an end: after 15 s, its default, Envoy would go on
+// without, open the listener and call itself ready.
+func awaited() *corev3.ConfigSource {
+	source := overADS()
+	source.InitialFetchTimeout = duration(0)
+	return source
 }
 
 // overADS subscribes by the one stream to the control plane.
@@ -148,22 +152,4 @@ func overADS() *corev3.ConfigSource {
 		ResourceApiVersion:    corev3.ApiVersion_V3,
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 	}
-}
-
-// withPlacements adds what applications of oxd may protect later: their hosts are
-// known, and where they go.
-func withPlacements(file *site.File) *site.File {
-	if file.OXD == nil {
-		return file
-	}
-	out := *file
-	out.Sites = slices.Clone(file.Sites)
-	for i := range file.OXD.Sites {
-		if p := &file.OXD.Sites[i]; p.Upstream != "" {
-			placed := site.New()
-			placed.Name, placed.Hosts, placed.Upstream = fmt.Sprint("oxd-hosts-", i), p.Hosts, p.Upstream
-			out.Sites = append(out.Sites, placed)
-		}
-	}
-	return &out
 }

@@ -79,6 +79,17 @@ func built(t testing.TB, name string, in envoyconf.Input) map[string][]byte {
 		messages = append(messages, c)
 	}
 	write("clusters", messages...)
+	upstreams, err := envoyconf.Upstreams(in.File)
+	require.NoError(t, err)
+	messages = nil
+	for _, c := range upstreams {
+		messages = append(messages, c)
+	}
+	write("upstreams", messages...)
+	listener, err := envoyconf.Listener(in.File)
+	require.NoError(t, err)
+	write("listener", listener)
+	write("routes", envoyconf.Routes(in.File))
 	filter, err := envoyconf.Filter(in)
 	require.NoError(t, err)
 	write("filter", filter)

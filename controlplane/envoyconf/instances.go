@@ -59,6 +59,9 @@ func CheckStatic(file *site.File) error {
 					ErrInput, s.Name, s.Resources[j].Name)
 			}
 		}
+		if s.Upstream == "" {
+			return fmt.Errorf("%w: site %s has no upstream to route to; write upstream: http://HOST:PORT", ErrInput, s.Name)
+		}
 	}
 	return nil
 }

@@ -10,9 +10,8 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	fileaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	wasmfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -23,22 +22,30 @@ import (
 // a JSON object.
 const DecisionState = "wasm.umagate"
 
-const (
-	// quietIdleTimeout is the idle time-out of what may be silent for long.
-	quietIdleTimeout = 5 * time.Minute
-	// maxRequestHeadersKB bounds the headers of a request, the token among them.
-	maxRequestHeadersKB = 96
-)
+// maxRequestHeadersKB bounds the headers of a request, the token among them.
+const maxRequestHeadersKB = 96
 
-// listener takes requests, lets the filter decide, and routes by host.
-func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, error) {
+// ListenerName is the name of the listener that takes requests, and of its routes.
+const ListenerName = "umagate"
+
+// Listener is the listener of an Envoy that has its filter and its routes from the
+// control plane, for LDS. Only the envoy section changes it.
+func Listener(file *site.File) (*listenerv3.Listener, error) {
+	return listener(file, &hcmv3.HttpFilter{
+		Name: FilterName,
+		ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
+			ConfigSource: awaited(),
+			TypeUrls:     []string{"type.googleapis.com/" + string((&wasmfilterv3.Wasm{}).ProtoReflect().Descriptor().FullName())},
+		}},
+	}, nil)
+}
+
+// listener takes requests, lets the filter decide, and routes by host; nil routes
+// come by RDS.
+func listener(file *site.File, filter *hcmv3.HttpFilter, routes *routev3.RouteConfiguration) (*listenerv3.Listener, error) {
 	at, err := hostPort(file.Envoy.Listener)
 	if err != nil {
 		return nil, fmt.Errorf("envoy.listener: %w", err)
-	}
-	routes, err := routes(file)
-	if err != nil {
-		return nil, err
 	}
 	router, err := httpFilter("envoy.filters.http.router", &routerv3.Router{})
 	if err != nil {
@@ -48,11 +55,13 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 	if err != nil {
 		return nil, err
 	}
-	chains, err := filterChains(&hcmv3.HttpConnectionManager{
-		StatPrefix:     "umagate",
-		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes},
-		HttpFilters:    []*hcmv3.HttpFilter{filter, router},
-		AccessLog:      logs,
+	hcm := &hcmv3.HttpConnectionManager{
+		StatPrefix: "umagate",
+		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{
+			Rds: &hcmv3.Rds{ConfigSource: awaited(), RouteConfigName: ListenerName},
+		},
+		HttpFilters: []*hcmv3.HttpFilter{filter, router},
+		AccessLog:   logs,
 		// The filter judges the path as it came in, and refuses or rewrites what is
 		// ambiguous; Envoy must not have changed it before. Both are said, because an
 		// Envoy's runtime settings may change what is left out.
@@ -75,12 +84,16 @@ func listener(file *site.File, filter *hcmv3.HttpFilter) (*listenerv3.Listener, 
 		MaxRequestHeadersKb:       wrapperspb.UInt32(maxRequestHeadersKB),
 		RequestHeadersTimeout:     duration(10 * time.Second),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: duration(15 * time.Minute)},
-	})
+	}
+	if routes != nil {
+		hcm.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes}
+	}
+	chains, err := filterChains(hcm)
 	if err != nil {
 		return nil, err
 	}
 	return &listenerv3.Listener{
-		Name:                          "umagate",
+		Name:                          ListenerName,
 		Address:                       at,
 		FilterChains:                  chains,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(32 << 10),
@@ -98,56 +111,6 @@ func filterChains(manager *hcmv3.HttpConnectionManager) ([]*listenerv3.FilterCha
 		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed},
 	}}}}, nil
 }
-
-// routes sends each site's hosts to its upstream, without looking at the port.
-func routes(file *site.File) (*routev3.RouteConfiguration, error) {
-	out := &routev3.RouteConfiguration{Name: "umagate", IgnorePortInHostMatching: true}
-	for i := range file.Sites {
-		s := &file.Sites[i]
-		if s.Upstream == "" {
-			return nil, fmt.Errorf("%w: site %s has no upstream to route to; write upstream: http://HOST:PORT", ErrInput, s.Name)
-		}
-		out.VirtualHosts = append(out.VirtualHosts, &routev3.VirtualHost{
-			Name:    s.Name,
-			Domains: s.Hosts,
-			Routes:  siteRoutes(upstreamCluster(s.Name), file.Envoy.StreamIdleTimeout),
-		})
-	}
-	return out, nil
-}
-
-// siteRoutes sends everything to a cluster. What may be silent for long by its
-// nature has routes of its own: upgrades (WebSockets), gRPC and streams of events.
-func siteRoutes(cluster string, idle time.Duration) []*routev3.Route {
-	to := func(match *routev3.RouteMatch, idle *durationpb.Duration) *routev3.Route {
-		match.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: "/"}
-		return &routev3.Route{Match: match, Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
-			// Long answers are the API's own matter; idle ones end with stream_idle_timeout.
-			Timeout:     duration(0),
-			IdleTimeout: idle,
-		}}}
-	}
-	var out []*routev3.Route
-	if idle != 0 && idle < quietIdleTimeout {
-		quiet := duration(quietIdleTimeout)
-		out = append(
-			out,
-			to(&routev3.RouteMatch{Headers: []*routev3.HeaderMatcher{{
-				Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
-			}}}, quiet),
-			to(&routev3.RouteMatch{Grpc: &routev3.RouteMatch_GrpcRouteMatchOptions{}}, quiet),
-			to(&routev3.RouteMatch{Headers: []*routev3.HeaderMatcher{{
-				Name: "accept", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-					MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "text/event-stream"},
-				}},
-			}}}, quiet),
-		)
-	}
-	return append(out, to(&routev3.RouteMatch{}, nil))
-}
-
-func upstreamCluster(name string) string { return "upstream/" + name }
 
 // accessLog writes one JSON object for each request, the decision in it. The path
 // is without its query, which may hold what nobody should read in a log.

@@ -93,6 +93,30 @@ var (
 		Affects: "Its clients: 500, as it gets nothing.",
 		Remedy:  "Look at the match of groups in umagate.yaml, and at that Envoy's node and certificate.",
 	}
+	EnvoyBootstrapOutdated = Kind{
+		Name:    "EnvoyBootstrapOutdated",
+		Summary: "An Envoy started with an older bootstrap than umagate.yaml makes.",
+		Affects: "Nobody, but what umagate.yaml says of envoy.admin, envoy.xds, envoy.xds_tls and its node is without effect in that Envoy.",
+		Remedy:  "Print it with umagate render bootstrap, and start that Envoy anew with it.",
+	}
+	EnvoyNotFollowing = Kind{
+		Name:    "EnvoyNotFollowing",
+		Summary: "An Envoy has a listener or routes of its own, and does not follow umagate.yaml there.",
+		Affects: "Requests through that Envoy, if its own routes are not what umagate.yaml says.",
+		Remedy:  "Start it with what umagate render bootstrap prints, take its routes by rds as envoy/own-listener.yaml does, or take the setting out of umagate.yaml.",
+	}
+	EnvoyUnfiltered = Kind{
+		Name:    "EnvoyUnfiltered",
+		Summary: "An Envoy takes its routes from here and not its filter, and so gets no routes.",
+		Affects: "Its clients: 404.",
+		Remedy:  "Give its listener the filter umagate by config_discovery, as envoy/own-listener.yaml does.",
+	}
+	SiteUnrouted = Kind{
+		Name:    "SiteUnrouted",
+		Summary: "An Envoy takes its routes from here, and a site that it serves has no upstream.",
+		Affects: "Requests for the hosts of that site that the filter lets pass: 404.",
+		Remedy:  "Write the site's upstream: http://HOST:PORT.",
+	}
 )
 
 // What is the matter with a site at its authorization server, as its Envoys meet it. The
@@ -242,7 +266,7 @@ func Kinds() []Kind {
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
-		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway,
+		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
 	}

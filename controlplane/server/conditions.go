@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -59,7 +60,7 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 	for i := range out.Sites {
 		list = append(list, out.Sites[i].Conditions...)
 	}
-	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, now)...)
+	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, now)...)
 	slices.SortStableFunc(list, func(a, b health.Condition) int {
 		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Name, b.Name))
 	})
@@ -84,11 +85,16 @@ func (s *several) add(since time.Time, format string, args ...any) {
 }
 
 // envoyConditions lists what keeps Envoys from having what they are given.
-func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, now time.Time) []health.Condition {
+func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []publishedGroup, now time.Time) []health.Condition {
 	gone, refused, behind, turned := several{kind: health.EnvoyGone}, several{kind: health.EnvoyRefused}, several{kind: health.EnvoyBehind}, several{kind: health.EnvoyTurnedAway}
 	for _, r := range away {
 		turned.add(r.Since, "%s (cluster %q, certificate %q)", r.NodeID, r.Cluster, r.Certificate)
 	}
+	fronts := map[string]front{}
+	for _, g := range groups {
+		fronts[g.name] = g.front
+	}
+	unlike := map[string]*several{}
 	for i := range envoys {
 		e := &envoys[i]
 		if !e.Connected {
@@ -96,6 +102,14 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, now time.Time) []h
 				gone.add(e.DisconnectedAt, "%s", e.NodeID)
 			}
 			continue
+		}
+		if f, ok := fronts[e.Group]; ok {
+			for _, m := range f.mismatches(e) {
+				if unlike[m.kind.Name] == nil {
+					unlike[m.kind.Name] = &several{kind: m.kind}
+				}
+				unlike[m.kind.Name].add(e.ConnectedSince, "%s %s", e.NodeID, m.what)
+			}
 		}
 		for _, kind := range xds.Types() {
 			switch state := e.Types[kind]; {
@@ -107,7 +121,11 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, now time.Time) []h
 		}
 	}
 	var out []health.Condition
-	for _, s := range []several{gone, refused, behind, turned} {
+	all := []several{gone, refused, behind, turned}
+	for _, name := range slices.Sorted(maps.Keys(unlike)) {
+		all = append(all, *unlike[name])
+	}
+	for _, s := range all {
 		if len(s.all) == 0 {
 			continue
 		}

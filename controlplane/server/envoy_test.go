@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/server"
@@ -19,7 +20,9 @@ import (
 // protected is an Envoy that has everything from the plane.
 type protected struct{ *servertest.Protected }
 
-func (p *plane) protect(options envoy.Options) *protected { return &protected{p.Protect(options)} }
+func (p *plane) protect(options envoy.Options, changes ...func(*bootstrapv3.Bootstrap)) *protected {
+	return &protected{p.Protect(options, changes...)}
+}
 
 func (e *protected) requireTicket(path string) {
 	e.T.Helper()

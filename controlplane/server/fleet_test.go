@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,12 +42,15 @@ listen:
   api: "127.0.0.1:0"
   xds: "127.0.0.1:0"
   xds_tls: {certificate: xds.crt, key: xds.key, client_ca: ca.crt}
-plugin: {wasm: %q}
+envoy:
+  listener: "127.0.0.1:0"
+  xds_tls: {certificate: %[4]s/tls.crt, key: %[4]s/tls.key, ca: %[4]s/ca.crt, sds_folder: %[4]s}
+plugin: {wasm: %[1]q}
 groups:
 - {name: edge, match: {san: ["spiffe://example.com/edge/*"]}, sites: [photos]}
 - {name: internal, match: {cluster: internal, san: ["spiffe://example.com/internal/*"]}, sites: [files]}
 sites:
-%s%s`, servertest.Module(t), m.site("photos", as.Issuer(), upstream), m.site("files", as.Issuer(), upstream)))
+%[2]s%[3]s`, servertest.Module(t), m.site("photos", as.Issuer(), upstream), m.site("files", as.Issuer(), upstream), m.folder))
 	return m
 }
 
@@ -85,9 +87,7 @@ func (m *mutual) envoy(binary envoy.Binary, id, cluster string) *protected {
 	m.T.Helper()
 	file, err := site.Load(m.Path())
 	require.NoError(m.T, err)
-	file.Envoy.XDS, file.Envoy.Listener, file.Envoy.NodeID, file.Envoy.NodeCluster = m.XDS, "127.0.0.1:0", id, cluster
-	in := func(name string) string { return filepath.Join(m.folder, name) }
-	file.Envoy.XDSTLS = site.EnvoyTLS{Certificate: in("tls.crt"), Key: in("tls.key"), CA: in("ca.crt"), SDSFolder: m.folder}
+	file.Envoy.XDS = m.XDS
 	secrets, err := envoyconf.XDSSecrets(file)
 	require.NoError(m.T, err)
 	for name, secret := range secrets {
@@ -97,7 +97,8 @@ func (m *mutual) envoy(binary envoy.Binary, id, cluster string) *protected {
 	}
 	bootstrap, err := envoyconf.Dynamic(file)
 	require.NoError(m.T, err)
-	options := envoy.Options{Binary: binary, LogLevel: "info"}
+	bootstrap.Node.Id, bootstrap.Node.Cluster = id, cluster
+	options := envoy.Options{Binary: binary, LogLevel: "info", ReadyTimeout: 2 * servertest.Within}
 	options.Bootstrap, err = protojson.Marshal(bootstrap)
 	require.NoError(m.T, err)
 	process := envoytest.Start(m.T, options)

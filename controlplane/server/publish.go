@@ -69,6 +69,8 @@ type publisher struct {
 	removals    *instance.Removals
 	revocations *revoke.List
 	pings       chan struct{} // they ask run whether it is alive
+	// address is where xDS is served.
+	address string
 
 	// pushing is held while a publication is under way. compilers are by group.
 	pushing   sync.Mutex
@@ -124,7 +126,8 @@ func (p *publisher) publish(ctx context.Context) {
 		// The module's place and the clusters are no part of the revision.
 		if v := now[g.name]; !maps.Equal(before[g.name], v) {
 			p.logger.Info("configuration published", slog.String("group", g.name), slog.String("revision", g.revision),
-				slog.String("ecds", v[xds.ECDS]), slog.String("cds", v[xds.CDS]), slog.String("sds", v[xds.SDS]))
+				slog.String("ecds", v[xds.ECDS]), slog.String("cds", v[xds.CDS]), slog.String("sds", v[xds.SDS]),
+				slog.String("lds", v[xds.LDS]), slog.String("rds", v[xds.RDS]))
 		}
 	}
 	p.last = publication{revision: revision, groups: groups, at: time.Now()}
@@ -134,6 +137,7 @@ func (p *publisher) publish(ctx context.Context) {
 type publishedGroup struct {
 	name, revision string
 	sites          []string
+	front          front
 }
 
 // push gives every group what its sites make. Nothing is given out unless all of it
@@ -154,6 +158,10 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 	if err != nil {
 		return "", nil, err
 	}
+	bootstrap, err := p.bootstrap(now.file)
+	if err != nil {
+		return "", nil, err
+	}
 	var groups []xds.Group
 	add := func(group xds.Group, in envoyconf.Input, sites []string) (err error) {
 		own := map[string]envoyconf.Credentials{}
@@ -161,7 +169,8 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 			own[name] = credentials[name]
 		}
 		group.Resources, err = resourcesOf(in, own, credential)
-		groups, given = append(groups, group), append(given, publishedGroup{group.Name, in.Config.Revision, sites})
+		groups = append(groups, group)
+		given = append(given, publishedGroup{group.Name, in.Config.Revision, sites, frontOf(now.file, sites, bootstrap)})
 		return err
 	}
 	sites := names(whole.File.Sites)
@@ -241,11 +250,21 @@ func resourcesOf(in envoyconf.Input, credentials map[string]envoyconf.Credential
 	if err != nil {
 		return xds.Resources{}, err
 	}
+	upstreams, err := envoyconf.Upstreams(in.File)
+	if err != nil {
+		return xds.Resources{}, err
+	}
+	listener, err := envoyconf.Listener(in.File)
+	if err != nil {
+		return xds.Resources{}, err
+	}
 	secrets := envoyconf.Secrets(credentials)
 	if in.AsksForInstances() {
 		secrets = append(secrets, envoyconf.InstancesSecret(instances))
 	}
-	return xds.Resources{Filter: filter, Clusters: clusters, Secrets: secrets}, nil
+	return xds.Resources{
+		Filter: filter, Clusters: append(clusters, upstreams...), Secrets: secrets, Listener: listener, Routes: envoyconf.Routes(in.File),
+	}, nil
 }
 
 // publication is what the publisher tells for status.

@@ -142,6 +142,7 @@ func open(ctx context.Context, options Options, file *site.File, opened *closers
 		return nil, err
 	}
 	opened.add(closing(xdsListener))
+	publisher.address = xdsListener.Addr().String()
 	sources, err := openSources(ctx, options, file, envoys, SourceHost{
 		Path: options.Path, Store: kept, Logger: options.Logger, Audit: recorder, Transport: transports(options, metrics),
 		Revoked: func() []config.Revocations { revoked, _ := revocations.Compiled(); return revoked },

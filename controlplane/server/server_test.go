@@ -65,6 +65,7 @@ func (p *plane) config(issuer string, resources ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `
 listen: {api: "127.0.0.1:0", xds: "127.0.0.1:0"}
+envoy: {listener: "127.0.0.1:0"}
 sites:
 - name: photos
   hosts: [photos.example.com]

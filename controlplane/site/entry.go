@@ -14,7 +14,8 @@ type Site struct {
 	// Exact names ("photos.example.com"), suffixes ("*.example.com", which does
 	// not match example.com itself), or "*" for every other host. Without port.
 	Hosts []string `yaml:"hosts" jsonschema:"required,minItems=1"`
-	// URL of the protected API ("http://127.0.0.1:8080"). Used by render and the demo only.
+	// URL of the protected API ("http://127.0.0.1:8080"), which Envoy routes the hosts to.
+	// Without, they have no route, but in an Envoy with routes of its own.
 	Upstream string `yaml:"upstream"`
 	// The authorization server and this site's client there.
 	AuthorizationServer AuthorizationServer `yaml:"authorization_server" jsonschema:"required"`

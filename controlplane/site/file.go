@@ -23,7 +23,7 @@ type File struct {
 	StoreKey secret.Text `yaml:"store_key"`
 	// The filter's WebAssembly module.
 	Plugin Plugin `yaml:"plugin"`
-	// What the rendered Envoy configuration looks like.
+	// What Envoys are told beside the sites, by xDS or by the rendered bootstrap.
 	Envoy Envoy `yaml:"envoy"`
 	// What becomes of a request whose host no site has: deny (default) or allow.
 	UnknownHosts config.Verdict `yaml:"unknown_hosts"`
@@ -79,7 +79,7 @@ type Plugin struct {
 	VMID string `yaml:"vm_id"`
 }
 
-// Envoy is what the rendered bootstrap needs to know beyond the sites.
+// Envoy is what Envoys need to know beyond the sites.
 type Envoy struct {
 	// Where Envoy takes requests, HOST:PORT. Default 0.0.0.0:10000.
 	Listener string `yaml:"listener"`
@@ -104,6 +104,13 @@ type Envoy struct {
 	// How long a stream may be silent in both directions; a WebSocket, a gRPC call and
 	// a stream of events five minutes if that is longer. Default 90s; 0s for ever.
 	StreamIdleTimeout time.Duration `yaml:"stream_idle_timeout" range:"1s to 24h, such as 90s" zero:"none"`
+}
+
+// Says reports whether the document has a value of its own at a path such as
+// "envoy.listener", and not only the default.
+func (f *File) Says(path string) bool {
+	_, ok := f.positions[path]
+	return ok
 }
 
 // Site returns the site of that name.

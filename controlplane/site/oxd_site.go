@@ -23,7 +23,7 @@ type OXDSite struct {
 	RedirectHost string `yaml:"redirect_host"`
 	// The hosts, as those of a site.
 	Hosts []string `yaml:"hosts" jsonschema:"required,minItems=1"`
-	// URL of the protected API ("http://127.0.0.1:8080"). Used by render only.
+	// URL of the protected API ("http://127.0.0.1:8080"), which Envoy routes the hosts to.
 	Upstream string `yaml:"upstream"`
 	// What becomes of a path that the application does not protect: deny
 	// (default) or allow, which is how an application of oxd served it.

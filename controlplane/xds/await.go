@@ -28,11 +28,11 @@ type Awaited struct {
 }
 
 // remember notes the versions of a push. Its caller holds s.mu.
-func (s *Server) remember(contents map[string]pushed) {
+func (s *Server) remember(contents map[string]*given) {
 	s.pushes++
 	next := make(map[string][]numbered, len(contents))
 	for name, p := range contents {
-		list, version := s.history[name], p.contents[ECDS].version
+		list, version := s.history[name], p.filter.Version
 		if n := len(list); n == 0 || list[n-1].version != version {
 			list = append(slices.Clone(list[max(0, n-maxHistory+1):]), numbered{s.pushes, version})
 		}

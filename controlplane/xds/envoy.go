@@ -2,8 +2,6 @@ package xds
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,14 +19,18 @@ type Envoy struct {
 	// Version is what Envoy says of itself, such as "1.40.0".
 	Version string `json:"envoy_version,omitempty"`
 	Address string `json:"address,omitempty"`
+	// Bootstrap is what the bootstrap that it started with says of itself, by
+	// "umagate render bootstrap"; empty for one that was written otherwise.
+	Bootstrap string `json:"bootstrap,omitempty"`
 	// Certificate lists the names in its client certificate, which was verified.
 	Certificate []string `json:"certificate,omitempty"`
 	// Connected: it has at least one stream; ConnectedSince is when the first of
 	// them began. DisconnectedAt is when the last one ended.
-	Connected      bool           `json:"connected"`
-	ConnectedSince time.Time      `json:"connected_since,omitzero"`
-	DisconnectedAt time.Time      `json:"disconnected_at,omitzero"`
-	Types          map[Type]State `json:"types"`
+	Connected      bool      `json:"connected"`
+	ConnectedSince time.Time `json:"connected_since,omitzero"`
+	DisconnectedAt time.Time `json:"disconnected_at,omitzero"`
+	// Types has those that it subscribes to.
+	Types map[Type]State `json:"types"`
 }
 
 // State is how far an Envoy has come with one type.
@@ -63,24 +65,18 @@ type Refusals struct {
 	Count uint64
 }
 
-type member struct {
-	Envoy
-	streams int
-}
-
-func (m *member) copy() Envoy {
-	e := m.Envoy
-	e.Types = maps.Clone(m.Types)
-	e.Certificate = slices.Clone(m.Certificate)
-	return e
-}
-
 func envoyVersion(node *corev3.Node) string {
 	v := node.GetUserAgentBuildVersion().GetVersion()
 	if v == nil {
 		return printable(node.GetUserAgentVersion())
 	}
 	return fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
+}
+
+// bootstrapOf reads umagate.bootstrap in the metadata of a node.
+func bootstrapOf(node *corev3.Node) string {
+	own := node.GetMetadata().GetFields()["umagate"].GetStructValue()
+	return printable(own.GetFields()["bootstrap"].GetStringValue())
 }
 
 func printables(list []string) []string {

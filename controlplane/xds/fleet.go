@@ -13,6 +13,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	server "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -23,6 +24,7 @@ import (
 // What an Envoy whose stream is ended is told.
 var (
 	errNoGroup   = status.Error(codes.PermissionDenied, "umagate: no group in umagate.yaml has this Envoy; look at its match, and at umagate status")
+	errNoDelta   = status.Error(codes.Unimplemented, "umagate: listeners and routes are given in an order that api_type: DELTA_GRPC cannot keep: write api_type: GRPC")
 	errNoFetch   = status.Error(codes.Unimplemented, "umagate: subscribe by a stream")
 	errMoved     = status.Error(codes.Unavailable, "umagate: this Envoy is of another group now: connect again")
 	errExpired   = status.Error(codes.Unauthenticated, "umagate: the client certificate has expired: connect again with a new one")
@@ -36,13 +38,12 @@ const maxAlarms = 1_000
 // on the streams' goroutines.
 type fleet struct {
 	logger *slog.Logger
+	cache  cache.SnapshotCache // by member
 	// hidden lists the secrets last pushed: Envoy's words may quote one.
 	hidden atomic.Pointer[[]string]
-	// joining is held for writing while groups and what they are given change: who is
-	// new waits, and is given nothing of before.
-	joining sync.RWMutex
-	mu      sync.Mutex
-	groups  []Group // nil before the first push
+	mu     sync.Mutex
+	groups []Group           // nil before the first push
+	given  map[string]*given // by group
 	// trusts judges connections from before; nil as long as nothing has changed since they
 	// were made.
 	trusts   Trust
@@ -60,16 +61,26 @@ type streamKey struct {
 }
 
 type stream struct {
+	delta  bool
 	closer *closer
 	sans   []string
 	peer   Peer
 	group  string
 	member *member // nil before the first request
+	moved  bool    // the Envoy is of another group now, and has to connect again
 	sent   map[string]sent
 }
 
-// sent is the last response of one type on one stream.
-type sent struct{ version, nonce string }
+// sent is how far one stream is with one type that it subscribes to.
+type sent struct {
+	version, nonce string // of the last response
+	// open: it is not answered yet.
+	open bool
+	// has is the version in force, as Envoy says, and in what it is, where that was given
+	// on this stream.
+	has string
+	in  *content
+}
 
 type refusal struct {
 	group string
@@ -84,8 +95,12 @@ type alarm struct {
 
 func newFleet(logger *slog.Logger, now func() time.Time) *fleet {
 	return &fleet{
-		logger: logger, registry: registry{logger: logger, now: now, byNode: map[string][]*member{}, away: map[string]*Rejected{}},
-		streams: map[streamKey]*stream{}, alarmed: map[alarm]bool{}, refusals: map[refusal]uint64{},
+		logger: logger,
+		// Not the cache's ADS mode: it withholds all secrets of an Envoy as long as
+		// one that it subscribed to is missing.
+		cache:    cache.NewSnapshotCache(false, byMember{}, nil),
+		registry: registry{logger: logger, now: now, byNode: map[string][]*member{}, away: map[string]*Rejected{}},
+		streams:  map[streamKey]*stream{}, alarmed: map[alarm]bool{}, refusals: map[refusal]uint64{},
 	}
 }
 
@@ -101,11 +116,11 @@ func (f *fleet) callbacks() server.Callbacks {
 		StreamClosedFunc:      func(id int64, _ *corev3.Node) { f.closed(streamKey{id: id}) },
 		DeltaStreamClosedFunc: func(id int64, _ *corev3.Node) { f.closed(streamKey{id: id, delta: true}) },
 		StreamRequestFunc: func(id int64, req *discovery.DiscoveryRequest) error {
-			refused, group, err := f.request(streamKey{id: id}, req.GetNode(), answer{
+			refused, member, err := f.request(streamKey{id: id}, req.GetNode(), answer{
 				typeURL: req.GetTypeUrl(), version: req.GetVersionInfo(), nonce: req.GetResponseNonce(),
 				refused: req.GetErrorDetail() != nil, errorMessage: req.GetErrorDetail().GetMessage(),
 			})
-			req.Node = &corev3.Node{Id: group}
+			req.Node = &corev3.Node{Id: member}
 			if refused != "" {
 				// The cache compares this with its own version and would send the refused
 				// one again, at once and for ever.
@@ -117,11 +132,11 @@ func (f *fleet) callbacks() server.Callbacks {
 			f.response(streamKey{id: id}, resp.GetTypeUrl(), resp.GetVersionInfo(), resp.GetNonce())
 		},
 		StreamDeltaRequestFunc: func(id int64, req *discovery.DeltaDiscoveryRequest) error {
-			_, group, err := f.request(streamKey{id: id, delta: true}, req.GetNode(), answer{
+			_, member, err := f.request(streamKey{id: id, delta: true}, req.GetNode(), answer{
 				typeURL: req.GetTypeUrl(), nonce: req.GetResponseNonce(),
 				refused: req.GetErrorDetail() != nil, errorMessage: req.GetErrorDetail().GetMessage(),
 			})
-			req.Node = &corev3.Node{Id: group}
+			req.Node = &corev3.Node{Id: member}
 			return err
 		},
 		StreamDeltaResponseFunc: func(id int64, _ *discovery.DeltaDiscoveryRequest, resp *discovery.DeltaDiscoveryResponse) {
@@ -131,7 +146,7 @@ func (f *fleet) callbacks() server.Callbacks {
 }
 
 func (f *fleet) open(ctx context.Context, key streamKey) {
-	s := &stream{closer: closerOf(ctx), sent: map[string]sent{}}
+	s := &stream{delta: key.delta, closer: closerOf(ctx), sent: map[string]sent{}}
 	if s.closer.state != nil {
 		s.sans = namesOf(*s.closer.state)
 	}
@@ -148,10 +163,15 @@ func (f *fleet) closed(key streamKey) {
 	defer f.mu.Unlock()
 	s := f.streams[key]
 	delete(f.streams, key)
-	if s != nil && s.member != nil {
-		f.registry.leave(s.member)
-		f.tell()
+	if s == nil || s.member == nil {
+		return
 	}
+	if m := s.member; f.registry.leave(m, s) {
+		f.cache.ClearSnapshot(m.key)
+	} else {
+		f.advance(m)
+	}
+	f.tell()
 }
 
 // choose returns the name of the first group that has the Envoy.
@@ -167,18 +187,48 @@ func (f *fleet) choose(p Peer) (string, bool) {
 	return "", false
 }
 
-// regroup makes groups those in force. Envoys that are of another one now connect
-// again.
-func (f *fleet) regroup(groups []Group) {
+// push puts groups and what they are given in force. Envoys that are of another
+// group now connect again.
+func (f *fleet) push(groups []Group, next map[string]*given, hidden []string) {
+	f.hidden.Store(&hidden)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.groups = groups
+	f.groups, f.given = groups, next
 	for _, s := range f.streams {
 		if s.member == nil {
 			continue
 		}
 		if name, ok := f.choose(s.peer); !ok || name != s.group {
+			s.moved = true
 			s.closer.close(errMoved)
+		}
+	}
+	for _, s := range f.streams {
+		if s.member != nil && !s.moved {
+			f.advance(s.member)
+		}
+	}
+}
+
+// advance offers an Envoy what it may have now.
+func (f *fleet) advance(m *member) {
+	g := f.given[m.Group]
+	if g == nil || !slices.ContainsFunc(m.streams, func(s *stream) bool { return !s.moved }) {
+		return
+	}
+	for {
+		next, err := g.step(m)
+		if err == nil && next == m.offered {
+			return
+		}
+		if err == nil {
+			m.offered = next
+			err = f.cache.SetSnapshot(context.Background(), m.key, g.snapshot(next))
+		}
+		if err != nil {
+			// Only what cannot be encoded fails; contents has encoded all of it.
+			f.logger.Error("nothing new is given to an envoy", slog.String("node_id", m.NodeID), slog.Any("error", err))
+			return
 		}
 	}
 }
@@ -203,17 +253,9 @@ type answer struct {
 }
 
 // request records it, and returns the version that it refuses, if it does, and the
-// group of the Envoy. What a stream's first request says of its node counts for
-// the whole stream.
-func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, group string, err error) {
-	f.mu.Lock()
-	known := f.streams[key]
-	isNew := known != nil && known.member == nil
-	f.mu.Unlock()
-	if isNew {
-		f.joining.RLock()
-		defer f.joining.RUnlock()
-	}
+// member's key. What a stream's first request says of its node counts for the whole
+// stream.
+func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, member string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.streams[key]
@@ -231,9 +273,14 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, gr
 	}
 	kind, ok := typeOf(a.typeURL)
 	if !ok {
-		return "", s.group, nil
+		return "", s.member.key, nil
 	}
-	return f.judge(s, kind, a), s.group, nil
+	if s.delta && (kind == LDS || kind == RDS) {
+		return "", "", errNoDelta
+	}
+	refused = f.judge(s, kind, a)
+	f.advance(s.member)
+	return refused, s.member.key, nil
 }
 
 // judge records what an Envoy answers, and returns the version that it refuses.
@@ -246,10 +293,11 @@ func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 		if a.version != "" {
 			state.Acknowledged = printable(a.version)
 		}
+		last.has = a.version
 	case a.nonce != last.nonce:
 		return "" // answers a response that has been overtaken
 	case a.refused:
-		refused = last.version
+		refused, last.open = last.version, false
 		state.Refused, state.RefusedAt, state.ErrorMessage = last.version, f.registry.now(), f.redact(a.errorMessage)
 		f.alarm(s, kind, state)
 	case state.Refused == last.version && state.Acknowledged != last.version:
@@ -263,8 +311,12 @@ func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 		}
 		state.Acknowledged = last.version
 		state.Refused, state.ErrorMessage, state.RefusedAt = "", "", time.Time{}
+		last.has, last.open, last.in = last.version, false, nil
+		if c := *s.member.offered.of(kind); c != nil && c.Version == last.version {
+			last.in = c
+		}
 	}
-	s.member.Types[kind] = state
+	s.sent[a.typeURL], s.member.Types[kind] = last, state
 	f.tell()
 	return refused
 }
@@ -294,7 +346,9 @@ func (f *fleet) response(key streamKey, typeURL, version, nonce string) {
 	if s == nil || s.member == nil {
 		return
 	}
-	s.sent[typeURL] = sent{version: version, nonce: nonce}
+	last := s.sent[typeURL]
+	last.version, last.nonce, last.open = version, nonce, true
+	s.sent[typeURL] = last
 	if kind, ok := typeOf(typeURL); ok {
 		state := s.member.Types[kind]
 		state.Sent, state.SentAt = version, f.registry.now()

@@ -57,8 +57,8 @@ func namesOf(state tls.ConnectionState) []string {
 	return out
 }
 
-// byGroup keys the cache by what callbacks wrote into a request's node.
-type byGroup struct{}
+// byMember keys the cache by what callbacks wrote into a request's node.
+type byMember struct{}
 
 // ID implements [cache.NodeHash].
-func (byGroup) ID(node *corev3.Node) string { return node.GetId() }
+func (byMember) ID(node *corev3.Node) string { return node.GetId() }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type registry struct {
 	now    func() time.Time
 	byNode map[string][]*member
 	count  int
+	keys   uint64 // given to members until now
 	away   map[string]*Rejected
 }
 
@@ -39,13 +41,18 @@ func (r *registry) join(node *corev3.Node, s *stream) *member {
 	m := r.find(id, s.closer.address)
 	if m == nil {
 		r.forget()
-		m = &member{Envoy: Envoy{NodeID: id, Types: map[Type]State{}}}
+		r.keys++
+		m = &member{Envoy: Envoy{NodeID: id, Types: map[Type]State{}}, key: strconv.FormatUint(r.keys, 10)}
 		r.byNode[id] = append(r.byNode[id], m)
 		r.count++
 	}
 	m.Cluster, m.Address, m.Version = printable(node.GetCluster()), s.closer.address, envoyVersion(node)
-	m.Group, m.Certificate = s.group, printables(s.sans)
-	if m.streams++; m.streams == 1 {
+	if m.Group != s.group {
+		m.Group, m.offered = s.group, offer{}
+	}
+	m.Certificate, m.Bootstrap = printables(s.sans), bootstrapOf(node)
+	if m.streams = append(m.streams, s); len(m.streams) == 1 {
+		m.Types = map[Type]State{} // it says what it has
 		m.Connected, m.ConnectedSince, m.DisconnectedAt = true, r.now(), time.Time{}
 		r.logger.Info("envoy connected", slog.String("node_id", id), slog.String("group", m.Group), slog.String("address", m.Address),
 			slog.Any("certificate", m.Certificate))
@@ -68,12 +75,14 @@ func (r *registry) find(id, address string) *member {
 	return gone
 }
 
-func (r *registry) leave(m *member) {
-	if m.streams--; m.streams > 0 {
-		return
+// leave records the end of a stream, and reports whether it was the Envoy's last.
+func (r *registry) leave(m *member, s *stream) (gone bool) {
+	if m.streams = slices.DeleteFunc(m.streams, func(other *stream) bool { return other == s }); len(m.streams) > 0 {
+		return false
 	}
-	m.Connected, m.DisconnectedAt = false, r.now()
+	m.Connected, m.DisconnectedAt, m.offered = false, r.now(), offer{}
 	r.logger.Info("envoy disconnected", slog.String("node_id", m.NodeID), slog.String("address", m.Address))
+	return true
 }
 
 // reject records an Envoy that gets nothing.

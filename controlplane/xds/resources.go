@@ -13,6 +13,8 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
@@ -27,6 +29,11 @@ type Resources struct {
 	Clusters []*clusterv3.Cluster
 	// Secrets are never logged; their content is in Envoy's memory only.
 	Secrets []*tlsv3.Secret
+	// Listener takes requests, and Routes leads them to Clusters, in an Envoy that takes
+	// both from here; nil for none. A virtual host has the name of its site: the filter
+	// has to know that site before a request is led there.
+	Listener *listenerv3.Listener
+	Routes   *routev3.RouteConfiguration
 }
 
 // Type names a kind of resource in status and metrics.
@@ -34,25 +41,29 @@ type Type string
 
 // The types, as users of Envoy know them.
 const (
-	ECDS Type = "ecds"
 	CDS  Type = "cds"
+	ECDS Type = "ecds"
+	LDS  Type = "lds"
+	RDS  Type = "rds"
 	SDS  Type = "sds"
 )
 
 // Types lists the types in the order of their names.
-func Types() []Type { return []Type{CDS, ECDS, SDS} }
+func Types() []Type { return []Type{CDS, ECDS, LDS, RDS, SDS} }
+
+// typeURLs are the names of the types on the wire.
+var typeURLs = map[Type]string{
+	CDS: resourcev3.ClusterType, ECDS: resourcev3.ExtensionConfigType, LDS: resourcev3.ListenerType,
+	RDS: resourcev3.RouteType, SDS: resourcev3.SecretType,
+}
 
 func typeOf(url string) (Type, bool) {
-	switch url {
-	case resourcev3.ExtensionConfigType:
-		return ECDS, true
-	case resourcev3.ClusterType:
-		return CDS, true
-	case resourcev3.SecretType:
-		return SDS, true
-	default:
-		return "", false
+	for kind, name := range typeURLs {
+		if name == url {
+			return kind, true
+		}
 	}
+	return "", false
 }
 
 // hidden lists the values that no message may repeat, each also without the
@@ -72,32 +83,58 @@ func (r Resources) hidden() []string {
 	return out
 }
 
-// content is a version and what has it.
+// content is all there is of one type, and its version. It is not changed.
 type content struct {
-	version string
-	items   []types.Resource
+	cache.Resources
+
+	// hosts says where routes lead; nil for another type.
+	hosts hosts
 }
 
-// contents makes the versions of r. key keys the version of secrets.
-func (r Resources) contents(key []byte) (map[Type]content, error) {
-	out := map[Type]content{}
-	var filters []types.Resource
+func (c *content) version() string {
+	if c == nil {
+		return ""
+	}
+	return c.Version
+}
+
+// contentOf makes the content of items. prefix begins the version, h makes the rest.
+func contentOf(prefix string, h hash.Hash, items []types.Resource) (*content, error) {
+	version, err := versionOf(h, items)
+	if err != nil {
+		return nil, err
+	}
+	return &content{Resources: cache.NewResources(prefix+version, items)}, nil
+}
+
+// contents makes the content of each type of r. key keys the version of secrets.
+func (r Resources) contents(key []byte) (offer, error) {
+	var filters, listeners []types.Resource
 	if r.Filter != nil {
 		filters = append(filters, r.Filter)
 	}
+	if r.Listener != nil {
+		listeners = append(listeners, r.Listener)
+	}
+	var out offer
 	for kind, group := range map[Type]struct {
 		items []types.Resource
 		hash  hash.Hash
+		to    **content
 	}{
-		ECDS: {filters, sha256.New()},
-		CDS:  {resourcesOf(r.Clusters), sha256.New()},
-		SDS:  {resourcesOf(r.Secrets), hmac.New(sha256.New, key)},
+		ECDS: {filters, sha256.New(), &out.filter},
+		CDS:  {resourcesOf(r.Clusters), sha256.New(), &out.clusters},
+		SDS:  {resourcesOf(r.Secrets), hmac.New(sha256.New, key), &out.secrets},
+		LDS:  {listeners, sha256.New(), &out.listener},
 	} {
-		version, err := versionOf(group.hash, group.items)
-		if err != nil {
-			return nil, fmt.Errorf("xds: version of %s: %w", kind, err)
+		var err error
+		if *group.to, err = contentOf("", group.hash, group.items); err != nil {
+			return offer{}, fmt.Errorf("xds: version of %s: %w", kind, err)
 		}
-		out[kind] = content{version: version, items: group.items}
+	}
+	var err error
+	if out.routes, err = routesContent(r.Routes, hostsOf(r.Routes)); err != nil {
+		return offer{}, fmt.Errorf("xds: version of %s: %w", RDS, err)
 	}
 	return out, nil
 }
@@ -121,46 +158,14 @@ func versionOf(h hash.Hash, items []types.Resource) (string, error) {
 		encoded[cache.GetResourceName(item)] = data
 	}
 	for _, name := range slices.Sorted(maps.Keys(encoded)) {
-		for _, part := range [][]byte{[]byte(name), encoded[name]} {
-			// Written lengths keep two items from reading as one.
-			_ = binary.Write(h, binary.BigEndian, uint64(len(part)))
-			_, _ = h.Write(part)
-		}
+		writePart(h, []byte(name))
+		writePart(h, encoded[name])
 	}
 	return hex.EncodeToString(h.Sum(nil)[:6]), nil
 }
 
-// snapshot is what the cache serves.
-func snapshot(contents map[Type]content) *cache.Snapshot {
-	s := &cache.Snapshot{}
-	for kind, at := range map[Type]types.ResponseType{ECDS: types.ExtensionConfig, CDS: types.Cluster, SDS: types.Secret} {
-		s.Resources[at] = cache.NewResources(contents[kind].version, contents[kind].items)
-	}
-	return s
-}
-
-// stages leads from one set of contents to the next without a moment in which
-// the filter names a cluster that Envoy does not have: additions first, then the
-// filter, then removals.
-func stages(old, next map[Type]content, r Resources, previous Resources, key []byte) ([]map[Type]content, error) {
-	if len(old) == 0 || old[ECDS].version == next[ECDS].version || old[CDS].version == next[CDS].version {
-		return []map[Type]content{next}, nil
-	}
-	names := map[string]bool{}
-	both := Resources{Clusters: slices.Clone(r.Clusters), Secrets: slices.Clone(r.Secrets)}
-	for _, c := range r.Clusters {
-		names[c.GetName()] = true
-	}
-	for _, c := range previous.Clusters {
-		if !names[c.GetName()] {
-			both.Clusters = append(both.Clusters, c)
-		}
-	}
-	wide, err := both.contents(key)
-	if err != nil {
-		return nil, err
-	}
-	first := map[Type]content{CDS: wide[CDS], SDS: next[SDS], ECDS: old[ECDS]}
-	second := map[Type]content{CDS: wide[CDS], SDS: next[SDS], ECDS: next[ECDS]}
-	return []map[Type]content{first, second, next}, nil
+// writePart hashes the length of a part, too: two parts do not read as one.
+func writePart(h hash.Hash, part []byte) {
+	_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash never fails
+	_, _ = h.Write(part)
 }

@@ -14,8 +14,9 @@ import (
 	clusterservice "github.com/envoyproxy/go-control-plane/envoy/service/cluster/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	extensionservice "github.com/envoyproxy/go-control-plane/envoy/service/extension/v3"
+	listenerservice "github.com/envoyproxy/go-control-plane/envoy/service/listener/v3"
+	routeservice "github.com/envoyproxy/go-control-plane/envoy/service/route/v3"
 	secretservice "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
-	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
 	server "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"google.golang.org/grpc"
@@ -25,21 +26,14 @@ import (
 
 // Server is the xDS server. It is safe for concurrent use.
 type Server struct {
-	cache cache.SnapshotCache
 	fleet *fleet
 	key   []byte
 
 	mu      sync.Mutex
-	current map[string]pushed
+	current map[string]*given // by group
 	// pushes counts them; history has the filter's versions of each group, oldest first.
 	pushes  uint64
 	history map[string][]numbered
-}
-
-// pushed is what a group was given last.
-type pushed struct {
-	contents  map[Type]content
-	resources Resources
 }
 
 // New makes a server that has nothing to give yet. It does no I/O. now is the
@@ -53,9 +47,6 @@ func New(logger *slog.Logger, now func() time.Time) (*Server, error) {
 		now = time.Now
 	}
 	return &Server{
-		// Not the cache's ADS mode: it withholds all secrets of an Envoy as long as
-		// one that it subscribed to is missing.
-		cache: cache.NewSnapshotCache(false, byGroup{}, nil),
 		fleet: newFleet(logger, now),
 		key:   key,
 	}, nil
@@ -73,48 +64,27 @@ func (s *Server) Push(ctx context.Context, r Resources) (map[Type]string, error)
 // first group that has it; one that none has is turned away. Envoys that are of
 // another group than before connect again, and groups that are not there any more
 // are given nothing. The same content again is not sent again. With an error,
-// nothing has changed.
+// nothing has changed. Each Envoy goes towards it in steps of its own.
 func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map[Type]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("xds: push: %w", err)
 	}
-	// Half of a push must not be given out: nothing ends it from here on.
-	ctx = context.WithoutCancel(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := map[string]pushed{}
-	steps := map[string][]map[Type]content{}
+	next := map[string]*given{}
 	hidden := []string{}
 	for _, g := range groups {
 		contents, err := g.Resources.contents(s.key)
 		if err != nil {
 			return nil, err
 		}
-		before := s.current[g.Name]
-		if steps[g.Name], err = stages(before.contents, contents, g.Resources, before.resources, s.key); err != nil {
-			return nil, err
+		if before := s.current[g.Name]; before != nil {
+			contents.keep(before.offer)
 		}
-		next[g.Name] = pushed{contents: contents, resources: g.Resources}
+		next[g.Name] = newGiven(contents, g.Resources)
 		hidden = append(hidden, g.Resources.hidden()...)
 	}
-	s.fleet.joining.Lock()
-	defer s.fleet.joining.Unlock()
-	s.fleet.hidden.Store(&hidden)
-	s.fleet.regroup(groups)
-	for name := range s.current {
-		if _, ok := next[name]; !ok {
-			s.cache.ClearSnapshot(name)
-		}
-	}
-	for _, g := range groups {
-		for _, step := range steps[g.Name] {
-			// It fails for a context that ends, or for a resource that cannot be encoded;
-			// contents has encoded each.
-			if err := s.cache.SetSnapshot(ctx, g.Name, snapshot(step)); err != nil {
-				return nil, fmt.Errorf("xds: push to group %s: %w", g.Name, err)
-			}
-		}
-	}
+	s.fleet.push(groups, next, hidden) //nolint:contextcheck // half of a push must not be given out: nothing ends it
 	s.current = next
 	s.remember(next)
 	return s.versions(), nil
@@ -131,10 +101,7 @@ func (s *Server) Versions() map[string]map[Type]string {
 func (s *Server) versions() map[string]map[Type]string {
 	out := map[string]map[Type]string{}
 	for name, group := range s.current {
-		out[name] = map[Type]string{}
-		for kind, c := range group.contents {
-			out[name][kind] = c.version
-		}
+		out[name] = group.versions()
 	}
 	return out
 }
@@ -198,11 +165,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, encrypt *tls.
 		options = append(options, grpc.Creds(credentials.NewTLS(encrypt)))
 	}
 	grpcServer := grpc.NewServer(options...)
-	handlers := server.NewServer(ctx, s.cache, s.fleet.callbacks(), sotw.WithOrderedADS())
+	handlers := server.NewServer(ctx, s.fleet.cache, s.fleet.callbacks(), sotw.WithOrderedADS()) //nolint:contextcheck // nor half of a step
 	discovery.RegisterAggregatedDiscoveryServiceServer(grpcServer, handlers)
 	clusterservice.RegisterClusterDiscoveryServiceServer(grpcServer, handlers)
 	secretservice.RegisterSecretDiscoveryServiceServer(grpcServer, handlers)
 	extensionservice.RegisterExtensionConfigDiscoveryServiceServer(grpcServer, handlers)
+	listenerservice.RegisterListenerDiscoveryServiceServer(grpcServer, handlers)
+	routeservice.RegisterRouteDiscoveryServiceServer(grpcServer, handlers)
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(accepted) }()

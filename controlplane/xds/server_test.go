@@ -189,7 +189,8 @@ func TestPushAndAcknowledge(t *testing.T) {
 	filter := e.receive()
 	require.Equal(t, "one", value(t, filter))
 	e.answer(filter, filter.GetVersionInfo(), "", filterName)
-	for kind, version := range versions {
+	for _, kind := range []xds.Type{xds.CDS, xds.ECDS, xds.SDS} {
+		version := versions[kind]
 		state := r.state(t, edge, kind, func(s xds.State) bool { return s.Acknowledged == version })
 		require.Equal(t, version, state.Sent)
 		require.Empty(t, state.Refused)

@@ -2,7 +2,6 @@ package suite_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"github.com/stretchr/testify/require"
@@ -99,11 +98,8 @@ func (g *envoyGateway) serve() (address string) {
 func (g *envoyGateway) start() {
 	bootstrap, err := envoyconf.Dynamic(g.file)
 	require.NoError(g.t, err)
-	speakHTTP2(g.t, bootstrap)
 	document, err := protojson.Marshal(bootstrap)
 	require.NoError(g.t, err)
-	// Upgrades are the user's to allow; the scenarios want to see one.
-	document = bytes.Replace(document, []byte(`"normalizePath":`), []byte(`"upgradeConfigs":[{"upgradeType":"websocket"}],"normalizePath":`), 1)
 	g.process = envoytest.Start(g.t, envoy.Options{
 		Binary: g.binary, Bootstrap: document, Concurrency: suiteWorkers, Arguments: []string{"--file-flush-interval-msec", "50"},
 	})
@@ -113,8 +109,7 @@ func (g *envoyGateway) start() {
 // speaks is the user's to say; the scenarios want to see what goes on by HTTP/2.
 const http2API = "http2"
 
-func speakHTTP2(t *testing.T, bootstrap *bootstrapv3.Bootstrap) {
-	t.Helper()
+func speakHTTP2(clusters []*clusterv3.Cluster) error {
 	options, err := anypb.New(&httpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
@@ -122,14 +117,16 @@ func speakHTTP2(t *testing.T, bootstrap *bootstrapv3.Bootstrap) {
 			},
 		},
 	})
-	require.NoError(t, err)
-	for _, c := range bootstrap.GetStaticResources().GetClusters() {
+	if err != nil {
+		return err //nolint:wrapcheck // a test's own
+	}
+	for _, c := range clusters {
 		if c.GetName() == "upstream/"+http2API {
 			c.TypedExtensionProtocolOptions = map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
-			return
+			return nil
 		}
 	}
-	require.Fail(t, "the API has no cluster for HTTP/2")
+	return errors.New("the API has no cluster for HTTP/2")
 }
 
 // restart implements restarter.
@@ -178,7 +175,21 @@ func (g *envoyGateway) push(ctx context.Context, d delivery) (map[xds.Type]strin
 	secrets := envoyconf.Secrets(map[string]envoyconf.Credentials{first: {
 		Introspection: d.clusters[introspectionCluster].credential, PAT: d.clusters[permissionCluster].credential,
 	}})
-	return g.plane.Push(ctx, xds.Resources{Filter: filter, Clusters: clusters, Secrets: append([]*tlsv3.Secret(nil), secrets...)}) //nolint:wrapcheck // a test's own
+	upstreams, err := envoyconf.Upstreams(g.file)
+	if err == nil {
+		err = speakHTTP2(upstreams)
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a test's own
+	}
+	listener, err := envoyconf.Listener(g.file)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a test's own
+	}
+	return g.plane.Push(ctx, xds.Resources{ //nolint:wrapcheck // a test's own
+		Filter: filter, Clusters: append(clusters, upstreams...), Secrets: append([]*tlsv3.Secret(nil), secrets...),
+		Listener: listener, Routes: envoyconf.Routes(g.file),
+	})
 }
 
 // update implements gateway.

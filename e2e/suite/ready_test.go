@@ -91,7 +91,13 @@ func TestNotReadyWithoutFilter(t *testing.T) {
 		Resources: []config.Resource{{Name: "open", Conditions: []config.Condition{{Paths: []string{"/healthz"}, Public: true}}}},
 	}}}})
 	require.NoError(t, err)
-	_, err = plane.Push(t.Context(), xds.Resources{Filter: filter})
+	front, err := envoyconf.Listener(file)
+	require.NoError(t, err)
+	upstreams, err := envoyconf.Upstreams(file)
+	require.NoError(t, err)
+	_, err = plane.Push(t.Context(), xds.Resources{
+		Filter: filter, Clusters: upstreams, Listener: front, Routes: envoyconf.Routes(file),
+	})
 	require.NoError(t, err)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", control)
 	require.NoError(t, err)

@@ -119,6 +119,7 @@ func oxdConfig(t *testing.T, issuer, upstream string) string {
 	t.Helper()
 	return fmt.Sprintf(`
 listen: {api: "127.0.0.1:0", xds: "127.0.0.1:0"}
+envoy: {listener: "127.0.0.1:0"}
 plugin: {wasm: %q}
 oxd:
   http: 127.0.0.1:0

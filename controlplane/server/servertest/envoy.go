@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -35,16 +36,21 @@ type Protected struct {
 	Base string
 }
 
-// Protect runs an Envoy until the test's end.
-func (p *Plane) Protect(options envoy.Options) *Protected {
+// Protect runs an Envoy until the test's end, with the bootstrap that umagate renders
+// for it, changed. umagate.yaml says what it listens on: take 127.0.0.1:0.
+func (p *Plane) Protect(options envoy.Options, changes ...func(*bootstrapv3.Bootstrap)) *Protected {
 	p.T.Helper()
 	file, err := site.Load(p.Path())
 	require.NoError(p.T, err)
-	file.Envoy.XDS, file.Envoy.Listener = p.XDS, "127.0.0.1:0"
+	file.Envoy.XDS = p.XDS
 	bootstrap, err := envoyconf.Dynamic(file)
 	require.NoError(p.T, err)
+	for _, change := range changes {
+		change(bootstrap)
+	}
 	options.Bootstrap, err = protojson.Marshal(bootstrap)
 	require.NoError(p.T, err)
+	options.ReadyTimeout = 2 * Within // it compiles the filter
 	process := envoytest.Start(p.T, options)
 	return &Protected{Process: process, T: p.T, Base: "http://" + envoytest.Address(p.T.Context(), p.T, process, "umagate")}
 }

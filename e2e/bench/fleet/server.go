@@ -101,9 +101,10 @@ func push(ctx context.Context, server *xds.Server, envoys, sites, n int) (report
 	}
 }
 
+// acknowledged reports whether an Envoy has all that it subscribes to.
 func acknowledged(e xds.Envoy, versions map[xds.Type]string) bool {
-	for kind, version := range versions {
-		if e.Types[kind].Acknowledged != version {
+	for _, kind := range []xds.Type{xds.CDS, xds.ECDS, xds.SDS} {
+		if e.Types[kind].Acknowledged != versions[kind] {
 			return false
 		}
 	}

@@ -99,8 +99,7 @@ func (w *world) start(ctx context.Context, o options, stderr io.Writer) error {
 	file.Envoy.XDS = xds
 	for i := range o.envoys {
 		_, _ = fmt.Fprintf(stderr, "starting Envoy %d of %d\n", i+1, o.envoys)
-		file.Envoy.NodeID = fmt.Sprintf("bench-%d", i)
-		if err := w.envoy(ctx, binary, file); err != nil {
+		if err := w.envoy(ctx, binary, file, fmt.Sprintf("bench-%d", i)); err != nil {
 			return err
 		}
 	}
@@ -157,11 +156,12 @@ func (w *world) serve(ctx context.Context, path string, stderr io.Writer) (strin
 	}
 }
 
-func (w *world) envoy(ctx context.Context, binary envoy.Binary, file *site.File) error {
+func (w *world) envoy(ctx context.Context, binary envoy.Binary, file *site.File, node string) error {
 	bootstrap, err := envoyconf.Dynamic(file)
 	if err != nil {
 		return err
 	}
+	bootstrap.Node.Id = node
 	encoded, err := protojson.Marshal(bootstrap)
 	if err != nil {
 		return err
