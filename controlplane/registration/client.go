@@ -69,9 +69,17 @@ type client struct {
 
 func (c *client) due() time.Time { return earliest(c.updateDue, c.secretDue) }
 
-// step makes sure that there is a client: the file's own, or one registered before,
-// or a new one.
+// step makes sure that there is a client, registered as the file says.
 func (c *client) step(ctx context.Context, server *as.Server) error {
+	if err := c.obtain(ctx, server); err != nil {
+		return err
+	}
+	return c.followFile(ctx, server)
+}
+
+// obtain makes sure that there is a client: the file's own, or one registered before,
+// or a new one. How one of before is registered stays as it is.
+func (c *client) obtain(ctx context.Context, server *as.Server) error {
 	stored, err := c.stored(ctx)
 	if err != nil {
 		return err
@@ -104,10 +112,7 @@ func (c *client) step(ctx context.Context, server *as.Server) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkEnvoyCredential(server); err != nil {
-		return err
-	}
-	return c.followFile(ctx, server)
+	return c.checkEnvoyCredential(server)
 }
 
 // stored is the record of the client, zero where there is none.

@@ -100,6 +100,29 @@ func TestKeysOwner(t *testing.T) {
 	})
 }
 
+// TestTrialLeavesTheRegistration: the worker in use goes on while another is tried, and
+// each would put the client's name back to its own.
+func TestTrialLeavesTheRegistration(t *testing.T) {
+	t.Parallel()
+	o, server := newTestOwners(t, "register: {client_name: Photos}")
+	require.NoError(t, o.pass(t.Context()))
+	updates := func() (n int) {
+		for _, c := range server.Calls(devas.EndpointRegistration) {
+			if c.Method == http.MethodPut {
+				n++
+			}
+		}
+		return n
+	}
+	next := *o.client.site
+	next.AuthorizationServer.Client.Register = &site.Register{ClientName: "Photos of all"}
+	o.client.site, o.client.updateDue = &next, time.Time{}
+	require.NoError(t, o.prove(t.Context(), false))
+	require.Zero(t, updates())
+	require.NoError(t, o.pass(t.Context()))
+	require.Equal(t, 1, updates())
+}
+
 // TestClientOwner: what the loop leaves alone is done on demand.
 func TestClientOwner(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,8 @@ func (w *Worker) Try(ctx context.Context, leads, anew bool) error {
 }
 
 // prove has the owners do what serving takes, and leaves the resources alone unless they
-// are to be registered, too.
+// are to be registered, too. A registration of the AS in use stays as it is: the worker
+// that serves would put it back.
 func (o *owners) prove(ctx context.Context, resources bool) error {
 	if resources {
 		return o.pass(ctx)
@@ -59,7 +60,7 @@ func (o *owners) prove(ctx context.Context, resources bool) error {
 	if err != nil {
 		return err
 	}
-	if err := o.client.step(ctx, server); err != nil {
+	if err := o.client.obtain(ctx, server); err != nil {
 		return err
 	}
 	_, err = o.pat.step(ctx, server, o.client.current)
