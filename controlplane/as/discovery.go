@@ -179,7 +179,7 @@ func isAbsent(err error) bool {
 func (c *Client) document(ctx context.Context, address string) (Metadata, error) {
 	const op = "discover the authorization server"
 	var raw json.RawMessage
-	out, err := c.caller.doJSON(ctx, call{op: op, method: http.MethodGet, url: address, follow: true}, &raw)
+	out, err := c.caller.doJSON(ctx, call{operation: OperationDiscovery, op: op, method: http.MethodGet, url: address, follow: true}, &raw)
 	if err != nil {
 		return Metadata{}, err
 	}

@@ -59,6 +59,8 @@ func HTTPClient(transport http.RoundTripper, timeout time.Duration) *http.Client
 
 // call is one request to the AS.
 type call struct {
+	operation Operation
+	// op is the same in words, for errors.
 	op     string
 	method string
 	url    string
@@ -97,6 +99,7 @@ func (c *caller) do(ctx context.Context, in call) (answer, error) {
 		return answer{}, fail(ErrRejected, transportCause(err))
 	}
 	var sent atomic.Bool
+	ctx = context.WithValue(ctx, operationKey{}, in.operation)
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))
 	client := c.client
 	if in.follow {

@@ -21,7 +21,7 @@ func (s *Server) Introspect(ctx context.Context, auth clientauth.Auth, pats *PAT
 // empty. A token that is no RPT is asked about without the dialect's.
 func (s *Server) IntrospectAs(ctx context.Context, auth clientauth.Auth, pats *PATSource, token secret.Text, hint string) (json.RawMessage, error) {
 	in := call{
-		op: "introspect the token", method: http.MethodPost, url: s.metadata.IntrospectionEndpoint,
+		operation: OperationIntrospection, op: "introspect the token", method: http.MethodPost, url: s.metadata.IntrospectionEndpoint,
 		form: url.Values{"token": {token.Reveal()}}, raw: true,
 	}
 	if hint != "" {

@@ -61,7 +61,7 @@ func (p *Protection) createFor(ctx context.Context, r Resource) (Resource, error
 	body := r.body(p.server.dialect, p.server.caller.now(), p.server.dialect.Owner.With)
 	body[p.server.dialect.Owner.Member] = r.Owner
 	in := call{
-		op: "register resource " + strconv.Quote(r.Name), method: http.MethodPost,
+		operation: OperationResource, op: "register resource " + strconv.Quote(r.Name), method: http.MethodPost,
 		url: p.server.metadata.ResourceRegistrationEndpoint, json: body,
 	}
 	var got wireResource
@@ -109,7 +109,7 @@ func (p *Protection) createByAdmin(ctx context.Context, r Resource) (Resource, e
 	if r.IconURI != "" {
 		body["icon_uri"] = r.IconURI
 	}
-	in := call{op: "register resource " + strconv.Quote(r.Name) + " for its owner", method: http.MethodPost, json: body, bearer: token.Value}
+	in := call{operation: OperationResource, op: "register resource " + strconv.Quote(r.Name) + " for its owner", method: http.MethodPost, json: body, bearer: token.Value}
 	post := func(id string) (wireResource, error) {
 		in.url = base + "/" + url.PathEscape(id) + d.adminPath
 		var got wireResource
@@ -129,7 +129,7 @@ func (p *Protection) createByAdmin(ctx context.Context, r Resource) (Resource, e
 		var found []struct {
 			ID string `json:"id"`
 		}
-		list := call{op: "find the client", method: http.MethodGet, url: base + "?" + url.Values{"clientId": {clientID}}.Encode(), bearer: token.Value}
+		list := call{operation: OperationResource, op: "find the client", method: http.MethodGet, url: base + "?" + url.Values{"clientId": {clientID}}.Encode(), bearer: token.Value}
 		if _, err = p.server.caller.doJSON(ctx, list, &found); err == nil && len(found) == 1 {
 			got, err = post(found[0].ID)
 		} else if err == nil {

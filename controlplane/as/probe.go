@@ -57,7 +57,7 @@ type Asked struct {
 // not accept the credential.
 func (s *Server) ProbeIntrospection(ctx context.Context, with Asked, token secret.Text) (Clock, error) {
 	in := call{
-		op: "introspect a token as Envoy does", method: http.MethodPost, url: s.metadata.IntrospectionEndpoint, raw: true,
+		operation: OperationIntrospection, op: "introspect a token as Envoy does", method: http.MethodPost, url: s.metadata.IntrospectionEndpoint, raw: true,
 		form: url.Values{"token": {token.Reveal()}}, proof: &clientauth.Proof{Authorization: with.Authorization},
 		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused},
 	}
@@ -87,7 +87,7 @@ func (s *Server) ProbeIntrospection(ctx context.Context, with Asked, token secre
 // accept the PAT.
 func (s *Server) ProbePermission(ctx context.Context, with Asked, permissions []config.Permission) (Clock, error) {
 	in := call{
-		op: "request a permission ticket as Envoy does", method: http.MethodPost, url: s.metadata.PermissionEndpoint,
+		operation: OperationPermission, op: "request a permission ticket as Envoy does", method: http.MethodPost, url: s.metadata.PermissionEndpoint,
 		json: slices.Clone(permissions), proof: &clientauth.Proof{Authorization: with.Authorization},
 		kinds: map[int]error{http.StatusUnauthorized: ErrPATRefused, http.StatusForbidden: ErrPATRefused},
 	}

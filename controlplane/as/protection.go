@@ -60,7 +60,7 @@ func (p *Protection) once(ctx context.Context, in call, target any) (answer, err
 // 4). The body is an array always: that is what every AS takes.
 func (p *Protection) Permission(ctx context.Context, permissions []config.Permission) (string, error) {
 	in := call{
-		op: "request a permission ticket", method: http.MethodPost, url: p.server.metadata.PermissionEndpoint,
+		operation: OperationPermission, op: "request a permission ticket", method: http.MethodPost, url: p.server.metadata.PermissionEndpoint,
 		json: slices.Clone(permissions),
 	}
 	var got struct {

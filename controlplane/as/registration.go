@@ -116,7 +116,7 @@ func (s *Server) Register(ctx context.Context, m ClientMetadata, initialToken se
 		return Registration{}, &Error{Op: "register the client", Kind: ErrSoftwareStatement, Description: string(s.dialect.Name)}
 	}
 	in := call{
-		op: "register the client", method: http.MethodPost, url: s.metadata.RegistrationEndpoint,
+		operation: OperationRegistration, op: "register the client", method: http.MethodPost, url: s.metadata.RegistrationEndpoint,
 		bearer: initialToken, json: m.body(), kinds: refusedRegistration(),
 	}
 	var got registrationAnswer
@@ -144,7 +144,7 @@ func (s *Server) ReadRegistration(ctx context.Context, r Registration) (Registra
 	}
 	var got registrationAnswer
 	_, err := s.caller.doJSON(ctx, call{
-		op: op, method: http.MethodGet, url: r.URI,
+		operation: OperationRegistration, op: op, method: http.MethodGet, url: r.URI,
 		bearer: r.AccessToken, kinds: refusedRegistration(),
 	}, &got)
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Server) UpdateRegistration(ctx context.Context, r Registration, m Clien
 	}
 	var got registrationAnswer
 	_, err := s.caller.doJSON(ctx, call{
-		op: op, method: http.MethodPut, url: r.URI,
+		operation: OperationRegistration, op: op, method: http.MethodPut, url: r.URI,
 		bearer: r.AccessToken, json: body, kinds: refusedRegistration(),
 	}, &got)
 	if err != nil {
@@ -183,7 +183,7 @@ func (s *Server) DeleteRegistration(ctx context.Context, r Registration) error {
 		return err
 	}
 	_, err := s.caller.do(ctx, call{
-		op: op, method: http.MethodDelete, url: r.URI,
+		operation: OperationRegistration, op: op, method: http.MethodDelete, url: r.URI,
 		bearer: r.AccessToken, kinds: refusedRegistration(),
 	})
 	return err

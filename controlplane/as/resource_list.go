@@ -140,7 +140,7 @@ func (p *Protection) FindsByName() bool { return p.server.dialect.Names == Searc
 
 // page reads one page and the address of the next, empty where none is named.
 func (p *Protection) page(ctx context.Context, address string) (entries []wireEntry, next string, err error) {
-	answered, err := p.do(ctx, call{op: "list the resources", method: http.MethodGet, url: address}, &entries)
+	answered, err := p.do(ctx, call{operation: OperationResource, op: "list the resources", method: http.MethodGet, url: address}, &entries)
 	if err != nil {
 		return nil, "", err
 	}

@@ -106,7 +106,7 @@ func (p *Protection) Create(ctx context.Context, r Resource) (Resource, error) {
 		return p.createFor(ctx, r)
 	}
 	in := call{
-		op: "register resource " + strconv.Quote(r.Name), method: http.MethodPost,
+		operation: OperationResource, op: "register resource " + strconv.Quote(r.Name), method: http.MethodPost,
 		url: p.server.metadata.ResourceRegistrationEndpoint, json: r.body(p.server.dialect, p.server.caller.now(), nil),
 	}
 	var got wireResource
@@ -123,7 +123,7 @@ func (p *Protection) Create(ctx context.Context, r Resource) (Resource, error) {
 
 // Read reads a registration. ErrNotFound: the AS has none of that id.
 func (p *Protection) Read(ctx context.Context, id string) (Resource, error) {
-	in := call{op: "read resource " + strconv.Quote(id), method: http.MethodGet, url: p.resourceURL(id)}
+	in := call{operation: OperationResource, op: "read resource " + strconv.Quote(id), method: http.MethodGet, url: p.resourceURL(id)}
 	var got wireResource
 	answered, err := p.do(ctx, in, &got)
 	if err != nil {
@@ -148,17 +148,17 @@ func (p *Protection) Update(ctx context.Context, r Resource) error {
 	op := "update resource " + strconv.Quote(r.Name)
 	var kept map[string]any
 	if p.server.dialect.MergeOnUpdate {
-		if _, err := p.do(ctx, call{op: op, method: http.MethodGet, url: p.resourceURL(r.ID)}, &kept); err != nil {
+		if _, err := p.do(ctx, call{operation: OperationResource, op: op, method: http.MethodGet, url: p.resourceURL(r.ID)}, &kept); err != nil {
 			return err
 		}
 	}
-	_, err := p.do(ctx, call{op: op, method: http.MethodPut, url: p.resourceURL(r.ID), json: r.body(p.server.dialect, p.server.caller.now(), kept)}, nil)
+	_, err := p.do(ctx, call{operation: OperationResource, op: op, method: http.MethodPut, url: p.resourceURL(r.ID), json: r.body(p.server.dialect, p.server.caller.now(), kept)}, nil)
 	return err
 }
 
 // Delete removes a registration; one that is gone already is no error.
 func (p *Protection) Delete(ctx context.Context, id string) error {
-	_, err := p.do(ctx, call{op: "delete resource " + strconv.Quote(id), method: http.MethodDelete, url: p.resourceURL(id)}, nil)
+	_, err := p.do(ctx, call{operation: OperationResource, op: "delete resource " + strconv.Quote(id), method: http.MethodDelete, url: p.resourceURL(id)}, nil)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

@@ -19,7 +19,7 @@ func (s *Server) Revoke(ctx context.Context, auth clientauth.Auth, token secret.
 		return &Error{Op: op, Kind: ErrMissingEndpoint, Description: "revocation_endpoint"}
 	}
 	_, err := s.doProved(ctx, call{
-		op: op, method: http.MethodPost, url: address,
+		operation: OperationRevocation, op: op, method: http.MethodPost, url: address,
 		form:  url.Values{"token": {token.Reveal()}, "token_type_hint": {"access_token"}},
 		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused},
 	}, auth, address, nil)

@@ -86,7 +86,7 @@ func (s *Server) PAT(ctx context.Context, auth clientauth.Auth) (Token, error) {
 // errors. The [Error] of a refusal has the AS's whole answer.
 func (s *Server) RequestToken(ctx context.Context, op string, auth clientauth.Auth, form url.Values) (TokenResponse, error) {
 	in := call{
-		op: op, method: http.MethodPost, url: s.metadata.TokenEndpoint, form: form,
+		operation: OperationToken, op: op, method: http.MethodPost, url: s.metadata.TokenEndpoint, form: form,
 		kinds: map[int]error{http.StatusUnauthorized: ErrClientRefused, http.StatusForbidden: ErrClientRefused},
 	}
 	if in.url == "" {

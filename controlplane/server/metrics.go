@@ -3,11 +3,12 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
@@ -27,8 +28,8 @@ func newMetrics() *metrics {
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "umagate_as_call_duration_seconds",
-			Help: "Calls of the control plane to the authorization server that were answered.",
-		}, []string{"site", "code", "method"}),
+			Help: "Calls of the control plane to the authorization server, by operation and the status of the answer (none: no answer).",
+		}, []string{"site", "operation", "method", "code"}),
 	}
 	m.instances = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "umagate_instance_requests_total",
@@ -45,7 +46,24 @@ func (m *metrics) observeInstances(call string, status int) {
 
 // observe measures the calls of a site.
 func (m *metrics) observe(site string, next http.RoundTripper) http.RoundTripper {
-	return promhttp.InstrumentRoundTripperDuration(m.calls.MustCurryWith(prometheus.Labels{"site": site}), next)
+	return observed{calls: m.calls.MustCurryWith(prometheus.Labels{"site": site}), next: next}
+}
+
+// observed measures calls to an AS, also those without an answer.
+type observed struct {
+	calls prometheus.ObserverVec
+	next  http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
+	start, code := time.Now(), "none"
+	resp, err := o.next.RoundTrip(req)
+	if err == nil {
+		code = strconv.Itoa(resp.StatusCode)
+	}
+	o.calls.WithLabelValues(string(as.OperationOf(req.Context())), req.Method, code).Observe(time.Since(start).Seconds())
+	return resp, err
 }
 
 // statusCollector turns status into gauges at each scrape.

@@ -112,7 +112,9 @@ func TestFromNothingToServing(t *testing.T) {
 			}
 			_, metrics := p.Get("/metrics")
 			require.Contains(t, metrics, `umagate_site_phase{phase="serving",site="photos"} 1`)
-			require.Contains(t, metrics, `umagate_as_call_duration_seconds_count{code="201"`)
+			require.Contains(t, metrics, `umagate_as_call_duration_seconds_count{code="201",method="POST",operation="registration",site="photos"}`)
+			require.Contains(t, metrics, `umagate_as_call_duration_seconds_count{code="201",method="POST",operation="resource",site="photos"}`)
+			require.NotContains(t, metrics, `operation="other"`)
 			p.RequireNoSecrets(as)
 
 			// The second start registers nothing twice, and gets no PAT while it has one.

@@ -58,7 +58,7 @@ func (w *Worker) open(c *call, purpose Purpose, m *siteState, s *site, e *endpoi
 	w.lastID++
 	c.id, c.purpose, c.state, c.site, c.began, c.timeout = w.lastID, purpose, m, s, at(now), e.timeout
 	w.calls[c.id] = c
-	if purpose.toAS() {
+	if purpose.ToAS() {
 		m.inFlight++
 	}
 	return &Call{ID: c.id, Purpose: purpose, Cluster: e.cluster, Headers: e.headers, Body: body, Timeout: e.timeout}
@@ -111,7 +111,7 @@ func (w *Worker) end(id uint64, r Response, now time.Time) []Outcome {
 		return nil
 	}
 	delete(w.calls, id)
-	if c.purpose.toAS() {
+	if c.purpose.ToAS() {
 		c.state.inFlight--
 	}
 	if !r.notSent {

@@ -11,7 +11,7 @@ const maxRetryAfter = 600
 // noteRetryAfter notes how long the AS wants no call for this purpose. Calls for the other go
 // on: who makes it run out of tickets must not keep tokens from being verified.
 func (c *call) noteRetryAfter(r Response, now int64) {
-	if c.purpose.toAS() && (r.Status == 429 || r.Status == 503) {
+	if c.purpose.ToAS() && (r.Status == 429 || r.Status == 503) {
 		until := &c.state.retryAt[c.purpose]
 		*until = max(*until, now+retryAfter(r.RetryAfter, now))
 	}

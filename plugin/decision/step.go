@@ -66,12 +66,12 @@ func (p Purpose) String() string {
 	return [...]string{"introspection", "permission", "instance_lookup", "instance_register", "instance_remove", "", "", ""}[p&7]
 }
 
-// toAS tells a call to the authorization server from one to the control plane.
-func (p Purpose) toAS() bool { return p <= PurposeTicket }
+// ToAS tells a call to the authorization server from one to the control plane.
+func (p Purpose) ToAS() bool { return p <= PurposeTicket }
 
 // Callee names who the call is to, for a log.
 func (p Purpose) Callee() string {
-	if p.toAS() {
+	if p.ToAS() {
 		return "authorization server"
 	}
 	return "control plane"

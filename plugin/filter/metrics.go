@@ -61,11 +61,15 @@ func (m *metrics) flush(w *decision.Worker) {
 		m.count(prefix+"reason.no_instance.instances_not_registered_total", s.NoInstance)
 		m.count(prefix+"instance_reports_lost_total", s.ReportsLost)
 		for p := range decision.Purposes {
-			endpoint := prefix + "endpoint." + p.String() + "."
-			for o := range decision.CallOutcomes {
-				m.count(endpoint+"outcome."+o.String()+".as_calls_total", s.Calls[p][o])
+			operation, callee := prefix+"operation."+p.String()+".", "control_plane"
+			if p.ToAS() {
+				callee = "as"
 			}
-			m.observe(endpoint+"as_call_milliseconds", s.Latencies[p])
+			for o := range decision.CallOutcomes {
+				m.count(operation+"outcome."+o.String()+"."+callee+"_calls_total", s.Calls[p][o])
+			}
+			// Not in seconds: a filter can give the host whole numbers only.
+			m.observe(operation+callee+"_call_milliseconds", s.Latencies[p])
 		}
 	})
 	entries, bytes := w.Cached()
