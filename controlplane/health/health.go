@@ -19,6 +19,9 @@ type Kind struct {
 	// Replica reports whether this replica alone has it, so that Envoys are better off
 	// with another one: /readyz is 503.
 	Replica bool
+	// Urgent reports whether somebody has to be woken: users are refused, or will be
+	// before the day begins, or a revocation does not reach everybody.
+	Urgent bool
 }
 
 // Condition is one thing that is the matter now. It holds no secret.

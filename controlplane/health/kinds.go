@@ -8,6 +8,7 @@ var (
 		Affects: "Requests go on with what Envoys have. Revocations, logins and other changes are refused, and no PAT is renewed: when it ends, there are no tickets.",
 		Remedy:  "Bring the database back. umagate serve goes on by itself.",
 		Replica: true,
+		Urgent:  true,
 	}
 	StoreReplaced = Kind{
 		Name:    "StoreReplaced",
@@ -15,6 +16,7 @@ var (
 		Affects: "Requests go on with what Envoys have. Revocations and other changes are refused, since they would be lost with the next start.",
 		Remedy:  "Stop umagate serve, put the file back or run umagate restore, and start it again.",
 		Replica: true,
+		Urgent:  true,
 	}
 	StoreFull = Kind{
 		Name:    "StoreFull",
@@ -22,12 +24,14 @@ var (
 		Affects: "Requests go on with what Envoys have. Revocations, logins and other changes are refused, and a new PAT is not kept.",
 		Remedy:  "Make room on the disk. umagate serve goes on by itself.",
 		Replica: true,
+		Urgent:  true,
 	}
 	NoLeader = Kind{
 		Name:    "NoLeader",
 		Summary: "No replica leads that this one could know of.",
 		Affects: "Nobody registers, renews and synchronises: when the PAT of a site ends, its requests without a token are 403 no_ticket.",
 		Remedy:  "Bring the database back. A replica leads within seconds, by itself.",
+		Urgent:  true,
 	}
 	ConfigurationRefused = Kind{
 		Name:    "ConfigurationRefused",
@@ -46,6 +50,7 @@ var (
 		Summary: "What Envoys are to be given cannot be built.",
 		Affects: "Nobody at first: Envoys keep what they have, also a PAT that ends.",
 		Remedy:  "Correct what the message names in umagate.yaml.",
+		Urgent:  true,
 	}
 	PublicationPending = Kind{
 		Name:    "PublicationPending",
@@ -74,12 +79,14 @@ var (
 		Summary: "An Envoy has been connected and is not any more.",
 		Affects: "Its clients, if it is down. If it is only cut off, it enforces what it had: revocations do not reach it, and its PAT ends.",
 		Remedy:  "Bring the Envoy or its network back. One that was taken away on purpose is forgotten by itself, or at once with DELETE /v1/envoys/{node_id}.",
+		Urgent:  true,
 	}
 	EnvoyRefused = Kind{
 		Name:    "EnvoyRefused",
 		Summary: "An Envoy refuses what it was given.",
 		Affects: "Its clients, as far as what it had before is not right any more. One that never had anything answers 500.",
 		Remedy:  "Correct what its message names. If it is about the path, plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.",
+		Urgent:  true,
 	}
 	EnvoyBehind = Kind{
 		Name:    "EnvoyBehind",
@@ -92,6 +99,7 @@ var (
 		Summary: "An Envoy that no group has asks for a configuration.",
 		Affects: "Its clients: 500, as it gets nothing.",
 		Remedy:  "Look at the match of groups in umagate.yaml, and at that Envoy's node and certificate.",
+		Urgent:  true,
 	}
 	EnvoyBootstrapOutdated = Kind{
 		Name:    "EnvoyBootstrapOutdated",
@@ -110,12 +118,14 @@ var (
 		Summary: "An Envoy takes its routes from here and not its filter, and so gets no routes.",
 		Affects: "Its clients: 404.",
 		Remedy:  "Give its listener the filter umagate by config_discovery, as envoy/own-listener.yaml does.",
+		Urgent:  true,
 	}
 	SiteUnrouted = Kind{
 		Name:    "SiteUnrouted",
 		Summary: "An Envoy takes its routes from here, and a site that it serves has no upstream.",
 		Affects: "Requests for the hosts of that site that the filter lets pass: 404.",
 		Remedy:  "Write the site's upstream: http://HOST:PORT.",
+		Urgent:  true,
 	}
 )
 
@@ -127,30 +137,35 @@ var (
 		Summary: "The authorization server does not answer.",
 		Affects: "Requests with a token that is not cached: 503 as_unreachable. Requests without a token: 403 no_ticket.",
 		Remedy:  "Bring the authorization server back. If it is up, check address, DNS and TLS trust from this host.",
+		Urgent:  true,
 	}
 	IntrospectionRefused = Kind{
 		Name:    "IntrospectionRefused",
 		Summary: "The authorization server refuses the credential that Envoys introspect with: the client's secret or key was changed there, or the client is gone.",
 		Affects: "Requests with a token that is not cached: 503 as_refused.",
 		Remedy:  "Write the client's secret of the authorization server into umagate.yaml. A client that umagate registered gets its secret read, or is registered anew, by itself.",
+		Urgent:  true,
 	}
 	IntrospectionFailing = Kind{
 		Name:    "IntrospectionFailing",
 		Summary: "The introspection endpoint answers with something that cannot be used.",
 		Affects: "Requests with a token that is not cached: 503 as_error, as_bad_answer or as_busy.",
 		Remedy:  "Look at the authorization server's log, and for a proxy in between.",
+		Urgent:  true,
 	}
 	TicketsRefused = Kind{
 		Name:    "TicketsRefused",
 		Summary: "The permission endpoint refuses the PAT that Envoys ask with.",
 		Affects: "Requests without a sufficient token: 403 no_ticket, so that nobody new gets in.",
 		Remedy:  "See that the client, or its service account, is enabled at the authorization server and may protect resources (scope or role uma_protection).",
+		Urgent:  true,
 	}
 	TicketsFailing = Kind{
 		Name:    "TicketsFailing",
 		Summary: "The permission endpoint gives no ticket.",
 		Affects: "Requests without a sufficient token: 403 no_ticket, so that nobody new gets in.",
 		Remedy:  "Look at the authorization server's log, and for a proxy in between.",
+		Urgent:  true,
 	}
 	ResourceMissing = Kind{
 		Name:    "ResourceMissing",
@@ -175,6 +190,7 @@ var (
 		Summary: "The authorization server's clock differs from this host's.",
 		Affects: "If it is behind: tokens end that much too soon, and those that live no longer are 401 at once. If it is ahead: new tokens are 401 token_not_yet_valid until this host's clock is there, and revocations reach that much too few.",
 		Remedy:  "Put the clocks right on both hosts, and on those of Envoys: let NTP keep them.",
+		Urgent:  true,
 	}
 )
 
@@ -191,6 +207,7 @@ var (
 		Summary: "The authorization server's metadata cannot be read.",
 		Affects: "Every protected request of the site, until it has served once.",
 		Remedy:  "Check authorization_server.issuer, and that this host reaches it.",
+		Urgent:  true,
 	}
 	MetadataNotTaken = Kind{
 		Name:    "MetadataNotTaken",
@@ -203,12 +220,14 @@ var (
 		Summary: "The site's client cannot be registered, or is not taken.",
 		Affects: "Every protected request of the site, until it has served once.",
 		Remedy:  "The message names what the authorization server said.",
+		Urgent:  true,
 	}
 	PATFailing = Kind{
 		Name:    "PATFailing",
 		Summary: "The site's PAT cannot be obtained or renewed.",
 		Affects: "Requests without a sufficient token, once the PAT before has ended: 403 no_ticket.",
 		Remedy:  "Check id and secret of authorization_server.client.",
+		Urgent:  true,
 	}
 	SyncFailing = Kind{
 		Name:    "SyncFailing",
@@ -257,6 +276,7 @@ var (
 		Summary: "Keycloak's not-before cannot be read.",
 		Affects: "Nobody is refused, and that is the danger: tokens that an administrator has revoked by it are still taken.",
 		Remedy:  "Let umagate reach the realm's address, or do without it by revocation.not_before_every: 0s.",
+		Urgent:  true,
 	}
 )
 

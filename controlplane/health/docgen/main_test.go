@@ -7,9 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCommittedPageIsCurrent(t *testing.T) {
+func TestCommittedFilesAreCurrent(t *testing.T) {
 	t.Chdir("..") // the folder that go generate runs in
-	have, err := os.ReadFile(output)
-	require.NoError(t, err)
-	require.Equal(t, string(page()), string(have), "the committed page is not the catalogue's; run: make generate")
+	for path, want := range map[string][]byte{pageFile: page(), rulesFile: rules()} {
+		have, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(have), "%s is not the catalogue's; run: make generate", path)
+	}
 }
