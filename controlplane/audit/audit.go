@@ -39,6 +39,7 @@ const (
 	EnvoyForget        Action = "envoy.forget"
 	StoreBackup        Action = "store.backup"
 	StoreRestore       Action = "store.restore"
+	StoreRekey         Action = "store.rekey"
 	LeadershipTaken    Action = "leadership.taken"
 	LeadershipGivenUp  Action = "leadership.given_up"
 	LocalTokenGenerate Action = "local_token.generate"

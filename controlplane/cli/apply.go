@@ -114,7 +114,7 @@ func (f *syncFlags) apply(ctx context.Context, env Environment, file *site.File,
 
 // carryOut does what is planned, site by site. Failures are in the results.
 func (f *syncFlags) carryOut(ctx context.Context, env Environment, file *site.File, full fullPlan, how consent) (results []applied, err error) {
-	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKeys()...)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ Exit codes: 0 written, 1 failed, 64 wrong usage.`,
   umagate restore -c umagate.yaml umagate-2026-11-22.backup`,
 		Args: cobra.ExactArgs(1),
 		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, args []string) error {
-			s, err := store.Read(ctx, file.Store.Secret(), filepath.Dir(flags.path), file.StoreKey)
+			s, err := store.Read(ctx, file.Store.Secret(), filepath.Dir(flags.path), file.StoreKeys()...)
 			if err != nil {
 				return err
 			}
@@ -90,8 +90,9 @@ func newRestore(env Environment) *cobra.Command {
 PostgreSQL. No "umagate serve" may run meanwhile. The store has to be empty. With --force
 its content is replaced; a copy is kept, and its name is printed.
 
-The sealing key has to be that of the backup. A backup that was written with --with-key
-brings it to a SQLite store. For PostgreSQL, give it as store_key.
+The sealing key has to be that of the backup: give it as store_key, or as
+store_key_previous if the store was sealed with another since (umagate rekey). A backup
+that was written with --with-key brings it to a SQLite store without store_key.
 
 A backup of a newer umagate is refused. One of an older umagate is brought up to date.
 
@@ -111,7 +112,7 @@ Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
 			defer func() { _ = backup.Close() }() // it is in memory
 			dir := filepath.Dir(flags.path)
 			done, err := store.Restore(ctx, backup, store.RestoreOptions{
-				Location: secret.New(file.Store.Reveal()), Dir: dir, Key: file.StoreKey, Force: force, Copies: dir, Version: release(),
+				Location: secret.New(file.Store.Reveal()), Dir: dir, Keys: file.StoreKeys(), Force: force, Copies: dir, Version: release(),
 			})
 			if err != nil {
 				return err
@@ -129,5 +130,52 @@ Exit codes: 0 restored, 1 failed and nothing changed, 64 wrong usage.`,
 	}
 	flags.register(cmd, outputText, outputJSON)
 	cmd.Flags().BoolVar(&force, "force", false, "replace what the store has; a copy of it is kept")
+	return cmd
+}
+
+func newRekey(env Environment) *cobra.Command {
+	var flags fileFlags
+	cmd := &cobra.Command{
+		Use:   "rekey",
+		Short: "Seal the store with another key",
+		Long: `Seal every secret of the store with another key, in one transaction: if it is cut off, all of
+the store is sealed with the key before or with the new one, and it can be run again.
+"umagate serve" goes on meanwhile, with one replica or several.
+
+With store_key, the new key is in umagate.yaml: store_key has the new one,
+store_key_previous the one before. Give both to every replica first. Each goes on with the
+one before until this command has sealed the store. Then take store_key_previous out. A
+replica that has only the key before when this runs goes on with what its Envoys have,
+changes nothing, and says so (StoreKeyUnknown in "umagate status").
+
+Without store_key, the key is a file beside the SQLite file. A new one is made and takes
+its name; the one before is kept, and its name is printed.
+
+Backups stay sealed with the key that the store had then: keep that key as long as them.
+
+Exit codes: 0 sealed with the key, also if it was before; 1 failed and nothing changed; 64
+wrong usage.`,
+		Example: `  umagate rekey -c umagate.yaml`,
+		Args:    cobra.NoArgs,
+		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
+			done, err := store.Rekey(ctx, store.RekeyOptions{
+				Location: file.Store.Secret(), Dir: filepath.Dir(flags.path), Keys: file.StoreKeys(),
+			})
+			if err != nil {
+				return err
+			}
+			return flags.form.show(env, done, func(p *page) {
+				switch {
+				case done.Already:
+					p.printf("the store is sealed with store_key already; store_key_previous can go\n")
+				case done.KeyFile == "":
+					p.printf("%s sealed with store_key; store_key_previous can go, but the backups from before need it\n", count(done.Secrets, "secret"))
+				default:
+					p.printf("%s sealed with the new key in %s\nthe key before is in %s: the backups from before need it\n", count(done.Secrets, "secret"), done.KeyFile, done.Before)
+				}
+			})
+		}),
+	}
+	flags.register(cmd, outputText, outputJSON)
 	return cmd
 }

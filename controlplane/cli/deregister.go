@@ -77,7 +77,7 @@ was not confirmed; 64 wrong usage.`,
 }
 
 func (f *syncFlags) deregister(ctx context.Context, env Environment, file *site.File, sites []*site.Site, yes, force bool) (out []removal, err error) {
-	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKeys()...)
 	if err != nil {
 		return nil, err
 	}

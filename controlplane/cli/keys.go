@@ -109,7 +109,7 @@ Exit codes: 0 done, 1 failed, 64 wrong usage.`,
 }
 
 func (f *syncFlags) rotateKeys(ctx context.Context, env Environment, file *site.File, sites []*site.Site) (lists []siteKeys, err error) {
-	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKeys()...)
 	if err != nil {
 		return nil, err
 	}

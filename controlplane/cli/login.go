@@ -92,7 +92,7 @@ type loggedIn struct {
 
 // login bounds by timeout how long the person may take, and nothing else.
 func (f *fileFlags) login(ctx context.Context, env Environment, file *site.File, s *site.Site, browser bool, timeout time.Duration) (out loggedIn, err error) {
-	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKeys()...)
 	if err != nil {
 		return out, err
 	}

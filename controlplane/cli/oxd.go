@@ -95,7 +95,7 @@ func keepOXD(ctx context.Context, env Environment, flags *fileFlags, found *lega
 	if file.OXD == nil {
 		return fmt.Errorf("%s: %w", flags.path, errNoOXD)
 	}
-	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(flags.path), file.StoreKey)
+	opened, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(flags.path), file.StoreKeys()...)
 	if err != nil {
 		return err
 	}

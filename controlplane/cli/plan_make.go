@@ -105,7 +105,7 @@ func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File, 
 
 // readStore opens the store for reading; an empty one where there is none yet.
 func (f *syncFlags) readStore(ctx context.Context, file *site.File) (*store.SQL, error) {
-	opened, err := store.Read(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKey)
+	opened, err := store.Read(ctx, file.Store.Secret(), filepath.Dir(f.path), file.StoreKeys()...)
 	if errors.Is(err, store.ErrNoDatabase) {
 		return store.Empty(ctx)
 	}

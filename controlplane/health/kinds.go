@@ -26,6 +26,13 @@ var (
 		Replica: true,
 		Urgent:  true,
 	}
+	StoreKeyUnknown = Kind{
+		Name:    "StoreKeyUnknown",
+		Summary: "The store is sealed with a key that this replica does not have.",
+		Affects: "Requests go on with what its Envoys have. This replica does not lead, takes nothing over from the store, and refuses revocations, logins and other changes.",
+		Remedy:  "Write the key as store_key into this replica's umagate.yaml; umagate serve takes it over.",
+		Replica: true,
+	}
 	NoLeader = Kind{
 		Name:    "NoLeader",
 		Summary: "No replica leads that this one could know of.",
@@ -284,7 +291,7 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, ClockSkew,
-		StoreUnreachable, StoreReplaced, StoreFull, NoLeader,
+		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,

@@ -159,8 +159,11 @@ func (s *controlPlane) watchStore(ctx context.Context) {
 
 // setStore puts on the board what a trial of the store has found.
 func (s *controlPlane) setStore(err error) {
-	var unreachable, replaced, full error
+	var unreachable, replaced, full, unknown error
 	switch {
+	case errors.Is(err, store.ErrSealed):
+		unknown = err
+		s.election.yield()
 	case errors.Is(err, store.ErrFileReplaced):
 		replaced = err
 	case errors.Is(err, store.ErrDiskFull):
@@ -171,6 +174,7 @@ func (s *controlPlane) setStore(err error) {
 	s.board.Set(health.StoreUnreachable, unreachable)
 	s.board.Set(health.StoreReplaced, replaced)
 	s.board.Set(health.StoreFull, full)
+	s.board.Set(health.StoreKeyUnknown, unknown)
 }
 
 // probeSites has every site's AS asked what Envoys ask it, until ctx ends.

@@ -56,8 +56,25 @@ type election struct {
 	every  time.Duration
 	// wake says that the store may have something new.
 	wake chan struct{}
+	// unfit says that another replica would lead better.
+	unfit chan struct{}
 	// lease is held by who leads; nil for who does not.
 	lease store.Lease
+}
+
+func newElection(board *health.Board, name string, from *store.SQL, logger *slog.Logger, every time.Duration, lease store.Lease) *election {
+	return &election{
+		board: board, name: name, store: from, logger: logger, every: every,
+		wake: make(chan struct{}, 1), unfit: make(chan struct{}, 1), lease: lease,
+	}
+}
+
+// yield has this replica give up leading, if it does.
+func (e *election) yield() {
+	select {
+	case e.unfit <- struct{}{}:
+	default:
+	}
 }
 
 // notify has the store looked at soon.
@@ -74,7 +91,7 @@ func (e *election) run(ctx context.Context, sites *sites) error {
 	for {
 		if e.lease != nil {
 			if e.waitWhileLeading(ctx, sites) {
-				e.logger.Warn("another replica leads; serving what it writes")
+				e.logger.Warn("another replica leads or is to; serving what it writes")
 			}
 			sites.resign()
 			if err := e.release(); err != nil {
@@ -85,6 +102,9 @@ func (e *election) run(ctx context.Context, sites *sites) error {
 			return nil
 		}
 		err := e.follow(ctx, sites)
+		if errors.Is(err, store.ErrSealed) {
+			err = nil // which has a condition of its own, and another may lead
+		}
 		if ctx.Err() == nil {
 			e.board.Set(health.NoLeader, err)
 		}
@@ -132,10 +152,14 @@ func (e *election) follow(ctx context.Context, sites *sites) error {
 		return errors.Join(err, lease.Release())
 	}
 	e.lease = lease
+	select {
+	case <-e.unfit: // that was before
+	default:
+	}
 	return nil
 }
 
-// waitWhileLeading waits until the lease is lost or ctx ends. Meanwhile it takes over
+// waitWhileLeading waits until the lease is lost or to be given up, or ctx ends. Meanwhile it takes over
 // what other replicas write for applications: any of them may be asked to protect.
 func (e *election) waitWhileLeading(ctx context.Context, sites *sites) (lost bool) {
 	var due <-chan time.Time
@@ -150,6 +174,8 @@ func (e *election) waitWhileLeading(ctx context.Context, sites *sites) (lost boo
 		case <-ctx.Done():
 			return false
 		case <-e.lease.Lost():
+			return true
+		case <-e.unfit:
 			return true
 		case <-e.wake: // mostly of its own writes
 		case <-due:

@@ -42,7 +42,7 @@ func TestManualBesideServe(t *testing.T) {
 	errs := make([]error, 3)
 	for i := range errs {
 		wg.Go(func() {
-			store, err := store.Open(t.Context(), file.Store.Secret(), filepath.Dir(p.Path()), file.StoreKey)
+			store, err := store.Open(t.Context(), file.Store.Secret(), filepath.Dir(p.Path()), file.StoreKeys()...)
 			if err != nil {
 				errs[i] = err
 				return
@@ -87,7 +87,7 @@ func TestManualKeepsToWhatWasShown(t *testing.T) {
 		p.Write(p.config(front.URL, resources...))
 		file, err := site.Load(p.Path())
 		require.NoError(t, err)
-		store, err := store.Open(t.Context(), file.Store.Secret(), filepath.Dir(p.Path()), file.StoreKey)
+		store, err := store.Open(t.Context(), file.Store.Secret(), filepath.Dir(p.Path()), file.StoreKeys()...)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, store.Close()) })
 		m, err := registration.Open(t.Context(), registration.OperationOptions{

@@ -148,11 +148,11 @@ func (r *reloader) tell(ctx context.Context, before, file *site.File) {
 }
 
 // errRestart: what listens and what stores cannot change while running.
-var errRestart = errors.New("listen, store, store_key, telemetry and oxd (but for oxd.sites) take effect at the next start only: restart, or put them back")
+var errRestart = errors.New("listen, store, telemetry and oxd (but for oxd.sites) take effect at the next start only: restart, or put them back")
 
 // unchangeable compares what needs a restart.
 func unchangeable(old, next *site.File) error {
-	if !reflect.DeepEqual(old.Listen, next.Listen) || old.Store.Reveal() != next.Store.Reveal() || !old.StoreKey.Equal(next.StoreKey) ||
+	if !reflect.DeepEqual(old.Listen, next.Listen) || old.Store.Reveal() != next.Store.Reveal() ||
 		!reflect.DeepEqual(old.Telemetry, next.Telemetry) {
 		return fmt.Errorf("%w", errRestart)
 	}

@@ -90,7 +90,7 @@ func (c *closers) close() (err error) {
 // open makes the parts, each of those before it. What it opens goes to opened, also when
 // it fails.
 func open(ctx context.Context, options Options, file *site.File, opened *closers) (*controlPlane, error) {
-	kept, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(options.Path), file.StoreKey)
+	kept, err := store.Open(ctx, file.Store.Secret(), filepath.Dir(options.Path), file.StoreKeys()...)
 	if err != nil {
 		return nil, err
 	}
@@ -100,9 +100,7 @@ func open(ctx context.Context, options Options, file *site.File, opened *closers
 		return nil, err
 	}
 	board := health.NewBoard("", options.Logger, registration.Remedy)
-	election := &election{
-		board: board, name: options.Name, store: kept, logger: options.Logger, every: options.Intervals.Standby, wake: make(chan struct{}, 1), lease: lease,
-	}
+	election := newElection(board, options.Name, kept, options.Logger, options.Intervals.Standby, lease)
 	opened.add(election.release)
 	traces, err := startTelemetry(ctx, file, options.Version)
 	if err != nil {

@@ -183,6 +183,11 @@ func (s *sites) applyLocked(ctx context.Context, base *site.File) (err error) {
 	if err := s.prepare(ctx, file); err != nil {
 		return err
 	}
+	if f := before.file; f != nil && !reflect.DeepEqual(f.StoreKeys(), file.StoreKeys()) {
+		if err := s.store.SetKeys(ctx, file.StoreKeys()...); err != nil {
+			return fmt.Errorf("store_key: %w", err)
+		}
+	}
 	stop(before.workers, func(w *worker) bool { return same[w.site.Name] == nil })
 	leads := s.leadership.leads()
 	phase := registration.Standby

@@ -114,6 +114,7 @@ func TestFaults(t *testing.T) {
 		{"address", around("listen: {api: 8090}", "", conditions), 2, 15, "listen.api", `"8090" is not HOST:PORT`, "127.0.0.1:8090"},
 		{"plain text for everybody", around("listen: {xds: \":18000\"}", "", conditions), 2, 15, "listen.xds", "not encrypted", "insecure_plaintext: true"},
 		{"store", around("store: mysql://x", "", conditions), 2, 8, "store", "neither SQLite nor PostgreSQL", "sqlite:PATH"},
+		{"store key before", around("store_key_previous: ${SHORT}", "", conditions), 2, 21, "store_key_previous", "is there without store_key", "new key"},
 		{"store key", around("store_key: ${SHORT}", "", conditions), 2, 12, "store_key", "not 32 bytes in base64", "openssl rand"},
 		{"module without sum", around("plugin: {wasm: https://example.com/a.wasm}", "", conditions), 2, 16, "plugin.wasm", "plugin.sha256 is missing", "sha256sum"},
 		{"bad sum", around("plugin: {sha256: abc}", "", conditions), 2, 18, "plugin.sha256", "not a SHA-256", "64 digits"},

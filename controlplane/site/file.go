@@ -21,6 +21,9 @@ type File struct {
 	// The key that seals secrets in the store: 32 bytes in base64. Generated
 	// beside a SQLite file when left out; PostgreSQL needs one.
 	StoreKey secret.Text `yaml:"store_key"`
+	// The key before store_key. A store that is sealed with it can be used too, until
+	// umagate rekey seals it with store_key.
+	StoreKeyPrevious secret.Text `yaml:"store_key_previous"`
 	// The filter's WebAssembly module.
 	Plugin Plugin `yaml:"plugin"`
 	// What Envoys are told beside the sites, by xDS or by the rendered bootstrap.
@@ -48,6 +51,9 @@ type File struct {
 
 	positions positions
 }
+
+// StoreKeys are the keys that the store may be sealed with, the newest first.
+func (f *File) StoreKeys() []secret.Text { return []secret.Text{f.StoreKey, f.StoreKeyPrevious} }
 
 // Listen is where the control plane listens.
 type Listen struct {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -113,11 +114,23 @@ func (v *validator) store() {
 	default:
 		v.fault("store", "is neither SQLite nor PostgreSQL", "write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")
 	}
-	if key := v.file.StoreKey; !key.IsZero() && !v.env.SkipSecrets {
-		const keyBytes = 32
-		if b, err := base64.StdEncoding.DecodeString(key.Reveal()); err != nil || len(b) != keyBytes {
-			v.fault("store_key", "is not 32 bytes in base64", "make one with: openssl rand -base64 32")
-		}
+	v.storeKey("store_key", v.file.StoreKey)
+	switch {
+	case v.file.StoreKeyPrevious.IsZero():
+	case !v.file.StoreKey.IsZero():
+		v.storeKey("store_key_previous", v.file.StoreKeyPrevious)
+	default:
+		v.fault("store_key_previous", "is there without store_key", "write the new key as store_key; a SQLite file with a key file of its own needs neither")
+	}
+}
+
+func (v *validator) storeKey(name string, key secret.Text) {
+	if key.IsZero() || v.env.SkipSecrets {
+		return
+	}
+	const keyBytes = 32
+	if b, err := base64.StdEncoding.DecodeString(key.Reveal()); err != nil || len(b) != keyBytes {
+		v.fault(name, "is not 32 bytes in base64", "make one with: openssl rand -base64 32")
 	}
 }
 

@@ -13,8 +13,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"github.com/umagate/umagate/controlplane/secret"
 )
 
 // backupFormat is the version of the form that [SQL.Backup] writes: one JSON
@@ -93,7 +91,10 @@ func (s *SQL) Backup(ctx context.Context, to io.Writer, options BackupOptions) (
 	w := newBackupWriter(to)
 	header := backupHeader{Umagate: options.Version, Format: backupFormat, Schema: schema, CreatedAt: out.CreatedAt}
 	if options.WithKey {
-		header.Key = s.key.Reveal()
+		if err := s.useKey(ctx, tx); err != nil {
+			return out, err
+		}
+		header.Key = s.keys.used().key.Reveal()
 	}
 	w.line(header)
 	for _, t := range tables {
@@ -186,15 +187,4 @@ func quotedAll(names []string) string {
 		out[i] = quoted(n)
 	}
 	return strings.Join(out, ", ")
-}
-
-// sealedWith reports whether a database whose seal table has that value was
-// written with the key.
-func sealedWith(key secret.Text, check []byte) error {
-	sealer, err := NewSealer(key)
-	if err != nil {
-		return err
-	}
-	_, err = sealer.open(sealPlace, check)
-	return err
 }

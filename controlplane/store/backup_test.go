@@ -135,7 +135,7 @@ func TestBackup(t *testing.T) {
 		done, err := store.Restore(t.Context(), readBackup(t, whole), options)
 		require.NoError(t, err)
 		require.Empty(t, done.Copy)
-		restored, err := store.Open(t.Context(), options.Location, options.Dir, options.Key)
+		restored, err := store.Open(t.Context(), options.Location, options.Dir, options.Keys...)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = restored.Close() })
 		require.Equal(t, content(whole), content(backUp(t, restored, store.BackupOptions{Version: "v1"})))
@@ -167,7 +167,7 @@ func TestBackup(t *testing.T) {
 		done, err = store.Restore(t.Context(), readBackup(t, whole), options)
 		require.NoError(t, err)
 		require.FileExists(t, done.Copy)
-		again, err := store.Open(t.Context(), options.Location, options.Dir, options.Key)
+		again, err := store.Open(t.Context(), options.Location, options.Dir, options.Keys...)
 		require.NoError(t, err)
 		require.Equal(t, content(whole), content(backUp(t, again, store.BackupOptions{Version: "v1"})))
 		require.NoError(t, again.Close())
@@ -178,11 +178,11 @@ func TestBackup(t *testing.T) {
 		}
 	}
 	t.Run("into SQLite", func(t *testing.T) {
-		check(t, store.RestoreOptions{Location: secret.New("sqlite:other.db"), Dir: t.TempDir(), Key: key(1)})
+		check(t, store.RestoreOptions{Location: secret.New("sqlite:other.db"), Dir: t.TempDir(), Keys: []secret.Text{key(1)}})
 	})
 	t.Run("into PostgreSQL", func(t *testing.T) {
 		address := postgrestest.Database(t, postgrestest.Start(t))
-		check(t, store.RestoreOptions{Location: secret.New(address), Key: key(1)})
+		check(t, store.RestoreOptions{Location: secret.New(address), Keys: []secret.Text{key(1)}})
 	})
 }
 
@@ -256,7 +256,7 @@ func TestBackupKey(t *testing.T) {
 	without := backUp(t, s, store.BackupOptions{})
 	with := backUp(t, s, store.BackupOptions{WithKey: true})
 	restore := func(data []byte, dir string, key secret.Text) (store.Restored, error) {
-		return store.Restore(t.Context(), readBackup(t, data), store.RestoreOptions{Location: secret.New("sqlite:umagate.db"), Dir: dir, Key: key})
+		return store.Restore(t.Context(), readBackup(t, data), store.RestoreOptions{Location: secret.New("sqlite:umagate.db"), Dir: dir, Keys: []secret.Text{key}})
 	}
 	dir := t.TempDir()
 	_, err := restore(without, dir, secret.Text{})
@@ -275,4 +275,38 @@ func TestBackupKey(t *testing.T) {
 	pat, err := restored.PAT(t.Context(), photos)
 	require.NoError(t, err)
 	require.Equal(t, "plain-pat", pat.Value.Reveal())
+}
+
+// TestRestoreTwice: what is kept of the store before has a name of its own, also where
+// two restores come in one second.
+func TestRestoreTwice(t *testing.T) {
+	t.Parallel()
+	rekeyings(t, func(t *testing.T, on rekeyed) {
+		t.Helper()
+		copies, at := t.TempDir(), time.Date(2026, 11, 30, 21, 0, 0, 0, time.UTC)
+		site := store.Key{Site: "photos", Issuer: "https://as"}
+		put := func(value string) {
+			s := on.open(t, key(1))
+			require.NoError(t, s.PutPAT(t.Context(), site, store.PAT{Value: secret.New("pat"), ClientID: value}))
+			require.NoError(t, s.Close())
+		}
+		put("backup")
+		s := on.open(t, key(1))
+		data := backUp(t, s, store.BackupOptions{})
+		require.NoError(t, s.Close())
+		kept := map[string]bool{}
+		for n := range 3 {
+			put(fmt.Sprint("before ", n))
+			done, err := store.Restore(t.Context(), readBackup(t, data), store.RestoreOptions{
+				Location: on.location, Dir: on.dir, Keys: []secret.Text{key(1)}, Force: true, Copies: copies, Now: func() time.Time { return at },
+			})
+			require.NoError(t, err)
+			require.NotContains(t, kept, done.Copy)
+			kept[done.Copy] = true
+			content, err := os.ReadFile(done.Copy)
+			require.NoError(t, err)
+			require.Contains(t, string(content), fmt.Sprint("before ", n))
+		}
+		require.Len(t, kept, 3)
+	})
 }

@@ -157,7 +157,7 @@ func (s *SQL) PutDiscovery(ctx context.Context, key Key, d Discovery) error {
 
 // sealedAt is a secret of a key.
 func (s *SQL) sealedAt(key Key, what string, of *secret.Text) sealed {
-	return sealed{s.sealer, func() string { return place(key, what) }, of}
+	return sealed{s.keys, func() string { return place(key, what) }, of}
 }
 
 func (s *SQL) clientColumns(key Key) func(*Client) columns {
@@ -219,15 +219,19 @@ func (s *SQL) PutPAT(ctx context.Context, key Key, p PAT) error {
 	return s.put(ctx, key, "pat", 2, s.patColumns(key)(&p))
 }
 
+func clientKeyPlace(key Key, id string) string {
+	return place(key, fmt.Sprintf("client_key.private %q", id))
+}
+
 func (s *SQL) clientKeyColumns(key Key) func(*ClientKey) columns {
 	return func(k *ClientKey) columns {
-		private := func() string { return place(key, fmt.Sprintf("client_key.private %q", k.ID)) }
+		private := func() string { return clientKeyPlace(key, k.ID) }
 		return columns{
 			{"kid", &k.ID},
 			{"purpose", &k.Purpose},
 			{"algorithm", &k.Algorithm},
 			{"state", &k.State},
-			{"private", sealed{s.sealer, private, &k.Private}},
+			{"private", sealed{s.keys, private, &k.Private}},
 			{"certificate", &k.Certificate},
 			{"created_at", millis{&k.CreatedAt}},
 			{"state_at", millis{&k.StateAt}},
@@ -293,11 +297,11 @@ func (s *SQL) RenewLogin(ctx context.Context, key Key, l Login) error {
 		{"updated_at", millis{&l.UpdatedAt}},
 		{"ended_at", millis{&l.EndedAt}},
 	}...)
-	values, err := c.values()
-	if err != nil {
-		return err
-	}
 	return s.write(ctx, key, "login", func(ctx context.Context, tx *sql.Tx) error {
+		values, err := c.values()
+		if err != nil {
+			return err
+		}
 		return changing(ctx, tx, fmt.Errorf("%w: another login has been made since", ErrNotFound), c.update("login", 3), values...)
 	})
 }

@@ -211,15 +211,15 @@ func (d digest) Scan(from any) error {
 // sealed is a secret, kept sealed. Columns that its place depends on are scanned
 // before it.
 type sealed struct {
-	sealer *Sealer
+	keys   *keyring
 	place  func() string
 	secret *secret.Text
 }
 
-func (s sealed) Value() (driver.Value, error) { return s.sealer.seal(s.place(), *s.secret), nil }
+func (s sealed) Value() (driver.Value, error) { return s.keys.seal(s.place(), *s.secret), nil }
 
 func (s sealed) Scan(from any) (err error) {
 	data, _ := from.([]byte)
-	*s.secret, err = s.sealer.open(s.place(), data)
+	*s.secret, err = s.keys.open(s.place(), data)
 	return err
 }

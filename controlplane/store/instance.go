@@ -184,10 +184,12 @@ func (s *SQL) ClaimInstance(ctx context.Context, key Key, name string, now, unti
 	return in, err == nil, err
 }
 
+func sharedPlace(name string) string { return "shared_secret " + name }
+
 // SharedSecret returns the secret of a name, and makes it of fresh where there is none yet.
 func (s *SQL) SharedSecret(ctx context.Context, name string, fresh secret.Text) (secret.Text, error) {
 	bind := func(value *secret.Text) columns {
-		return columns{{"value", sealed{s.sealer, func() string { return "shared_secret " + name }, value}}}
+		return columns{{"value", sealed{s.keys, func() string { return sharedPlace(name) }, value}}}
 	}
 	const find = `FROM shared_secret WHERE name = $1`
 	what := "the shared secret " + name
@@ -195,12 +197,16 @@ func (s *SQL) SharedSecret(ctx context.Context, name string, fresh secret.Text) 
 	if !errors.Is(err, sql.ErrNoRows) {
 		return value, reading(what, err)
 	}
-	c := append(columns{{"name", &name}}, bind(&fresh)...)
-	values, err := c.values()
+	err = s.quietly(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		c := append(columns{{"name", &name}}, bind(&fresh)...)
+		values, err := c.values()
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, c.insert("shared_secret")+` ON CONFLICT (name) DO NOTHING`, values...)
+		return err
+	})
 	if err != nil {
-		return secret.Text{}, err
-	}
-	if _, err := s.exec(ctx, c.insert("shared_secret")+` ON CONFLICT (name) DO NOTHING`, values...); err != nil {
 		return secret.Text{}, writing(what, err)
 	}
 	value, err = one(ctx, s, bind, find, name)

@@ -21,6 +21,10 @@ const nextEpoch = `UPDATE change SET epoch = epoch + 1, number = number + 1 WHER
 func (s *SQL) Lead(ctx context.Context) (Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	// Who cannot read what is sealed would only keep others from it.
+	if err := s.useKey(ctx, s.db); err != nil {
+		return nil, err
+	}
 	lease, epoch, err := s.locks.lead(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +46,7 @@ type Lease interface {
 // that another has led since this process did does not stop it. Close s, not it.
 func (s *SQL) Unfenced() *SQL {
 	return &SQL{
-		db: s.db, sealer: s.sealer, locks: s.locks, key: s.key, file: s.file, session: s.session, snapshot: s.snapshot, overriding: s.overriding, tracer: s.tracer,
+		db: s.db, keys: s.keys, keyring: s.keyring, locks: s.locks, file: s.file, session: s.session, snapshot: s.snapshot, overriding: s.overriding, tracer: s.tracer,
 	}
 }
 

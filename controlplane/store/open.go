@@ -18,33 +18,34 @@ import (
 var migrations embed.FS
 
 // Open opens the store that location names, "sqlite:PATH" or "postgres://…", as
-// umagate.yaml has it. A relative PATH starts in dir. The key may be empty for
-// SQLite, see [OpenSQLite]. Close the store when done.
-func Open(ctx context.Context, location secret.Text, dir string, key secret.Text) (*SQL, error) {
+// umagate.yaml has it. A relative PATH starts in dir. The store may be sealed with any of
+// the keys, see [Rekey]; a new one is sealed with the first. Empty ones do not count, and
+// for SQLite there may be none, see [OpenSQLite]. Close the store when done.
+func Open(ctx context.Context, location secret.Text, dir string, keys ...secret.Text) (*SQL, error) {
 	path, ok := strings.CutPrefix(location.Reveal(), "sqlite:")
 	if !ok {
-		return OpenPostgres(ctx, location, key)
+		return OpenPostgres(ctx, location, keys...)
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	return OpenSQLite(ctx, path, key)
+	return OpenSQLite(ctx, path, keys...)
 }
 
 // Read opens the same store for reading only, see [ReadSQLite].
-func Read(ctx context.Context, location secret.Text, dir string, key secret.Text) (*SQL, error) {
+func Read(ctx context.Context, location secret.Text, dir string, keys ...secret.Text) (*SQL, error) {
 	path, ok := strings.CutPrefix(location.Reveal(), "sqlite:")
 	if !ok {
-		return ReadPostgres(ctx, location, key)
+		return ReadPostgres(ctx, location, keys...)
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	return ReadSQLite(ctx, path, key)
+	return ReadSQLite(ctx, path, keys...)
 }
 
 // open migrates the database and checks the key.
-func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, sealer *Sealer, options ...goose.ProviderOption) (*SQL, error) {
+func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, keys *keyring, options ...goose.ProviderOption) (*SQL, error) {
 	provider, err := newProvider(dialect, folder, db, options...)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string,
 	if _, err := provider.Up(ctx); err != nil {
 		return nil, fmt.Errorf("store: migrate: %w", err)
 	}
-	s := &SQL{db: db, sealer: sealer}
+	s := &SQL{db: db, keys: keys}
 	if err := s.checkKey(ctx); err != nil {
 		return nil, err
 	}

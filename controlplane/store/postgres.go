@@ -35,8 +35,8 @@ var ErrURL = errors.New("store: not a PostgreSQL URL; write postgres://USER:PASS
 // verify-full) unless the URL says otherwise or the host is this machine. It must
 // reach the server itself, or a pooler in session mode: leadership is a session's.
 // Close the store when done.
-func OpenPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) {
-	sealer, config, err := postgresConfig(location, key)
+func OpenPostgres(ctx context.Context, location secret.Text, keys ...secret.Text) (*SQL, error) {
+	ring, config, err := postgresConfig(location, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -46,24 +46,24 @@ func OpenPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) 
 		return nil, fmt.Errorf("store: migrations: %w", err)
 	}
 	db := connect(config)
-	s, err := open(ctx, db, goose.DialectPostgres, "postgres", sealer, goose.WithSessionLocker(locker), goose.WithTableName(versionTable))
+	s, err := open(ctx, db, goose.DialectPostgres, "postgres", ring, goose.WithSessionLocker(locker), goose.WithTableName(versionTable))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", name(config), err), db.Close())
 	}
-	s.postgres(config, key)
+	s.postgres(config)
 	return s, nil
 }
 
 // ReadPostgres connects for reading: nothing is made, migrated or written, and
 // every method that writes fails. ErrNoDatabase: umagate has no tables there.
-func ReadPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) {
-	sealer, config, err := postgresConfig(location, key)
+func ReadPostgres(ctx context.Context, location secret.Text, keys ...secret.Text) (*SQL, error) {
+	ring, config, err := postgresConfig(location, keys)
 	if err != nil {
 		return nil, err
 	}
 	config.RuntimeParams["default_transaction_read_only"] = "on"
-	s := &SQL{db: connect(config), sealer: sealer}
-	s.postgres(config, key)
+	s := &SQL{db: connect(config), keys: ring}
+	s.postgres(config)
 	if err := s.readable(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", name(config), err), s.Close())
 	}
@@ -71,8 +71,9 @@ func ReadPostgres(ctx context.Context, location, key secret.Text) (*SQL, error) 
 }
 
 // postgres sets what is PostgreSQL's own.
-func (s *SQL) postgres(config *pgx.ConnConfig, key secret.Text) {
-	s.locks, s.session, s.key = newSessionLocks(config), config, key
+func (s *SQL) postgres(config *pgx.ConnConfig) {
+	s.locks, s.session = newSessionLocks(config), config
+	s.keyring = func(keys []secret.Text) (*keyring, error) { return newKeyring(nil, keys...) }
 	s.snapshot, s.overriding = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, " OVERRIDING SYSTEM VALUE"
 }
 
@@ -87,11 +88,8 @@ func (s *SQL) readable(ctx context.Context) error {
 	return s.checkReadable(ctx, goose.DialectPostgres, "postgres", goose.WithTableName(versionTable))
 }
 
-func postgresConfig(location, key secret.Text) (*Sealer, *pgx.ConnConfig, error) {
-	if key.IsZero() {
-		return nil, nil, ErrKeyNeeded
-	}
-	sealer, err := NewSealer(key)
+func postgresConfig(location secret.Text, keys []secret.Text) (*keyring, *pgx.ConnConfig, error) {
+	ring, err := newKeyring(nil, keys...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -109,7 +107,7 @@ func postgresConfig(location, key secret.Text) (*Sealer, *pgx.ConnConfig, error)
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "umagate"
 	}
-	return sealer, config, nil
+	return ring, config, nil
 }
 
 func connect(config *pgx.ConnConfig) *sql.DB {

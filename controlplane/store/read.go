@@ -24,17 +24,11 @@ var (
 
 // ReadSQLite opens the database file for reading: nothing is made, migrated or
 // written, and every method that writes fails. ErrNoDatabase: there is none.
-func ReadSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error) {
+func ReadSQLite(ctx context.Context, path string, keys ...secret.Text) (*SQL, error) {
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil, fmt.Errorf("%w: %s", ErrNoDatabase, path)
 	}
-	if key.IsZero() {
-		var err error
-		if key, err = readKey(path + ".key"); err != nil {
-			return nil, err
-		}
-	}
-	sealer, err := NewSealer(key)
+	ring, err := fileKeyring(path, true, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +39,7 @@ func ReadSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	s := &SQL{db: db, sealer: sealer, key: key, locks: &fileLocks{db: db, path: path}}
+	s := &SQL{db: db, keys: ring, locks: &fileLocks{db: db, path: path}}
 	if err := s.checkReadable(ctx, goose.DialectSQLite3, "sqlite"); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
 	}
@@ -61,9 +55,8 @@ func Empty(ctx context.Context) (*SQL, error) {
 	if _, err := db.ExecContext(ctx, `PRAGMA query_only(1)`); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), db.Close())
 	}
-	key := newKey()
-	sealer, err := NewSealer(key)
-	return &SQL{db: db, sealer: sealer, key: key, locks: noLocks{}}, err
+	ring, err := newKeyring(nil, newKey())
+	return &SQL{db: db, keys: ring, locks: noLocks{}}, err
 }
 
 // checkReadable checks schema and key.
@@ -81,14 +74,5 @@ func (s *SQL) checkReadable(ctx context.Context, dialect goose.Dialect, folder s
 	case current < target:
 		return fmt.Errorf("schema %d, this umagate knows %d: %w", current, target, ErrOlderSchema)
 	}
-	var sealed []byte
-	err = s.db.QueryRowContext(ctx, `SELECT check_value FROM seal WHERE one = 1`).Scan(&sealed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil // nothing is sealed yet
-	}
-	if err != nil {
-		return fmt.Errorf("store: check the key: %w", err)
-	}
-	_, err = s.sealer.open(sealPlace, sealed)
-	return err
+	return s.useKey(ctx, s.db)
 }

@@ -17,10 +17,10 @@ import (
 
 // RestoreOptions is what [Restore] needs.
 type RestoreOptions struct {
-	// Location, Dir and Key are those of [Open].
+	// Location, Dir and Keys are those of [Open].
 	Location secret.Text
 	Dir      string
-	Key      secret.Text
+	Keys     []secret.Text
 	// Force replaces a store that is not empty. A copy of what it has is kept.
 	Force bool
 	// Copies is the folder for the copy of a PostgreSQL store; that of a SQLite file
@@ -42,8 +42,7 @@ type Restored struct {
 
 // Restore puts a backup into a store that is empty or is to be replaced, and that
 // nobody serves from: ErrInUse, ErrNotLeader. What it puts there appears whole or
-// not at all. The key has to be the one that the backup was written with: secrets
-// stay sealed.
+// not at all. One of the keys has to be that of the backup: secrets stay sealed with it.
 func Restore(ctx context.Context, b *Backup, options RestoreOptions) (Restored, error) {
 	if options.Now == nil {
 		options.Now = time.Now
@@ -75,41 +74,44 @@ func restoreSQLite(ctx context.Context, b *Backup, path string, options RestoreO
 	if !empty && !options.Force {
 		return out, fmt.Errorf("%s: %w", path, ErrNotEmpty)
 	}
-	key, keyFile, err := restoreKey(b, path, options.Key, options.Force || empty)
+	keys, keyFile, err := restoreKeys(b, path, options.Keys, options.Force || empty)
 	if err != nil {
 		return out, err
 	}
-	aside := ".before-restore-" + options.Now().UTC().Format("20060102T150405Z")
-	var moved []string
-	move := func(name string) error {
-		err := os.Rename(name, name+aside)
-		if err == nil {
-			moved = append(moved, name)
+	var undo []func() error
+	// move keeps a file under a name that no other has.
+	move := func(name string) (string, error) {
+		kept, err := keep(name, ".before-restore-", options.Now())
+		if err != nil {
+			return "", err
 		}
-		return err
+		if err := os.Remove(name); err != nil {
+			return "", errors.Join(err, os.Remove(kept))
+		}
+		undo = append(undo, func() error { return os.Rename(kept, name) })
+		return kept, nil
 	}
 	defer func() {
 		// Whatever failed, what was there is there again.
-		for i := len(moved) - 1; err != nil && i >= 0; i-- {
-			err = errors.Join(err, os.Rename(moved[i]+aside, moved[i]))
+		for i := len(undo) - 1; err != nil && i >= 0; i-- {
+			err = errors.Join(err, undo[i]())
 		}
 	}()
 	if there {
-		if err := move(path); err != nil {
+		if out.Copy, err = move(path); err != nil {
 			return out, fmt.Errorf("store: keep what is there: %w", err)
 		}
-		out.Copy = path + aside
 	}
 	if keyFile {
-		if err := move(path + ".key"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := move(path + ".key"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return out, fmt.Errorf("store: keep the key: %w", err)
 		}
 		out.KeyFile = path + ".key"
-		if err := writeKeyFile(out.KeyFile, key); err != nil {
+		if err := writeKeyFile(out.KeyFile, keys[0]); err != nil {
 			return out, err
 		}
 	}
-	s, err := OpenSQLite(ctx, path, key)
+	s, err := OpenSQLite(ctx, path, keys...)
 	if err != nil {
 		return out, err
 	}
@@ -163,39 +165,44 @@ func noRows(ctx context.Context, db *sql.DB, tables []table) (bool, error) {
 	return true, nil
 }
 
-// restoreKey finds the key that the backup was written with, and reports whether it
+// restoreKeys finds the keys, of which one is that of the backup, and reports whether it
 // has to be written into the key file.
-func restoreKey(b *Backup, path string, given secret.Text, replace bool) (key secret.Text, write bool, err error) {
-	fits := func(key secret.Text) bool { return len(b.seal) == 0 || sealedWith(key, b.seal) == nil }
-	if !given.IsZero() {
-		if !fits(given) {
-			return given, false, fmt.Errorf("%w: store_key is not the key of the backup", ErrSealed)
-		}
-		return given, false, nil
+func restoreKeys(b *Backup, path string, given []secret.Text, replace bool) (keys []secret.Text, write bool, err error) {
+	if len(given) > 0 && !given[0].IsZero() {
+		return given, false, b.fits(given...)
 	}
 	found, err := readKey(path + ".key")
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return key, false, err
-	case err == nil && fits(found):
-		return found, false, nil
-	case !b.Key.IsZero() && fits(b.Key) && replace:
-		return b.Key, true, nil
+		return nil, false, err
+	case err == nil && b.fits(found) == nil:
+		return []secret.Text{found}, false, nil
+	case !b.Key.IsZero() && b.fits(b.Key) == nil && replace:
+		return []secret.Text{b.Key}, true, nil
 	case err != nil:
-		return key, false, fmt.Errorf("%w: the backup has no key, and there is no %s.key: put it there, or give store_key", ErrSealed, path)
+		return nil, false, fmt.Errorf("%w: the backup has no key, and there is no %s.key: put it there, or give store_key", ErrSealed, path)
 	}
-	return key, false, fmt.Errorf("%w: %s.key is not the key of the backup", ErrSealed, path)
+	return nil, false, fmt.Errorf("%w: %s.key is not the key of the backup; the key before the last umagate rekey is in a file beside it", ErrSealed, path)
+}
+
+// fits reports by its error whether the backup is sealed with one of the keys.
+func (b *Backup) fits(keys ...secret.Text) error {
+	ring, err := newKeyring(nil, keys...)
+	if err != nil || len(b.seal) == 0 {
+		return err
+	}
+	if err := ring.use(b.seal); err != nil {
+		return fmt.Errorf("%w: neither store_key nor store_key_previous is the key of the backup", err)
+	}
+	return nil
 }
 
 // restorePostgres empties and fills the tables in one transaction.
 func restorePostgres(ctx context.Context, b *Backup, options RestoreOptions) (out Restored, err error) {
-	if options.Key.IsZero() {
-		return out, ErrKeyNeeded
+	if err := b.fits(options.Keys...); err != nil {
+		return out, err
 	}
-	if err := sealedWith(options.Key, b.seal); err != nil && len(b.seal) > 0 {
-		return out, fmt.Errorf("%w: store_key is not the key of the backup", err)
-	}
-	s, err := OpenPostgres(ctx, options.Location, options.Key)
+	s, err := OpenPostgres(ctx, options.Location, options.Keys...)
 	if err != nil {
 		return out, err
 	}
@@ -223,8 +230,11 @@ func restorePostgres(ctx context.Context, b *Backup, options RestoreOptions) (ou
 }
 
 func (s *SQL) copyInto(ctx context.Context, options RestoreOptions) (string, error) {
-	path := filepath.Join(options.Copies, "umagate-before-restore-"+options.Now().UTC().Format("20060102T150405Z")+".backup")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the operator names the folder
+	var f *os.File
+	path, err := unused(filepath.Join(options.Copies, "umagate-before-restore-"+stamp(options.Now())), ".backup", func(name string) (err error) {
+		f, err = os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the operator names the folder
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("store: keep a copy: %w", err)
 	}

@@ -39,15 +39,19 @@ type TemporaryState struct {
 	ExpiresAt       time.Time
 }
 
+func rpPlace(id string) string { return fmt.Sprintf("oxd %q rp.secrets", id) }
+
+func temporaryPlace(kind, id string) string { return fmt.Sprintf("oxd %q %q memo.value", kind, id) }
+
 func (s *SQL) rpColumns(rp *RP) columns {
-	place := func() string { return fmt.Sprintf("oxd %q rp.secrets", rp.ID) }
+	place := func() string { return rpPlace(rp.ID) }
 	return columns{
 		{"id", &rp.ID},
 		{"client_id", &rp.ClientID},
 		{"issuer", &rp.Issuer},
 		{"setup", flag{&rp.Setup}},
 		{"record", document{&rp.Record}},
-		{"secrets", sealed{s.sealer, place, &rp.Secrets}},
+		{"secrets", sealed{s.keys, place, &rp.Secrets}},
 		{"version", &rp.Version},
 		{"updated_at", millis{&rp.UpdatedAt}},
 	}
@@ -78,16 +82,18 @@ func (s *SQL) PutRP(ctx context.Context, rp RP) (version int64, err error) {
 	before := rp.Version
 	rp.Version++
 	c := s.rpColumns(&rp)
-	values, err := c.values()
-	if err != nil {
-		return 0, err
-	}
 	statement := c.insert("oxd_rp") + ` ON CONFLICT (id) DO NOTHING`
 	if before > 0 {
 		statement = c.update("oxd_rp", 1) + fmt.Sprintf(` AND version = $%d`, len(c)+1)
-		values = append(values, before)
 	}
 	err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		values, err := c.values()
+		if err != nil {
+			return err
+		}
+		if before > 0 {
+			values = append(values, before)
+		}
 		return changing(ctx, tx, ErrChanged, statement, values...)
 	})
 	return rp.Version, writing("oxd "+rp.ID, err)
@@ -109,27 +115,24 @@ func (s *SQL) DeleteRP(ctx context.Context, id string, site Key) error {
 }
 
 func (s *SQL) temporaryColumns(m *TemporaryState) columns {
-	place := func() string { return fmt.Sprintf("oxd %q %q memo.value", m.Kind, m.ID) }
+	place := func() string { return temporaryPlace(m.Kind, m.ID) }
 	return columns{
 		{"kind", &m.Kind},
 		{"id", &m.ID},
 		{"oxd_id", &m.OxdID},
-		{"value", sealed{s.sealer, place, &m.Value}},
+		{"value", sealed{s.keys, place, &m.Value}},
 		{"expires_at", millis{&m.ExpiresAt}},
 	}
 }
 
 // PutTemporaryState writes or replaces one, and forgets those that have expired at now.
 func (s *SQL) PutTemporaryState(ctx context.Context, m TemporaryState, now time.Time) error {
-	c := s.temporaryColumns(&m)
-	values, err := c.values()
-	if err != nil {
-		return err
-	}
-	if _, err := s.exec(ctx, `DELETE FROM oxd_memo WHERE expires_at <= $1`, toMillis(now)); err != nil {
-		return writing("oxd "+m.OxdID, err)
-	}
-	_, err = s.exec(ctx, c.upsert("oxd_memo", 2), values...)
+	err := s.quietly(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM oxd_memo WHERE expires_at <= $1`, toMillis(now)); err != nil {
+			return err
+		}
+		return upsert(ctx, tx, "oxd_memo", 2, s.temporaryColumns(&m))
+	})
 	return writing("oxd "+m.OxdID, err)
 }
 

@@ -24,6 +24,8 @@ const KeySize = chacha20poly1305.KeySize
 // for concurrent use.
 type Sealer struct {
 	aead cipher.AEAD
+	// key is the one in base64: a backup can take it along.
+	key secret.Text
 }
 
 // NewSealer makes a sealer of a key in base64 (32 bytes).
@@ -37,7 +39,7 @@ func NewSealer(key secret.Text) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: sealing key: %w", err)
 	}
-	return &Sealer{aead: aead}, nil
+	return &Sealer{aead: aead, key: secret.New(strings.TrimSpace(key.Reveal()))}, nil
 }
 
 // KeyFile reads the key at path, or makes one there that only the owner may

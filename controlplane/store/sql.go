@@ -29,11 +29,11 @@ const callTimeout = 15 * time.Second
 // write: a command does, while none leads. Instances, revocations, audit events, and
 // what the protocol of oxd keeps are written by every replica.
 type SQL struct {
-	db     *sql.DB
-	sealer *Sealer
-	locks  locks
-	// key is what the sealer seals with; a backup can take it along.
-	key secret.Text
+	db    *sql.DB
+	keys  *keyring
+	locks locks
+	// keyring makes another one, as [Open] makes that of keys.
+	keyring func(keys []secret.Text) (*keyring, error)
 	// file is SQLite's; nil for PostgreSQL.
 	file *watched
 	// session is how a session of its own begins; snapshot makes a transaction see one
@@ -62,21 +62,6 @@ func (s *SQL) Close() error {
 		return fmt.Errorf("store: close: %w", err)
 	}
 	return nil
-}
-
-const sealPlace = "seal"
-
-// checkKey writes a sealed value the first time and opens it each time after.
-func (s *SQL) checkKey(ctx context.Context) error {
-	sealed := s.sealer.seal(sealPlace, secret.New("umagate"))
-	if _, err := s.db.ExecContext(ctx, `INSERT INTO seal (one, check_value) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, sealed); err != nil {
-		return fmt.Errorf("store: check the key: %w", err)
-	}
-	if err := s.db.QueryRowContext(ctx, `SELECT check_value FROM seal WHERE one = 1`).Scan(&sealed); err != nil {
-		return fmt.Errorf("store: check the key: %w", err)
-	}
-	_, err := s.sealer.open(sealPlace, sealed)
-	return err
 }
 
 func place(key Key, what string) string {
@@ -158,6 +143,20 @@ func (s *SQL) change(ctx context.Context, do doing) error {
 	return s.transact(ctx, func() int64 { return 0 }, do)
 }
 
+// quietly does what tells no replica and has something sealed. The row of the seal is
+// locked until its end, so that nobody seals the store anew meanwhile.
+func (s *SQL) quietly(ctx context.Context, do doing) error {
+	if err := s.file.intact(); err != nil {
+		return err
+	}
+	return s.written(s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := lockSeal(ctx, tx, s.keys); err != nil {
+			return err
+		}
+		return do(ctx, tx)
+	}))
+}
+
 // transact does a change that other replicas see. The row of the number is locked until
 // its end: changes follow each other, and a new leader and a write of the old one
 // exclude each other. With an epoch other than 0, it is refused when that is over.
@@ -168,9 +167,30 @@ func (s *SQL) transact(ctx context.Context, epoch func() int64, do doing) error 
 	return s.written(s.transaction(ctx, epoch, do))
 }
 
-func (s *SQL) transaction(ctx context.Context, epoch func() int64, do doing) (err error) {
+func (s *SQL) transaction(ctx context.Context, epoch func() int64, do doing) error {
+	return s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		err := changing(ctx, tx, ErrReplaced, `UPDATE change SET number = number + 1
+			WHERE one = 1 AND (CAST($1 AS BIGINT) = 0 OR epoch = CAST($1 AS BIGINT))`, epoch())
+		if err != nil {
+			return err
+		}
+		// The row of the number is locked: nobody seals the store anew meanwhile.
+		if err := s.useKey(ctx, tx); err != nil {
+			return err
+		}
+		return do(ctx, tx)
+	})
+}
+
+// within does something in a transaction, within callTimeout.
+func (s *SQL) within(ctx context.Context, do doing) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	return s.atOnce(ctx, do)
+}
+
+// atOnce does something in a transaction.
+func (s *SQL) atOnce(ctx context.Context, do doing) (err error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -180,11 +200,6 @@ func (s *SQL) transaction(ctx context.Context, epoch func() int64, do doing) (er
 			_ = tx.Rollback() // what failed is told already
 		}
 	}()
-	err = changing(ctx, tx, ErrReplaced, `UPDATE change SET number = number + 1
-		WHERE one = 1 AND (CAST($1 AS BIGINT) = 0 OR epoch = CAST($1 AS BIGINT))`, epoch())
-	if err != nil {
-		return err
-	}
 	if err := do(ctx, tx); err != nil {
 		return err
 	}

@@ -20,23 +20,43 @@ import (
 // migratePoll is how often the lock of a migration under way is asked for again.
 const migratePoll = 20 * time.Millisecond
 
-// keyFileOf reads the key file of a database. One that has something in it was
+// keyFilesOf reads the key file of a database, and the one that a rekeying that is under
+// way, or was cut off, has made beside it. A database that has something in it was
 // sealed with a key, so that a new one would only hide that the key is lost.
-func keyFileOf(path string, written bool) (secret.Text, error) {
+func keyFilesOf(path string, written bool) ([]secret.Text, error) {
 	if !written {
-		return KeyFile(path + ".key")
+		key, err := KeyFile(path + ".key")
+		return []secret.Text{key}, err
+	}
+	// The one that gets the name of the other is read first: so none is missed.
+	next, err := readKey(path + nextKey)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	key, err := readKey(path + ".key")
 	if errors.Is(err, fs.ErrNotExist) {
-		return key, fmt.Errorf("%w: %s is missing, and %s is sealed with it: put it back", ErrSealed, path+".key", path)
+		return nil, fmt.Errorf("%w: %w: put it back", ErrSealed, err)
 	}
-	return key, err
+	return []secret.Text{key, next}, err
+}
+
+// fileKeyring is the keyring of a database file: the given keys, or else those of its
+// key files, which are read anew when none of them fits.
+func fileKeyring(path string, written bool, keys []secret.Text) (*keyring, error) {
+	if len(keys) > 0 && !keys[0].IsZero() {
+		return newKeyring(nil, keys...)
+	}
+	found, err := keyFilesOf(path, written)
+	if err != nil {
+		return nil, err
+	}
+	return newKeyring(func() ([]secret.Text, error) { return keyFilesOf(path, true) }, found...)
 }
 
 // OpenSQLite opens the database file, makes it where it is missing, and brings
-// its schema up to date. With an empty key, the key is that of the file with
-// ".key" after its name, made when missing. Close the store when done.
-func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error) {
+// its schema up to date. The keys are those of [Open]. Without one, the key is that of the
+// file with ".key" after its name, made when missing. Close the store when done.
+func OpenSQLite(ctx context.Context, path string, keys ...secret.Text) (*SQL, error) {
 	// SQLite would make the file, and the journals after its mode, readable to all.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the place
 	if err != nil {
@@ -46,12 +66,7 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if key.IsZero() {
-		if key, err = keyFileOf(path, info.Size() > 0); err != nil {
-			return nil, err
-		}
-	}
-	sealer, err := NewSealer(key)
+	ring, err := fileKeyring(path, info.Size() > 0, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +82,7 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	if _, err := migrating.TryLockContext(ctx, migratePoll); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: lock %s: %w", migrating.Path(), err), db.Close())
 	}
-	s, err := open(ctx, db, goose.DialectSQLite3, "sqlite", sealer)
+	s, err := open(ctx, db, goose.DialectSQLite3, "sqlite", ring)
 	err = errors.Join(err, migrating.Close())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
@@ -75,6 +90,7 @@ func OpenSQLite(ctx context.Context, path string, key secret.Text) (*SQL, error)
 	if s.file, err = watch(path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s.locks, s.key = &fileLocks{db: db, path: path}, key
+	s.locks = &fileLocks{db: db, path: path}
+	s.keyring = func(keys []secret.Text) (*keyring, error) { return fileKeyring(path, true, keys) }
 	return s, nil
 }

@@ -7,8 +7,8 @@ var (
 	ErrNotFound = errors.New("store: no such record")
 	// ErrNewerSchema: a newer umagate has written the database.
 	ErrNewerSchema = errors.New("store: the database is of a newer umagate; run that version, or restore a backup from before the upgrade")
-	// ErrSealed: a secret cannot be opened with this key.
-	ErrSealed = errors.New("store: a secret does not open with this key; give the store_key, or the key file beside the database, that it was written with")
+	// ErrSealed: a secret cannot be opened with the keys at hand.
+	ErrSealed = errors.New("store: it is sealed with another key than the one given; give that one as store_key (or as store_key_previous, where store_key is to follow it), or put back the key file beside the database")
 	// ErrKeyNeeded: a store that replicas share has no place for a key of its own.
 	ErrKeyNeeded = errors.New("store: PostgreSQL needs store_key, the same for every replica; make one with: openssl rand -base64 32")
 	// ErrNotLeader: another process leads. It may be tried again.

@@ -102,6 +102,7 @@ func (s *sandbox) files() {
 		"xds.crt": pair.Certificate, "xds.key": pair.Key, "envoys.crt": ca.PEM,
 		"api.crt": pair.Certificate, "api.key": pair.Key, "callers.crt": ca.PEM,
 		"iat": []byte("initial-access-token"), "ci.token": []byte("a-token-of-the-documents-with-enough-characters"), "stolen.token": []byte("stolen"),
+		"store-1.key": []byte(variables["UMAGATE_STORE_KEY"]), "store-2.key": []byte(strings.ToLower(variables["UMAGATE_STORE_KEY"])),
 		"restored.yaml": []byte("store: sqlite:restored.db\n" + example),
 	} {
 		s.write(name, content)
@@ -165,6 +166,7 @@ func (s *sandbox) configure(text string) {
 
 	delete(file, "store")
 	delete(file, "store_key")
+	delete(file, "store_key_previous")
 	listen, _ := file["listen"].(map[string]any)
 	file["listen"] = maps.Clone(listen)
 	if listen == nil {
