@@ -1,13 +1,17 @@
 package cli_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/cli"
@@ -23,6 +27,9 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		{"check"},
 		{"plan"},
 		{"apply"},
+		{"backup"},
+		{"restore"},
+		{"rekey"},
 		{"deregister"},
 		{"login"},
 		{"keys"},
@@ -91,8 +98,89 @@ func TestUsage(t *testing.T) {
 			code, out, stderr := run(t, nil, args...)
 			require.Equal(t, cli.ExitUsage, code, out+stderr)
 			require.Empty(t, out)
-			require.Contains(t, stderr, "umagate: ")
+			require.Regexp(t, `(?m)^umagate( [a-z-]+)*: `, stderr)
 		})
+	}
+}
+
+// TestErrorsNameTheCommand: whichever it is, and however deep.
+func TestErrorsNameTheCommand(t *testing.T) {
+	t.Parallel()
+	var paths []string
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		paths = append(paths, c.CommandPath())
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(cli.Command(cli.Environment{}))
+	require.Contains(t, paths, "umagate import oxd")
+	for _, path := range paths {
+		code, _, stderr := run(t, nil, append(strings.Fields(path)[1:], "--no-such-flag")...)
+		require.Equal(t, cli.ExitUsage, code)
+		require.Equal(t, path+": unknown flag: --no-such-flag\nSee: "+path+" --help\n", stderr)
+	}
+	for _, args := range [][]string{{"keys", "list"}, {"render", "envoy"}, {"status"}, {"rekey"}} {
+		code, _, stderr := run(t, nil, append(args, "-c", filepath.Join(t.TempDir(), "none.yaml"))...)
+		require.Equal(t, cli.ExitFailed, code)
+		require.Contains(t, stderr, "umagate "+strings.Join(args, " ")+": ")
+	}
+}
+
+// TestWatchInterval: as people write it; nothing answers there, which is shown.
+func TestWatchInterval(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--watch"}, {"--watch", "1s"}, {"--watch=1s"}, {"--watch", "5"}, {"--watch=500ms"}, {"--watch", "1m"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var stderr writer
+		stderr.wrote = cancel
+		code := cli.Run(ctx, cli.Environment{Stdout: io.Discard, Stderr: &stderr}, append([]string{"status", "--server", "http://127.0.0.1:1"}, args...))
+		require.Equal(t, cli.ExitOK, code, "%v: %s", args, stderr.String())
+		require.Contains(t, stderr.String(), "umagate status: ")
+		require.Contains(t, stderr.String(), "is umagate serve running?")
+	}
+	for _, args := range [][]string{{"--watch", "soon"}, {"--watch=0"}, {"--watch=-1s"}, {"--watch", "1ms"}} {
+		code, _, stderr := run(t, nil, append([]string{"status", "--server", "http://127.0.0.1:1"}, args...)...)
+		require.Equal(t, cli.ExitUsage, code, args)
+		require.Contains(t, stderr, "write a duration such as 2s")
+	}
+	for _, args := range [][]string{{"1s"}, {"--watch", "1s", "2s"}} {
+		code, _, stderr := run(t, nil, append([]string{"status"}, args...)...)
+		require.Equal(t, cli.ExitUsage, code, args)
+		require.Contains(t, stderr, "unknown command")
+	}
+}
+
+// writer tells when something was written.
+type writer struct {
+	bytes.Buffer
+	wrote func()
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	w.wrote()
+	return w.Buffer.Write(p)
+}
+
+// TestSecretsInAReadableFile: the shell makes the file of "> envoy.yaml", for everybody.
+func TestSecretsInAReadableFile(t *testing.T) {
+	t.Parallel()
+	for mode, warned := range map[os.FileMode]bool{0o644: true, 0o640: true, 0o600: false} {
+		name := filepath.Join(t.TempDir(), "envoy.yaml")
+		to, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o600)
+		require.NoError(t, err)
+		require.NoError(t, to.Chmod(mode))
+		var stderr bytes.Buffer
+		env := cli.Environment{Stdout: to, Stderr: &stderr, LookupEnv: func(string) (string, bool) { return "photos-secret-1", true }}
+		code := cli.Run(t.Context(), env, []string{"render", "envoy", "--offline", "-c", "../site/testdata/examples/static.yaml"})
+		require.Equal(t, cli.ExitOK, code, stderr.String())
+		require.NoError(t, to.Close())
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "photos-secret-1")
+		require.Equal(t, warned, strings.Contains(stderr.String(), "warning: standard output is a file that others can read"), stderr.String())
+		require.Equal(t, warned, strings.Contains(stderr.String(), "--out FILE"))
 	}
 }
 

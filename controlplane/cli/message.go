@@ -51,6 +51,20 @@ func writeMessage(env Environment, path string, form output, m proto.Message) er
 	return writeTo(env, path, text)
 }
 
+// warnReadable warns before what is secret goes to Stdout, where that is a file that
+// others can read: the shell made it, before anybody could say otherwise.
+func warnReadable(env Environment, what, remedy string) {
+	file, ok := env.Stdout.(*os.File)
+	if !ok {
+		return
+	}
+	const others = 0o077
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&others != 0 {
+		_, _ = fmt.Fprintf(env.Stderr, "warning: standard output is a file that others can read (mode %04o), and it gets %s: chmod 600 it%s\n",
+			info.Mode().Perm(), what, remedy)
+	}
+}
+
 // writeTo writes to a file that only its owner may read, or to Stdout.
 func writeTo(env Environment, path string, text []byte) error {
 	if path == "" {

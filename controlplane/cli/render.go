@@ -20,7 +20,7 @@ func newRender(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Print configuration made from umagate.yaml",
-		Example: `  umagate render envoy -c umagate.yaml > envoy.yaml
+		Example: `  umagate render envoy -c umagate.yaml --out envoy.yaml
   umagate render bootstrap -c umagate.yaml > bootstrap.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -103,7 +103,9 @@ client_secret_basic needs Envoy 1.40: only its auth_type TLS_CLIENT_AUTH keeps t
 out of the body. For an older Envoy write token_endpoint_auth_method: client_secret_post,
 if the authorization server accepts it.
 
-The output contains the client secrets: protect it as you protect them.
+The output contains the client secrets: protect it as you protect them. With --out the file
+is readable by you alone; it is warned of where standard output is a file that others can
+read.
 
 Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 		Example: `  umagate render envoy -c umagate.yaml --wasm ./umagate.wasm --out envoy.yaml
@@ -118,6 +120,9 @@ Exit codes: 0 printed, 1 failed, 64 wrong usage.`,
 			bootstrap, err := envoyconf.Static(in)
 			if err != nil {
 				return err
+			}
+			if flags.out == "" {
+				warnReadable(env, "client secrets", ", or write it with --out FILE")
 			}
 			return writeMessage(env, flags.out, flags.form, bootstrap)
 		}),

@@ -67,18 +67,18 @@ func Run(ctx context.Context, env Environment, args []string) int {
 	}
 	root := Command(env) //nolint:contextcheck // commands get the context from ExecuteContext
 	root.SetArgs(args)
-	err := root.ExecuteContext(audit.WithActor(ctx, actor()))
+	called, err := root.ExecuteContextC(audit.WithActor(ctx, actor()))
 	if err == nil {
 		return ExitOK
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) {
 		// Only cobra itself returns other errors: unknown commands and flags.
-		_, _ = fmt.Fprintf(env.Stderr, "umagate: %v\nSee: umagate --help\n", err)
+		_, _ = fmt.Fprintf(env.Stderr, "%s: %v\nSee: %[1]s --help\n", called.CommandPath(), err)
 		return ExitUsage
 	}
 	if exit.err != nil {
-		_, _ = fmt.Fprintf(env.Stderr, "umagate: %v\n", exit.err)
+		_, _ = fmt.Fprintf(env.Stderr, "%s: %v\n", called.CommandPath(), exit.err)
 	}
 	return exit.code
 }
@@ -103,7 +103,7 @@ Exit codes: 0 done, 1 failed, 2 done and something would change (plan), 3 done a
 answer is no, 64 wrong usage, 130 interrupted (demo).`,
 		Example: `  umagate demo
   umagate validate -c umagate.yaml
-  umagate render envoy -c umagate.yaml > envoy.yaml
+  umagate render envoy -c umagate.yaml --out envoy.yaml
   umagate rpt --client app --user alice https://photos.example.com/albums/1`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -19,7 +19,7 @@ import (
 func newStatus(env Environment) *cobra.Command {
 	var (
 		flags controlFlags
-		watch time.Duration
+		watch interval
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -35,9 +35,9 @@ is shown all the same.
 Exit codes: 0 all is well, 1 something is wrong or nothing answers, 64 wrong usage. With
 --watch, 0 when it is stopped.`,
 		Example: `  umagate status -c umagate.yaml
-  umagate status -c umagate.yaml --watch
+  umagate status -c umagate.yaml --watch 1s
   umagate status --server http://127.0.0.1:8090 --output json | jq .conditions`,
-		Args: cobra.NoArgs,
+		Args: watch.args,
 		RunE: flags.withClient(env, func(ctx context.Context, control *client.Client, _ []string) error {
 			show := func(ctx context.Context) (ok bool, err error) {
 				var got server.Status
@@ -47,7 +47,7 @@ Exit codes: 0 all is well, 1 something is wrong or nothing answers, 64 wrong usa
 				return got.OK, flags.form.show(env, got, func(p *page) { printStatus(p, got, time.Now()) })
 			}
 			if watch > 0 {
-				return watchStatus(ctx, env, watch, flags.form == outputText && isTerminal(env.Stdout), show)
+				return watchStatus(ctx, env, time.Duration(watch), flags.form == outputText && isTerminal(env.Stdout), show)
 			}
 			ok, err := show(ctx)
 			if err == nil && !ok {
@@ -57,9 +57,51 @@ Exit codes: 0 all is well, 1 something is wrong or nothing answers, 64 wrong usa
 		}),
 	}
 	flags.register(cmd, outputText, outputJSON)
-	cmd.Flags().DurationVar(&watch, "watch", 0, "show it again after each `INTERVAL` (2s if none is given) until Ctrl-C")
+	cmd.Flags().Var(&watch, "watch", "show it again after each `INTERVAL` until Ctrl-C: a duration, or a number of seconds")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
+}
+
+// interval is the value of --watch: "1s", or seconds without a unit; 0 for none.
+type interval time.Duration
+
+// shortestInterval is what a control plane can be asked in without noticing.
+const shortestInterval = 100 * time.Millisecond
+
+// String implements pflag.Value.
+func (i *interval) String() string {
+	if *i == 0 {
+		return ""
+	}
+	return time.Duration(*i).String()
+}
+
+// Type implements pflag.Value.
+func (*interval) Type() string { return "INTERVAL" }
+
+// Set implements pflag.Value.
+func (i *interval) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		d, err = time.ParseDuration(s + "s")
+	}
+	if err != nil || d < shortestInterval {
+		return fmt.Errorf("write a duration such as 2s or 500ms, or a number of seconds, from %s", shortestInterval)
+	}
+	*i = interval(d)
+	return nil
+}
+
+// args takes "--watch 1s" for what it means: the flag, whose value may be left out, does
+// not take the argument that follows.
+func (i *interval) args(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 || !cmd.Flags().Changed("watch") {
+		return cobra.NoArgs(cmd, args)
+	}
+	if err := i.Set(args[0]); err != nil {
+		return fmt.Errorf("invalid argument %q for --watch: %w", args[0], err)
+	}
+	return nil
 }
 
 // clearScreen puts what follows into the place of what stood there.
@@ -75,7 +117,7 @@ func watchStatus(ctx context.Context, env Environment, every time.Duration, redr
 			_, _ = fmt.Fprint(env.Stdout, clearScreen)
 		}
 		if _, err := show(ctx); err != nil && ctx.Err() == nil {
-			_, _ = fmt.Fprintf(env.Stderr, "umagate: %v\n", err)
+			_, _ = fmt.Fprintf(env.Stderr, "umagate status: %v\n", err)
 		}
 		select {
 		case <-ctx.Done():
