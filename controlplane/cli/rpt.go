@@ -133,6 +133,7 @@ func runRPT(ctx context.Context, env Environment, flags rptFlags, address string
 		}
 	}
 	got, walkErr := flow.Run(ctx, request)
+	walkErr = flags.explain(env, walkErr)
 	result.Status, result.Header = got.Answer.Status, got.Answer.Header
 	result.Granted = !got.RPT.IsZero()
 	if flags.printToken {
@@ -143,6 +144,9 @@ func runRPT(ctx context.Context, env Environment, flags rptFlags, address string
 	}
 	if utf8.Valid(got.Answer.Body) {
 		result.Body = string(got.Answer.Body)
+	}
+	if result.RPT != "" {
+		warnReadable(env, "the RPT", "")
 	}
 	err = flags.form.show(env, result, func(p *page) {
 		switch {
@@ -161,6 +165,21 @@ func runRPT(ctx context.Context, env Environment, flags rptFlags, address string
 		return fmt.Errorf("there is no RPT: the API answered %d without asking for one", got.Answer.Status)
 	}
 	return walkErr
+}
+
+// explain adds what to do about a client that the authorization server refuses.
+func (f *rptFlags) explain(env Environment, err error) error {
+	switch {
+	case errors.Is(err, rpt.ErrClientRefused) && lookupSecret(env, "UMAGATE_CLIENT_SECRET").IsZero() && f.auth == (clientFlags{}):
+		return fmt.Errorf("%w\n  = The client is not public, or is not there: put its secret into $UMAGATE_CLIENT_SECRET, or say how it authenticates with --auth-method", err)
+	case errors.Is(err, rpt.ErrClientRefused):
+		return fmt.Errorf("%w\n  = See that --client, --auth-method and the client's secret ($UMAGATE_CLIENT_SECRET), key or certificate are those of the authorization server", err)
+	case errors.Is(err, rpt.ErrGrantRefused) && f.user != "":
+		return fmt.Errorf("%w\n  = Let the client use passwords (at Keycloak: switch on Direct access grants), or log in with --browser instead of --user", err)
+	case errors.Is(err, rpt.ErrGrantRefused):
+		return fmt.Errorf("%w\n  = Let the client use this grant (at Keycloak: Standard flow for --browser, Service account roles for a client by itself)", err)
+	}
+	return err
 }
 
 func printStep(w io.Writer, n int, s rpt.Step) {

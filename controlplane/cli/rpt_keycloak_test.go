@@ -60,6 +60,45 @@ func TestRPTOfKeycloak(t *testing.T) {
 	}
 }
 
+// TestRPTOfKeycloakExplains: what is missing is said, and nothing that is not so.
+func TestRPTOfKeycloakExplains(t *testing.T) {
+	t.Parallel()
+	kc := keycloaktest.Start(t)
+	client, err := as.New(as.Config{Issuer: kc.Issuer()})
+	require.NoError(t, err)
+	server, err := client.Discover(t.Context())
+	require.NoError(t, err)
+	api := guardedBy(t, kc, server)
+	register := func(name string, grants ...string) as.Registration {
+		registered, err := server.Register(t.Context(), as.ClientMetadata{Name: name, AuthMethod: clientauth.SecretBasic, GrantTypes: grants}, secret.Text{})
+		require.NoError(t, err)
+		return registered
+	}
+	passwords, without := register("passwords", "password"), register("without", "authorization_code")
+	for _, tt := range []struct {
+		name, user, secret string
+		client             as.Registration
+		code               int
+		says               string
+	}{
+		{"no secret", "alice", "", passwords, cli.ExitDenied, "put its secret into $UMAGATE_CLIENT_SECRET"},
+		{"a wrong secret", "alice", "wrong", passwords, cli.ExitDenied, "See that --client"},
+		{"no passwords", "alice", without.ClientSecret.Reveal(), without, cli.ExitDenied, "Direct access grants"},
+		{"no policy", "bob", passwords.ClientSecret.Reveal(), passwords, cli.ExitDenied, "nobody is asked"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // one Keycloak
+			vars := map[string]string{"UMAGATE_PASSWORD": keycloak.Password(tt.user)}
+			if tt.secret != "" {
+				vars["UMAGATE_CLIENT_SECRET"] = tt.secret
+			}
+			code, _, stderr := run(t, vars, "rpt", "--user", tt.user, "--client", tt.client.ClientID, api)
+			require.Equal(t, tt.code, code, stderr)
+			require.Contains(t, stderr, tt.says)
+			require.NotContains(t, stderr, "has been asked")
+		})
+	}
+}
+
 // guardedBy is an API whose one resource alice may view.
 func guardedBy(t *testing.T, kc *keycloak.Server, server *as.Server) string {
 	t.Helper()

@@ -140,6 +140,7 @@ func TestClientAuthentication(t *testing.T) {
 		_, err = flow.Run(t.Context(), rpt.Request{Method: http.MethodGet, URL: w.api.URL + "/albums/1"})
 		require.ErrorIs(t, err, rpt.ErrDenied)
 		require.EqualError(t, err, "get the requesting party's token: the authorization server gives no token: 401 invalid_client (the client secret is wrong)")
+		require.ErrorIs(t, err, rpt.ErrClientRefused)
 	})
 	t.Run("a secret too short to sign with is not sent instead", func(t *testing.T) {
 		t.Parallel()

@@ -22,6 +22,11 @@ var (
 	ErrUntrustedAS = errors.New("the API names an authorization server that is not trusted")
 	// ErrDenied: the AS does not give an RPT, or the requesting party's own token.
 	ErrDenied = errors.New("the authorization server gives no token")
+	// ErrClientRefused: the AS does not accept how the client authenticates, or that it
+	// does not.
+	ErrClientRefused = errors.New("the authorization server does not accept the client's authentication")
+	// ErrGrantRefused: the AS lets the client not use this grant.
+	ErrGrantRefused = errors.New("the authorization server does not let this client use this grant")
 	// ErrNotPermitted: the API answered 401 or 403 to a fresh RPT.
 	ErrNotPermitted = errors.New("the API does not accept the RPT")
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -78,7 +79,7 @@ func (f *Flow) grant(ctx context.Context, server *as.Server, ticket string) (as.
 				interval = defaultInterval
 			}
 			if err := f.Wait(ctx, interval); err != nil {
-				return granted, fmt.Errorf("%w: the resource owner has not answered: %w", ErrDenied, err)
+				return granted, fmt.Errorf("%w: %w", refused.error(), err)
 			}
 		default:
 			return granted, refused.error()
@@ -87,15 +88,21 @@ func (f *Flow) grant(ctx context.Context, server *as.Server, ticket string) (as.
 	return as.TokenResponse{}, fmt.Errorf("%w after %d tries", ErrDenied, maxTries)
 }
 
-// submitted reports whether the resource owner was asked. Keycloak says so in the
-// description only, and its ticket can be used again.
-func (r refusal) submitted() bool {
-	return r.said.Code == "request_submitted" || r.said.Code == "access_denied" && r.said.Description == "request_submitted"
+// submitted reports whether the AS says that the resource owner was asked. Keycloak says so
+// in the description only, and its ticket can be used again.
+func (r refusal) submitted() bool { return r.said.Code == "request_submitted" || r.keycloak() }
+
+// keycloak reports whether Keycloak has answered so. It does whoever owns the resource, and
+// asks nobody where that is the resource server itself.
+func (r refusal) keycloak() bool {
+	return r.said.Code == "access_denied" && r.said.Description == "request_submitted"
 }
 
 func (r refusal) error() error {
 	why := ""
 	switch {
+	case r.keycloak():
+		why = ": no policy allows it. If a person owns the resource and User-managed access is on in the realm, Keycloak asks them; if the resource server owns it, nobody is asked"
 	case r.submitted():
 		why = ": the resource owner has been asked; try again once they have agreed"
 	case r.said.Code == "need_info":
@@ -116,8 +123,24 @@ func denied(said *as.Error) error {
 	if said.Code == "" {
 		return fmt.Errorf("%w: %w", ErrDenied, said)
 	}
-	return fmt.Errorf("%w: %d %s", ErrDenied, said.Status, explained(said.Code, said.Description))
+	err := fmt.Errorf("%w: %d %s", ErrDenied, said.Status, explained(said.Code, said.Description))
+	switch {
+	// Keycloak says unauthorized_client of a wrong secret, too.
+	case said.Code == "invalid_client", said.Code == "unauthorized_client" && said.Status == http.StatusUnauthorized:
+		return refusedError{err, ErrClientRefused}
+	case said.Code == "unauthorized_client", said.Code == "unsupported_grant_type":
+		return refusedError{err, ErrGrantRefused}
+	}
+	return err
 }
+
+// refusedError is an error that is a sentinel, too, without its words.
+type refusedError struct {
+	error
+	as error
+}
+
+func (e refusedError) Unwrap() []error { return []error{e.error, e.as} }
 
 // explained is an error of the AS as it is shown.
 func explained(code, description string) string {
