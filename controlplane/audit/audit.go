@@ -35,6 +35,7 @@ const (
 	RevocationCreate   Action = "revocation.create"
 	RevocationDelete   Action = "revocation.delete"
 	SiteSync           Action = "site.sync"
+	SiteDeregister     Action = "site.deregister"
 	LossAcknowledge    Action = "loss.acknowledge"
 	EnvoyForget        Action = "envoy.forget"
 	StoreBackup        Action = "store.backup"

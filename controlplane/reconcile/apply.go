@@ -63,7 +63,7 @@ func (r *Reconciler) Apply(ctx context.Context, plan Plan) (Result, error) {
 				return nil
 			}
 			c := plan[i]
-			err := r.change(ctx, c)
+			err := r.change(ctx, &c)
 			if err == nil {
 				r.tell(ctx, c)
 				if r.Changed != nil {
@@ -104,14 +104,19 @@ func (r *Reconciler) count(a *run, c Change, err error, total int) {
 	}
 }
 
-func (r *Reconciler) change(ctx context.Context, c Change) error {
+// change carries one change out. It gives one that is created the ID that it has then.
+func (r *Reconciler) change(ctx context.Context, c *Change) error {
 	switch c.Kind {
 	case Create, Recreate:
-		return r.create(ctx, c)
+		id, err := r.create(ctx, *c)
+		if err == nil {
+			c.ID = id
+		}
+		return err
 	case Adopt, Update, Repair:
-		return r.update(ctx, c)
+		return r.update(ctx, *c)
 	case Delete:
-		return r.remove(ctx, c)
+		return r.remove(ctx, *c)
 	case Conflict:
 		return c.Err
 	default:
@@ -138,6 +143,9 @@ func (r *Reconciler) tell(ctx context.Context, c Change) {
 		return // nothing was done
 	}
 	detail := map[string]string{"kind": string(c.Kind), "issuer": r.Key.Issuer}
+	if c.ID != "" {
+		detail["resource_id"] = c.ID
+	}
 	if len(c.Fields) > 0 {
 		var fields []string
 		for _, f := range c.Fields {
@@ -148,28 +156,28 @@ func (r *Reconciler) tell(ctx context.Context, c Change) {
 	r.Audit.Record(ctx, audit.Event{Action: action, Site: r.Key.Site, Target: c.Name, Detail: detail})
 }
 
-// create announces, creates and records.
-func (r *Reconciler) create(ctx context.Context, c Change) error {
+// create announces, creates and records. It returns the resource_id.
+func (r *Reconciler) create(ctx context.Context, c Change) (id string, err error) {
 	record, err := r.record(c, store.ResourcePending, "")
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := r.put(ctx, record); err != nil {
-		return err
+		return "", err
 	}
 	created, err := r.createAtAS(ctx, c)
 	if errors.Is(err, as.ErrConflict) && !c.announced {
 		// Somebody took the name since it was looked up. (If the creation had been
 		// announced before, the one that took it may have been an earlier try of
 		// ours, still under way then; the next plan adopts it.)
-		return errors.Join(ErrConflict, r.Records.DeleteResource(ctx, r.Key, c.Name))
+		return "", errors.Join(ErrConflict, r.Records.DeleteResource(ctx, r.Key, c.Name))
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	record.State, record.ID = store.ResourceRegistered, created.ID
 	// The AS has it: record it also when the caller has given up.
-	return r.put(context.WithoutCancel(ctx), record)
+	return created.ID, r.put(context.WithoutCancel(ctx), record)
 }
 
 // createAtAS asks the AS to create it, again where the AS did not act on the call:

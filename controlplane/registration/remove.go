@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,10 +70,21 @@ func (o *Operation) PlanRemoval(ctx context.Context) (Removal, error) {
 // With force, what the AS does not let go of is left there, and forgotten here. It
 // returns what is left.
 func (o *Operation) Remove(ctx context.Context, force bool) (left []string, err error) {
+	event := audit.Event{Action: audit.SiteDeregister, Site: o.site.Name, Target: o.key.Issuer, Detail: map[string]string{}}
+	if planned, err := o.PlanRemoval(ctx); err == nil {
+		event.Detail["resources"], event.Detail["instances"] = strconv.Itoa(len(planned.Resources)), strconv.Itoa(planned.Instances)
+	}
 	err = o.exclusively(ctx, func() error {
 		left, err = o.remove(ctx, force)
 		return err
 	})
+	if len(left) > 0 {
+		event.Detail["left"] = audit.Shorten(strings.Join(left, "; "))
+	}
+	if err != nil {
+		event.Outcome, event.Detail["error"] = audit.Failed, audit.Shorten(err.Error())
+	}
+	o.audit.Record(ctx, event)
 	return left, err
 }
 
@@ -92,18 +104,16 @@ func (o *Operation) remove(ctx context.Context, force bool) (left []string, err 
 		left = append(left, "resources: "+err.Error())
 	}
 	if stored.ClientID != "" && !gone {
-		if err := o.client.remove(ctx, o.server, stored); err != nil {
-			if !force {
-				return left, err
-			}
+		err := o.client.remove(ctx, o.server, stored)
+		switch {
+		case err == nil:
+			o.record(ctx, audit.ClientRemove, stored.ClientID, nil)
+		case !force:
+			return left, err
+		default:
 			left = append(left, "client "+stored.ClientID+": "+err.Error())
 		}
 	}
-	detail := map[string]string{}
-	if len(left) > 0 {
-		detail["left"] = audit.Shorten(strings.Join(left, "; "))
-	}
-	o.record(ctx, audit.ClientRemove, stored.ClientID, detail)
 	return left, o.store.Forget(ctx, o.key)
 }
 
@@ -149,6 +159,7 @@ func (o *Operation) removeInstances(ctx context.Context, protection *as.Protecti
 				if err := protection.Delete(ctx, in.ID); err != nil {
 					return err
 				}
+				o.record(ctx, audit.ResourceDelete, in.Name, map[string]string{"owner": in.Owner, "resource_id": in.ID})
 			}
 			if err := o.store.DeleteInstance(ctx, o.key, in.Name, in.State); err != nil {
 				return err

@@ -151,8 +151,11 @@ func (r *resources) logChange(c reconcile.Change) {
 		reconcile.Create: "created", reconcile.Recreate: "created anew", reconcile.Adopt: "adopted", reconcile.Update: "updated",
 		reconcile.Repair: "repaired", reconcile.Delete: "deleted",
 	}[c.Kind]
-	r.logger.Info("resource changed at the authorization server", slog.String("change", done), slog.String("resource", c.Name), slog.String("resource_id", c.ID),
-		slog.Any("fields", c.Fields))
+	attributes := []any{slog.String("change", done), slog.String("resource", c.Name)}
+	if c.ID != "" {
+		attributes = append(attributes, slog.String("resource_id", c.ID))
+	}
+	r.logger.Info("resource changed at the authorization server", append(attributes, slog.Any("fields", c.Fields))...)
 }
 
 // noteLost notes a resource that the AS lost, for somebody to give rights on it again.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
@@ -41,6 +42,14 @@ func TestDeregisterBesideServe(t *testing.T) {
 			require.Empty(t, left)
 			require.Empty(t, as.Resources())
 			require.Equal(t, 1, answered(as, http.MethodDelete, http.StatusNoContent))
+			told := p.audited("action=site.deregister")
+			require.Len(t, told, 1)
+			require.Equal(t, []any{"photos", as.Issuer(), audit.Done, "2", "0"},
+				[]any{told[0].Site, told[0].Target, told[0].Outcome, told[0].Detail["resources"], told[0].Detail["instances"]})
+			require.Len(t, p.audited("action=client.remove"), 1)
+			require.Len(t, p.audited("action=resource.delete"), 2)
+			require.NotContains(t, p.Log.String(), `resource_id=""`)
+			require.Contains(t, p.Log.String(), "change=created resource=albums resource_id=")
 			keys, err := p.store().Keys(t.Context())
 			require.NoError(t, err)
 			require.Empty(t, keys)
