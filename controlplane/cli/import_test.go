@@ -99,6 +99,30 @@ func TestImportOXD(t *testing.T) {
 		require.Empty(t, out)
 		require.Contains(t, stderr, want)
 	}
+	// What applications have made is shown, and is not taken for what the file has lost.
+	code, out, stderr = run(t, nil, "plan", "-c", path, "--output", "json")
+	require.Equal(t, cli.ExitOK, code, stderr)
+	var plan struct {
+		Applications []struct {
+			Site, Issuer          string
+			Resources, Registered int
+		}
+		Left []any `json:"left_alone"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &plan))
+	require.NotEmpty(t, plan.Applications, out)
+	registered := 0
+	for _, a := range plan.Applications {
+		registered += a.Registered
+		require.Equal(t, a.Resources, a.Registered)
+		require.NotEmpty(t, a.Issuer)
+	}
+	require.Equal(t, 3, registered)
+	require.Empty(t, plan.Left, out)
+	code, out, stderr = run(t, nil, "plan", "-c", path)
+	require.Equal(t, cli.ExitOK, code, stderr)
+	require.Contains(t, out, "Site "+plan.Applications[0].Site+" at ")
+	require.Contains(t, out, "was made by an application")
 	code, _, stderr = run(t, nil, "import", "oxd", t.TempDir())
 	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, stderr, "oxd-conf.json")

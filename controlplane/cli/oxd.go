@@ -19,7 +19,7 @@ import (
 // This file is all that joins oxd with the rest: without it and controlplane/oxd,
 // umagate builds and does not serve oxd.
 func init() {
-	extensions = append(extensions, extension{source: serve.Open, importCommand: newImportOXD})
+	extensions = append(extensions, extension{source: serve.Open, sites: serve.Sites, importCommand: newImportOXD})
 }
 
 // errNoOXD: the configuration does not serve the oxd API.

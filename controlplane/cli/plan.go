@@ -103,7 +103,8 @@ authorization server, and show what would be done about it:
   !  conflict  cannot be done; with the remedy
 
 Nothing is changed by it, neither at the authorization server nor in the store. What
-umagate did not register or adopt never appears. It is safe beside a running
+umagate did not register or adopt never appears. Sites that applications have made (oxd) are
+listed at the end; umagate serve keeps them in step. It is safe beside a running
 "umagate serve", which brings the same things in step by itself.
 
 Exit codes: 0 nothing would change, 1 failed or a conflict stands in the way, 2

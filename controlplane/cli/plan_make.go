@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/reconcile"
@@ -44,10 +45,23 @@ type planChange struct {
 // fullPlan is what "plan --output json" prints.
 type fullPlan struct {
 	Sites []sitePlan `json:"sites"`
+	// Applications are the sites that applications have made, which umagate serve keeps
+	// in step, and neither plan nor apply changes.
+	Applications []applicationSite `json:"applications"`
 	// Left names sites that are not in the file any more and have resources at
 	// their AS.
 	Left    []leftSite `json:"left_alone"`
 	Summary tally      `json:"summary"`
+}
+
+type applicationSite struct {
+	Site   string   `json:"site"`
+	Issuer string   `json:"issuer"`
+	Hosts  []string `json:"hosts"`
+	// Resources counts those that the application protects, Registered those of them
+	// that the store has an id of.
+	Resources  int `json:"resources"`
+	Registered int `json:"registered"`
 }
 
 type leftSite struct {
@@ -78,7 +92,7 @@ func (t tally) steps() int {
 // plan makes the plan of every chosen site. One that fails does not keep the
 // others from being shown.
 func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File, sites []*site.Site) (full fullPlan, err error) {
-	full = fullPlan{Sites: []sitePlan{}, Left: []leftSite{}}
+	full = fullPlan{Sites: []sitePlan{}, Applications: []applicationSite{}, Left: []leftSite{}}
 	adopt, err := f.adoptions(sites)
 	if err != nil {
 		return full, err
@@ -97,10 +111,40 @@ func (f *syncFlags) plan(ctx context.Context, env Environment, file *site.File, 
 		full.Sites = append(full.Sites, one)
 		full.Summary.add(one)
 	}
-	if len(f.sites) == 0 {
-		full.Left, err = leftAlone(ctx, kept, file)
+	if len(f.sites) > 0 {
+		return full, nil
 	}
+	if full.Applications, err = applications(ctx, kept, file); err != nil {
+		return full, err
+	}
+	full.Left, err = leftAlone(ctx, kept, file, full.Applications)
 	return full, err
+}
+
+// applications lists the sites that applications have made.
+func applications(ctx context.Context, from *store.SQL, file *site.File) ([]applicationSite, error) {
+	out := []applicationSite{}
+	for _, e := range extensions {
+		made, err := e.sites(ctx, from, file)
+		if err != nil {
+			return out, err
+		}
+		for i := range made {
+			s := &made[i]
+			one := applicationSite{Site: s.Name, Issuer: s.AuthorizationServer.Issuer, Hosts: append([]string{}, s.Hosts...), Resources: len(reconcile.Declared(s))}
+			records, err := from.Resources(ctx, store.Key{Site: one.Site, Issuer: one.Issuer})
+			if err != nil {
+				return out, err
+			}
+			for _, r := range records {
+				if r.ID != "" {
+					one.Registered++
+				}
+			}
+			out = append(out, one)
+		}
+	}
+	return out, nil
 }
 
 // readStore opens the store for reading; an empty one where there is none yet.
@@ -179,9 +223,9 @@ func (t *tally) add(s sitePlan) {
 	}
 }
 
-// leftAlone lists the sites that the store knows and the file does not: an edit
-// that takes a site out never deletes anything.
-func leftAlone(ctx context.Context, from *store.SQL, file *site.File) ([]leftSite, error) {
+// leftAlone lists the sites that the store knows and neither the file nor an application
+// has: an edit that takes a site out never deletes anything.
+func leftAlone(ctx context.Context, from *store.SQL, file *site.File, made []applicationSite) ([]leftSite, error) {
 	out := []leftSite{}
 	keys, err := from.Keys(ctx)
 	if err != nil {
@@ -189,6 +233,9 @@ func leftAlone(ctx context.Context, from *store.SQL, file *site.File) ([]leftSit
 	}
 	for _, key := range keys {
 		if s, ok := file.Site(key.Site); ok && s.AuthorizationServer.Issuer == key.Issuer {
+			continue
+		}
+		if slices.ContainsFunc(made, func(a applicationSite) bool { return a.Site == key.Site && a.Issuer == key.Issuer }) {
 			continue
 		}
 		records, err := from.Resources(ctx, key)

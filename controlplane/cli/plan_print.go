@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/umagate/umagate/controlplane/instance"
 	"github.com/umagate/umagate/controlplane/reconcile"
@@ -11,6 +12,14 @@ import (
 func (full fullPlan) print(p *page) {
 	for _, s := range full.Sites {
 		printSite(p, s)
+	}
+	for _, a := range full.Applications {
+		hosts := "no host of Envoy"
+		if len(a.Hosts) > 0 {
+			hosts = printable(strings.Join(a.Hosts, ", "))
+		}
+		p.printf("Site %s at %s was made by an application, for %s: %d of %s registered. umagate serve keeps it in step.\n\n",
+			printable(a.Site), printable(a.Issuer), hosts, a.Registered, count(a.Resources, "resource"))
 	}
 	for _, l := range full.Left {
 		p.printf("Site %s at %s is not in the file any more: its %s there stay as they are.\n\n", printable(l.Site), printable(l.Issuer), count(l.Resources, "resource"))

@@ -120,15 +120,24 @@ func (s *source) listen(ctx context.Context, host server.SourceHost, settings *s
 
 // Sites implements [server.Source]. What is wrong with an application is logged once.
 func (s *source) Sites(ctx context.Context, file *site.File) ([]site.Site, error) {
-	if file.OXD == nil {
-		return nil, nil // the server refuses to take the section out
-	}
-	return oxd.SitesOf(ctx, s.store, originOf(file.OXD), file.OXD.Sites, func(oxdID string, what error) {
+	return sitesOf(ctx, s.store, file, func(oxdID string, what error) {
 		if key := oxdID + " " + what.Error(); !s.told[key] {
 			s.told[key] = true
 			s.logger.Warn("an application's resources", slog.String("oxd_id", oxdID), slog.Any("error", what))
 		}
 	})
+}
+
+// Sites returns the sites that applications have made, for who does not serve them.
+func Sites(ctx context.Context, kept *store.SQL, file *site.File) ([]site.Site, error) {
+	return sitesOf(ctx, kept, file, nil)
+}
+
+func sitesOf(ctx context.Context, kept *store.SQL, file *site.File, tell func(oxdID string, what error)) ([]site.Site, error) {
+	if file.OXD == nil {
+		return nil, nil // the server refuses to take the section out
+	}
+	return oxd.SitesOf(ctx, kept, originOf(file.OXD), file.OXD.Sites, tell)
 }
 
 // Run implements [server.Source].
