@@ -12,16 +12,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
-	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
 )
 
 // sharedKey is the store_key of replicas.
 func sharedKey() string {
-	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, seal.KeySize))
 }
 
 // someResources is a part of twelve, another one each time.

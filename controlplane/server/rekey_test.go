@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/health"
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
@@ -21,7 +22,7 @@ import (
 )
 
 func storeKey(b byte) string {
-	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, store.KeySize))
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, seal.KeySize))
 }
 
 // TestRekeyReplicas: the store of two replicas is sealed with another key while both

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/registration"
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/store"
@@ -36,7 +37,7 @@ func replica(t *testing.T, database, issuer string) *plane {
 	t.Helper()
 	p := newPlane(t)
 	p.Options.Intervals.Standby = 20 * time.Millisecond
-	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
+	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, seal.KeySize))
 	p.Write(fmt.Sprintf("store: %q\nstore_key: %q\n%s", database, key, p.config(issuer, "albums", "people")))
 	return p
 }

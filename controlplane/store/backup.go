@@ -94,7 +94,7 @@ func (s *SQL) Backup(ctx context.Context, to io.Writer, options BackupOptions) (
 		if err := s.useKey(ctx, tx); err != nil {
 			return out, err
 		}
-		header.Key = s.keys.used().key.Reveal()
+		header.Key = s.keys.used().Key().Reveal()
 	}
 	w.line(header)
 	for _, t := range tables {

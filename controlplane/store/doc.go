@@ -7,7 +7,7 @@
 // a [Key], a site together with an issuer: a site that moves to another AS starts
 // anew there, and what was registered at the old one is not forgotten.
 //
-// Secrets are sealed before they reach the database (see [Sealer]): a copy of the
+// Secrets are sealed before they reach the database (see package seal): a copy of the
 // file without the key tells none.
 //
 // The order of writes is the callers' (packages server and reconcile): an intent

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -18,10 +19,10 @@ import (
 type keyring struct {
 	mu sync.Mutex
 	// known are the keys, the one to seal the store with anew first.
-	known []*Sealer
+	known []*seal.Sealer
 	// current is what the store is sealed with, as far as is known, and check the value
 	// in its table seal; nil for a store that has none yet.
-	current *Sealer
+	current *seal.Sealer
 	check   []byte
 	// again reads the keys anew, where they may have changed; nil where they do not.
 	again func() ([]secret.Text, error)
@@ -37,12 +38,12 @@ func newKeyring(again func() ([]secret.Text, error), keys ...secret.Text) (*keyr
 }
 
 func (k *keyring) learn(keys []secret.Text) error {
-	var known []*Sealer
+	var known []*seal.Sealer
 	for _, key := range keys {
 		if key.IsZero() {
 			continue
 		}
-		sealer, err := NewSealer(key)
+		sealer, err := seal.New(key)
 		if err != nil {
 			return err
 		}
@@ -66,14 +67,14 @@ func (k *keyring) take(next *keyring) {
 }
 
 // first is the key that the store is sealed with anew.
-func (k *keyring) first() *Sealer {
+func (k *keyring) first() *seal.Sealer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.known[0]
 }
 
 // used is the key that the store is sealed with.
-func (k *keyring) used() *Sealer {
+func (k *keyring) used() *seal.Sealer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.current
@@ -96,10 +97,10 @@ func (k *keyring) use(check []byte) error {
 }
 
 // find returns the key that opens a value, and what is in it.
-func (k *keyring) find(place string, sealed []byte) (*Sealer, secret.Text, error) {
+func (k *keyring) find(place string, sealed []byte) (*seal.Sealer, secret.Text, error) {
 	for try := range 2 {
 		for _, key := range k.known {
-			if value, err := key.open(place, sealed); err == nil {
+			if value, err := key.Open(place, sealed); err == nil {
 				return key, value, nil
 			}
 		}
@@ -117,10 +118,10 @@ func (k *keyring) find(place string, sealed []byte) (*Sealer, secret.Text, error
 	return nil, secret.Text{}, ErrSealed
 }
 
-func (k *keyring) seal(place string, value secret.Text) []byte { return k.used().seal(place, value) }
+func (k *keyring) seal(place string, value secret.Text) []byte { return k.used().Seal(place, value) }
 
 func (k *keyring) open(place string, sealed []byte) (secret.Text, error) {
-	if value, err := k.used().open(place, sealed); err == nil {
+	if value, err := k.used().Open(place, sealed); err == nil {
 		return value, nil
 	}
 	k.mu.Lock()
@@ -132,7 +133,7 @@ func (k *keyring) open(place string, sealed []byte) (secret.Text, error) {
 const sealPlace = "seal"
 
 // newCheck is the value that tells with which key a store is sealed.
-func (s *Sealer) newCheck() []byte { return s.seal(sealPlace, secret.New("umagate")) }
+func newCheck(s *seal.Sealer) []byte { return s.Seal(sealPlace, secret.New("umagate")) }
 
 // querying is a database or a transaction.
 type querying interface {
@@ -180,7 +181,7 @@ func (s *SQL) SetKeys(ctx context.Context, keys ...secret.Text) error {
 // checkKey seals a store that is not yet, with the first key, and finds the key of one
 // that is.
 func (s *SQL) checkKey(ctx context.Context) error {
-	if _, err := s.db.ExecContext(ctx, `INSERT INTO seal (one, check_value) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, s.keys.first().newCheck()); err != nil {
+	if _, err := s.db.ExecContext(ctx, `INSERT INTO seal (one, check_value) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, newCheck(s.keys.first())); err != nil {
 		return fmt.Errorf("store: check the key: %w", err)
 	}
 	return s.useKey(ctx, s.db)

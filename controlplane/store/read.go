@@ -11,6 +11,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -55,7 +56,7 @@ func Empty(ctx context.Context) (*SQL, error) {
 	if _, err := db.ExecContext(ctx, `PRAGMA query_only(1)`); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), db.Close())
 	}
-	ring, err := newKeyring(nil, newKey())
+	ring, err := newKeyring(nil, seal.NewKey())
 	return &SQL{db: db, keys: ring, locks: noLocks{}}, err
 }
 

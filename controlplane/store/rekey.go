@@ -14,6 +14,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/umagate/umagate/controlplane/audit"
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -114,11 +115,11 @@ func rekeyFile(ctx context.Context, path string, now func() time.Time) (out Reke
 		return out, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	key, err := KeyFile(path + nextKey)
+	key, err := seal.KeyFile(path + nextKey)
 	if err != nil {
 		return out, err
 	}
-	next, err := NewSealer(key)
+	next, err := seal.New(key)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", path+nextKey, err)
 	}
@@ -152,7 +153,7 @@ func syncFolder(path string) error {
 }
 
 // rekey seals everything with a key.
-func (s *SQL) rekey(ctx context.Context, to *Sealer) (out Rekeyed, err error) {
+func (s *SQL) rekey(ctx context.Context, to *seal.Sealer) (out Rekeyed, err error) {
 	if err := s.file.intact(); err != nil {
 		return out, err
 	}
@@ -164,7 +165,7 @@ func (s *SQL) rekey(ctx context.Context, to *Sealer) (out Rekeyed, err error) {
 		if err := lockSeal(ctx, tx, s.keys); err != nil {
 			return err
 		}
-		if s.keys.used().key.Equal(to.key) {
+		if s.keys.used().Key().Equal(to.Key()) {
 			out.Already = true
 			return nil
 		}
@@ -175,7 +176,7 @@ func (s *SQL) rekey(ctx context.Context, to *Sealer) (out Rekeyed, err error) {
 			}
 			out.Secrets += n
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE seal SET check_value = $1 WHERE one = 1`, to.newCheck()); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE seal SET check_value = $1 WHERE one = 1`, newCheck(to)); err != nil {
 			return err
 		}
 		event := audit.Complete(ctx, audit.Event{Action: audit.StoreRekey, Detail: map[string]string{"secrets": fmt.Sprint(out.Secrets)}}, time.Now())
@@ -194,7 +195,7 @@ func (s *SQL) rekey(ctx context.Context, to *Sealer) (out Rekeyed, err error) {
 }
 
 // rekey seals the values of a column with another key.
-func (c *sealedColumn) rekey(ctx context.Context, tx *sql.Tx, from *keyring, to *Sealer) (int, error) {
+func (c *sealedColumn) rekey(ctx context.Context, tx *sql.Tx, from *keyring, to *seal.Sealer) (int, error) {
 	rows, err := c.read(ctx, tx)
 	if err != nil {
 		return 0, err
@@ -213,7 +214,7 @@ func (c *sealedColumn) rekey(ctx context.Context, tx *sql.Tx, from *keyring, to 
 		if err != nil {
 			return 0, fmt.Errorf("the row of %q: %w", row.by, err)
 		}
-		args := []any{to.seal(c.place(row.by), value)}
+		args := []any{to.Seal(c.place(row.by), value)}
 		for _, by := range row.by {
 			args = append(args, by)
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -107,7 +108,7 @@ func restoreSQLite(ctx context.Context, b *Backup, path string, options RestoreO
 			return out, fmt.Errorf("store: keep the key: %w", err)
 		}
 		out.KeyFile = path + ".key"
-		if err := writeKeyFile(out.KeyFile, keys[0]); err != nil {
+		if err := seal.WriteKeyFile(out.KeyFile, keys[0]); err != nil {
 			return out, err
 		}
 	}
@@ -171,7 +172,7 @@ func restoreKeys(b *Backup, path string, given []secret.Text, replace bool) (key
 	if len(given) > 0 && !given[0].IsZero() {
 		return given, false, b.fits(given...)
 	}
-	found, err := readKey(path + ".key")
+	found, err := seal.ReadKey(path + ".key")
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, false, err

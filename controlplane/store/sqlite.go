@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -25,15 +26,15 @@ const migratePoll = 20 * time.Millisecond
 // sealed with a key, so that a new one would only hide that the key is lost.
 func keyFilesOf(path string, written bool) ([]secret.Text, error) {
 	if !written {
-		key, err := KeyFile(path + ".key")
+		key, err := seal.KeyFile(path + ".key")
 		return []secret.Text{key}, err
 	}
 	// The one that gets the name of the other is read first: so none is missed.
-	next, err := readKey(path + nextKey)
+	next, err := seal.ReadKey(path + nextKey)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	key, err := readKey(path + ".key")
+	key, err := seal.ReadKey(path + ".key")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w: put it back", ErrSealed, err)
 	}

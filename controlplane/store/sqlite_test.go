@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/store/storetest"
@@ -35,7 +36,7 @@ func openSQLite(t *testing.T, path string) *store.SQL {
 }
 
 func key(b byte) secret.Text {
-	return secret.New(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, store.KeySize)))
+	return secret.New(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, seal.KeySize)))
 }
 
 func TestSQLiteSealsSecrets(t *testing.T) {

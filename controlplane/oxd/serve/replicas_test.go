@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/controlplane/registration"
+	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
-	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/e2e/postgres/postgrestest"
 )
@@ -41,7 +41,7 @@ func TestOXDReplicas(t *testing.T) {
 	database := postgrestest.Database(t, postgrestest.Start(t))
 	as := servertest.StartAS(t, devas.Options{SkipConsent: true, Scopes: []string{"oxd"}, Users: []devas.User{{Name: "alice", Password: "alice"}}})
 	start := func() *plane {
-		key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, store.KeySize))
+		key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, seal.KeySize))
 		p := newPlane(t, fmt.Sprintf(`
 store: %q
 store_key: %q

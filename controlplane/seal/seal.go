@@ -1,4 +1,6 @@
-package store
+// Package seal keeps secrets sealed at rest: in the store of the control plane, and in
+// the file that an agent keeps beside an Envoy.
+package seal
 
 import (
 	"crypto/cipher"
@@ -16,6 +18,10 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
+// ErrKey says that something does not open: it was sealed with another key or for
+// another place, or is damaged.
+var ErrKey = errors.New("seal: it does not open with this key, or is damaged")
+
 // KeySize is the length of a sealing key in bytes.
 const KeySize = chacha20poly1305.KeySize
 
@@ -28,76 +34,81 @@ type Sealer struct {
 	key secret.Text
 }
 
-// NewSealer makes a sealer of a key in base64 (32 bytes).
-func NewSealer(key secret.Text) (*Sealer, error) {
+// New makes a sealer of a key in base64 (32 bytes).
+func New(key secret.Text) (*Sealer, error) {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key.Reveal()))
 	if err != nil || len(raw) != KeySize {
 		// The cause may quote the key.
-		return nil, fmt.Errorf("store: the key must be %d bytes in base64; make one with: head -c %d /dev/urandom | base64", KeySize, KeySize)
+		return nil, fmt.Errorf("seal: the key must be %d bytes in base64; make one with: head -c %d /dev/urandom | base64", KeySize, KeySize)
 	}
 	aead, err := chacha20poly1305.NewX(raw)
 	if err != nil {
-		return nil, fmt.Errorf("store: sealing key: %w", err)
+		return nil, fmt.Errorf("seal: sealing key: %w", err)
 	}
 	return &Sealer{aead: aead, key: secret.New(strings.TrimSpace(key.Reveal()))}, nil
 }
 
+// Key is the one that it seals with, in base64.
+func (s *Sealer) Key() secret.Text { return s.key }
+
 // KeyFile reads the key at path, or makes one there that only the owner may
 // read.
 func KeyFile(path string) (secret.Text, error) {
-	key, err := readKey(path)
+	key, err := ReadKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if err := writeKeyFile(path, newKey()); err != nil {
+	if err := WriteKeyFile(path, NewKey()); err != nil {
 		return secret.Text{}, err
 	}
-	return readKey(path)
+	return ReadKey(path)
 }
 
-func newKey() secret.Text {
+// NewKey makes a random key.
+func NewKey() secret.Text {
 	raw := make([]byte, KeySize)
 	_, _ = rand.Read(raw) // it never fails
 	return secret.New(base64.StdEncoding.EncodeToString(raw))
 }
 
-// writeKeyFile makes a key file where there is none.
-func writeKeyFile(path string, key secret.Text) error {
+// WriteKeyFile makes a key file where there is none.
+func WriteKeyFile(path string, key secret.Text) error {
 	// The key appears whole or not at all, and never replaces another: a link
 	// fails where a name exists.
 	temp, err := os.CreateTemp(filepath.Dir(path), ".umagate-key-")
 	if err != nil {
-		return fmt.Errorf("store: make the key file: %w", err)
+		return fmt.Errorf("seal: make the key file: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }()
 	_, err = temp.WriteString(key.Reveal() + "\n")
 	err = errors.Join(err, temp.Chmod(0o600), temp.Sync(), temp.Close())
 	if err != nil {
-		return fmt.Errorf("store: write the key file: %w", err)
+		return fmt.Errorf("seal: write the key file: %w", err)
 	}
 	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("store: make the key file: %w", err)
+		return fmt.Errorf("seal: make the key file: %w", err)
 	}
 	return nil
 }
 
-func readKey(path string) (secret.Text, error) {
+// ReadKey reads the key at path, which only its owner may read.
+func ReadKey(path string) (secret.Text, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("store: key file: %w", err)
+		return secret.Text{}, fmt.Errorf("seal: key file: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return secret.Text{}, fmt.Errorf("store: key file %s is open to others (mode %04o): chmod 600 it", path, mode)
+		return secret.Text{}, fmt.Errorf("seal: key file %s is open to others (mode %04o): chmod 600 it", path, mode)
 	}
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names the place
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("store: key file: %w", err)
+		return secret.Text{}, fmt.Errorf("seal: key file: %w", err)
 	}
 	return secret.New(strings.TrimSpace(string(data))), nil
 }
 
-// seal returns nil for no secret.
-func (s *Sealer) seal(place string, value secret.Text) []byte {
+// Seal returns nil for no secret.
+func (s *Sealer) Seal(place string, value secret.Text) []byte {
 	if value.IsZero() {
 		return nil
 	}
@@ -106,17 +117,18 @@ func (s *Sealer) seal(place string, value secret.Text) []byte {
 	return s.aead.Seal(nonce, nonce, []byte(value.Reveal()), []byte(place))
 }
 
-func (s *Sealer) open(place string, sealed []byte) (secret.Text, error) {
+// Open gives what was sealed for the same place, or [ErrKey].
+func (s *Sealer) Open(place string, sealed []byte) (secret.Text, error) {
 	if len(sealed) == 0 {
 		return secret.Text{}, nil
 	}
 	size := s.aead.NonceSize()
 	if len(sealed) < size {
-		return secret.Text{}, ErrSealed
+		return secret.Text{}, ErrKey
 	}
 	plain, err := s.aead.Open(nil, sealed[:size], sealed[size:], []byte(place))
 	if err != nil {
-		return secret.Text{}, ErrSealed
+		return secret.Text{}, ErrKey
 	}
 	return secret.New(string(plain)), nil
 }

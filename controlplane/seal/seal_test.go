@@ -1,0 +1,40 @@
+package seal_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/controlplane/seal"
+	"github.com/umagate/umagate/controlplane/secret"
+)
+
+func TestSeal(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	key, err := seal.KeyFile(path)
+	require.NoError(t, err)
+	again, err := seal.KeyFile(path)
+	require.NoError(t, err)
+	require.True(t, key.Equal(again))
+	sealer, err := seal.New(key)
+	require.NoError(t, err)
+	sealed := sealer.Seal("here", secret.New("a secret"))
+	plain, err := sealer.Open("here", sealed)
+	require.NoError(t, err)
+	require.Equal(t, "a secret", plain.Reveal())
+	_, err = sealer.Open("elsewhere", sealed)
+	require.ErrorIs(t, err, seal.ErrKey)
+	_, err = sealer.Open("here", sealed[:10])
+	require.ErrorIs(t, err, seal.ErrKey)
+	other, err := seal.New(seal.NewKey())
+	require.NoError(t, err)
+	_, err = other.Open("here", sealed)
+	require.ErrorIs(t, err, seal.ErrKey)
+
+	require.NoError(t, os.Chmod(path, 0o644))
+	_, err = seal.ReadKey(path)
+	require.ErrorContains(t, err, "chmod 600")
+}
