@@ -53,15 +53,22 @@ type fleet struct {
 	news     chan struct{}
 	alarmed  map[alarm]bool
 	refusals map[refusal]uint64
+	// good is what came into force last in an Envoy of a group. goodNews is closed when
+	// that, or what is given, has changed. agents counts their streams.
+	good     map[string]*given
+	goodNews chan struct{}
+	agents   int64
 }
 
 type streamKey struct {
-	id    int64
-	delta bool
+	id           int64
+	delta, agent bool
 }
 
 type stream struct {
 	delta  bool
+	agent  bool // its other side is an agent beside the Envoy
+	since  time.Time
 	closer *closer
 	sans   []string
 	peer   Peer
@@ -101,6 +108,7 @@ func newFleet(logger *slog.Logger, now func() time.Time) *fleet {
 		cache:    cache.NewSnapshotCache(false, byMember{}, nil),
 		registry: registry{logger: logger, now: now, byNode: map[string][]*member{}, away: map[string]*Rejected{}},
 		streams:  map[streamKey]*stream{}, alarmed: map[alarm]bool{}, refusals: map[refusal]uint64{},
+		good: map[string]*given{}, goodNews: make(chan struct{}),
 	}
 }
 
@@ -146,7 +154,7 @@ func (f *fleet) callbacks() server.Callbacks {
 }
 
 func (f *fleet) open(ctx context.Context, key streamKey) {
-	s := &stream{delta: key.delta, closer: closerOf(ctx), sent: map[string]sent{}}
+	s := &stream{delta: key.delta, agent: key.agent, since: f.registry.now(), closer: closerOf(ctx), sent: map[string]sent{}}
 	if s.closer.state != nil {
 		s.sans = namesOf(*s.closer.state)
 	}
@@ -203,17 +211,24 @@ func (f *fleet) push(groups []Group, next map[string]*given, hidden []string) {
 			s.closer.close(errMoved)
 		}
 	}
+	for name := range f.good {
+		if next[name] == nil {
+			delete(f.good, name)
+		}
+	}
 	for _, s := range f.streams {
 		if s.member != nil && !s.moved {
 			f.advance(s.member)
+			f.judgeGood(s.member)
 		}
 	}
+	f.tellAgents()
 }
 
 // advance offers an Envoy what it may have now.
 func (f *fleet) advance(m *member) {
 	g := f.given[m.Group]
-	if g == nil || !slices.ContainsFunc(m.streams, func(s *stream) bool { return !s.moved }) {
+	if g == nil || m.agent || !slices.ContainsFunc(m.streams, func(s *stream) bool { return !s.moved }) {
 		return
 	}
 	for {
@@ -272,7 +287,7 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, me
 		s.member = f.registry.join(node, s)
 	}
 	kind, ok := typeOf(a.typeURL)
-	if !ok {
+	if !ok || s.agent != (kind == LastGood) {
 		return "", s.member.key, nil
 	}
 	if s.delta && (kind == LDS || kind == RDS) {
@@ -280,6 +295,7 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, me
 	}
 	refused = f.judge(s, kind, a)
 	f.advance(s.member)
+	f.judgeGood(s.member)
 	return refused, s.member.key, nil
 }
 
@@ -312,6 +328,9 @@ func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 		state.Acknowledged = last.version
 		state.Refused, state.ErrorMessage, state.RefusedAt = "", "", time.Time{}
 		last.has, last.open, last.in = last.version, false, nil
+		if s.agent {
+			break
+		}
 		if c := *s.member.offered.of(kind); c != nil && c.Version == last.version {
 			last.in = c
 		}

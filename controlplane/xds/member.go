@@ -11,7 +11,9 @@ type member struct {
 	Envoy
 
 	// key is its name in the cache.
-	key     string
+	key string
+	// agent: it is no Envoy, but the agent beside one.
+	agent   bool
 	streams []*stream
 	offered offer
 }

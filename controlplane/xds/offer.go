@@ -2,6 +2,7 @@ package xds
 
 import (
 	"crypto/sha256"
+	"time"
 
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
@@ -50,6 +51,7 @@ type given struct {
 	offer
 
 	resources Resources
+	since     time.Time
 	// What lies between one content and another is made once for all Envoys: clusters
 	// with those of before, routes by the digest of the hosts before, what an Envoy has
 	// from elsewhere by its version, and what the cache serves.
@@ -59,9 +61,9 @@ type given struct {
 	snapshots map[offer]*cache.Snapshot
 }
 
-func newGiven(o offer, r Resources) *given {
+func newGiven(o offer, r Resources, now time.Time) *given {
 	return &given{
-		offer: o, resources: r,
+		offer: o, resources: r, since: now,
 		joined: map[*content]*content{}, between: map[string]*content{}, held: map[string]*content{}, snapshots: map[offer]*cache.Snapshot{},
 	}
 }

@@ -38,11 +38,11 @@ type registry struct {
 // join returns the member of a node, whose stream has just said who it is.
 func (r *registry) join(node *corev3.Node, s *stream) *member {
 	id := nodeID(node)
-	m := r.find(id, s.closer.address)
+	m := r.find(id, s.closer.address, s.agent)
 	if m == nil {
 		r.forget()
 		r.keys++
-		m = &member{Envoy: Envoy{NodeID: id, Types: map[Type]State{}}, key: strconv.FormatUint(r.keys, 10)}
+		m = &member{Envoy: Envoy{NodeID: id, Types: map[Type]State{}}, key: strconv.FormatUint(r.keys, 10), agent: s.agent}
 		r.byNode[id] = append(r.byNode[id], m)
 		r.count++
 	}
@@ -54,7 +54,7 @@ func (r *registry) join(node *corev3.Node, s *stream) *member {
 	if m.streams = append(m.streams, s); len(m.streams) == 1 {
 		m.Types = map[Type]State{} // it says what it has
 		m.Connected, m.ConnectedSince, m.DisconnectedAt = true, r.now(), time.Time{}
-		r.logger.Info("envoy connected", slog.String("node_id", id), slog.String("group", m.Group), slog.String("address", m.Address),
+		r.logger.Info("envoy connected", slog.Bool("agent", m.agent), slog.String("node_id", id), slog.String("group", m.Group), slog.String("address", m.Address),
 			slog.Any("certificate", m.Certificate))
 	}
 	delete(r.away, awayKey(id, m.Certificate))
@@ -62,10 +62,11 @@ func (r *registry) join(node *corev3.Node, s *stream) *member {
 }
 
 // find returns the member of that connection, or one of that node that is gone.
-func (r *registry) find(id, address string) *member {
+func (r *registry) find(id, address string, agent bool) *member {
 	var gone *member
 	for _, m := range r.byNode[id] {
 		switch {
+		case m.agent != agent:
 		case m.Connected && m.Address == address:
 			return m
 		case !m.Connected:
@@ -81,7 +82,7 @@ func (r *registry) leave(m *member, s *stream) (gone bool) {
 		return false
 	}
 	m.Connected, m.DisconnectedAt, m.offered = false, r.now(), offer{}
-	r.logger.Info("envoy disconnected", slog.String("node_id", m.NodeID), slog.String("address", m.Address))
+	r.logger.Info("envoy disconnected", slog.Bool("agent", m.agent), slog.String("node_id", m.NodeID), slog.String("address", m.Address))
 	return true
 }
 
@@ -133,13 +134,23 @@ func (r *registry) forget() {
 	}
 }
 
-// forgetNode drops those of a node that are gone.
+// attended reports whether an Envoy of the group is connected.
+func (r *registry) attended(group string) bool {
+	for _, members := range r.byNode {
+		if slices.ContainsFunc(members, func(m *member) bool { return m.Connected && !m.agent && m.Group == group }) {
+			return true
+		}
+	}
+	return false
+}
+
+// forgetNode drops those of a node that are gone, agents too.
 func (r *registry) forgetNode(id string) (known, connected bool) {
 	members := r.byNode[id]
 	left := slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return !m.Connected })
 	r.count -= len(members) - len(left)
 	r.set(id, left)
-	return len(members) > 0, len(left) > 0
+	return len(members) > 0, slices.ContainsFunc(left, func(m *member) bool { return !m.agent || len(left) == len(members) })
 }
 
 func (r *registry) set(id string, members []*member) {
@@ -150,12 +161,15 @@ func (r *registry) set(id string, members []*member) {
 	r.byNode[id] = members
 }
 
-func (r *registry) envoys() []Envoy {
+// envoys lists the Envoys, or the agents beside them.
+func (r *registry) envoys(agents bool) []Envoy {
 	r.forget()
-	out := make([]Envoy, 0, r.count)
+	out := []Envoy{}
 	for _, members := range r.byNode {
 		for _, m := range members {
-			out = append(out, m.copy())
+			if m.agent == agents {
+				out = append(out, m.copy())
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b Envoy) int {

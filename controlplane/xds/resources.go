@@ -54,7 +54,7 @@ func Types() []Type { return []Type{CDS, ECDS, LDS, RDS, SDS} }
 // typeURLs are the names of the types on the wire.
 var typeURLs = map[Type]string{
 	CDS: resourcev3.ClusterType, ECDS: resourcev3.ExtensionConfigType, LDS: resourcev3.ListenerType,
-	RDS: resourcev3.RouteType, SDS: resourcev3.SecretType,
+	RDS: resourcev3.RouteType, SDS: resourcev3.SecretType, LastGood: lastGoodURL,
 }
 
 func typeOf(url string) (Type, bool) {

@@ -81,7 +81,10 @@ func (s *Server) PushGroups(ctx context.Context, groups []Group) (map[string]map
 		if before := s.current[g.Name]; before != nil {
 			contents.keep(before.offer)
 		}
-		next[g.Name] = newGiven(contents, g.Resources)
+		next[g.Name] = newGiven(contents, g.Resources, s.fleet.registry.now())
+		if before := s.current[g.Name]; before != nil && before.offer == next[g.Name].offer {
+			next[g.Name].since = before.since
+		}
 		hidden = append(hidden, g.Resources.hidden()...)
 	}
 	s.fleet.push(groups, next, hidden) //nolint:contextcheck // half of a push must not be given out: nothing ends it
@@ -111,7 +114,15 @@ func (s *Server) versions() map[string]map[Type]string {
 func (s *Server) Envoys() []Envoy {
 	s.fleet.mu.Lock()
 	defer s.fleet.mu.Unlock()
-	return s.fleet.registry.envoys()
+	return s.fleet.registry.envoys(false)
+}
+
+// Agents tells of the agents beside Envoys in the same way; their one type is [LastGood].
+// Nothing waits for them.
+func (s *Server) Agents() []Envoy {
+	s.fleet.mu.Lock()
+	defer s.fleet.mu.Unlock()
+	return s.fleet.registry.envoys(true)
 }
 
 // Forget drops the Envoys of a node id that are gone. It reports whether there were any,
@@ -172,6 +183,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, encrypt *tls.
 	extensionservice.RegisterExtensionConfigDiscoveryServiceServer(grpcServer, handlers)
 	listenerservice.RegisterListenerDiscoveryServiceServer(grpcServer, handlers)
 	routeservice.RegisterRouteDiscoveryServiceServer(grpcServer, handlers)
+	grpcServer.RegisterService(lastGoodService(), s.fleet)
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(accepted) }()
