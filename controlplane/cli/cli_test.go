@@ -49,6 +49,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		{"revoke", "undo"},
 		{"rpt"},
 		{"serve"},
+		{"agent"},
 		{"status"},
 		{"acknowledge"},
 		{"audit"},

@@ -17,11 +17,8 @@ import (
 
 func newServe(env Environment) *cobra.Command {
 	var (
-		flags   fileFlags
-		verbose bool
-		json    bool
-		format  = logText
-		level   = "info"
+		flags fileFlags
+		log   logFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -46,12 +43,6 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 		Args: cobra.NoArgs,
 		// The file is read for its faults, shown as validate shows them.
 		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
-			if json {
-				format = logJSON
-			}
-			if verbose {
-				level = "debug"
-			}
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
@@ -65,7 +56,7 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 			return server.Run(ctx, server.Options{
 				Path:      flags.path,
 				Load:      func(path string) (*site.File, error) { return site.LoadIn(path, flags.environment(env)) },
-				Logger:    newLogger(env, level, format),
+				Logger:    log.logger(env),
 				Transport: env.Transport,
 				Reload:    hangup,
 				Version:   release(),
@@ -74,11 +65,32 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 		}),
 	}
 	flags.register(cmd)
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "the same as --log-level debug")
-	cmd.Flags().Var(&choice[string]{&format, "NAME", []string{logText, logJSON}}, "log-format", "how to log: text or json, one event a line")
-	cmd.Flags().Var(&choice[string]{&level, "NAME", []string{"debug", "info", "warn", "error"}}, "log-level", "the least that is logged: debug, info, warn or error")
-	cmd.Flags().BoolVar(&json, "log-json", false, "the same as --log-format json")
+	log.register(cmd)
 	return cmd
+}
+
+// logFlags are those of the commands that run until they are stopped.
+type logFlags struct {
+	format, level string
+	verbose, json bool
+}
+
+func (f *logFlags) register(cmd *cobra.Command) {
+	f.format, f.level = logText, "info"
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "the same as --log-level debug")
+	cmd.Flags().Var(&choice[string]{&f.format, "NAME", []string{logText, logJSON}}, "log-format", "how to log: text or json, one event a line")
+	cmd.Flags().Var(&choice[string]{&f.level, "NAME", []string{"debug", "info", "warn", "error"}}, "log-level", "the least that is logged: debug, info, warn or error")
+	cmd.Flags().BoolVar(&f.json, "log-json", false, "the same as --log-format json")
+}
+
+func (f *logFlags) logger(env Environment) *slog.Logger {
+	if f.json {
+		f.format = logJSON
+	}
+	if f.verbose {
+		f.level = "debug"
+	}
+	return newLogger(env, f.level, f.format)
 }
 
 // The values of --log-format.

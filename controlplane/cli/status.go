@@ -193,6 +193,7 @@ func printEnvoys(p *page, s server.Status, now time.Time) {
 		}
 		p.table(rows...)
 	}
+	printAgents(p, s.Agents, now)
 	for _, e := range s.Envoys {
 		for _, kind := range xds.Types() {
 			if state := e.Types[kind]; state.Refused != "" {
@@ -204,6 +205,22 @@ func printEnvoys(p *page, s server.Status, now time.Time) {
 		p.printf("\nenvoy %s at %s is turned away: no group has it\n  cluster %q, certificate %q, tried %s, last %s ago\n  = Look at the match of groups in umagate.yaml.\n",
 			t.NodeID, t.Address, t.Cluster, t.Certificate, count(t.Attempts, "time"), since(t.Last, now))
 	}
+}
+
+// printAgents writes what keeps what is good beside Envoys.
+func printAgents(p *page, agents []xds.Envoy, now time.Time) {
+	if len(agents) == 0 {
+		return
+	}
+	rows := [][]string{nil, {"AGENT BESIDE", "GROUP", "CONNECTED", "KEEPS"}}
+	for _, a := range agents {
+		connected := "gone " + since(a.DisconnectedAt, now)
+		if a.Connected {
+			connected = since(a.ConnectedSince, now)
+		}
+		rows = append(rows, []string{a.NodeID, dash(a.Group), connected, typeState(a.Types[xds.LastGood])})
+	}
+	p.table(rows...)
 }
 
 // leadership tells which replica answers, and which leads.

@@ -72,10 +72,13 @@ func dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
 		AdsConfig: &corev3.ApiConfigSource{
 			ApiType:             corev3.ApiConfigSource_GRPC,
 			TransportApiVersion: corev3.ApiVersion_V3,
-			GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsCluster},
-			}}},
+			GrpcServices:        []*corev3.GrpcService{grpcTo(xdsCluster)},
 		},
+	}
+	if file.Envoy.LastGood != "" {
+		if err := addLastGood(out, file.Envoy.LastGood); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -39,6 +39,17 @@ func xdsUpstream(file *site.File) (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := setHTTP2(cluster); err != nil {
+		return nil, err
+	}
+	if file.Listen.XDSTLS == nil {
+		return cluster, nil
+	}
+	return cluster, mutual(cluster, at.host, file.Envoy.XDSTLS)
+}
+
+// setHTTP2 makes a cluster speak what gRPC needs.
+func setHTTP2(cluster *clusterv3.Cluster) error {
 	options, err := pack(&httpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
@@ -54,13 +65,10 @@ func xdsUpstream(file *site.File) (*clusterv3.Cluster, error) {
 		},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	setOptions(cluster, options)
-	if file.Listen.XDSTLS == nil {
-		return cluster, nil
-	}
-	return cluster, mutual(cluster, at.host, file.Envoy.XDSTLS)
+	return nil
 }
 
 // mutual makes Envoy show its certificate to the control plane and judge the

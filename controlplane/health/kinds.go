@@ -101,6 +101,18 @@ var (
 		Affects: "Nobody, if it ends within a second. Until then it enforces what it had.",
 		Remedy:  "If it lasts, look at that Envoy's log and load.",
 	}
+	AgentGone = Kind{
+		Name:    "AgentGone",
+		Summary: "An agent beside an Envoy has been connected and is not any more.",
+		Affects: "Nobody, until that Envoy starts while the control plane is down: it gets what was good when the agent went, or nothing.",
+		Remedy:  "Start umagate agent there again. One that was taken away on purpose is forgotten by itself, or at once with DELETE /v1/envoys/{node_id}.",
+	}
+	AgentRefused = Kind{
+		Name:    "AgentRefused",
+		Summary: "An agent beside an Envoy cannot keep what it is given.",
+		Affects: "Nobody, until that Envoy starts while the control plane is down: it gets what was kept before, or nothing.",
+		Remedy:  "Correct what its message names. If it is about the disk, make room on that machine: the agent tries again within a minute.",
+	}
 	EnvoyTurnedAway = Kind{
 		Name:    "EnvoyTurnedAway",
 		Summary: "An Envoy that no group has asks for a configuration.",
@@ -293,7 +305,7 @@ func Kinds() []Kind {
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
-		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered, SiteUnrouted,
+		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
 	}

@@ -61,6 +61,7 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 		list = append(list, out.Sites[i].Conditions...)
 	}
 	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, now)...)
+	list = append(list, agentConditions(out.Agents, now)...)
 	slices.SortStableFunc(list, func(a, b health.Condition) int {
 		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Name, b.Name))
 	})
@@ -120,11 +121,31 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 			}
 		}
 	}
-	var out []health.Condition
 	all := []several{gone, refused, behind, turned}
 	for _, name := range slices.Sorted(maps.Keys(unlike)) {
 		all = append(all, *unlike[name])
 	}
+	return together(all...)
+}
+
+// agentConditions lists what keeps agents from keeping what is good.
+func agentConditions(agents []xds.Envoy, now time.Time) []health.Condition {
+	gone, refused := several{kind: health.AgentGone}, several{kind: health.AgentRefused}
+	for i := range agents {
+		a, state := &agents[i], agents[i].Types[xds.LastGood]
+		switch {
+		case !a.Connected && now.Sub(a.DisconnectedAt) > goneAfter:
+			gone.add(a.DisconnectedAt, "beside %s", a.NodeID)
+		case a.Connected && state.Refused != "":
+			refused.add(state.RefusedAt, "beside %s: %s", a.NodeID, state.ErrorMessage)
+		}
+	}
+	return together(gone, refused)
+}
+
+// together makes one condition of each that somebody has.
+func together(all ...several) []health.Condition {
+	var out []health.Condition
 	for _, s := range all {
 		if len(s.all) == 0 {
 			continue

@@ -37,6 +37,9 @@ type Status struct {
 	Groups []GroupStatus `json:"groups"`
 	Sites  []SiteStatus  `json:"sites"`
 	Envoys []xds.Envoy   `json:"envoys"`
+	// Agents are those beside Envoys, which keep what is good. They are no Envoys, and
+	// nothing waits for them.
+	Agents []xds.Envoy `json:"agents,omitempty"`
 	// TurnedAway are the Envoys that no group has and that go on trying.
 	TurnedAway []xds.Rejected `json:"turned_away"`
 }
@@ -161,7 +164,7 @@ func (s *controlPlane) status() Status {
 	published, now := settled(s.publisher.state, s.outcome)
 	out := Status{
 		Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
-		Sites: now.sites, Envoys: s.xds.Envoys(), TurnedAway: s.xds.Rejected(),
+		Sites: now.sites, Envoys: s.xds.Envoys(), Agents: s.xds.Agents(), TurnedAway: s.xds.Rejected(),
 	}
 	out.group(published.groups, now.versions)
 	leader := s.leadership.known()

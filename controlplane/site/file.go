@@ -97,6 +97,9 @@ type Envoy struct {
 	Instances string `yaml:"instances"`
 	// How Envoy connects to an xDS server that has listen.xds_tls.
 	XDSTLS EnvoyTLS `yaml:"xds_tls"`
+	// File that "umagate agent" keeps beside an Envoy, on the Envoy's machine: from it the
+	// Envoy starts while the control plane is down. Default none, and no agent.
+	LastGood string `yaml:"last_good"`
 	// The node.id that Envoy tells the control plane. Default umagate-envoy.
 	NodeID string `yaml:"node_id"`
 	// The node.cluster that Envoy tells the control plane. Default umagate.

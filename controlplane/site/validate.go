@@ -72,6 +72,7 @@ func (v *validator) validate() {
 	v.telemetry()
 	v.store()
 	v.plugin()
+	v.lastGood("envoy.last_good", f.Envoy.LastGood)
 	v.hostPort("envoy.listener", f.Envoy.Listener)
 	if f.Envoy.Admin != "off" {
 		v.hostPort("envoy.admin", f.Envoy.Admin)
@@ -205,4 +206,18 @@ func loopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// lastGood checks the name of a file, and of a socket beside it.
+func (v *validator) lastGood(path, name string) {
+	const longest = 80 // the name of a socket has 107 bytes at most
+	switch {
+	case name == "":
+	case !strings.HasPrefix(name, "/"):
+		v.fault(path, "is no absolute path", "write one, such as /var/lib/umagate-agent/last_good: Envoy and umagate agent are started in folders of their own")
+	case strings.HasSuffix(name, "/"):
+		v.fault(path, "is a folder", "write the name of a file in it, such as "+name+"last_good")
+	case len(name) > longest:
+		v.fault(path, fmt.Sprintf("has %d bytes, and %d is the most: a socket is made beside it", len(name), longest), "write a shorter one")
+	}
 }

@@ -71,8 +71,9 @@ var special = map[string]struct {
 	"apply":      {add: []string{"--yes"}},
 	"deregister": {add: []string{"--yes"}},
 	"login":      {add: []string{"--browser"}},
-	"serve":      {add: []string{"--help"}}, // the sandbox runs one already
-	"demo":       {add: []string{"--help"}}, // its own tests run it
+	"serve":      {add: []string{"--help"}},                                // the sandbox runs one already
+	"agent":      {add: []string{"--check"}, codes: []int{cli.ExitFailed}}, // no Envoy there has anything in force
+	"demo":       {add: []string{"--help"}},                                // its own tests run it
 }
 
 // shownID is a revocation's id in the documents.

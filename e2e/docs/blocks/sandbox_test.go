@@ -86,6 +86,7 @@ func newSandbox(t *testing.T) *sandbox {
 		"http://127.0.0.1:10000", s.protected(),
 		"https://photos.example.com", s.protected(),
 		"/etc/envoy/sds", filepath.Join(s.dir, "sds"),
+		"/var/lib/umagate-agent", filepath.Join(s.dir, "agent"),
 		"/opt/oxd-server", s.copyOf("controlplane/oxd/legacy/testdata/v3", "oxd-server"),
 	)
 	s.files()
@@ -113,7 +114,7 @@ func (s *sandbox) files() {
 
 	self, err := os.Executable()
 	require.NoError(s.t, err)
-	for _, folder := range []string{"bin", "build", "sds"} {
+	for _, folder := range []string{"bin", "build", "sds", "agent"} {
 		require.NoError(s.t, os.Mkdir(filepath.Join(s.dir, folder), 0o700))
 	}
 	for _, program := range []string{"umagate", "build/umagate"} {
