@@ -30,6 +30,7 @@ func (r release) writeArchive(p program) error {
 		{name: "umagate", source: p.path, mode: 0o755},
 		{name: "umagate.wasm", source: r.module},
 		{name: "umagate.service", source: packageFile("umagate.service")},
+		{name: "umagate-agent.service", source: packageFile("umagate-agent.service")},
 	}
 	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"} {
 		entries = append(entries, entry{name: name, source: name})

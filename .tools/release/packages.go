@@ -70,6 +70,7 @@ func (r release) contents(p program, pages string) files.Contents {
 		{Destination: "/usr/bin/umagate", Source: p.path, FileInfo: &files.ContentFileInfo{Mode: 0o755, MTime: r.time}},
 		plain("/usr/share/umagate/umagate.wasm", r.module),
 		plain("/usr/lib/systemd/system/umagate.service", packageFile("umagate.service")),
+		plain("/usr/lib/systemd/system/umagate-agent.service", packageFile("umagate-agent.service")),
 		plain("/usr/lib/sysusers.d/umagate.conf", packageFile("sysusers.conf")),
 		{
 			Destination: "/etc/umagate/umagate.yaml", Source: packageFile("umagate.yaml"), Type: files.TypeConfigNoReplace,

@@ -86,7 +86,7 @@ func TestArchive(t *testing.T) {
 	folder := t.TempDir()
 	run(t, "tar", "-xzf", archive, "-C", folder)
 	root := filepath.Join(folder, strings.TrimSuffix(filepath.Base(archive), ".tar.gz"))
-	for _, file := range []string{"LICENSE", "README.md", "umagate.service", "man1/umagate-serve.1", "completions/umagate.bash", "completions/_umagate", "completions/umagate.fish"} {
+	for _, file := range []string{"LICENSE", "README.md", "umagate.service", "umagate-agent.service", "man1/umagate-serve.1", "completions/umagate.bash", "completions/_umagate", "completions/umagate.fish"} {
 		require.FileExists(t, filepath.Join(root, file))
 	}
 	requireVersion(t, filepath.Join(root, "umagate"), filepath.Join(root, "umagate.wasm"))
@@ -159,15 +159,17 @@ func TestDebian(t *testing.T) {
 	})
 	t.Run("the unit", func(t *testing.T) {
 		t.Parallel()
-		text, err := os.ReadFile(filepath.Join(root, "usr", "lib", "systemd", "system", "umagate.service"))
-		require.NoError(t, err)
-		unit := filepath.Join(t.TempDir(), "umagate.service")
-		require.NoError(t, os.WriteFile(unit, bytes.ReplaceAll(text, []byte("/usr/bin/umagate"), []byte(program)), 0o600))
-		verify := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", unit)
-		said, err := verify.CombinedOutput()
-		require.NoError(t, err, string(said))
-		require.Empty(t, string(said))
-		run(t, "systemd-analyze", "security", "--offline=yes", "--threshold=20", unit)
+		for _, name := range []string{"umagate.service", "umagate-agent.service"} {
+			text, err := os.ReadFile(filepath.Join(root, "usr", "lib", "systemd", "system", name))
+			require.NoError(t, err)
+			unit := filepath.Join(t.TempDir(), name)
+			require.NoError(t, os.WriteFile(unit, bytes.ReplaceAll(text, []byte("/usr/bin/umagate"), []byte(program)), 0o600))
+			verify := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", unit)
+			said, err := verify.CombinedOutput()
+			require.NoError(t, err, string(said))
+			require.Empty(t, string(said))
+			run(t, "systemd-analyze", "security", "--offline=yes", "--threshold=20", unit)
+		}
 	})
 }
 
@@ -192,7 +194,7 @@ func TestRPM(t *testing.T) {
 	require.Contains(t, run(t, "rpm", "-qp", "--nosignature", "--scripts", file), "systemd-sysusers umagate.conf")
 	digests := run(t, "rpm", "-qp", "--nosignature", "--queryformat", "[%{FILEDIGESTS}  %{FILENAMES}\n]", file)
 	for _, path := range []string{
-		"/usr/bin/umagate", "/usr/share/umagate/umagate.wasm", "/etc/umagate/umagate.yaml", "/usr/lib/systemd/system/umagate.service",
+		"/usr/bin/umagate", "/usr/share/umagate/umagate.wasm", "/etc/umagate/umagate.yaml", "/usr/lib/systemd/system/umagate.service", "/usr/lib/systemd/system/umagate-agent.service",
 		"/usr/lib/sysusers.d/umagate.conf", "/usr/share/man/man1/umagate.1.gz",
 	} {
 		sum, _, _ := strings.Cut(run(t, "sha256sum", filepath.Join(root, path)), " ")

@@ -9,5 +9,5 @@ elif ! getent passwd umagate >/dev/null; then
 fi
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
-	systemctl try-restart umagate.service
+	systemctl try-restart umagate.service umagate-agent.service
 fi

@@ -3,6 +3,6 @@
 set -e
 case "$1" in
 remove | 0)
-	if [ -d /run/systemd/system ]; then systemctl disable --now umagate.service; fi
+	if [ -d /run/systemd/system ]; then systemctl disable --now umagate.service umagate-agent.service; fi
 	;;
 esac
