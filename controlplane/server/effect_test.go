@@ -34,10 +34,12 @@ func effects(t *testing.T) map[string]string {
 	require.NoError(t, err)
 	out := map[string]string{}
 	for _, effect := range []string{byXDS, byServe, byBootstrap, byRestart} {
-		row := regexp.MustCompile(`(?m)^\| (.*) \| ` + regexp.QuoteMeta(effect)).FindSubmatch(text)
-		require.NotNil(t, row, effect)
-		for path := range strings.SplitSeq(string(row[1]), ", ") {
-			out[strings.Trim(path, "`")] = effect
+		rows := regexp.MustCompile(`(?m)^\| (.*) \| `+regexp.QuoteMeta(effect)).FindAllSubmatch(text, -1)
+		require.NotEmpty(t, rows, effect)
+		for _, row := range rows {
+			for path := range strings.SplitSeq(string(row[1]), ", ") {
+				out[strings.Trim(path, "`")] = effect
+			}
 		}
 	}
 	return out
