@@ -64,9 +64,9 @@ type Dialect struct {
 	Audience string
 	// RefusesSoftwareStatement says that a registration with one is refused.
 	RefusesSoftwareStatement bool
-	// PageSize is how many ids a list holds at most, asked for with first and max;
-	// 0 for a list that is whole.
-	PageSize int
+	// PageSize is how many resources a list holds at most, asked for with first and max;
+	// 0 for a list that is whole. IDPageSize is the same for a list of ids.
+	PageSize, IDPageSize int
 	// DeepList says that ?deep=true lists the resources themselves.
 	DeepList bool
 	// Names is how a resource is found by name.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -75,6 +76,8 @@ type Server struct {
 	caller   *caller
 	// insecureHTTP is [Config.InsecureHTTP].
 	insecureHTTP bool
+	// ownIDs has the ids of resource servers by their client_id, where they differ.
+	ownIDs sync.Map
 }
 
 // Metadata is what is known of the AS. Store it for [Client.Known].

@@ -161,6 +161,7 @@ func Remedy(err error) string {
 		{ErrClientRefused, "Check id and secret of authorization_server.client; a client that umagate registered itself is registered anew by umagate serve."},
 		{ErrPATRefused, "Let the client have the right to protect resources: scope uma_protection, at Keycloak the client role uma_protection."},
 		{ErrOwner, "At Keycloak, give the client's service account the role manage-authorization of the client realm-management, and the client Full scope allowed (or that role in its scope)."},
+		{ErrUnknownOwner, "Name the owner by the user's id (sub) or user name, not by the e-mail address. If that is right, see the AS's log."},
 		{ErrConflict, "Rename the resource, delete the one at the AS, or adopt it with adopt: true."},
 		{ErrCollision, "None needed: umagate tries again by itself, and a command can be run again."},
 		{ErrRateLimited, "None needed: it is tried again when the AS allows."},

@@ -31,6 +31,11 @@ func TestOwner(t *testing.T) {
 		return exchange{method: http.MethodPost, path: path, body: body, status: status, answer: answer}
 	}
 	forbidden := post(byAdmin, asked, 403, `{"error":"HTTP 403 Forbidden"}`)
+	own := func(answer string) exchange {
+		return get(byPAT+"?deep=true&first=0&max=1&owner=rs", 200, answer)
+	}
+	const another = "/admin/realms/r/clients/c-1/authz/resource-server/resource"
+	gone := exchange{method: http.MethodDelete, path: byPAT + "/r1", status: 204}
 	tests := []struct {
 		name      string
 		exchanges []exchange
@@ -38,17 +43,22 @@ func TestOwner(t *testing.T) {
 		err       error
 	}{
 		{"by the administration API", []exchange{post(byAdmin, asked, 201, `{"_id":"r1","owner":{"id":"alice","name":"a"}}`)}, "r1", nil},
-		{"whose client has another id", []exchange{
-			post(byAdmin, asked, 404, `{"error":"Could not find client"}`),
-			get("/admin/realms/r/clients?clientId=rs", 200, `[{"id":"c-1"}]`),
-			post("/admin/realms/r/clients/c-1/authz/resource-server/resource", asked, 201, `{"_id":"r1","owner":{"id":"alice"}}`),
+		{"by the user name", []exchange{post(byAdmin, asked, 201, `{"_id":"r1","owner":{"id":"3f2c","name":"alice"}}`)}, "r1", nil},
+		{"who is another", []exchange{post(byAdmin, asked, 201, `{"_id":"r1","owner":{"id":"3f2c","name":"bob"}}`), gone}, "", as.ErrOwner},
+		{"who is nobody", []exchange{post(byAdmin, asked, 500, `{"error":"unknown_error","error_description":"For more on this error consult the server log."}`)}, "", as.ErrUnknownOwner},
+		{"whose client has another id, which a resource tells", []exchange{
+			forbidden, own(`[{"_id":"r0","name":"albums","owner":{"id":"c-1","name":"rs"}}]`),
+			post(another, asked, 201, `{"_id":"r1","owner":{"id":"alice"}}`),
 		}, "r1", nil},
+		{"whose client has another id, and nothing yet", []exchange{
+			forbidden, own(`[]`), post(byPAT, named, 201, `{"_id":"r1","owner":{"id":"c-1","name":"rs"}}`), gone,
+			post(another, asked, 201, `{"_id":"r2","owner":{"id":"alice"}}`),
+		}, "r2", nil},
 		{"which has one", []exchange{post(byAdmin, asked, 409, `{"error":"invalid_request"}`)}, "", as.ErrConflict},
 		{"which is down", []exchange{post(byAdmin, asked, 503, ``)}, "", as.ErrUnavailable},
-		{"by name, where it counts", []exchange{forbidden, post(byPAT, named, 201, `{"_id":"r1","owner":{"id":"alice","name":"a"}}`)}, "r1", nil},
+		{"by name, where it counts", []exchange{forbidden, own(`[]`), post(byPAT, named, 201, `{"_id":"r1","owner":{"id":"alice","name":"a"}}`)}, "r1", nil},
 		{"by name, where it does not", []exchange{
-			forbidden, post(byPAT, named, 201, `{"_id":"r1","owner":{"id":"rs","name":"rs"}}`),
-			{method: http.MethodDelete, path: byPAT + "/r1", status: 204},
+			forbidden, own(`[]`), post(byPAT, named, 201, `{"_id":"r1","owner":{"id":"rs","name":"rs"}}`), gone, forbidden, own(`[]`),
 		}, "", as.ErrOwner},
 	}
 	for _, tt := range tests {

@@ -62,6 +62,8 @@ func (p *Protection) list(ctx context.Context, deep bool) ([]wireEntry, error) {
 	query := url.Values{}
 	if deep {
 		query.Set("deep", "true")
+	} else {
+		size = p.server.dialect.IDPageSize
 	}
 	var all []wireEntry
 	seen := map[string]bool{}
@@ -107,8 +109,11 @@ func (p *Protection) FindByName(ctx context.Context, name string) ([]Resource, e
 	var err error
 	switch p.server.dialect.Names {
 	case SearchExactName:
-		address := withQuery(p.server.metadata.ResourceRegistrationEndpoint, url.Values{"name": {name}, "exactName": {"true"}})
-		entries, _, err = p.page(ctx, address)
+		query := url.Values{"name": {name}, "exactName": {"true"}}
+		if p.server.dialect.DeepList {
+			query.Set("deep", "true")
+		}
+		entries, _, err = p.page(ctx, withQuery(p.server.metadata.ResourceRegistrationEndpoint, query))
 	case SearchEach:
 		entries, err = p.list(ctx, false)
 	}
@@ -120,7 +125,10 @@ func (p *Protection) FindByName(ctx context.Context, name string) ([]Resource, e
 		if e.id() == "" {
 			continue
 		}
-		r, err := p.Read(ctx, e.id())
+		r := e.resource(p.server.dialect)
+		if !e.describes() {
+			r, err = p.Read(ctx, e.id())
+		}
 		switch {
 		case errors.Is(err, ErrNotFound):
 			continue // removed since the list was made

@@ -72,7 +72,7 @@ func (w wireResource) describes() bool {
 func (w wireResource) resource(d Dialect) Resource {
 	out := Resource{ID: w.id(), Name: w.Name, Type: w.Type, IconURI: w.IconURI, Description: w.Description}
 	if d.Owner.Member != "" {
-		out.Owner = string(w.Owner)
+		out.Owner, out.OwnerName = w.Owner.id, w.Owner.name
 	}
 	if scopes := w.scopes(); scopes != nil {
 		for _, s := range *scopes {

@@ -29,8 +29,11 @@ type Resource struct {
 	// does not. It is asked for by the dialect, not by the caller.
 	ExpiresAt time.Time
 	// Owner is the subject of the person it belongs to, where the AS tells and can be
-	// told ([OwnerDialect]). In [Protection.Create] empty is the resource server.
+	// told ([OwnerDialect]). In [Protection.Create] empty is the resource server, and a user
+	// name will do where the AS tells it: what Create returns has the subject.
 	Owner string
+	// OwnerName is the owner's user name, where the AS tells it.
+	OwnerName string
 }
 
 // members is what this package sets in a resource; nil stands for absent.
