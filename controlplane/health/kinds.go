@@ -190,19 +190,25 @@ var (
 		Name:    "ResourceMissing",
 		Summary: "The authorization server does not have a resource or instance that is registered there, or not with its scopes.",
 		Affects: "Requests for it without a sufficient token: 403 no_ticket.",
-		Remedy:  "None: umagate serve registers a declared resource anew. Policies on the one before do not count for the new one: look at them.",
+		Remedy:  "None: umagate serve registers it anew. Policies on the one before do not count for the new one: look at them.",
 	}
 	PoliciesLost = Kind{
 		Name:    "PoliciesLost",
-		Summary: "A resource was registered anew under another id, since the authorization server did not have it any more.",
-		Affects: "Who had a right by a policy on the resource before: it does not count for the new one. Policies by scope or type do.",
-		Remedy:  "Give the rights again at the authorization server, and say so: umagate acknowledge --site SITE NAME.",
+		Summary: "A resource or instance was registered anew under another id, since the authorization server did not have it any more.",
+		Affects: "Who had a right by a policy on the one before, or from its owner: it does not count for the new one. Policies by scope or type do.",
+		Remedy:  "Give the rights again at the authorization server (an instance's owner does), and say so: umagate acknowledge --site SITE NAME. If an instance was removed there on purpose: DELETE /v1/sites/{site}/resources/{name}.",
 	}
 	InstanceGone = Kind{
 		Name:    "InstanceGone",
-		Summary: "The authorization server does not have an instance any more, and it is not registered any more.",
+		Summary: "The authorization server does not have an instance any more whose resource umagate.yaml does not declare any more, so it was not registered again.",
 		Affects: "Requests for it: 403 resource_unknown.",
-		Remedy:  "Register it again (POST /v1/sites/{site}/resources), or, if it was removed on purpose, say so: umagate acknowledge --site SITE NAME.",
+		Remedy:  "Declare the resource and register it again (POST /v1/sites/{site}/resources), or, if that is meant, say so: umagate acknowledge --site SITE NAME.",
+	}
+	InstancePending = Kind{
+		Name:    "InstancePending",
+		Summary: "An instance was to be registered or removed, and the authorization server did not do it when it was asked last.",
+		Affects: "Requests for it: 403 resource_unknown.",
+		Remedy:  "The message has the authorization server's reason. It is tried again, at most every five minutes, until it is done or somebody removes it: DELETE /v1/sites/{site}/resources/{name}.",
 	}
 	ClockSkew = Kind{
 		Name:    "ClockSkew",
@@ -302,7 +308,7 @@ var (
 // Kinds lists the catalogue, in the order of docs/status.md.
 func Kinds() []Kind {
 	return []Kind{
-		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, ClockSkew,
+		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, InstancePending, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered, SiteUnrouted,

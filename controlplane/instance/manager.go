@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -55,6 +56,7 @@ type Store interface {
 	DeleteInstance(ctx context.Context, key store.Key, name string, from store.InstanceState) error
 	DueInstances(ctx context.Context, key store.Key, now time.Time, most int) ([]string, error)
 	RecheckInstance(ctx context.Context, key store.Key, name string, now time.Time) error
+	ReopenInstance(ctx context.Context, key store.Key, name string, now, due time.Time) (store.Instance, error)
 	ClaimInstance(ctx context.Context, key store.Key, name string, now, until time.Time) (store.Instance, bool, error)
 }
 
@@ -72,9 +74,10 @@ type Options struct {
 	Record func(ctx context.Context, action audit.Action, name string, detail map[string]string)
 	// Ended is called when a registration has ended in the store; may be nil.
 	Ended func(ctx context.Context)
-	// Lost is called when the AS turns out not to have an instance any more, and, lost being
-	// false, when one is registered; may be nil.
-	Lost func(ctx context.Context, name string, lost bool)
+	// Lost is called when the AS turns out not to have an instance any more, before anything
+	// is done about it, with what becomes of it; and, kind being empty, when somebody has one
+	// registered or removed, and so knows. May be nil.
+	Lost func(ctx context.Context, name string, kind store.LostKind)
 	// Logger is told what fails; never a secret.
 	Logger *slog.Logger
 	// Intervals overrides waits; the zero value means the defaults.
@@ -137,7 +140,7 @@ func New(options Options) (*Manager, error) {
 		options.Record = func(context.Context, audit.Action, string, map[string]string) {}
 	}
 	if options.Lost == nil {
-		options.Lost = func(context.Context, string, bool) {}
+		options.Lost = func(context.Context, string, store.LostKind) {}
 	}
 	if options.Ended == nil {
 		options.Ended = func(context.Context) {}
@@ -153,7 +156,8 @@ type Request struct {
 	Template string
 	Values   []string
 	Path     string
-	// Owner is the subject that it is registered for; empty for the resource server.
+	// Owner is the subject that it is registered for, or a user name where the AS tells it;
+	// empty for the resource server.
 	Owner string
 }
 
@@ -177,8 +181,8 @@ func (m *Manager) identify(r Request) (*template, []string, string, error) {
 	return t, values, name, err
 }
 
-// Register registers an instance. When it cannot be done now, it is in the store,
-// pending, and will be: that is no error. created reports whether it was not there.
+// Register registers an instance. When it cannot be done now, for whatever reason, it is in
+// the store, pending, and is tried again: that is no error. created reports whether it was not there.
 func (m *Manager) Register(ctx context.Context, r Request) (in store.Instance, created bool, err error) {
 	t, values, name, err := m.identify(r)
 	if err != nil {
@@ -195,15 +199,28 @@ func (m *Manager) Register(ctx context.Context, r Request) (in store.Instance, c
 	switch {
 	case err != nil:
 		return in, false, err
-	case in.Owner != r.Owner:
+	case in.Owner != r.Owner && !m.ownedBy(ctx, in, r.Owner):
 		return in, false, fmt.Errorf("%s: %w", name, ErrOwned)
 	case in.State == store.InstanceRemoving:
 		return in, false, fmt.Errorf("%s: %w", name, ErrRemoving)
 	case in.State == store.InstanceRegistered:
 		return in, false, nil
 	}
+	if created {
+		m.options.Lost(ctx, name, "")
+	}
 	in, err = m.now(ctx, in)
 	return in, created, err
+}
+
+// ownedBy asks the AS whether the owner of an instance has that user name.
+func (m *Manager) ownedBy(ctx context.Context, in store.Instance, owner string) bool {
+	server, err := m.options.AS()
+	if err != nil || in.ID == "" || owner == "" || !server.FindsByName() {
+		return false
+	}
+	found, err := server.FindByName(ctx, in.Name)
+	return err == nil && slices.ContainsFunc(found, func(r as.Resource) bool { return r.ID == in.ID && r.Owner == in.Owner && r.OwnedBy(owner) })
 }
 
 // Remove ends the registration of an instance. When that cannot be done now, it is
@@ -221,6 +238,7 @@ func (m *Manager) Remove(ctx context.Context, name string) (store.Instance, erro
 	}
 	m.finder.forget(name)
 	m.options.Ended(ctx)
+	m.options.Lost(ctx, name, "")
 	return m.now(ctx, in)
 }
 

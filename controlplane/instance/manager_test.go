@@ -74,7 +74,7 @@ func (a *authority) Read(_ context.Context, id string) (r as.Resource, err error
 
 func (a *authority) Update(_ context.Context, r as.Resource) error {
 	return a.do(func() error {
-		r.Owner = a.resources[r.ID].Owner
+		r.Owner, r.OwnerName = a.resources[r.ID].Owner, a.resources[r.ID].OwnerName
 		a.resources[r.ID] = r
 		return nil
 	})
@@ -127,6 +127,7 @@ type world struct {
 	store   *store.SQL
 	manager *instance.Manager
 	now     time.Time
+	lost    map[string]store.LostKind
 	mu      sync.Mutex
 	leads   bool
 }
@@ -147,7 +148,7 @@ func newWorld(t *testing.T) *world {
 	kept, err := store.Open(t.Context(), secret.New("sqlite:x.db"), t.TempDir(), secret.Text{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kept.Close()) })
-	w := &world{t: t, as: &authority{resources: map[string]as.Resource{}, byName: true}, store: kept, now: time.UnixMilli(1_790_000_000_000), leads: true}
+	w := &world{t: t, as: &authority{resources: map[string]as.Resource{}, byName: true}, store: kept, now: time.UnixMilli(1_790_000_000_000), leads: true, lost: map[string]store.LostKind{}}
 	w.configure(file)
 	return w
 }
@@ -161,7 +162,8 @@ func (w *world) configure(text string) {
 	w.manager, err = instance.New(instance.Options{
 		Site: s, Key: w.key(), Store: w.store, AS: func() (instance.AS, error) { return w.as, nil },
 		Leads: func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.leads }, Logger: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
+		Lost: func(_ context.Context, name string, kind store.LostKind) { w.lost[name] = kind },
+		Now:  func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
 	})
 	require.NoError(w.t, err)
 }
@@ -403,19 +405,86 @@ func TestOwners(t *testing.T) {
 		w.as.owners = true
 		w.as.resources["bobs"] = as.Resource{ID: "bobs", Name: "album-7", Owner: "bob"}
 		w.as.resources["hers"] = as.Resource{ID: "hers", Name: "album-8", Owner: "alice", Scopes: []string{"old"}}
+		w.as.resources["named"] = as.Resource{ID: "named", Name: "album-9", Owner: "3f2c", OwnerName: "Alice", Scopes: []string{"view"}}
 	})
-	_, err := w.register("7")
-	require.ErrorIs(t, err, instance.ErrOwned)
-	_, err = w.manager.Get(t.Context(), "album-7")
-	require.ErrorIs(t, err, instance.ErrUnknown, "nothing is left of it")
 	in, err := w.register("8")
 	require.NoError(t, err)
 	require.Equal(t, "hers", in.ID, "taken over, since its owner is the one")
 	require.Equal(t, []string{"view"}, w.as.resources["hers"].Scopes)
+	for range 2 { // the second is of what the first has registered
+		in, err = w.register("9")
+		require.NoError(t, err)
+		require.Equal(t, "named", in.ID, "the AS has her by her user name")
+		require.Equal(t, "3f2c", in.Owner)
+	}
 	require.Zero(t, w.as.creates)
+	_, _, err = w.manager.Register(t.Context(), instance.Request{Template: "album-{id}", Values: []string{"9"}, Owner: "bob"})
+	require.ErrorIs(t, err, instance.ErrOwned)
 }
 
-// TestCheck: registrations follow what is declared, and what their owners do.
+// TestWhatIsRefusedStays: what the AS refuses stays pending with the reason, after a start
+// anew and by whoever leads, and is tried again until it is done or somebody removes it.
+func TestWhatIsRefusedStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.as.set(func() {
+		w.as.owners = true
+		w.as.resources["bobs"] = as.Resource{ID: "bobs", Name: "album-7", Owner: "bob"}
+		w.as.fail = &as.Error{Op: "register", Status: 400, Kind: as.ErrRejected}
+	})
+	in, err := w.register("6")
+	require.NoError(t, err)
+	require.Equal(t, store.InstancePending, in.State)
+	require.Contains(t, in.Failure, as.ErrRejected.Error())
+	require.Contains(t, in.Failure, as.Remedy(as.ErrRejected))
+	w.as.set(func() { w.as.fail = nil })
+	_, err = w.register("7")
+	require.NoError(t, err)
+	tries := 0
+	for i := range 20 {
+		w.configure(file) // as after a start anew, or another replica
+		w.leads = i%2 == 0
+		w.after(5 * time.Minute)
+		before := w.as.finds
+		w.pass()
+		if w.as.finds > before {
+			require.True(t, w.leads)
+			tries++
+		}
+	}
+	require.Equal(t, 10, tries)
+	w.leads = true
+	in, err = w.manager.Get(t.Context(), "album-7")
+	require.NoError(t, err)
+	require.Equal(t, store.InstancePending, in.State)
+	require.Contains(t, in.Failure, instance.ErrOwned.Error())
+	require.Greater(t, in.Attempts, tries)
+	failed, count, err := w.store.FailedInstances(t.Context(), w.key(), 5)
+	require.NoError(t, err)
+	require.Equal(t, 1, count, "album-6 is registered")
+	require.Equal(t, "album-7", failed[0].Name)
+
+	w.as.set(func() { delete(w.as.resources, "bobs") })
+	w.after(5 * time.Minute)
+	w.pass()
+	in, err = w.manager.Get(t.Context(), "album-7")
+	require.NoError(t, err)
+	require.Equal(t, store.InstanceRegistered, in.State)
+
+	w.as.set(func() { w.as.fail = as.ErrOwner })
+	_, err = w.register("8")
+	require.NoError(t, err)
+	w.as.set(func() { w.as.fail = nil })
+	_, err = w.manager.Remove(t.Context(), "album-8")
+	require.NoError(t, err)
+	w.after(5 * time.Minute)
+	w.pass()
+	_, err = w.manager.Get(t.Context(), "album-8")
+	require.ErrorIs(t, err, instance.ErrUnknown)
+	require.ElementsMatch(t, []string{"album-6", "album-7"}, w.names())
+}
+
+// TestCheck: registrations follow what is declared.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -430,27 +499,76 @@ func TestCheck(t *testing.T) {
 	w.pass()
 	require.Equal(t, []string{"share", "view"}, w.as.resources["id-1"].Scopes)
 
-	w.as.set(func() { delete(w.as.resources, "id-1") })
-	w.after(2 * time.Hour)
-	w.pass()
-	_, err = w.manager.Get(t.Context(), "album-7")
-	require.NoError(t, err, "once is not enough")
-	w.after(time.Hour)
-	w.pass()
-	_, err = w.manager.Get(t.Context(), "album-7")
-	require.ErrorIs(t, err, instance.ErrUnknown)
-	require.Equal(t, []string{"album-8"}, w.names())
-
 	// A template that is gone takes nothing with it.
 	w.configure(strings.Replace(file, "album-{id}", "picture-{id}", 1))
 	w.after(2 * time.Hour)
 	w.pass()
-	require.Equal(t, []string{"album-8"}, w.names())
+	require.ElementsMatch(t, []string{"album-7", "album-8"}, w.names())
 	_, err = w.lookup("8")
 	require.ErrorIs(t, err, instance.ErrTemplate)
 	_, err = w.manager.Remove(t.Context(), "album-8")
 	require.NoError(t, err)
-	require.Empty(t, w.names())
+	require.Equal(t, []string{"album-7"}, w.names())
+
+	// What nothing declares is not registered again, which is told.
+	w.as.set(func() { delete(w.as.resources, "id-1") })
+	for range 2 {
+		w.after(2 * time.Hour)
+		w.pass()
+	}
+	_, err = w.manager.Get(t.Context(), "album-7")
+	require.ErrorIs(t, err, instance.ErrUnknown)
+	require.Equal(t, store.LostInstance, w.lost["album-7"])
+}
+
+// TestLost: an instance that the AS lost is registered again for its owner, under a new id
+// that workers ask for, and it is told until somebody knows.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.as.owners = true
+	_, err := w.register("7")
+	require.NoError(t, err)
+	require.Empty(t, w.lost["album-7"])
+	w.as.set(func() { delete(w.as.resources, "id-1") })
+	w.after(2 * time.Hour)
+	w.pass()
+	id, err := w.lookup("7")
+	require.NoError(t, err)
+	require.Equal(t, "id-1", id, "once is not enough")
+	w.after(time.Hour)
+	w.pass()
+	id, err = w.lookup("7")
+	require.NoError(t, err)
+	require.Equal(t, "id-2", id)
+	require.Equal(t, "alice", w.as.resources["id-2"].Owner)
+	require.Equal(t, store.LostPolicies, w.lost["album-7"])
+	removed, _, err := w.store.Removals(t.Context())
+	require.NoError(t, err)
+	require.Len(t, removed, 1, "workers forget the id before")
+	require.Equal(t, "album-7", removed[0].Name)
+
+	// While the AS does not take it, it is pending.
+	w.as.set(func() { delete(w.as.resources, "id-2") })
+	w.after(2 * time.Hour)
+	w.pass()
+	require.NoError(t, w.store.RecheckInstance(t.Context(), w.key(), "album-7", w.now))
+	_, err = w.store.ReopenInstance(t.Context(), w.key(), "album-7", w.now, w.now)
+	require.NoError(t, err)
+	_, err = w.lookup("7")
+	require.ErrorIs(t, err, instance.ErrUnknown)
+	w.as.set(func() { w.as.fail = as.ErrOwner })
+	w.pass()
+	in, err := w.manager.Get(t.Context(), "album-7")
+	require.NoError(t, err)
+	require.Equal(t, store.InstancePending, in.State)
+	require.Contains(t, in.Failure, as.ErrOwner.Error())
+	require.Equal(t, store.LostPolicies, w.lost["album-7"])
+
+	// Who removes it knows.
+	_, err = w.manager.Remove(t.Context(), "album-7")
+	require.NoError(t, err)
+	require.Empty(t, w.lost["album-7"])
 }
 
 // TestTogether: many at once register one thing once.

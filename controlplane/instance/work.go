@@ -72,8 +72,8 @@ func (m *Manager) pass(ctx context.Context) error {
 	return nil
 }
 
-// work does what an instance that was claimed waits for. Its error is one that
-// trying again does not mend.
+// work does what an instance that was claimed waits for. What fails stays as it is, with
+// the reason, and is tried again; the error is the store's.
 func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, error) {
 	before := in.State
 	in.Attempts++
@@ -89,14 +89,11 @@ func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, 
 			done, err = m.check(ctx, server, in)
 		}
 	}
+	if errors.Is(err, errGone) {
+		return m.gone(ctx, in)
+	}
 	if err != nil {
 		return m.failed(ctx, in, err)
-	}
-	if done.State == "" { // it is gone at the AS
-		err := m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, before)
-		m.options.Ended(ctx)
-		m.options.Lost(ctx, in.Name, true)
-		return done, err
 	}
 	done.Failure, done.Attempts, done.UpdatedAt = "", 0, m.options.Now()
 	done.DueAt = m.options.Now().Add(m.options.Intervals.Check - rand.N(m.options.Intervals.Check/4+1)) //nolint:gosec // jitter, not a secret
@@ -108,11 +105,36 @@ func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, 
 	case !ok: // it is to be removed since
 		return in, fmt.Errorf("%s: %w", in.Name, ErrRemoving)
 	case before == store.InstancePending:
-		m.options.Lost(ctx, in.Name, false)
-		m.options.Record(ctx, audit.ResourceCreate, in.Name, map[string]string{"owner": in.Owner, "resource_id": done.ID})
-		m.options.Logger.Info("instance registered", slog.String("resource", in.Name), slog.String("owner", in.Owner))
+		m.options.Record(ctx, audit.ResourceCreate, in.Name, map[string]string{"owner": done.Owner, "resource_id": done.ID})
+		m.options.Logger.Info("instance registered", slog.String("resource", in.Name), slog.String("owner", done.Owner))
 	}
 	return done, nil
+}
+
+// gone looks after an instance that the AS does not have any more. It is registered again
+// for its owner, as a declared resource is: closed to everybody whom its owner does not let
+// in anew, and told. One that nothing declares any more is forgotten, and that is told.
+func (m *Manager) gone(ctx context.Context, in store.Instance) (store.Instance, error) {
+	m.finder.removed(in.Name)
+	if m.templates[in.Template] == nil {
+		m.options.Logger.Warn("instance is gone at the authorization server, and nothing declares it; it is not registered any more",
+			slog.String("resource", in.Name), slog.String("owner", in.Owner))
+		m.options.Lost(ctx, in.Name, store.LostInstance)
+		err := m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, store.InstanceRegistered)
+		m.options.Ended(ctx)
+		return in, err
+	}
+	m.options.Logger.Error("instance is gone at the authorization server, with what its owner has shared; registering it anew",
+		slog.String("resource", in.Name), slog.String("owner", in.Owner), slog.String("resource_id_before", in.ID))
+	m.options.Lost(ctx, in.Name, store.LostPolicies)
+	now := m.options.Now()
+	again, err := m.options.Store.ReopenInstance(ctx, m.options.Key, in.Name, now, now.Add(m.options.Intervals.Claim))
+	m.options.Ended(ctx)
+	if err != nil || again.State != store.InstancePending {
+		return again, err // it is to be removed since
+	}
+	again.Spec = m.templates[in.Template].spec
+	return m.work(ctx, again)
 }
 
 // create registers an instance at the AS. What an earlier try may have left, or
@@ -126,8 +148,7 @@ func (m *Manager) create(ctx context.Context, server AS, in store.Instance) (sto
 	if len(found) == 0 {
 		created, err := server.Create(ctx, registration)
 		if err == nil {
-			in.ID, in.State = created.ID, store.InstanceRegistered
-			return in, nil
+			return registeredAs(in, created), nil
 		}
 		if !errors.Is(err, as.ErrConflict) {
 			return in, err
@@ -140,12 +161,22 @@ func (m *Manager) create(ctx context.Context, server AS, in store.Instance) (sto
 	if err != nil {
 		return in, err
 	}
-	in.ID, in.State = have.ID, store.InstanceRegistered
 	registration.ID = have.ID
 	if differs(have, registration) {
-		err = server.Update(ctx, registration)
+		if err := server.Update(ctx, registration); err != nil {
+			return in, err
+		}
 	}
-	return in, err
+	return registeredAs(in, have), nil
+}
+
+// registeredAs is an instance as the AS has it: of the subject whose user name was given.
+func registeredAs(in store.Instance, have as.Resource) store.Instance {
+	in.ID, in.State = have.ID, store.InstanceRegistered
+	if in.Owner != "" && have.Owner != "" {
+		in.Owner = have.Owner
+	}
+	return in
 }
 
 // listingAge is how old a listing of the AS may be: an earlier try may have left
@@ -162,7 +193,7 @@ func (m *Manager) listingAge(attempts int) time.Duration {
 func theOne(found []as.Resource, owner string) (as.Resource, error) {
 	var own []as.Resource
 	for _, r := range found {
-		if r.Owner == owner || r.Owner == "" || owner == "" {
+		if r.OwnedBy(owner) || r.Owner == "" || owner == "" {
 			own = append(own, r)
 		}
 	}
@@ -208,17 +239,15 @@ func (m *Manager) remove(ctx context.Context, server AS, in store.Instance) (sto
 // missed stands in Failure of an instance that the AS did not have once.
 const missed = "the authorization server does not have it"
 
-// check compares a registration with the AS's and the declared one. One that is
-// gone there was removed by who may: it is forgotten, and what it guards is denied.
-// It has to be missed twice: an AS may fail in strange ways.
+// check compares a registration with the AS's and the declared one; errGone. It has to be
+// missed twice: an AS may fail in strange ways.
 func (m *Manager) check(ctx context.Context, server AS, in store.Instance) (store.Instance, error) {
 	have, err := server.Read(ctx, in.ID)
 	if errors.Is(err, as.ErrNotFound) && in.Failure != missed {
 		return in, errMissed
 	}
 	if errors.Is(err, as.ErrNotFound) {
-		m.options.Logger.Warn("instance is gone at the authorization server; it is not registered any more", slog.String("resource", in.Name), slog.String("owner", in.Owner))
-		return store.Instance{}, nil
+		return in, errGone
 	}
 	if err != nil {
 		return in, err
@@ -235,27 +264,26 @@ func (m *Manager) check(ctx context.Context, server AS, in store.Instance) (stor
 	return in, err
 }
 
-// failed records a failure. One that is final ends what was pending.
+// failed records a failure and its reason. Whether trying again mends it is not for umagate
+// to know: who has the AS give a role, or removes what is in the way, tells nobody.
 func (m *Manager) failed(ctx context.Context, in store.Instance, cause error) (store.Instance, error) {
 	if in.State == store.InstanceRegistered && in.Failure == missed {
 		cause = errMissed // something else went wrong in between
 	}
-	if in.State == store.InstancePending && final(cause) {
-		m.options.Logger.Error("instance cannot be registered", slog.String("resource", in.Name), slog.String("owner", in.Owner), slog.Any("error", cause))
-		return in, errors.Join(fmt.Errorf("%s: %w", in.Name, cause), m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, in.State))
-	}
 	wait := min(m.options.Intervals.RetryMax, m.options.Intervals.Retry<<min(in.Attempts-1, 16))
 	wait = max(wait-rand.N(wait/2+1), as.RetryAfter(cause)) //nolint:gosec // jitter, not a secret
 	in.Failure, in.DueAt, in.UpdatedAt = cause.Error(), m.options.Now().Add(wait), m.options.Now()
+	remedy := as.Remedy(cause)
+	if remedy != "" {
+		in.Failure += ". " + remedy
+	}
 	m.options.Logger.Warn("instance is not as asked yet; it is tried again", slog.String("resource", in.Name), slog.String("state", string(in.State)),
-		slog.Int("attempts", in.Attempts), slog.Duration("retry_in", wait.Round(time.Millisecond)), slog.Any("error", cause))
+		slog.Int("attempts", in.Attempts), slog.Duration("retry_in", wait.Round(time.Millisecond)), slog.Any("error", cause), slog.String("remedy", remedy))
 	_, err := m.options.Store.PutInstance(ctx, m.options.Key, in, in.State)
 	return in, err
 }
 
-var errMissed = errors.New(missed)
-
-// final reports whether nothing but a change by somebody mends it.
-func final(err error) bool {
-	return errors.Is(err, ErrOwned) || errors.Is(err, ErrAmbiguous) || errors.Is(err, as.ErrRejected)
-}
+var (
+	errMissed = errors.New(missed)
+	errGone   = errors.New("the authorization server does not have it any more")
+)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/secret"
-	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -27,8 +27,13 @@ const (
 	// probeCalls bounds the calls by which a probe finds out which resources are missing.
 	probeCalls = 24
 	// window is how many resources, and how many instances, one probe asks a ticket for.
-	// Those of a site with more have their turn.
+	// Those of a site with more have their turn, and the AS's list is looked at.
 	window = 100
+	// listShare is how much of the time a list may take at most, as one part of so many. An
+	// AS that gives none is asked again after listRefused.
+	listShare, listRefused = 20, time.Minute
+	// recheckedMost bounds how many instances are compared with the AS after one probe.
+	recheckedMost = 500
 	// clockTolerance is by how much clocks may differ: requests with new tokens meet it
 	// beyond a few seconds.
 	clockTolerance = 3 * time.Second
@@ -38,19 +43,36 @@ const (
 
 // probeStore is what a probe reads.
 type probeStore interface {
-	Instances(ctx context.Context, key store.Key, template, after string, most int) ([]store.Instance, error)
+	RegisteredInstances(ctx context.Context, key store.Key) ([]store.RegisteredInstance, error)
+	FailedInstances(ctx context.Context, key store.Key, most int) (first []store.Instance, count int, err error)
 	Lost(ctx context.Context, key store.Key) ([]store.Lost, error)
 }
 
 // prober does at the AS what the site's Envoys do. It is of whoever calls Worker.Probe.
 type prober struct {
 	due time.Time
-	// from and after are whose turn it is among the resources and the instances; most is
-	// how many at once, less than window for an AS that does not take as many.
-	from, most int
-	after      string
-	well       bool // the last probe found nothing
-	refused    bool // it found a credential refused
+	// resources and instances are whose turn it is among them; most is how many at once,
+	// less than window for an AS that does not take as many.
+	resources, instances turns
+	most                 int
+	many                 bool      // the last probe did not ask for all
+	listDue              time.Time // when the AS's list is next looked at
+	well                 bool      // the last probe found nothing
+	refused              bool      // it found a credential refused
+}
+
+// turns is where in a list the next turn begins.
+type turns int
+
+// take returns as many of the list as there may be, from where the last turn ended.
+func (t *turns) take(all []registered, most int) []registered {
+	out := make([]registered, 0, min(most, len(all)))
+	for range cap(out) {
+		*t %= turns(len(all))
+		out = append(out, all[*t])
+		*t++
+	}
+	return out
 }
 
 // registered is a resource that the AS is to have.
@@ -110,14 +132,12 @@ func (w *Worker) Probe(ctx context.Context) {
 		w.recheck()
 	}
 	p.well, p.refused = well, refused
-	if len(found.missing) > 0 {
-		w.missing(found.missing)
-	}
+	w.missing(append(found.missing, found.unlisted...))
 }
 
 // missing has what the AS does not have looked after.
 func (w *Worker) missing(list []registered) {
-	for _, r := range list {
+	for _, r := range list[:min(len(list), recheckedMost)] {
 		if !r.instance {
 			w.SyncNow()
 		} else if w.account.missing != nil {
@@ -137,7 +157,7 @@ func (w *Worker) recheck() {
 // finding is what a probe has found; nil and none for nothing.
 type finding struct {
 	unreachable, introspectionRefused, introspectionFails, ticketsRefused, ticketsFail, clock error
-	missing                                                                                   []registered
+	missing, unlisted                                                                         []registered
 	why                                                                                       error // of the first that is missing
 }
 
@@ -173,6 +193,24 @@ func (w *Worker) tellLost(ctx context.Context) {
 	}
 	w.Set(health.PoliciesLost, few(policies))
 	w.Set(health.InstanceGone, few(instances))
+	w.tellPending(ctx)
+}
+
+// tellPending tells of which instances the AS did not do what was asked.
+func (w *Worker) tellPending(ctx context.Context) {
+	failed, count, err := w.store.FailedInstances(ctx, w.account.key, namedMost)
+	if err != nil {
+		return
+	}
+	if count == 0 {
+		w.Set(health.InstancePending, nil)
+		return
+	}
+	names := make([]string, len(failed))
+	for i := range failed {
+		names[i] = failed[i].Name
+	}
+	w.Set(health.InstancePending, fmt.Errorf("%s: the first, of owner %q, is %s: %s", firstOf(names, count), failed[0].Owner, failed[0].State, failed[0].Failure))
 }
 
 // few names the first of many; nil for none.
@@ -180,11 +218,16 @@ func few(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
+	return errors.New(firstOf(names, len(names)))
+}
+
+// firstOf names the first of so many.
+func firstOf(names []string, count int) string {
 	shown := slices.Clone(names[:min(len(names), namedMost)])
-	if more := len(names) - len(shown); more > 0 {
+	if more := count - len(shown); more > 0 {
 		shown = append(shown, fmt.Sprintf("and %d more", more))
 	}
-	return errors.New(strings.Join(shown, ", "))
+	return strings.Join(shown, ", ")
 }
 
 // missed names what the AS does not have.
@@ -263,10 +306,64 @@ func (a *account) introspect(ctx context.Context, now *Snapshot) (as.Clock, erro
 	}, token)
 }
 
-// tickets asks for a ticket of resources whose turn it is. A PAT that is refused is
-// renewed where this replica can, and the one that Envoys then have is tried.
+// tickets asks for a ticket of resources whose turn it is, and of those that the AS's list
+// does not have.
 func (w *Worker) tickets(ctx context.Context, now *Snapshot, f *finding) (as.Clock, error) {
-	list := w.turn(ctx, now)
+	if w.account.site.Require == config.RequireOAuthScopes {
+		return as.Clock{}, nil
+	}
+	// The list first: what is registered meanwhile is not in it, and what is removed is not
+	// in the store.
+	listed, ok := w.listed(ctx)
+	resources, instances := w.registrations(ctx, now)
+	most := cmp.Or(w.prober.most, window)
+	w.prober.many = max(len(resources), len(instances)) > most
+	clock, err := w.examine(ctx, now, append(w.prober.resources.take(resources, most), w.prober.instances.take(instances, most)...), f)
+	if err != nil || !ok || len(f.missing) > 0 {
+		return clock, err
+	}
+	for _, r := range append(resources, instances...) {
+		if !listed[r.ResourceID] {
+			f.unlisted = append(f.unlisted, r)
+		}
+	}
+	_, err = w.examine(ctx, now, f.unlisted[:min(len(f.unlisted), most)], f)
+	if len(f.unlisted) > 0 && len(f.missing) == 0 {
+		f.unlisted, w.prober.listDue = nil, time.Now().Add(listRefused) // the list is not whole
+	}
+	return clock, err
+}
+
+// listed has the ids of the AS's list, where the site has more than are asked for at once.
+// That one is not in it proves nothing.
+func (w *Worker) listed(ctx context.Context) (map[string]bool, bool) {
+	began := time.Now()
+	if !w.prober.many || began.Before(w.prober.listDue) {
+		return nil, false
+	}
+	protection, err := w.Protection()
+	var ids []string
+	if err == nil {
+		ids, err = protection.List(ctx)
+	}
+	if err != nil {
+		// The turns go on; what keeps users out is found by the calls that Envoys make.
+		w.prober.listDue = began.Add(listRefused)
+		w.account.logger.Debug("the resources at the authorization server are not listed", slog.Any("error", err))
+		return nil, false
+	}
+	w.prober.listDue = began.Add(listShare * time.Since(began))
+	listed := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		listed[id] = true
+	}
+	return listed, true
+}
+
+// examine asks for a ticket of all of a list, and finds out which of them the AS does not
+// have. A PAT that is refused is renewed where this replica can, and the one that Envoys
+// then have is tried.
+func (w *Worker) examine(ctx context.Context, now *Snapshot, list []registered, f *finding) (as.Clock, error) {
 	if len(list) == 0 {
 		return as.Clock{}, nil
 	}
@@ -319,41 +416,29 @@ func (a *account) ticket(ctx context.Context, now *Snapshot, list []registered) 
 	return now.Server.ProbePermission(ctx, as.Asked{Authorization: credentials.PAT}, permissions)
 }
 
-// turn lists the registrations whose turn it is.
-func (w *Worker) turn(ctx context.Context, now *Snapshot) []registered {
-	s, p := w.account.site, &w.prober
-	if s.Require == config.RequireOAuthScopes {
-		return nil
-	}
-	most := cmp.Or(p.most, window)
-	var out []registered
-	if all := w.account.declared(now); len(all) > 0 {
-		p.from %= len(all)
-		for range min(most, len(all)) {
-			out = append(out, all[p.from])
-			p.from = (p.from + 1) % len(all)
-		}
-	}
+// registrations lists what the AS is to have: resources and instances.
+func (w *Worker) registrations(ctx context.Context, now *Snapshot) (resources, instances []registered) {
+	s := w.account.site
+	resources = w.account.declared(now)
 	if !s.HasInstances() {
-		return out
+		return resources, nil
 	}
-	instances, err := w.store.Instances(ctx, w.account.key, "", p.after, most)
+	kept, err := w.store.RegisteredInstances(ctx, w.account.key)
 	if err != nil {
-		return out // what is the matter with the store is told by who watches it
+		return resources, nil // what is the matter with the store is told by who watches it
 	}
-	if p.after = ""; len(instances) == most {
-		p.after = instances[most-1].Name
+	scopes := map[string][]string{}
+	for i := range s.Resources {
+		scopes[s.Resources[i].Name] = s.Resources[i].RegisteredScopes()
 	}
-	for _, in := range instances {
-		i := slices.IndexFunc(s.Resources, func(r site.Resource) bool { return r.Name == in.Template })
-		if i < 0 || in.State != store.InstanceRegistered {
-			continue
+	for _, in := range kept {
+		if of, ok := scopes[in.Template]; ok {
+			r := newRegistered(in.Name, in.ID, of)
+			r.instance = true
+			instances = append(instances, r)
 		}
-		r := newRegistered(in.Name, in.ID, s.Resources[i].RegisteredScopes())
-		r.instance = true
-		out = append(out, r)
 	}
-	return out
+	return resources, instances
 }
 
 // declared lists the resources that stand in the file and at the AS.

@@ -44,7 +44,7 @@ type NewInstance struct {
 	Resource string   `json:"resource" minLength:"1" maxLength:"128" doc:"the declared name, such as album-{id}"`
 	Values   []string `json:"values,omitempty" doc:"of its variables, in their order; or give the path"`
 	Path     string   `json:"path,omitempty" maxLength:"4096" doc:"the instance's own path, such as /albums/7"`
-	Owner    string   `json:"owner,omitempty" maxLength:"255" doc:"the subject it belongs to; the resource server's own when left out"`
+	Owner    string   `json:"owner,omitempty" maxLength:"255" doc:"the subject it belongs to, or at Keycloak the user name; the resource server's own when left out"`
 }
 
 type instancePath struct {
@@ -58,8 +58,8 @@ func (s *controlPlane) instanceOperations() []api.Operation {
 	return []api.Operation{{
 		ID: "createResource", Method: http.MethodPost, Path: "/v1/sites/{site}/resources", Tag: tag, Role: api.Write, Status: http.StatusCreated,
 		Summary: "Register an instance of a resource for its owner",
-		Description: "For a resource whose name has variables. The call is idempotent. While the authorization server does not answer, the state is pending, " +
-			"and the instance is registered as soon as it does. A different owner gets 409.",
+		Description: "For a resource whose name has variables. The call is idempotent. While the authorization server does not answer, or refuses, the state is pending, " +
+			"failure says why, and it is tried again until it is registered or removed. A different owner gets 409.",
 		Records: true, Codes: []api.Code{api.CodeConflict, api.CodeNotFound, api.CodeUnavailable},
 		Handler: api.Handle(s.createInstance),
 	}, {

@@ -166,14 +166,14 @@ func (w *worker) keepInstances(ctx context.Context) {
 	w.instances.Run(ctx)
 }
 
-// instanceLost notes instances that the AS does not have any more, until they are
-// registered again or somebody acknowledges it.
-func (w *worker) instanceLost(kept *store.SQL) func(ctx context.Context, name string, lost bool) {
+// instanceLost notes instances that the AS does not have any more, until somebody has them
+// registered or removed, or acknowledges it.
+func (w *worker) instanceLost(kept *store.SQL) func(ctx context.Context, name string, kind store.LostKind) {
 	key := store.Key{Site: w.site.Name, Issuer: w.site.AuthorizationServer.Issuer}
-	return func(ctx context.Context, name string, lost bool) {
+	return func(ctx context.Context, name string, kind store.LostKind) {
 		var err error
-		if lost {
-			err = kept.PutLost(ctx, key, store.Lost{Name: name, Kind: store.LostInstance, At: time.Now()})
+		if kind != "" {
+			err = kept.PutLost(ctx, key, store.Lost{Name: name, Kind: kind, At: time.Now()})
 		} else if err = kept.DeleteLost(ctx, key, name); errors.Is(err, store.ErrNotFound) {
 			err = nil
 		}

@@ -89,6 +89,17 @@ func (s *SQL) Instances(ctx context.Context, key Key, template, after string, mo
 	return out, reading(key.of("instances"), err)
 }
 
+// RegisteredInstance is what is needed of one that is registered to see whether the AS has it.
+type RegisteredInstance struct{ Name, Template, ID string }
+
+// RegisteredInstances lists by name all that are registered.
+func (s *SQL) RegisteredInstances(ctx context.Context, key Key) ([]RegisteredInstance, error) {
+	out, err := list(ctx, s, func(in *RegisteredInstance) columns {
+		return columns{{"name", &in.Name}, {"template", &in.Template}, {"id", &in.ID}}
+	}, `FROM instance`+ofSite+` AND state = $3 ORDER BY name`, key.Site, key.Issuer, InstanceRegistered)
+	return out, reading(key.of("instances"), err)
+}
+
 // CountInstances counts by template and state.
 func (s *SQL) CountInstances(ctx context.Context, key Key) ([]InstanceCount, error) {
 	out, err := list(ctx, s, func(c *InstanceCount) columns {
@@ -154,6 +165,31 @@ func (s *SQL) DeleteInstance(ctx context.Context, key Key, name string, from Ins
 	}
 	_, err := s.execInstance(ctx, key, forget, name, from)
 	return err
+}
+
+// ReopenInstance has one that is registered, and that the AS lost, registered again: it is
+// pending, without the id it had. Like RemoveInstance, it notes the end of a registration
+// for Removals. Whoever calls it is at it until the due time.
+func (s *SQL) ReopenInstance(ctx context.Context, key Key, name string, now, due time.Time) (Instance, error) {
+	err := s.removing(ctx, key, name, now, `UPDATE instance SET state = $4, id = '', attempts = 0, failure = '', updated_at = $5, due_at = $6
+		WHERE site = $1 AND issuer = $2 AND name = $3 AND state = $7`,
+		InstancePending, toMillis(now), toMillis(due), InstanceRegistered)
+	if err != nil {
+		return Instance{}, err
+	}
+	return s.Instance(ctx, key, name)
+}
+
+// FailedInstances lists those of which the AS did not do what was asked when it was asked
+// last, the oldest first, and how many there are.
+func (s *SQL) FailedInstances(ctx context.Context, key Key, most int) (first []Instance, count int, err error) {
+	const failed = `FROM instance` + ofSite + ` AND state <> $3 AND failure <> ''`
+	first, err = list(ctx, s, s.instanceColumns, failed+` ORDER BY created_at, name LIMIT $4`, key.Site, key.Issuer, InstanceRegistered, most)
+	if err != nil || len(first) < most {
+		return first, len(first), reading(key.of("instances"), err)
+	}
+	count, err = one(ctx, s, func(n *int) columns { return columns{{"COUNT(*)", n}} }, failed, key.Site, key.Issuer, InstanceRegistered)
+	return first, count, reading(key.of("instances"), err)
 }
 
 // DueInstances lists the names of those that are due, those due first in front.

@@ -14,7 +14,7 @@ const (
 	// LostPolicies: the resource was registered anew, under another id, so that policies on
 	// the one before do not count.
 	LostPolicies LostKind = "policies"
-	// LostInstance: the instance is not registered any more.
+	// LostInstance: the instance is not registered any more, since nothing declares it.
 	LostInstance LostKind = "instance"
 )
 

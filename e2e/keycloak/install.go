@@ -44,6 +44,9 @@ type Installation struct {
 	home, seed string
 }
 
+// Commands is the folder of Keycloak's own programs, such as kcadm.sh.
+func (i Installation) Commands() string { return filepath.Join(i.home, "bin") }
+
 // Find returns the installation of a version, or [ErrNotInstalled].
 func Find(version string) (Installation, error) {
 	installation, err := locate(version)

@@ -34,8 +34,8 @@ Exit code 0 means that all is well. Otherwise the conditions come first: name, s
 ` + "`umagate_condition{condition, site}`" + ` 1. Names do not change. [Monitoring](monitoring.md) has an alert for each.
 
 Each replica asks the AS every 7 s what its Envoys ask: introspection and a permission ticket, at the same endpoints, with the same
-credentials. It asks for tickets of 100 resources and 100 instances at a time; those of a site with more have their turn. It tries a write to the store
-every 3 s. So what requests meet and what status says differ for less than 15 s. An Envoy with a cached token notices later than status.
+credentials. It asks for tickets of 100 resources and 100 instances at a time; those of a site with more have their turn, and the ids that the
+AS lists are compared. It tries a write to the store every 3 s. So what requests meet and what status says differ for less than 15 s. An Envoy with a cached token notices later than status.
 
 "Replica" marks what only this replica has: ` + "`/readyz`" + ` is 503, so that Envoys connect to another one. "Urgent" marks what somebody has to be
 woken for.

@@ -63,7 +63,19 @@ func runInstances(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen fu
 		remove("pending", at)
 		register("gone")
 		require.NoError(t, s.DeleteInstance(ctx, photos, "album-gone", store.InstanceRegistered))
-		want := []store.Removal{{Site: "photos", Name: "album-1", ID: "id of 1"}, {Site: "photos", Name: "album-gone", ID: "id of gone"}}
+		register("lost")
+		lost, err := s.ReopenInstance(ctx, photos, "album-lost", at, at.Add(time.Hour))
+		require.NoError(t, err)
+		want := []store.Removal{
+			{Site: "photos", Name: "album-1", ID: "id of 1"},
+			{Site: "photos", Name: "album-gone", ID: "id of gone"},
+			{Site: "photos", Name: "album-lost", ID: "id of lost"},
+		}
+		reopened := album("lost")
+		reopened.DueAt = at.Add(time.Hour)
+		require.Equal(t, reopened, lost, "it is pending, without the id, and whoever reopened it is at it")
+		_, err = s.ReopenInstance(ctx, photos, "album-lost", at, at)
+		require.NoError(t, err, "it is no more than pending")
 		list, generation, err = s.Removals(ctx)
 		require.NoError(t, err)
 		require.Equal(t, want, list)
@@ -118,6 +130,24 @@ func runInstances(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen fu
 		page, err = again.Instances(ctx, photos, "box-{id}", "", 10)
 		require.NoError(t, err)
 		require.Empty(t, page)
+		ids, err := again.RegisteredInstances(ctx, photos)
+		require.NoError(t, err)
+		require.Equal(t, []store.RegisteredInstance{{Name: "album-1", Template: "album-{id}", ID: "r-1"}}, ids)
+		first, failing, err := again.FailedInstances(ctx, photos, 1)
+		require.NoError(t, err)
+		require.Empty(t, first)
+		require.Zero(t, failing)
+		for _, name := range []string{"2", "B"} {
+			in := album(name)
+			in.Failure, in.Attempts = "refused", 1
+			_, err = again.PutInstance(ctx, photos, in, store.InstancePending)
+			require.NoError(t, err)
+		}
+		first, failing, err = again.FailedInstances(ctx, photos, 1)
+		require.NoError(t, err)
+		require.Equal(t, "album-2", first[0].Name)
+		require.Len(t, first, 1)
+		require.Equal(t, 2, failing)
 		counts, err := again.CountInstances(ctx, photos)
 		require.NoError(t, err)
 		require.Equal(t, []store.InstanceCount{{Template: "album-{id}", State: store.InstancePending, Count: 3}, {Template: "album-{id}", State: store.InstanceRegistered, Count: 1}}, counts)

@@ -45,6 +45,7 @@ var variables = map[string]string{
 	"INITIAL_ACCESS_TOKEN": "initial-access-token",
 	"UMAGATE_STORE_KEY":    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 	"UMAGATE_PASSWORD":     "alice",
+	"KC_ADMIN_PASSWORD":    "admin",
 }
 
 // sandbox is the machine of somebody who follows a document.
