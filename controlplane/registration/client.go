@@ -12,6 +12,7 @@ import (
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -28,6 +29,7 @@ type Client struct {
 	SecretExpiresAt time.Time // zero for never
 
 	method      clientauth.Method
+	secret      secret.Text
 	credentials envoyconf.Credentials
 	keyID       string // of the key that Auth uses, where umagate made it
 }
@@ -101,8 +103,8 @@ func (c *client) obtain(ctx context.Context, server *as.Server) error {
 	case registers && (c.current == nil || stored.State == ""):
 		c.enter(Registering)
 		err = c.register(ctx, server, false)
-	case registers && stored.State != store.ClientRegistering && stored.ClientID != c.current.ID():
-		err = c.use(ctx, stored) // another process has registered it
+	case registers && stored.State != store.ClientRegistering && (stored.ClientID != c.current.ID() || !stored.Secret.Equal(c.current.secret)):
+		err = c.use(ctx, stored) // another process has registered it, or got another secret
 	default:
 		err = c.followKeys(ctx)
 		if err == nil && registers {
@@ -210,7 +212,7 @@ func (c *client) use(ctx context.Context, stored store.Client) error {
 	}
 	next := &Client{
 		Auth: auth, Registered: c.site.AuthorizationServer.Client.Register != nil, SecretExpiresAt: stored.SecretExpiresAt,
-		method: method, keyID: c.keys.inUse(),
+		method: method, secret: stored.Secret, keyID: c.keys.inUse(),
 	}
 	if method == clientauth.SecretBasic || method == clientauth.SecretPost || method == "" {
 		next.credentials.Introspection = envoyconf.Basic(stored.ClientID, stored.Secret)

@@ -187,3 +187,56 @@ func TestResourcesOwner(t *testing.T) {
 		require.Greater(t, at.Count(devas.EndpointResources), asked)
 	})
 }
+
+// TestRefusedTrialLeavesNothing: what a refused trial found out is not what the worker in
+// use, a replica that follows it, or the next start begin with; what a good one found is.
+func TestRefusedTrialLeavesNothing(t *testing.T) {
+	t.Parallel()
+	o, server := newTestOwners(t, "register: {}")
+	require.NoError(t, o.pass(t.Context()))
+	kept := o.discovery.store.(Store)
+	state := func() (store.Discovery, store.PAT) {
+		d, err := kept.Discovery(t.Context(), o.client.key)
+		require.NoError(t, err)
+		p, err := kept.PAT(t.Context(), o.client.key)
+		require.NoError(t, err)
+		return d, p
+	}
+	try := func(s *site.Site) error {
+		w, err := NewWorker(Options{Site: s, Store: kept, Logger: slog.New(slog.DiscardHandler), Transport: handled{server}})
+		require.NoError(t, err)
+		return w.Try(t.Context(), true, false)
+	}
+	found, pat := state()
+	wrong := *o.client.site
+	wrong.AuthorizationServer.Endpoints.Permission = "http://127.0.0.1:1/nothing-is-here"
+	require.Error(t, try(&wrong))
+	foundAfter, patAfter := state()
+	require.Equal(t, string(found.Metadata), string(foundAfter.Metadata))
+	require.True(t, pat.Value.Equal(patAfter.Value))
+
+	right := *o.client.site
+	right.AuthorizationServer.Timeout *= 2
+	require.NoError(t, try(&right))
+	_, patAfter = state()
+	require.False(t, pat.Value.Equal(patAfter.Value), "it begins with what was tried")
+}
+
+// TestSecretOfAnotherProcess: a secret that another process, or a trial, has put into the
+// store is used.
+func TestSecretOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	o, _ := newTestOwners(t, "register: {}")
+	require.NoError(t, o.pass(t.Context()))
+	stored, err := o.client.store.Client(t.Context(), o.client.key)
+	require.NoError(t, err)
+	stored.Secret = secret.New("another")
+	require.NoError(t, o.client.store.PutClient(t.Context(), o.client.key, stored))
+	server, err := o.discovery.step(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, o.client.obtain(t.Context(), server))
+	require.True(t, o.client.current.secret.Equal(stored.Secret))
+	before := o.client.current
+	require.NoError(t, o.client.obtain(t.Context(), server))
+	require.Same(t, before, o.client.current, "once")
+}

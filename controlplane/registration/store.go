@@ -3,6 +3,7 @@ package registration
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/store"
@@ -32,6 +33,44 @@ var (
 func DryRun(s Store) Store { return dryRun{s} }
 
 type dryRun struct{ Store }
+
+// onTrial keeps what a trial finds out for itself, until it has had success: the worker in
+// use, and replicas that follow it, go by what is in the store. It is of one goroutine at a
+// time, but for the PAT.
+type onTrial struct {
+	Store
+
+	found *store.Discovery
+
+	mu  sync.Mutex
+	got *store.PAT
+}
+
+func (t *onTrial) PutDiscovery(_ context.Context, _ store.Key, d store.Discovery) error {
+	t.found = &d
+	return nil
+}
+
+func (t *onTrial) PutPAT(_ context.Context, _ store.Key, p store.PAT) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.got = &p
+	return nil
+}
+
+// commit stores what the trial has found out.
+func (t *onTrial) commit(ctx context.Context, key store.Key) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var err error
+	if t.found != nil {
+		err = t.Store.PutDiscovery(ctx, key, *t.found)
+	}
+	if t.got != nil {
+		err = errors.Join(err, t.Store.PutPAT(ctx, key, *t.got))
+	}
+	return err
+}
 
 func (dryRun) PutDiscovery(context.Context, store.Key, store.Discovery) error { return nil }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
@@ -30,12 +31,15 @@ func (w *Worker) Try(ctx context.Context, leads, anew bool) error {
 	if leads {
 		phase = Discovering
 	}
+	trial := &onTrial{Store: w.store}
+	w.store = trial
 	if err := w.Restore(ctx, phase); err != nil {
 		return err
 	}
 	defer w.owners.pat.stop()
-	// A PAT that is in the store was had with what is to be replaced.
-	w.owners.pat.doubted = leads
+	// A PAT that is in the store was had with what is to be replaced. That of a login stays:
+	// its refresh token may be good once, and the worker in use has it, too.
+	w.owners.pat.doubted = leads && !w.owners.pat.byLogin()
 	const passes = 3 // a client that is registered anew has no PAT in the same pass
 	for n := 0; leads && n < passes && (n == 0 || !w.Known()); n++ {
 		if err := w.owners.prove(ctx, anew); err != nil {
@@ -46,7 +50,11 @@ func (w *Worker) Try(ctx context.Context, leads, anew bool) error {
 	if !now.known(w.account.site) {
 		return errLeaderFirst
 	}
-	return w.account.proves(ctx, &now)
+	if err := w.account.proves(ctx, &now); err != nil || !leads {
+		return err
+	}
+	w.owners.pat.stop() // so that no other PAT comes
+	return trial.commit(ctx, w.account.key)
 }
 
 // prove has the owners do what serving takes, and leaves the resources alone unless they
@@ -60,8 +68,14 @@ func (o *owners) prove(ctx context.Context, resources bool) error {
 	if err != nil {
 		return err
 	}
+	o.client.secretDue = time.Time{} // a secret that ends is renewed by who uses it
 	if err := o.client.obtain(ctx, server); err != nil {
 		return err
+	}
+	if o.pat.byLogin() && o.client.current != nil {
+		if err := o.client.takes(ctx, server, o.client.current.Auth); err != nil {
+			return err
+		}
 	}
 	_, err = o.pat.step(ctx, server, o.client.current)
 	if errors.Is(err, as.ErrClientRefused) {
@@ -87,12 +101,19 @@ func (a *account) proves(ctx context.Context, now *Snapshot) error {
 		return err
 	}
 	if list := a.declared(now); len(list) > 0 {
-		// One that the AS does not have is the worker's business.
-		if _, err := a.ticket(ctx, now, list[:1]); err != nil && !errors.Is(err, as.ErrRejected) && !errors.Is(err, as.ErrNotFound) {
+		if _, err := a.ticket(ctx, now, list[:1]); err != nil && !lacks(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// lacks reports whether the permission endpoint says that it does not have a resource, or
+// not with its scopes (UMA Federated Authorization section 4.3): that is the worker's
+// business. Any other refusal may be another endpoint's.
+func lacks(err error) bool {
+	failed, ok := errors.AsType[*as.Error](err)
+	return ok && (failed.Code == "invalid_resource_id" || failed.Code == "invalid_scope")
 }
 
 // endpointsWork reports by its error whether Envoys can do their work at the endpoints of
