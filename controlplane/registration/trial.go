@@ -122,6 +122,7 @@ func lacks(err error) bool {
 func (d *discovery) endpointsWork(ctx context.Context, found *as.Server) error {
 	now := d.board.read()
 	if d.server == nil || !now.known(d.site) || reflect.DeepEqual(found.Metadata(), d.server.Metadata()) {
+		d.conditions.Set(health.MetadataNotTaken, nil)
 		return nil
 	}
 	before := now
