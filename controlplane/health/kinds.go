@@ -135,7 +135,7 @@ var (
 	EnvoyUnfiltered = Kind{
 		Name:    "EnvoyUnfiltered",
 		Summary: "An Envoy takes its routes from here and not its filter, and so gets no routes.",
-		Affects: "Its clients: 404.",
+		Affects: "Its clients: 404, or no connection where its rds has initial_fetch_timeout: 0s.",
 		Remedy:  "Give its listener the filter umagate by config_discovery, as envoy/own-listener.yaml does.",
 		Urgent:  true,
 	}

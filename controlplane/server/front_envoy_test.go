@@ -16,6 +16,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/health"
@@ -256,12 +257,63 @@ func TestRealEnvoyWithAListenerOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestRealEnvoyWithoutTheFilter: an Envoy with a listener of its own that takes the
+// routes from here and has no filter gets none, and status says so.
+func TestRealEnvoyWithoutTheFilter(t *testing.T) {
+	t.Parallel()
+	binary := envoytest.Binary(t)
+	as := servertest.StartAS(t, devas.Options{})
+	p := newPlane(t)
+	p.Write(document(servertest.Module(t), "", entry("photos", named(t, "one"), as.Issuer())))
+	p.Start()
+	p.Until("all is well before any Envoy is there", allWell)
+	file, err := site.Load(p.Path())
+	require.NoError(t, err)
+	file.Envoy.Listener = "127.0.0.1:0"
+	e := p.protect(envoy.Options{Binary: binary}, func(b *bootstrapv3.Bootstrap) {
+		listener, err := envoyconf.Listener(file)
+		require.NoError(t, err)
+		withManager(t, listener, func(m *hcmv3.HttpConnectionManager) {
+			m.HttpFilters = m.GetHttpFilters()[1:]
+			// It goes on without routes, soon.
+			m.GetRds().GetConfigSource().InitialFetchTimeout = durationpb.New(time.Second)
+		})
+		b.DynamicResources.LdsConfig, b.Node.Metadata = nil, nil
+		b.StaticResources.Listeners = []*listenerv3.Listener{listener}
+	})
+	s := p.Until("it is told", tells(health.EnvoyUnfiltered, "umagate-envoy takes no filter"))
+	require.False(t, s.OK)
+	require.Empty(t, s.Envoys[0].Types[xds.RDS].Acknowledged)
+	for _, path := range []string{"/albums/1", "/healthz"} {
+		status, _, err := e.ask(t.Context(), e.Base, "photos.example.com", path)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusNotFound, status, path)
+	}
+	// A change brings it none either.
+	p.Write(document(servertest.Module(t), "", entry("photos", named(t, "two"), as.Issuer())))
+	p.Until("it has the change", func(now server.Status) bool {
+		return now.Pushed[xds.CDS] != s.Pushed[xds.CDS] && now.Envoys[0].Types[xds.CDS].Acknowledged == now.Pushed[xds.CDS]
+	})
+	require.Empty(t, p.Status().Envoys[0].Types[xds.RDS].Acknowledged)
+	status, _, err := e.ask(t.Context(), e.Base, "photos.example.com", "/albums/1")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusNotFound, status)
+}
+
 // withRoutes puts the file's routes into the listener.
 func withRoutes(t *testing.T, listener *listenerv3.Listener, file *site.File) {
+	t.Helper()
+	withManager(t, listener, func(m *hcmv3.HttpConnectionManager) {
+		m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: envoyconf.Routes(file)}
+	})
+}
+
+// withManager changes the one HTTP connection manager of the listener.
+func withManager(t *testing.T, listener *listenerv3.Listener, change func(*hcmv3.HttpConnectionManager)) {
 	t.Helper()
 	config := listener.GetFilterChains()[0].GetFilters()[0].GetTypedConfig()
 	var manager hcmv3.HttpConnectionManager
 	require.NoError(t, config.UnmarshalTo(&manager))
-	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: envoyconf.Routes(file)}
+	change(&manager)
 	require.NoError(t, config.MarshalFrom(&manager))
 }
