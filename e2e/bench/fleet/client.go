@@ -13,13 +13,26 @@ import (
 	"github.com/umagate/umagate/controlplane/envoyconf"
 )
 
-// subscriptions is what an Envoy asks for; wildcard for CDS.
-func subscriptions(secrets []string) map[string][]string {
-	return map[string][]string{
-		resourcev3.ClusterType:         nil,
-		resourcev3.ExtensionConfigType: {envoyconf.FilterName},
-		resourcev3.SecretType:          secrets,
+// subscription is something that an Envoy asks for; no names are a wildcard.
+type subscription struct {
+	kind  string
+	names []string
+}
+
+// follows lists what an Envoy asks for next, once it has the first answer of a type: its
+// clusters name secrets, its listener names the filter and the routes. "" is the beginning.
+func follows(secrets []string) map[string][]subscription {
+	return map[string][]subscription{
+		"":                      {{kind: resourcev3.ClusterType}, {kind: resourcev3.ListenerType}},
+		resourcev3.ClusterType:  {{resourcev3.SecretType, secrets}},
+		resourcev3.ListenerType: {{resourcev3.ExtensionConfigType, []string{envoyconf.FilterName}}, {resourcev3.RouteType, []string{envoyconf.ListenerName}}},
 	}
+}
+
+// subscriptions is what an Envoy with a listener of its own asks for by incremental xDS,
+// which has neither listeners nor routes here.
+func subscriptions(secrets []string) []subscription {
+	return []subscription{{kind: resourcev3.ClusterType}, {resourcev3.ExtensionConfigType, []string{envoyconf.FilterName}}, {resourcev3.SecretType, secrets}}
 }
 
 // connect is an Envoy that acknowledges whatever it gets, until ctx ends.
@@ -46,19 +59,22 @@ func stream(ctx context.Context, client discovery.AggregatedDiscoveryServiceClie
 	if err != nil {
 		return err
 	}
-	names := subscriptions(secrets)
-	for kind := range names {
-		if err := s.Send(&discovery.DiscoveryRequest{Node: node, TypeUrl: kind, ResourceNames: names[kind]}); err != nil {
-			return err
+	next, names := follows(secrets), map[string][]string{}
+	for kind := ""; ; {
+		for _, n := range next[kind] {
+			names[n.kind] = n.names
+			if err := s.Send(&discovery.DiscoveryRequest{Node: node, TypeUrl: n.kind, ResourceNames: n.names}); err != nil {
+				return err
+			}
 		}
-	}
-	for {
+		delete(next, kind)
 		resp, err := s.Recv()
 		if err != nil {
 			return err
 		}
+		kind = resp.GetTypeUrl()
 		err = s.Send(&discovery.DiscoveryRequest{
-			TypeUrl: resp.GetTypeUrl(), ResourceNames: names[resp.GetTypeUrl()], ResponseNonce: resp.GetNonce(), VersionInfo: resp.GetVersionInfo(),
+			TypeUrl: kind, ResourceNames: names[kind], ResponseNonce: resp.GetNonce(), VersionInfo: resp.GetVersionInfo(),
 		})
 		if err != nil {
 			return err
@@ -71,8 +87,8 @@ func deltaStream(ctx context.Context, client discovery.AggregatedDiscoveryServic
 	if err != nil {
 		return err
 	}
-	for kind, names := range subscriptions(secrets) {
-		if err := s.Send(&discovery.DeltaDiscoveryRequest{Node: node, TypeUrl: kind, ResourceNamesSubscribe: names}); err != nil {
+	for _, n := range subscriptions(secrets) {
+		if err := s.Send(&discovery.DeltaDiscoveryRequest{Node: node, TypeUrl: n.kind, ResourceNamesSubscribe: n.names}); err != nil {
 			return err
 		}
 	}

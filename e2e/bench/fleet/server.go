@@ -103,7 +103,11 @@ func push(ctx context.Context, server *xds.Server, envoys, sites, n int) (report
 
 // acknowledged reports whether an Envoy has all that it subscribes to.
 func acknowledged(e xds.Envoy, versions map[xds.Type]string) bool {
-	for _, kind := range []xds.Type{xds.CDS, xds.ECDS, xds.SDS} {
+	kinds := []xds.Type{xds.CDS, xds.ECDS, xds.SDS}
+	if _, ok := e.Types[xds.LDS]; ok {
+		kinds = xds.Types()
+	}
+	for _, kind := range kinds {
 		if e.Types[kind].Acknowledged != versions[kind] {
 			return false
 		}
@@ -123,11 +127,13 @@ func inUse() uint64 {
 // configuration is that of so many sites, another one for each n, in everything.
 func configuration(sites, n int) (xds.Resources, int, error) {
 	file := &site.File{Plugin: site.Plugin{Wasm: "umagate.wasm", VMID: "umagate"}, UnknownHosts: config.VerdictDeny}
+	file.Envoy = site.Envoy{Listener: "0.0.0.0:10000", AccessLog: "/var/log/envoy/" + strconv.Itoa(n)}
 	facts, credentials := map[string]site.Facts{}, map[string]envoyconf.Credentials{}
 	for i := range sites {
 		s := site.New()
 		s.Name = "site-" + strconv.Itoa(i)
 		s.Hosts = []string{s.Name + ".example.com"}
+		s.Upstream = fmt.Sprintf("http://127.0.0.1:%d", 10_000+n)
 		s.AuthorizationServer.Issuer = "https://as.example.com/realms/" + strconv.Itoa(n)
 		ids := map[string]string{}
 		for j := range 20 {
@@ -161,5 +167,15 @@ func configuration(sites, n int) (xds.Resources, int, error) {
 	if err != nil {
 		return xds.Resources{}, 0, err
 	}
-	return xds.Resources{Filter: filter, Clusters: clusters, Secrets: envoyconf.Secrets(credentials)}, len(filter.GetTypedConfig().GetValue()), nil
+	upstreams, err := envoyconf.Upstreams(file)
+	if err != nil {
+		return xds.Resources{}, 0, err
+	}
+	listener, err := envoyconf.Listener(file)
+	if err != nil {
+		return xds.Resources{}, 0, err
+	}
+	return xds.Resources{
+		Filter: filter, Clusters: append(clusters, upstreams...), Secrets: envoyconf.Secrets(credentials), Listener: listener, Routes: envoyconf.Routes(file),
+	}, len(filter.GetTypedConfig().GetValue()), nil
 }
