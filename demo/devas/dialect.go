@@ -35,6 +35,11 @@ type Dialect struct {
 	// need_info, request_submitted and request_denied, and 403 invalid_ticket for a
 	// bad ticket.
 	AccessDenied bool
+	// PermissionGrant evaluates the policies for an access token that is shown to the
+	// token endpoint with the UMA grant and no ticket: for the resource server that
+	// audience names, and for what permission asks ("<id>#<scope>,<scope>", once or
+	// more), or for everything.
+	PermissionGrant bool
 	// SnapshotRPT keeps permissions in an RPT whose resource is gone.
 	SnapshotRPT bool
 	// NoClaimsInteraction leaves out the claims interaction endpoint.
@@ -94,6 +99,7 @@ func Keycloak() Dialect {
 		PermissionArray:         true,
 		ReusableTickets:         true,
 		AccessDenied:            true,
+		PermissionGrant:         true,
 		SnapshotRPT:             true,
 		NoClaimsInteraction:     true,
 		ResourceObjects:         true,

@@ -1,6 +1,7 @@
 package devas_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -146,6 +147,55 @@ func keycloakShape(t *testing.T, k *kit) {
 		a = umaGrant(t, "bob", ticket(t, "edit"), "submit_request", "false")
 		require.Equal(t, "not_authorized", a.body["error_description"])
 		require.Equal(t, "invalid_ticket", umaGrant(t, "bob", "garbage").body["error"])
+	})
+	t.Run("a token is evaluated", func(t *testing.T) {
+		other := post(t, `{"name":"other","resource_scopes":["view","edit"]}`)
+		otherID, _ := other.body["_id"].(string)
+		ask := func(t *testing.T, token string, form url.Values, permissions ...string) answer {
+			t.Helper()
+			f := url.Values{"grant_type": {devas.GrantUMA}, "audience": {k.id}, "response_mode": {"permissions"}, "permission": permissions}
+			maps.Copy(f, form)
+			if len(f["response_mode"]) == 0 {
+				f.Del("response_mode")
+			}
+			return k.post(t, keycloakToken, token, f)
+		}
+		alice, bob := party(t, "alice"), party(t, "bob")
+		a := ask(t, alice, nil, id+"#view,edit")
+		require.Equal(t, 200, a.status, a.raw)
+		require.Len(t, a.list, 1)
+		got, _ := a.list[0].(map[string]any)
+		require.Equal(t, id, got["rsid"])
+		require.Equal(t, "album", got["rsname"])
+		require.ElementsMatch(t, []any{"view", "edit"}, got["scopes"])
+		require.NotContains(t, got, "resource_id")
+		both := ask(t, alice, nil, id+"#view", otherID+"#edit")
+		require.Len(t, both.list, 2, both.raw)
+		require.GreaterOrEqual(t, len(ask(t, alice, nil).list), 2, "everything")
+		require.Len(t, ask(t, alice, nil, "album#view").list, 1, "by its name")
+		require.Equal(t, map[string]any{"result": true}, ask(t, alice, url.Values{"response_mode": {"decision"}}, id+"#view").body)
+		rpt, _ := ask(t, alice, url.Values{"response_mode": nil}, id+"#view").body["access_token"].(string)
+		require.NotEmpty(t, rpt)
+		require.Len(t, ask(t, rpt, nil, id+"#edit").list, 1, "an RPT does, too, and for more than it has")
+		for _, refused := range []struct {
+			status            int
+			code, description string
+			got               answer
+		}{
+			{403, "access_denied", "not_authorized", ask(t, bob, nil, id+"#view")},
+			{403, "access_denied", "not_authorized", ask(t, bob, url.Values{"submit_request": {"true"}}, id+"#view")},
+			{400, "invalid_grant", "Invalid bearer token", ask(t, "garbage", nil, id+"#view")},
+			{400, "invalid_resource", "Resource with id [nope] does not exist.", ask(t, alice, nil, "nope#view")},
+			{400, "invalid_resource", "Resource with id [nope] does not exist.", ask(t, alice, nil, "nope#view", id+"#view")}, // the other way round, Keycloak leaves it out
+			{400, "invalid_scope", "One of the given scopes [nope] is invalid", ask(t, alice, nil, id+"#nope")},
+			{400, "invalid_request", "Unknown resource server id: [nope]", ask(t, alice, url.Values{"audience": {"nope"}}, id+"#view")},
+			{400, "invalid_request", "Invalid response_mode", ask(t, alice, url.Values{"response_mode": {"nope"}}, id+"#view")},
+		} {
+			require.Equal(t, refused.status, refused.got.status, refused.got.raw)
+			require.Equal(t, refused.code, refused.got.body["error"])
+			require.Equal(t, refused.description, refused.got.body["error_description"])
+		}
+		require.Equal(t, 204, k.json(t, http.MethodDelete, keycloakResources+"/"+otherID, nil).status)
 	})
 	t.Run("introspection", func(t *testing.T) {
 		used := ticket(t, "view")

@@ -28,6 +28,9 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	grant := r.PostForm.Get("grant_type")
 	if grant == GrantUMA && bearer(r) != "" {
+		if s.options.Dialect.PermissionGrant && r.PostForm.Get("ticket") == "" {
+			return s.serveEvaluation(w, r)
+		}
 		return reply(w)(s.grantUMAByBearer(r))
 	}
 	client, err := s.authenticateClient(r)

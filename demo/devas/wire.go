@@ -116,7 +116,7 @@ func readForm(r *http.Request) *protocolError {
 		return bodyError(err)
 	}
 	for k, v := range r.PostForm {
-		if len(v) > 1 && k != "resource" && k != "audience" {
+		if len(v) > 1 && k != "resource" && k != "audience" && k != "permission" {
 			return invalidRequest("parameter " + k + " stands more than once")
 		}
 	}
