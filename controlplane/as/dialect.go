@@ -22,6 +22,9 @@ const (
 // Credential is what an endpoint of the AS is called with.
 type Credential string
 
+// CredentialNone is what a call has that brings its own.
+const CredentialNone Credential = "none"
+
 // The credentials of the introspection endpoint (RFC 7662 section 2.1 leaves it
 // open).
 const (
@@ -50,6 +53,10 @@ type Dialect struct {
 	Introspection Credential
 	// TokenTypeHint is sent with an introspection, where permissions need it.
 	TokenTypeHint string
+	// EvaluatesTokens says that the token endpoint tells what a requesting party's token
+	// may: the UMA grant, with the token as the credential and permissions instead of a
+	// ticket.
+	EvaluatesTokens bool
 	// Claims is where the filter reads sub, iss, aud and client_id.
 	Claims config.ClaimsSource
 	// PATScopes are asked for with a PAT; none where the AS refuses them.

@@ -43,6 +43,7 @@ func keycloakDialect() Dialect {
 	// other way round. The claims are in the JWT itself.
 	d.TokenTypeHint = "requesting_party_token"
 	d.Claims = config.ClaimsFromToken
+	d.EvaluatesTokens = true
 	d.PATScopes = nil // scope=uma_protection is invalid_scope: the right is a client role
 	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}
 	// The UMA grant type is what gives a client authorization services.

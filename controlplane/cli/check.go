@@ -107,6 +107,11 @@ func (c *checker) check(ctx context.Context) (*explanation, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range compiled.Sites {
+		if c.flags.token == "" { // what the AS says is assumed, whichever way it is asked
+			compiled.Sites[i].AuthorizationServer.Evaluation = nil
+		}
+	}
 	policy, err := decision.Compile(&compiled)
 	if err != nil {
 		return nil, err
@@ -197,6 +202,8 @@ func (c *checker) answer(ctx context.Context, compiled config.Config, call *deci
 	case decision.PurposeTicket:
 		return decision.Response{Status: 201, Body: []byte(`{"ticket":"assumed"}`)},
 			asked{What: "permission ticket", Permissions: permissionsOf(call.Body), Answer: "assumed: a ticket"}, nil
+	case decision.PurposeEvaluate:
+		return c.evaluate(ctx, s, call)
 	case decision.PurposeLookup, decision.PurposeRegister, decision.PurposeRemove: // of none of these
 	case decision.Purposes: // only counts the others
 	}
@@ -245,8 +252,12 @@ func assumedFacts(s *site.Site) site.Facts {
 		URI:           s.AuthorizationServer.Issuer,
 		Introspection: assumedIssuer + "/introspect",
 		Permission:    assumedIssuer + "/permission",
+		Token:         assumedIssuer + "/token",
 		Claims:        config.ClaimsFromResponse,
 		ResourceIDs:   map[string]string{},
+
+		EvaluatesTokens: true,
+		Audience:        "assumed",
 	}
 	for i := range s.Resources {
 		f.ResourceIDs[s.Resources[i].Name] = s.Resources[i].Name
@@ -266,7 +277,7 @@ func assumedID(s *site.Site, name string) string {
 func siteOfCluster(c config.Config, cluster string) string {
 	for i := range c.Sites {
 		as := &c.Sites[i].AuthorizationServer
-		if as.Introspection.Cluster == cluster || (as.Permission != nil && as.Permission.Cluster == cluster) {
+		if as.Introspection.Cluster == cluster || (as.Permission != nil && as.Permission.Cluster == cluster) || (as.Evaluation != nil && as.Evaluation.Cluster == cluster) {
 			return c.Sites[i].Name
 		}
 	}

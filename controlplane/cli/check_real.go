@@ -1,8 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
@@ -24,6 +29,47 @@ func (c *checker) introspect(ctx context.Context, s *site.Site) (decision.Respon
 		return decision.Response{}, asked{}, err
 	}
 	return decision.Response{Status: 200, Body: answer}, asked{What: "introspection", Answer: string(answer)}, nil
+}
+
+// evaluate asks the real AS what a real token may, as Envoy would: the token itself is the
+// credential.
+func (c *checker) evaluate(ctx context.Context, s *site.Site, call *decision.Call) (decision.Response, asked, error) {
+	transport, err := transportOf(c.env, s)
+	if err != nil {
+		return decision.Response{}, asked{}, err
+	}
+	var target url.URL
+	header := http.Header{}
+	for _, h := range call.Headers {
+		switch h.Name {
+		case ":scheme":
+			target.Scheme = h.Value
+		case ":authority":
+			target.Host = h.Value
+		case ":path":
+			target.Opaque = "//" + target.Host + h.Value
+		case ":method":
+		default:
+			header.Set(h.Name, h.Value)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, call.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(call.Body))
+	if err != nil {
+		return decision.Response{}, asked{}, fmt.Errorf("asking what the token may: %w", err)
+	}
+	request.URL, request.Header, request.Host = &target, header, target.Host
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return decision.Response{}, asked{}, fmt.Errorf("asking what the token may: %w", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // only read from
+	body, err := io.ReadAll(io.LimitReader(response.Body, decision.MaxResponse))
+	if err != nil {
+		return decision.Response{}, asked{}, fmt.Errorf("asking what the token may: %w", err)
+	}
+	return decision.Response{Status: response.StatusCode, Body: body}, asked{What: "evaluation", Answer: string(body)}, nil
 }
 
 func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, clientauth.Auth, error) {

@@ -30,6 +30,7 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 		}
 	}
 	facts := site.FactsOf(server, ids)
+	facts.Audience = s.AuthorizationServer.Client.ID
 	if client := s.AuthorizationServer.Client; client.TokenEndpointAuthMethod.UsesTLS() {
 		facts.ClientID = client.ID
 	}

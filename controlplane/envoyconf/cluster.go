@@ -49,6 +49,12 @@ func (in Input) eachEndpoint(s *site.Site, c *config.Site, build func(config.End
 	if err := build(*server.Permission, as.CredentialPAT); err != nil {
 		return fmt.Errorf("protection API: %w", err)
 	}
+	if server.Evaluation == nil {
+		return nil
+	}
+	if err := build(server.Evaluation.Endpoint, as.CredentialNone); err != nil {
+		return fmt.Errorf("token endpoint: %w", err)
+	}
 	return nil
 }
 

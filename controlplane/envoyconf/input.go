@@ -81,7 +81,8 @@ func (in Input) sites(yield func(s *site.Site, c *config.Site) error) error {
 }
 
 // Clusters are the clusters of every site's AS, for CDS: one for introspection
-// and, where the site requires UMA, one for the protection API. Their credentials
+// and, where the site requires UMA, one for the protection API, and one for the token
+// endpoint where tokens are evaluated there: they are its credential. The others'
 // come by SDS under [site.IntrospectionSecret] and [site.PATSecret]. Where a
 // resource has instances, the control plane itself is one more.
 func Clusters(in Input) ([]*clusterv3.Cluster, error) {
@@ -90,11 +91,11 @@ func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 		return in.eachEndpoint(s, c, func(e config.Endpoint, credential as.Credential) error {
 			var filter *hcmv3.HttpFilter
 			var certificate *tlsv3.SdsSecretConfig
-			if in.Facts[s.Name].ClientCertificate {
+			if in.Facts[s.Name].ClientCertificate && credential != as.CredentialNone {
 				certificate = &tlsv3.SdsSecretConfig{Name: site.CertificateSecret(s.Name), SdsConfig: overADS()}
 			}
 			// The certificate is all there is to the client's own credential.
-			if credential != as.CredentialClient || certificate == nil {
+			if credential != as.CredentialNone && (credential != as.CredentialClient || certificate == nil) {
 				var err error
 				if filter, err = sdsInjector(s, credential); err != nil {
 					return err

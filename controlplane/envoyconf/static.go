@@ -34,6 +34,14 @@ func addStatic(out *bootstrapv3.Bootstrap, in Input, s *site.Site, c *config.Sit
 	resources.Secrets = append(resources.Secrets, secrets...)
 	turns := false
 	err = in.eachEndpoint(s, c, func(e config.Endpoint, credential as.Credential) error {
+		if credential == as.CredentialNone {
+			cluster, err := asCluster(in.File, s, e.Cluster, e, nil, nil)
+			if err != nil {
+				return err
+			}
+			resources.Clusters = append(resources.Clusters, cluster)
+			return nil
+		}
 		if credential == as.CredentialClient {
 			var filter *hcmv3.HttpFilter
 			if staticCertificate(s) == nil {

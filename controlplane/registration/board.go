@@ -91,6 +91,9 @@ func (s *Snapshot) Facts() (site.Facts, envoyconf.Credentials) {
 	}
 	facts := site.FactsOf(s.Server, s.ResourceIDs)
 	facts.ClientCertificate = !credentials.Certificate.IsZero()
+	if s.Client != nil {
+		facts.Audience = s.Client.ID()
+	}
 	if s.Client != nil && s.Client.method.UsesTLS() {
 		facts.ClientID = s.Client.ID()
 	}

@@ -87,6 +87,7 @@ func FactsOf(server *as.Server, ids map[string]string) Facts {
 		TokenTypeHint:           d.TokenTypeHint,
 		Claims:                  d.Claims,
 		IntrospectionCredential: d.Introspection,
+		EvaluatesTokens:         d.EvaluatesTokens,
 		PATScopes:               d.PATScopes,
 		ResourceIDs:             ids,
 	}

@@ -22,7 +22,8 @@ type Facts struct {
 	// Dialect is the one in force, never auto.
 	Dialect as.DialectName `json:"dialect,omitempty"`
 	// The AS's endpoints, as whole URLs. Permission may be empty when the site
-	// requires OAuth scopes; Token is used by a static rendering only.
+	// requires OAuth scopes; Token is used by a static rendering, and where tokens are
+	// evaluated at the AS.
 	Token         string `json:"token_endpoint,omitempty"`
 	Introspection string `json:"introspection_endpoint,omitempty"`
 	Permission    string `json:"permission_endpoint,omitempty"`
@@ -34,6 +35,10 @@ type Facts struct {
 	// ClientID names the client then: introspection has to (RFC 8705 section 2).
 	ClientCertificate bool   `json:"client_certificate,omitempty"`
 	ClientID          string `json:"client_id,omitempty"`
+	// EvaluatesTokens says that the AS evaluates its policies for a token that is shown to
+	// its token endpoint, and Audience is the client_id whose resources are meant.
+	EvaluatesTokens bool   `json:"evaluates_tokens,omitempty"`
+	Audience        string `json:"audience,omitempty"`
 	// PATScopes is what a PAT is asked for with; none where the AS refuses it.
 	PATScopes []string `json:"pat_scopes,omitempty"`
 	// ResourceIDs maps a resource's name to its resource_id. One that is not there
@@ -50,6 +55,10 @@ func IntrospectionCluster(site string) string { return "umagate/" + site + "/int
 
 // ProtectionCluster names the Envoy cluster of a site's protection API.
 func ProtectionCluster(site string) string { return "umagate/" + site + "/protection" }
+
+// EvaluationCluster names the Envoy cluster of a site's token endpoint, for tokens that
+// are evaluated at the AS.
+func EvaluationCluster(site string) string { return "umagate/" + site + "/evaluation" }
 
 // IntrospectionSecret names the SDS secret that the introspection cluster uses.
 func IntrospectionSecret(site string) string { return "umagate/" + site + "/introspection" }
@@ -158,7 +167,27 @@ func compileServer(s *Site, facts Facts) (config.AuthorizationServer, error) {
 		return out, fmt.Errorf("permission endpoint: %w", err)
 	}
 	out.Permission = &permission
-	return out, nil
+	out.Evaluation, err = compileEvaluation(s, facts)
+	return out, err
+}
+
+// compileEvaluation is how the AS is asked what a token may, nil where it is not.
+func compileEvaluation(s *Site, facts Facts) (*config.Evaluation, error) {
+	if s.Token.Evaluate != EvaluateAtAS {
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	if !facts.EvaluatesTokens {
+		return nil, fmt.Errorf("%w: token.evaluate: at_as needs an authorization server that evaluates tokens, which is Keycloak; this one is of dialect %s", ErrIncomplete, facts.Dialect)
+	}
+	audience := cmp.Or(facts.Audience, s.AuthorizationServer.Client.ID)
+	if audience == "" {
+		return nil, fmt.Errorf("%w: token.evaluate: at_as needs the client_id of the resource server; write authorization_server.client {id, secret}", ErrIncomplete)
+	}
+	endpoint, err := compileEndpoint(cmp.Or(s.AuthorizationServer.Endpoints.Token, facts.Token), EvaluationCluster(s.Name), s.AuthorizationServer.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("token endpoint: %w", err)
+	}
+	return &config.Evaluation{Endpoint: endpoint, Audience: audience}, nil
 }
 
 func compileEndpoint(raw, cluster string, timeout time.Duration) (config.Endpoint, error) {

@@ -151,6 +151,8 @@ var enumerations = map[reflect.Type][]string{
 	reflect.TypeFor[config.Require]():          texts(config.RequireUMA, config.RequireOAuthScopes),
 	reflect.TypeFor[config.Refresh]():          texts(config.RefreshAhead, config.RefreshOnDemand),
 	reflect.TypeFor[config.ClaimsSource]():     texts(config.ClaimsFromResponse, config.ClaimsFromToken),
+	reflect.TypeFor[config.Challenge]():        texts(config.ChallengeUMA, config.ChallengeBearer, config.ChallengeBoth),
+	reflect.TypeFor[Evaluate]():                texts(EvaluateAsIssued, EvaluateAtAS),
 	reflect.TypeFor[Validation]():              texts(ValidateIntrospection),
 	reflect.TypeFor[as.DialectName]():          texts(as.DialectNames()...),
 	reflect.TypeFor[Discovery]():               texts(DiscoveryOn, DiscoveryOff),

@@ -40,6 +40,10 @@ type Site struct {
 type Token struct {
 	// How a token is verified: introspection (RFC 7662).
 	Validate Validation `yaml:"validate"`
+	// Who evaluates what a token may: as_issued (default), by the permissions that the AS
+	// says it has; at_as, where it has none for a request, by asking the AS, so that
+	// clients that know OAuth and not UMA get what its policies permit. Needs Keycloak.
+	Evaluate Evaluate `yaml:"evaluate"`
 	// The token's iss must be one of these.
 	Issuers []string `yaml:"issuers"`
 	// One of the token's aud must be one of these.
@@ -66,6 +70,15 @@ type Token struct {
 	// Whether the API gets to see the token: keep (default) or strip.
 	AuthorizationHeader config.Keep `yaml:"authorization_header"`
 }
+
+// Evaluate says who evaluates what a token may.
+type Evaluate string
+
+// The values of [Evaluate], the default first.
+const (
+	EvaluateAsIssued Evaluate = "as_issued"
+	EvaluateAtAS     Evaluate = "at_as"
+)
 
 // Validation is how a token is verified.
 type Validation string
@@ -200,6 +213,7 @@ func (s *Site) setDefaults() {
 	}
 	s.Token = Token{
 		Validate:            ValidateIntrospection,
+		Evaluate:            EvaluateAsIssued,
 		MaxTTL:              60 * time.Second,
 		NegativeTTL:         5 * time.Second,
 		Refresh:             config.RefreshAhead,

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -80,7 +81,13 @@ func (v *validator) token(path string, s *Site) {
 		v.warn(path+".stale", "a token that the authorization server revokes while it does not answer is believed for up to "+t.Stale.String(), "write a shorter stale")
 	}
 	if s.Require != config.RequireOAuthScopes {
+		if d := s.AuthorizationServer.Dialect; t.Evaluate == EvaluateAtAS && d != as.DialectAuto && d != as.DialectKeycloak {
+			v.fault(path+".evaluate", fmt.Sprintf("an authorization server of dialect %s does not evaluate tokens", d), "write evaluate: as_issued, or the dialect keycloak where it is one")
+		}
 		return
+	}
+	if t.Evaluate == EvaluateAtAS {
+		v.fault(path+".evaluate", "with require: oauth_scopes there are no permissions that the authorization server could be asked for", "take evaluate out, or write require: uma")
 	}
 	switch {
 	case len(t.Audiences) == 0 && !t.InsecureAnyAudience:

@@ -97,6 +97,11 @@ type Settings struct {
 	// uma (default): permissions of an RPT. oauth_scopes: plain OAuth scopes, no
 	// registered resources and no tickets.
 	Require Require `json:"require,omitempty" yaml:"require"`
+	// What a request gets that is denied for its token: uma (default), 401 with a
+	// permission ticket; bearer, for clients that do not know UMA, RFC 6750's challenge
+	// and 403 where the token is good but not enough; or both, 401 with Bearer first and
+	// then UMA. With "require: oauth_scopes" it is always bearer.
+	Challenge Challenge `json:"challenge,omitempty" yaml:"challenge"`
 }
 
 // Instances is how the registrations of the instances of resources are found: by
@@ -165,6 +170,10 @@ type Limits struct {
 	// Tokens in use that the AS is asked about again before their max_ttl is over, in a
 	// second. Default 100.
 	RefreshesPerSecond int `json:"refreshes_per_second,omitempty" yaml:"refreshes_per_second" range:"1 to 2147483647" zero:"the default"`
+	// Evaluations of a token at the AS (token.evaluate: at_as), in a second. Default 100.
+	EvaluationsPerSecond int `json:"evaluations_per_second,omitempty" yaml:"evaluations_per_second" range:"1 to 2147483647" zero:"the default"`
+	// Evaluations at once. Default 200.
+	EvaluationBurst int `json:"evaluation_burst,omitempty" yaml:"evaluation_burst" range:"1 to 2147483647" zero:"the default"`
 	// Calls to the AS without an answer yet. Default 256.
 	CallsInFlight int `json:"calls_in_flight,omitempty" yaml:"calls_in_flight" range:"1 to 100000" zero:"the default"`
 	// Requests that wait for a call, to the AS or to the control plane. Default 4096.
@@ -188,6 +197,19 @@ type AuthorizationServer struct {
 	// Permission is the UMA permission endpoint; not used, and may be left out,
 	// with require "oauth_scopes".
 	Permission *Endpoint `json:"permission,omitempty"`
+	// Evaluation is how the AS is asked what a token may that came without a permission;
+	// without it, it is not. Not with require "oauth_scopes".
+	Evaluation *Evaluation `json:"evaluation,omitempty"`
+}
+
+// Evaluation is the token endpoint, where an AS evaluates its policies for a token that
+// has no permission: by the UMA grant.
+type Evaluation struct {
+	Endpoint
+	// Audience is the client_id of the resource server, whose permissions are asked for.
+	// The token itself is the credential of the call, and the answer is a list of
+	// permissions (response_mode=permissions), as Keycloak has it.
+	Audience string `json:"audience"`
 }
 
 // Endpoint is where a call to the AS goes. Credentials are Envoy's business: the
@@ -301,6 +323,8 @@ type (
 	Keep string
 	// Require is which kind of right a token carries.
 	Require string
+	// Challenge is how a client is told what it lacks.
+	Challenge string
 	// ClaimsSource is where the claims of an active token are read.
 	ClaimsSource string
 	// Refresh is when the AS is asked again about a token.
@@ -343,6 +367,10 @@ const (
 
 	RequireUMA         Require = "uma"
 	RequireOAuthScopes Require = "oauth_scopes"
+
+	ChallengeUMA    Challenge = "uma"
+	ChallengeBearer Challenge = "bearer"
+	ChallengeBoth   Challenge = "both"
 
 	// ClaimsFromResponse reads the introspection response (RFC 7662).
 	ClaimsFromResponse ClaimsSource = "response"

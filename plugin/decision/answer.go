@@ -54,7 +54,7 @@ func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 
 // status is the HTTP status of a denial.
 func (x *Exchange) status(reason Reason) int {
-	if reason == ReasonNotPermitted && x.site.oauth { // RFC 6750 section 3.1
+	if reason.lacksPermission() && x.site.bearer { // RFC 6750 section 3.1
 		return 403
 	}
 	return reason.Status()
@@ -171,7 +171,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	switch reason {
 	case ReasonNoTicket, ReasonNotRegistered:
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
-	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyWaiting, ReasonTooManyLookups:
+	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyWaiting, ReasonTooManyEvaluations, ReasonTooManyLookups:
 		later = 1
 	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
 		later = max(later, 5)
@@ -184,7 +184,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	if later > 0 {
 		d.Headers = append(d.Headers, Header{"retry-after", strconv.FormatInt(later, 10)})
 	}
-	if because.offersTicket() && (ticket != "" || x.site.oauth || x.cond.anyToken) {
+	if because.offersTicket() && (ticket != "" || x.site.bearer || x.cond.anyToken) {
 		d.Headers = x.challenge(d.Headers, because, ticket)
 	}
 	if x.request.grpc {
@@ -196,18 +196,26 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	return d
 }
 
-// challenge adds WWW-Authenticate: UMA with a ticket, or Bearer.
+// challenge adds WWW-Authenticate: UMA with a ticket, or Bearer, or both.
 func (x *Exchange) challenge(headers []Header, because Reason, ticket string) []Header {
-	c := uma.Challenge{Scheme: "UMA", Realm: x.site.realm, ASURI: x.site.asURI, Error: because.challengeError(), Ticket: ticket}
+	c := uma.Challenge{Scheme: "Bearer", Realm: x.site.realm, Error: because.challengeError()}
 	// Where no permission is asked for there is no resource to have a ticket for, and
-	// the UMA scheme demands one (UMA Grant section 3.2.1): the challenge is RFC 6750's.
-	if x.site.oauth || x.cond.anyToken {
-		c.Scheme, c.ASURI = "Bearer", ""
-		if because == ReasonNotPermitted {
-			c.Scope = strings.Join(x.cond.need.Scopes(), " ")
+	// the UMA scheme demands one (UMA Grant section 3.2.1).
+	tickets := !x.site.bearer && !x.cond.anyToken
+	if !tickets || x.site.bothChallenges {
+		b := c
+		if x.site.oauth && because == ReasonNotPermitted {
+			b.Scope = strings.Join(x.cond.need.Scopes(), " ")
 		}
+		// Clients are known that take the first word of the header for the only scheme,
+		// and they know Bearer; who knows UMA looks for it.
+		headers = append(headers, Header{"www-authenticate", b.String()})
 	}
-	return append(headers, Header{"www-authenticate", c.String()})
+	if tickets {
+		c.Scheme, c.ASURI, c.Ticket = "UMA", x.site.asURI, ticket
+		headers = append(headers, Header{"www-authenticate", c.String()})
+	}
+	return headers
 }
 
 // problem is the body of a denial (RFC 9457), with the reason's code.

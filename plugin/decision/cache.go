@@ -15,8 +15,11 @@ type entry struct {
 
 	checked    *revoked // what it was compared with last
 	status     revocationStatus
-	complete   bool // the AS has said all that it has to say of it
-	refreshing bool // see Worker.refresh
+	reason     Reason // of a no to an evaluation, see Worker.rememberNo
+	complete   bool   // the AS has said all that it has to say of it
+	evaluated  bool   // the AS has evaluated it, see evaluation
+	mixed      bool   // and it has permissions that are no answer to that
+	refreshing bool   // see Worker.refresh
 	refreshAt  instant
 
 	value string // the token itself
@@ -95,38 +98,50 @@ func (w *Worker) lookUp(m *siteState, s *site, token string, now time.Time) (*en
 // lives. Active and inactive tokens are bounded apart, so that a flood of bad
 // tokens pushes out no good one.
 func (w *Worker) remember(c *introspection, now time.Time) {
-	token, cache := c.result, &w.active
-	if !token.Active {
-		cache = &w.inactive
-	}
+	token := c.result
 	if old := c.state.tokens[c.token]; old != nil {
 		old.drop()
 	}
-	fetched := at(now)
-	if c.about != nil && token.Active {
-		fetched = c.about.fetched // its permissions are as old as that
+	e := &entry{token: token, fetched: at(now), complete: c.complete(), value: c.token, state: c.state}
+	if c.evaluation != nil {
+		e.evaluated, e.mixed = true, c.evaluation.mixed
 	}
-	expires := now.Add(c.site.ttl(token.Active) - since(fetched, now))
+	if c.about != nil {
+		e.evaluated, e.mixed = c.about.evaluated, c.about.mixed
+	}
+	switch { // its permissions are as old as that
+	case !token.Active:
+	case c.about != nil:
+		e.fetched = c.about.fetched
+	case c.evaluation != nil:
+		e.fetched = c.evaluation.since
+	}
+	expires := now.Add(c.site.ttl(token.Active) - since(e.fetched, now))
 	refreshAt := c.refreshAt(at(expires))
 	if token.Expires != 0 {
 		if end := time.Unix(token.Expires+c.site.leeway, 0); end.Before(expires) {
 			expires, refreshAt = end, 0 // it is over then, whatever the AS says
 		}
 	}
-	kept := expires
-	if token.Active {
-		kept = kept.Add(c.site.stale)
+	e.expires, e.refreshAt = at(expires), refreshAt
+	w.put(c.state, c.site, e, now)
+}
+
+// put enters what is known of a token, or of a no, unless it is over.
+func (w *Worker) put(m *siteState, s *site, e *entry, now time.Time) {
+	cache, kept := &w.inactive, e.expires
+	if e.token.Active {
+		cache, kept = &w.active, kept+instant(s.stale)
 	}
 	// A call of an older policy must not fill a state that is no longer looked at.
-	if !now.Before(kept) || w.states[c.site.key] != c.state {
+	if !before(now, kept) || w.states[s.key] != m {
 		return
 	}
-	bytes := size(c.token, token)
+	bytes := size(e.value, e.token)
 	if bytes > cache.maxBytes { // it would push out all others and then itself
 		return
 	}
-	e := &entry{token: token, fetched: fetched, expires: at(expires), complete: c.complete(), refreshAt: refreshAt, value: c.token, state: c.state}
-	c.state.tokens[c.token] = e
+	m.tokens[e.value] = e
 	cache.push(e, &e.node, bytes)
 	cache.shrink()
 }
@@ -149,10 +164,12 @@ func size(value string, t *uma.Token) int {
 	for _, s := range t.Scopes {
 		n += perString + len(s)
 	}
-	for i := range t.Permissions {
-		n += perPermission + len(t.Permissions[i].ResourceID)
-		for _, s := range t.Permissions[i].Scopes {
-			n += perString + len(s)
+	for _, list := range [...][]uma.Permission{t.Permissions, t.Asked} {
+		for i := range list {
+			n += perPermission + len(list[i].ResourceID)
+			for _, s := range list[i].Scopes {
+				n += perString + len(s)
+			}
 		}
 	}
 	return n

@@ -2,6 +2,7 @@ package decision
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/route"
@@ -17,6 +18,10 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 		s.strictest = config.ModeEnforce
 	}
 	b.requirement(path, compiled, c)
+	compiled.asks = strings.Join(compiled.need.Scopes(), " ")
+	if c.ScopeExpression != nil {
+		compiled.asks += "\x00" + string(c.ScopeExpression.Rule)
+	}
 	if !s.oauth && !c.Public && !c.Deny {
 		compiled.ticket = b.ticket(path, r, c, compiled.need.Scopes())
 		if t != nil {

@@ -7,47 +7,64 @@
 // An [Exchange] is one request. It begins with [Evaluator.Start] and moves on with
 // [Worker.Reply]:
 //
-//	state          event                                                                 next
-//	begin          unknown_host_allowed, off, public, cors_preflight, unmatched_allowed  Allow
-//	begin          permitted, unmatched_authenticated, by a cached token                 Allow
-//	begin          permitted, unmatched_authenticated, by a stale token, in an outage    Allow
-//	begin          invalid_host, ambiguous_path, invalid_request, method_override        Deny 400
-//	begin          method_not_forwarded                                                  Deny 405
-//	begin          expectation_failed                                                    Deny 417
-//	begin          unknown_host, unmatched_path, method_not_covered, denied              Deny 403
-//	begin          resource_unknown: its values are empty or too long, or cached so      Deny 403
-//	begin          resource_not_registered                                               Deny 403
-//	begin          no_ticket: the AS is unknown, or asked to be called later             Deny 403
-//	begin          as_unreachable: the AS is unknown, and there is a token               Deny 503
-//	begin          as_busy: the AS asked to be called later                              Deny 503
-//	begin          too_many_lookups, too_many_calls, too_many_tickets, too_many_waiting  Deny 429
-//	begin          an instance that is not known                                         looking up
-//	begin          a token that is not cached                                            introspecting
-//	begin          a cached token that lacks a permission, older than 1 s                introspecting
-//	begin          a cached token, not known whose, and somebody's are revoked           introspecting
-//	begin          no_token, revoked_token                                               ticketing
-//	begin          what introspecting finds, of a cached token                           ticketing
-//	begin          what leads to ticketing, where there are no tickets                   Deny 401
-//	begin          insufficient_permission, as cached, of oauth_scopes                   Deny 403
-//	looking up     found, or found before and now no answer                              as from begin
-//	looking up     resource_unknown, resource_not_registered                             Deny 403
-//	looking up     too_many_lookups                                                      Deny 429
-//	looking up     control_plane_unreachable, lookup_failed                              Deny 503
-//	introspecting  permitted, unmatched_authenticated                                    Allow
-//	introspecting  no answer, and what was known of the token is enough                  Allow
-//	introspecting  answered, and its turn has not come                                   introspecting
-//	introspecting  active, not said whose, and somebody's are revoked                    introspecting
-//	introspecting  inactive_token, revoked_token, revocation_unknown                     ticketing
-//	introspecting  expired_token, token_not_yet_valid, wrong_issuer, wrong_audience      ticketing
-//	introspecting  wrong_client, not_an_access_token, sender_constrained_token           ticketing
-//	introspecting  insufficient_permission                                               ticketing
-//	introspecting  what leads to ticketing, where there are no tickets                   Deny 401
-//	introspecting  insufficient_permission, of oauth_scopes                              Deny 403
-//	introspecting  resource_not_registered, no_ticket                                    Deny 403
-//	introspecting  too_many_tickets, too_many_calls, too_many_waiting                    Deny 429
-//	introspecting  as_unreachable, as_refused, as_error, as_bad_answer, as_busy          Deny 503
-//	ticketing      a ticket                                                              Deny 401
-//	ticketing      no_ticket                                                             Deny 403
+//	state          event                                                                          next
+//	begin          unknown_host_allowed, off, public, cors_preflight, unmatched_allowed           Allow
+//	begin          permitted, unmatched_authenticated, by a cached token                          Allow
+//	begin          permitted, unmatched_authenticated, by a stale token, in an outage             Allow
+//	begin          invalid_host, ambiguous_path, invalid_request, method_override                 Deny 400
+//	begin          method_not_forwarded                                                           Deny 405
+//	begin          expectation_failed                                                             Deny 417
+//	begin          unknown_host, unmatched_path, method_not_covered, denied                       Deny 403
+//	begin          resource_unknown: its values are empty or too long, or cached so               Deny 403
+//	begin          resource_not_registered                                                        Deny 403
+//	begin          no_ticket: the AS is unknown, or asked to be called later                      Deny 403
+//	begin          as_unreachable: the AS is unknown, and there is a token                        Deny 503
+//	begin          as_busy: the AS asked to be called later                                       Deny 503
+//	begin          too_many_lookups, too_many_calls, too_many_tickets, too_many_waiting           Deny 429
+//	begin          too_many_evaluations                                                           Deny 429
+//	begin          an instance that is not known                                                  looking up
+//	begin          a token that is not cached                                                     introspecting
+//	begin          a cached token that lacks a permission, older than 1 s                         introspecting
+//	begin          a cached token, not known whose, and somebody's are revoked                    introspecting
+//	begin          a token that is not cached, where the AS evaluates it                          evaluating
+//	begin          a cached token that lacks a permission, where the AS evaluates it              evaluating
+//	begin          no_token, revoked_token                                                        ticketing
+//	begin          what introspecting finds, of a cached token                                    ticketing
+//	begin          what leads to ticketing, where there are no tickets                            Deny 401
+//	begin          insufficient_permission, as cached, of oauth_scopes or with challenge bearer   Deny 403
+//	looking up     found, or found before and now no answer                                       as from begin
+//	looking up     resource_unknown, resource_not_registered                                      Deny 403
+//	looking up     too_many_lookups                                                               Deny 429
+//	looking up     control_plane_unreachable, lookup_failed                                       Deny 503
+//	introspecting  permitted, unmatched_authenticated                                             Allow
+//	introspecting  no answer, and what was known of the token is enough                           Allow
+//	introspecting  answered, and its turn has not come                                            introspecting
+//	introspecting  active, not said whose, and somebody's are revoked                             introspecting
+//	introspecting  inactive_token, revoked_token, revocation_unknown                              ticketing
+//	introspecting  expired_token, token_not_yet_valid, wrong_issuer, wrong_audience               ticketing
+//	introspecting  wrong_client, not_an_access_token, sender_constrained_token                    ticketing
+//	introspecting  insufficient_permission                                                        ticketing
+//	introspecting  too little, or another audience, where the AS evaluates the token              evaluating
+//	introspecting  what leads to ticketing, where there are no tickets                            Deny 401
+//	introspecting  insufficient_permission, of oauth_scopes or with challenge bearer              Deny 403
+//	introspecting  resource_not_registered, no_ticket                                             Deny 403
+//	introspecting  too_many_tickets, too_many_calls, too_many_waiting, too_many_evaluations       Deny 429
+//	introspecting  as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
+//	evaluating     permitted                                                                      Allow
+//	evaluating     no answer, and what was known of the token is enough                           Allow
+//	evaluating     answered, and its turn has not come                                            evaluating
+//	evaluating     granted, not said whose the token is, and somebody's are revoked               introspecting
+//	evaluating     inactive_token, revoked_token                                                  ticketing
+//	evaluating     expired_token, token_not_yet_valid, wrong_issuer, wrong_audience               ticketing
+//	evaluating     wrong_client, not_an_access_token, sender_constrained_token                    ticketing
+//	evaluating     insufficient_permission, need_info, request_submitted                          ticketing
+//	evaluating     what leads to ticketing, with challenge bearer                                 Deny 401
+//	evaluating     insufficient_permission, need_info, request_submitted: with challenge bearer   Deny 403
+//	evaluating     resource_not_registered, no_ticket                                             Deny 403
+//	evaluating     too_many_tickets, too_many_calls, too_many_waiting                             Deny 429
+//	evaluating     as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
+//	ticketing      a ticket                                                                       Deny 401
+//	ticketing      no_ticket                                                                      Deny 403
 //
 // An event with the code of a [Reason] is what was found; "unmatched: authenticated" goes
 // on as a condition that needs an active token alone. A test takes every row, and fails on
@@ -70,6 +87,10 @@
 //
 // A token that is in use is asked about again before its time ends, by a call that no
 // request waits for ([Worker.Due]).
+//
+// Where the AS evaluates tokens, one that has no permission for a request is asked about
+// once more: whether it may. Yes becomes a permission of the token, no is remembered
+// beside the tokens that are not active.
 //
 // An instance that the API creates or removes is told to the control plane after
 // its answer has gone out ([Worker.Ended]), again and again until it has heard.

@@ -257,6 +257,9 @@ func (x *Exchange) verify(now time.Time) *Step {
 			return x.introspect(e, now)
 		}
 		reason := x.checkRevoked(e.token, e.status, now)
+		if reason != ReasonPermitted && x.evaluates(reason, e.evaluated) {
+			return x.evaluate(now)
+		}
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
 		if reason != ReasonNotPermitted || since(e.fetched, now) < refreshAfter || x.retryLater(PurposeIntrospect, now) {
@@ -275,6 +278,9 @@ func (x *Exchange) verify(now time.Time) *Step {
 	}
 	if m.revoked.namesToken(x.request.token, now.Unix()) {
 		return x.decide(ReasonRevoked, now) // whatever the AS would say
+	}
+	if x.evaluatesFirst() {
+		return x.evaluate(now)
 	}
 	return x.introspect(nil, now)
 }

@@ -50,12 +50,16 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 		x.resourceID = id
 		step = x.proceed(now)
 	}
-	if step.Kind == KindCall && step.Call.Purpose == PurposeIntrospect {
+	if step.Kind == KindCall && (step.Call.Purpose == PurposeIntrospect || step.Call.Purpose == PurposeEvaluate) {
 		if token == nil {
 			token = &uma.Token{}
 		}
 		x.leave()
-		step = x.decide(x.checkRevoked(token, x.state.revoked.names(x.request.token, token, now.Unix()), now), now)
+		reason := x.checkRevoked(token, x.state.revoked.names(x.request.token, token, now.Unix()), now)
+		if x.evaluates(reason, true) {
+			x.note("evaluation", "what the AS says of ", x.resourceID, " with ", quoteList(x.cond.need.Scopes()), " decides; if it says no, the answer is the one below")
+		}
+		step = x.decide(reason, now)
 	}
 	if step.Kind == KindCall {
 		e.TicketRequest = step.Call.Body

@@ -110,6 +110,37 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
+// FuzzEvaluations gives any answer to any evaluation, and allows only what a reading by
+// the standard library allows.
+func FuzzEvaluations(f *testing.F) {
+	for _, seed := range []string{
+		granted, "[]", notAuthorized, submitted, badToken, noResource, `[{"rsid":"r1"}]`, `[{"rsid":"r1","scopes":["edit"]}]`, `[{"resource_id":"r1","resource_scopes":["all"]}]`,
+		`[{"rsid":"r1","scopes":["view"],"exp":1}]`, `{"permissions":[{"rsid":"r1","scopes":["view"]}]}`, "[[[[", `[{"rsid":"r2","scopes":["view"]},{"rsid":"r1","scopes":"all"}]`,
+	} {
+		f.Add(200, []byte(seed))
+		f.Add(403, []byte(seed))
+	}
+	c := photos()
+	evaluating(c)
+	policy, err := decision.Compile(c)
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		worker := decision.NewWorker()
+		evaluator := worker.Evaluator(policy)
+		x, step := evaluator.Start(ask("GET", "/albums/1", "token"), began)
+		require.Equal(t, decision.PurposeEvaluate, step.Call.Purpose)
+		outcomes := worker.Reply(step.Call.ID, decision.Response{Status: status, Body: body}, began)
+		require.Len(t, outcomes, 1)
+		if outcomes[0].Step.Kind == decision.KindAllow {
+			require.Equal(t, decision.ReasonPermitted, x.Decision().Reason)
+			require.Equal(t, 200, status)
+			require.True(t, naivelyPermitted([]byte(`{"active":true,"permissions":`+string(body)+`}`)), "%s", body)
+		}
+		_, other := evaluator.Start(ask("PUT", "/albums/1", "token"), began)
+		require.NotEqual(t, decision.KindAllow, other.Kind, "nobody has asked for edit")
+	})
+}
+
 // naivelyPermitted reports whether some permission for r1 names view or all. One that
 // cannot be read is left out.
 func naivelyPermitted(body []byte) bool {

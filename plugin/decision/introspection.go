@@ -17,6 +17,9 @@ type introspection struct {
 	// further is that introspection, for all who waited for this one.
 	further *introspection
 
+	// evaluation is what it asks for instead of what the token has; nil for nothing.
+	evaluation *evaluation
+
 	result     *uma.Token
 	failure    Reason // without a result
 	unanswered bool   // so that what the AS would say is not known
@@ -27,29 +30,31 @@ type introspection struct {
 }
 
 // complete reports whether the answer is all that the AS has to say.
-func (c *introspection) complete() bool { return c.about != nil || c.site.hint == "" }
+func (c *introspection) complete() bool {
+	if c.evaluation != nil {
+		return c.evaluation.whole
+	}
+	return c.about != nil || c.site.hint == ""
+}
+
+// key is what the call is known by while it is under way.
+func (c *introspection) key() string {
+	if c.evaluation != nil {
+		return c.evaluation.key
+	}
+	return c.token
+}
 
 // introspect asks the AS about the token, or, where it has been asked with a
 // token_type_hint, for the rest of what it can say.
 func (x *Exchange) introspect(about *entry, now time.Time) *Step {
 	m := x.state
 	m.stats.CacheMisses++
-	if c := m.introspections[x.request.token]; c != nil && !c.overdue(now) {
-		if !x.mayWait(c.waiting.n) {
-			return x.unverified(ReasonTooManyWaiting, now)
-		}
-		x.cache = CacheShared
-		m.stats.CallsShared++
-		x.request.token = c.token // the same text
-		return x.join(&c.call)
+	if step := x.share(x.request.token, now); step != nil {
+		return step
 	}
-	switch {
-	case x.retryLater(PurposeIntrospect, now):
-		return x.unverified(ReasonASBusy, now)
-	case m.inFlight >= x.site.limits.CallsInFlight:
-		return x.unverified(ReasonTooManyCalls, now)
-	case !x.mayWait(0):
-		return x.unverified(ReasonTooManyWaiting, now)
+	if reason := x.mayCall(PurposeIntrospect, now); reason != ReasonPermitted {
+		return x.unverified(reason, now)
 	}
 	x.cache = CacheMiss
 	// The host's text is part of all the headers of the request; a cached token
@@ -57,6 +62,34 @@ func (x *Exchange) introspect(about *entry, now time.Time) *Step {
 	x.request.token = strings.Clone(x.request.token)
 	c, form := m.newIntrospection(x.site, x.request.token, about)
 	return x.send(&c.call, PurposeIntrospect, &x.site.introspect, form, now)
+}
+
+// share waits for a call that is under way, and returns nil where none is.
+func (x *Exchange) share(key string, now time.Time) *Step {
+	c := x.state.introspections[key]
+	switch {
+	case c == nil || c.overdue(now):
+		return nil
+	case !x.mayWait(c.waiting.n):
+		return x.unverified(ReasonTooManyWaiting, now)
+	}
+	x.cache = CacheShared
+	x.state.stats.CallsShared++
+	x.request.token = c.token // the same text
+	return x.join(&c.call)
+}
+
+// mayCall reports whether the AS may be called for a purpose now, or why it may not.
+func (x *Exchange) mayCall(p Purpose, now time.Time) Reason {
+	switch {
+	case x.retryLater(p, now):
+		return ReasonASBusy
+	case x.state.inFlight >= x.site.limits.CallsInFlight:
+		return ReasonTooManyCalls
+	case !x.mayWait(0):
+		return ReasonTooManyWaiting
+	}
+	return ReasonPermitted
 }
 
 // newIntrospection makes the one introspection of a token that is under way, and the
@@ -76,16 +109,19 @@ func (m *siteState) newIntrospection(s *site, token string, about *entry) (*intr
 }
 
 func (c *introspection) read(w *Worker, r Response, now time.Time) {
-	if c.state.introspections[c.token] == c {
-		delete(c.state.introspections, c.token)
+	if c.state.introspections[c.key()] == c {
+		delete(c.state.introspections, c.key())
 	}
 	outcome := CallRefused
-	if !r.notSent {
-		outcome = classify(r, 200)
-	}
-	if outcome == CallOK {
-		if c.result = c.parse(r.Body); c.result == nil {
-			outcome = CallBadAnswer
+	switch {
+	case r.notSent:
+	case c.evaluation != nil:
+		outcome = c.readEvaluation(r, now)
+	default:
+		if outcome = classify(r, 200); outcome == CallOK {
+			if c.result = c.parse(r.Body); c.result == nil {
+				outcome = CallBadAnswer
+			}
 		}
 	}
 	c.failure = outcome.failure()
@@ -98,8 +134,12 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 	if c.refreshes {
 		w.refreshed(c)
 	}
-	if c.result != nil {
+	switch {
+	case c.result != nil:
 		w.remember(c, now)
+	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
+		c.evaluation.claims, _ = uma.ParseJWT(c.token) // the AS has verified it
+		w.rememberNo(c, c.evaluation.denied, c.evaluation.claims, now)
 	}
 }
 
@@ -109,6 +149,8 @@ func (c *introspection) parse(body []byte) *uma.Token {
 	switch {
 	case err != nil:
 		return nil
+	case !token.Active && c.about != nil && c.about.evaluated:
+		return c.about.token // which the AS has verified; it says no more of another audience's
 	case !token.Active:
 		return token
 	}
@@ -133,20 +175,33 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 		status = c.revocationStatus(w, now)
 	}
 	switch {
+	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
+		return x.refused(c.evaluation.denied, c.evaluation.claims, now)
 	case c.result == nil:
-		x.retryLater(PurposeIntrospect, now) // which the client is told
+		x.retryLater(c.purpose, now) // which the client is told
 		if c.unanswered {
 			return x.unverified(c.failure, now)
 		}
 		return x.finish(c.failure)
 	case status.needsMore() && !c.complete():
-		step := x.introspect(&entry{token: c.result, fetched: at(now)}, now)
+		about := &entry{token: c.result, fetched: at(now)}
+		if e := c.evaluation; e != nil {
+			about.fetched, about.evaluated, about.mixed, about.value = e.since, true, e.mixed, e.key
+		}
+		step := x.introspect(about, now)
 		if x.call != nil {
 			c.further = x.state.introspections[x.request.token]
 		}
 		return step
 	}
-	return x.decide(x.checkRevoked(c.result, status, now), now)
+	reason := x.checkRevoked(c.result, status, now)
+	switch {
+	case c.evaluation == nil && x.evaluates(reason, c.about != nil && c.about.evaluated) && (c.about == nil || c.about.value != x.evaluationKey()):
+		return x.evaluate(now)
+	case c.evaluation != nil && reason == ReasonNotPermitted:
+		w.rememberNo(c, reason, c.result, now)
+	}
+	return x.decide(reason, now)
 }
 
 // revocationStatus compares the token with what is revoked now, whichever policy the

@@ -66,6 +66,8 @@ type site struct {
 	dropAuthorization  bool
 	unknownAS          bool // the control plane has not reached the AS yet
 	oauth              bool // plain OAuth scopes instead of UMA permissions
+	bearer             bool // RFC 6750's challenge, and no tickets
+	bothChallenges     bool // that challenge beside the ticket
 
 	issuers, audiences, clientIDs []string
 	leeway                        int64 // seconds
@@ -80,6 +82,7 @@ type site struct {
 	clientID   string // client_id of introspection
 	fromToken  bool   // claims are read from the token
 	permission endpoint
+	evaluator  *evaluator // nil where the AS is not asked what a token may
 
 	// key changes when what was learned of tokens may no longer hold.
 	key string
@@ -146,6 +149,7 @@ type condition struct {
 	mode       config.Mode
 	need       scope.Requirement
 	ticket     []byte // permission request; nil when there is none to ask for
+	asks       string // what is asked for in an evaluation, to tell it from others
 	// Of a resource with instances, ticket is what follows the permission on the
 	// instance, for which own are the scopes.
 	own []string
@@ -257,6 +261,8 @@ func (b *builder) site(path place, c *config.Site) *site {
 	s.normalize = choice(b, path.member("ambiguous_paths"), c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize
 	s.keepOverrides = choice(b, path.member("override_headers"), c.OverrideHeaders, config.HeaderStrip, config.HeaderKeep) == config.HeaderKeep
 	s.oauth = choice(b, path.member("require"), c.Require, config.RequireUMA, config.RequireOAuthScopes) == config.RequireOAuthScopes
+	challenge := choice(b, path.member("challenge"), c.Challenge, config.ChallengeUMA, config.ChallengeBearer, config.ChallengeBoth)
+	s.bearer, s.bothChallenges = s.oauth || challenge == config.ChallengeBearer, challenge == config.ChallengeBoth
 	b.token(path.member("token"), s, &c.Token)
 	b.limits(path.member("limits"), s, c.Limits)
 	b.authorizationServer(path.member("authorization_server"), s, &c.AuthorizationServer)
@@ -320,6 +326,8 @@ func (b *builder) limits(path place, s *site, l config.Limits) {
 	s.limits.TicketBurst = b.bounded(path.member("ticket_burst"), l.TicketBurst, max(100, s.limits.TicketsPerSecond), 1)
 	refreshes := b.bounded(path.member("refreshes_per_second"), l.RefreshesPerSecond, 100, 1)
 	s.refreshRate = config.Limits{TicketsPerSecond: refreshes, TicketBurst: refreshes}
+	s.limits.EvaluationsPerSecond = b.bounded(path.member("evaluations_per_second"), l.EvaluationsPerSecond, 100, 1)
+	s.limits.EvaluationBurst = b.bounded(path.member("evaluation_burst"), l.EvaluationBurst, max(200, s.limits.EvaluationsPerSecond), 1)
 	s.limits.CallsInFlight = b.bounded(path.member("calls_in_flight"), l.CallsInFlight, 256, 1)
 	s.limits.WaitingRequests = b.bounded(path.member("waiting_requests"), l.WaitingRequests, 4096, 1)
 	s.limits.WaitingRequestsPerCall = b.bounded(path.member("waiting_requests_per_call"), l.WaitingRequestsPerCall, 2048, 1)
@@ -343,6 +351,7 @@ func (b *builder) authorizationServer(path place, s *site, a *config.Authorizati
 	} else if !s.oauth {
 		b.fault(path.member("permission"), "the permission endpoint is needed, unless the site requires oauth_scopes")
 	}
+	b.evaluator(path.member("evaluation"), s, a.Evaluation)
 	in := &a.Introspection
 	s.key = strings.Join([]string{s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, s.clientID, string(in.Claims)}, "\x00")
 }

@@ -44,6 +44,8 @@ const (
 	ReasonNotAccessToken
 	ReasonSenderConstrained
 	ReasonNotPermitted
+	ReasonNeedsInfo        // the AS would have to know more of who asks
+	ReasonRequestSubmitted // the AS asks the owner of the resource
 
 	// There is no ticket to be had.
 	ReasonNotRegistered
@@ -51,6 +53,7 @@ const (
 	ReasonTooManyTickets
 	ReasonTooManyCalls
 	ReasonTooManyWaiting
+	ReasonTooManyEvaluations
 
 	// The token cannot be verified.
 	ReasonASUnreachable
@@ -112,12 +115,16 @@ var verdicts = [Reasons]verdict{
 	ReasonNotAccessToken:    {"not_an_access_token", 401, "The token is not an access token."},
 	ReasonSenderConstrained: {"sender_constrained_token", 401, "The token is bound to a key and cannot be used as a bearer token."},
 	ReasonNotPermitted:      {"insufficient_permission", 401, "The token does not have the permission that this request needs."},
+	ReasonNeedsInfo:         {"need_info", 401, "The authorization server needs to know more of who asks before it permits this request."},
+	ReasonRequestSubmitted:  {"request_submitted", 401, "The token does not have the permission that this request needs; the owner of the resource is asked for it."},
 
 	ReasonNotRegistered:  {"resource_not_registered", 403, "The resource is not registered at the authorization server yet."},
 	ReasonNoTicket:       {"no_ticket", 403, "The authorization server gave no permission ticket."},
 	ReasonTooManyTickets: {"too_many_tickets", 429, "Too many permission tickets were asked for."},
 	ReasonTooManyCalls:   {"too_many_calls", 429, "Too many calls to the authorization server have no answer yet."},
 	ReasonTooManyWaiting: {"too_many_waiting", 429, "Too many requests wait for their decision."},
+
+	ReasonTooManyEvaluations: {"too_many_evaluations", 429, "The authorization server was asked too often what tokens may."},
 
 	ReasonASUnreachable: {"as_unreachable", 503, "The token could not be verified: the authorization server did not answer."},
 	ReasonASRefused:     {"as_refused", 503, "The token could not be verified: the authorization server refused the resource server's credentials."},
@@ -151,13 +158,16 @@ func (r Reason) verdict() *verdict {
 }
 
 // offersTicket tells that the client can mend the denial with a ticket.
-func (r Reason) offersTicket() bool { return r >= ReasonNoToken && r <= ReasonNotPermitted }
+func (r Reason) offersTicket() bool { return r >= ReasonNoToken && r <= ReasonRequestSubmitted }
+
+// lacksPermission tells that the token is good, and not enough.
+func (r Reason) lacksPermission() bool { return r >= ReasonNotPermitted && r <= ReasonRequestSubmitted }
 
 // challengeError is the error code of the challenge (RFC 6750 section 3.1): none
 // when the request had no token.
 func (r Reason) challengeError() string {
 	switch {
-	case r == ReasonNotPermitted:
+	case r.lacksPermission():
 		return "insufficient_scope"
 	case r > ReasonNoToken && r < ReasonNotPermitted:
 		return "invalid_token"

@@ -12,6 +12,14 @@ type refresh struct {
 	site  *site
 }
 
+// purpose is how the AS is asked again: as it was.
+func (r refresh) purpose() Purpose {
+	if r.entry.token.Asked != nil && r.site.evaluator != nil {
+		return PurposeEvaluate
+	}
+	return PurposeIntrospect
+}
+
 // refresh has the AS asked about a cached token again, by a call that no request waits
 // for.
 func (w *Worker) refresh(e *entry, s *site) {
@@ -38,6 +46,9 @@ func (c *introspection) refreshAt(end instant) instant {
 	if !c.site.ahead || !c.result.Active || c.about != nil {
 		return 0
 	}
+	if e := c.evaluation; e != nil && (e.mixed || len(c.result.Asked) > maxEvaluatedAhead) {
+		return 0
+	}
 	hash := uint32(2166136261) // FNV-1a
 	for i := range len(c.token) {
 		hash = (hash ^ uint32(c.token[i])) * 16777619
@@ -58,7 +69,7 @@ func (w *Worker) dueRefreshes(now time.Time) []*Call {
 			// It has been replaced, or forgotten, or nobody would believe it.
 		case m.introspections[e.value] != nil:
 			e.refreshing = false // a request has asked
-		case w.bound && w.budget <= 0, !m.mayRefresh(w, r.site, now):
+		case w.bound && w.budget <= 0, !m.mayRefresh(w, r.site, r.purpose(), now):
 			w.refreshes = append(w.refreshes, r)
 		default:
 			calls = append(calls, w.sendRefresh(r, now))
@@ -71,10 +82,10 @@ func (w *Worker) dueRefreshes(now time.Time) []*Call {
 // mayRefresh reports whether the AS may be asked now by a call that no request waits
 // for. Half of the calls that may be under way are left for those that one waits for. In
 // an outage it is one call, and the distance grows.
-func (m *siteState) mayRefresh(w *Worker, s *site, now time.Time) bool {
+func (m *siteState) mayRefresh(w *Worker, s *site, purpose Purpose, now time.Time) bool {
 	o := &m.outage
 	switch {
-	case m.pause(PurposeIntrospect, now) > 0, m.inFlight >= (s.limits.CallsInFlight+1)/2:
+	case m.pause(purpose, now) > 0, m.inFlight >= (s.limits.CallsInFlight+1)/2:
 		return false
 	case o.began != 0:
 		return !before(now, o.next) && w.calls[o.probe] == nil
@@ -86,9 +97,16 @@ func (w *Worker) sendRefresh(r refresh, now time.Time) *Call {
 	w.spend()
 	m := r.entry.state
 	r.entry.refreshAt = 0 // once
-	c, form := m.newIntrospection(r.site, r.entry.value, nil)
+	var c *introspection
+	var form []byte
+	to := &r.site.introspect
+	if r.purpose() == PurposeEvaluate {
+		c, to, form = m.newEvaluation(r.site, r.entry.value, r.entry.value+"\x00", r.entry.token.Asked)
+	} else {
+		c, form = m.newIntrospection(r.site, r.entry.value, nil)
+	}
 	c.refreshes = true
-	call := w.open(&c.call, PurposeIntrospect, m, r.site, &r.site.introspect, form, now)
+	call := w.open(&c.call, r.purpose(), m, r.site, to, form, now)
 	m.outage.probe = c.id
 	return call
 }

@@ -68,7 +68,7 @@ func permits(table map[transition]bool, is transition) bool {
 	return false
 }
 
-var callStates = [decision.Purposes]string{"introspecting", "ticketing", "looking up", "looking up", "looking up"}
+var callStates = [decision.Purposes]string{"introspecting", "ticketing", "evaluating", "looking up", "looking up", "looking up"}
 
 // walked is the transition to a step; the code of one to a call is not known yet.
 func walked(state string, x *decision.Exchange, step decision.Step) transition {
@@ -150,12 +150,17 @@ func TestStateTableHasAll(t *testing.T) {
 		{owned(narrow)},
 		{owned(), hinted, briefly, revoke(config.Revocations{Subjects: digests("eve", hour, 0)})},
 		{owned(narrow), briefly},
+		{owned(), evaluating},
+		{owned(narrow), hinted, evaluating, briefly},
+		{owned(), hinted, evaluating, revoke(config.Revocations{Subjects: digests("eve", hour, 0)})},
+		{owned(authenticatedPaths), hinted, evaluating, bearerChallenge},
 	}
 	paths := []string{"/albums/1", "/boxes/7", "/boxes/8", "/boxes/" + strings.Repeat("x", 200), "/reports/1", "/drafts", "/healthz", "/nothing", "/a/../b", "/watched/1", "/guests"}
 	answers := []decision.Response{
 		{},
 		busy(429, "30"), answer(500, ""), answer(401, ""), answer(404, ""), answer(200, viewR1), answer(200, unknown), answer(200, whose), answer(200, anonymous),
 		answer(200, `{"active":true,"exp":1}`), answer(200, `{"active":true,"scope":"view"}`), answer(201, `{"ticket":"t"}`), answer(200, `{"resource_id":"r1"}`), answer(200, "{"),
+		answer(200, granted), answer(200, "[]"), answer(403, notAuthorized), answer(403, submitted), answer(403, `{"error":"need_info"}`), answer(400, badToken), answer(400, noResource),
 	}
 	for range 300 {
 		h := newHarness(t, configurations[random.IntN(len(configurations))]...)
@@ -180,7 +185,7 @@ func TestStateTableHasAll(t *testing.T) {
 		}
 		for range 30 {
 			if len(waits) == 0 || random.IntN(3) > 0 {
-				x, step := h.start(ask([]string{"GET", "PUT", "DELETE", "CONNECT"}[min(3, random.IntN(20)/6)], paths[random.IntN(len(paths))], []string{"", "t1", "t2", "t3"}[random.IntN(4)]))
+				x, step := h.start(ask([]string{"GET", "PUT", "DELETE", "CONNECT"}[min(3, random.IntN(20)/6)], paths[random.IntN(len(paths))], []string{"", "t1", "t2", jwt(`{"sub":"bob","authorization":{}}`)}[random.IntN(4)]))
 				next(x, transition{next: "begin"}, step)
 				continue
 			}

@@ -53,6 +53,7 @@ type Purpose uint8
 const (
 	PurposeIntrospect Purpose = iota
 	PurposeTicket
+	PurposeEvaluate // of what a token may
 	PurposeLookup   // of an instance, at the control plane
 	PurposeRegister // of an instance that the API has created
 	PurposeRemove   // of one that it has removed
@@ -63,11 +64,11 @@ const (
 
 // String returns the purpose as metrics name it.
 func (p Purpose) String() string {
-	return [...]string{"introspection", "permission", "instance_lookup", "instance_register", "instance_remove", "", "", ""}[p&7]
+	return [...]string{"introspection", "permission", "evaluation", "instance_lookup", "instance_register", "instance_remove", "", ""}[p&7]
 }
 
 // ToAS tells a call to the authorization server from one to the control plane.
-func (p Purpose) ToAS() bool { return p <= PurposeTicket }
+func (p Purpose) ToAS() bool { return p <= PurposeEvaluate }
 
 // Callee names who the call is to, for a log.
 func (p Purpose) Callee() string {

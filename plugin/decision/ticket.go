@@ -17,7 +17,10 @@ type ticketRequest struct {
 // where tickets are used.
 func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 	switch {
-	case x.site.oauth || x.cond.anyToken || x.cond.mode == config.ModeMonitor:
+	case reason == ReasonNotPermitted && x.resourceID == "" && !x.site.oauth && x.cond.mode != config.ModeMonitor:
+		x.note("ticket", "resource ", x.cond.resource, " is not registered at the AS")
+		return x.finish(ReasonNotRegistered)
+	case x.site.bearer || x.cond.anyToken || x.cond.mode == config.ModeMonitor:
 		return x.finish(reason)
 	case x.site.unknownAS:
 		return x.finish(ReasonNoTicket)

@@ -110,7 +110,7 @@ func (x *Exchange) checkPermissions(t *uma.Token, now int64) Reason {
 		x.note("permission", "some of the answer cannot be read, and count for nothing")
 	}
 	x.noteScopes("of the resource's permissions", x.held)
-	if len(x.held) > 0 && x.cond.need.Satisfied(set) {
+	if len(x.held) > 0 && x.cond.need.Satisfied(set) && (t.Asked == nil || !x.cond.need.Negates() || x.covered(t)) {
 		return ReasonPermitted
 	}
 	return ReasonNotPermitted

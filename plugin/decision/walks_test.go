@@ -154,6 +154,7 @@ func walks() []walk {
 		{transition{"ticketing", "a ticket", "Deny 401"}, nil, nil, album, replies(answer(201, `{"ticket":"t"}`)), nil},
 		{transition{"ticketing", "no_ticket", "Deny 403"}, nil, nil, album, replies(answer(500, "")), nil},
 	}
+	list = append(list, evaluationWalks()...)
 	for code, body := range map[string]string{
 		"inactive_token": unknown, "insufficient_permission": `{"active":true}`, "expired_token": `{"active":true,"exp":1}`,
 		"token_not_yet_valid": `{"active":true,"nbf":4000000000}`, "not_an_access_token": `{"active":true,"typ":"Refresh"}`,

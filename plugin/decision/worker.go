@@ -52,13 +52,14 @@ type siteState struct {
 	_              incomparable
 	site           string
 	tokens         map[string]*entry
-	introspections map[string]*introspection // under way, by token
+	introspections map[string]*introspection // under way, by introspection.key
 	inFlight       int
 	outage         outage
 	waiting        waitingRoom
 	tickets        bucket
 	refreshes      bucket
-	retryAt        [PurposeTicket + 1]int64 // when the AS may be asked again, by purpose
+	evaluations    bucket
+	retryAt        [PurposeEvaluate + 1]int64 // when the AS may be asked again, by purpose
 	stats          SiteStats
 	revoked        *revoked // nil for nothing
 

@@ -82,6 +82,22 @@ func (r *Requirement) Satisfied(set Set) bool {
 	return eval(r.rule, set)
 }
 
+// HasAll tells that a set has every scope of the requirement.
+func (r *Requirement) HasAll(set Set) bool { return set == 1<<len(r.scopes)-1 }
+
+// Negates tells that a token with more scopes may not have what is required, where one
+// with fewer has. A rule with an operator that can is one.
+func (r *Requirement) Negates() bool {
+	for i := range r.rule {
+		switch r.rule[i].code {
+		case opNot, opEqual, opUnequal, opIf:
+			return true
+		case opLiteral, opVar, opAnd, opOr, opTruth:
+		}
+	}
+	return false
+}
+
 // SatisfiedByNone tells that a token with none of the scopes has what is
 // required, which is rarely meant.
 func (r *Requirement) SatisfiedByNone() bool { return r.Satisfied(0) }

@@ -44,6 +44,9 @@ type Token struct {
 	Permissions []Permission
 	// Unread is how many permissions more there are that could not be read.
 	Unread int
+	// Asked is what the server was asked for, where Permissions are the answer to that
+	// and not all that the token has; nil where they are.
+	Asked []Permission
 
 	// Bound tells that the token is bound to a key of the client (a "cnf" member,
 	// RFC 7800; DPoP, RFC 9449; mutual TLS, RFC 8705), so that it is no bearer token.
