@@ -21,6 +21,7 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/demo/sampleapi"
+	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
@@ -148,7 +149,7 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 			return k.run(append([]string{"rpt", "--client", "app", "-H", "Host: photos.example.com"}, args...)...)
 		}
 		// Envoy gets its PAT by itself, shortly after it has begun to listen.
-		require.Eventually(t, func() bool { return statusOf(t, url) == http.StatusUnauthorized }, 2*time.Minute, 50*time.Millisecond)
+		require.Eventually(t, func() bool { return statusOf(t, http.MethodGet, url, "") == http.StatusUnauthorized }, 2*time.Minute, 50*time.Millisecond)
 		code, body, problems := rpt("--user", "alice", url)
 		require.Equal(t, cli.ExitOK, code, problems)
 		require.True(t, json.Valid([]byte(body)), body)
@@ -167,6 +168,8 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 		require.NotContains(t, problems, "wrong\"")
 	})
 
+	t.Run("clients without UMA", func(t *testing.T) { plainTokensRecipe(t, binary, kc, vars) })
+
 	t.Run("registered by umagate", func(t *testing.T) {
 		token, err := kc.InitialAccessToken(t.Context(), 1)
 		require.NoError(t, err)
@@ -175,12 +178,52 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 	})
 }
 
-// statusOf asks without a token.
-func statusOf(t *testing.T, url string) int {
+// plainTokensRecipe follows docs/plain-tokens.md: nobody has a ticket.
+func plainTokensRecipe(t *testing.T, binary envoy.Binary, kc *keycloak.Server, vars map[string]string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	wasm, err := filepath.Abs("../build/umagate.wasm")
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join("..", "docs", "plain-tokens.md"))
+	require.NoError(t, err)
+	blocks := yamlBlock.FindAllStringSubmatch(string(text), -1)
+	require.NotEmpty(t, blocks)
+	// Another recipe's store has registered it already.
+	recipe := strings.Replace(blocks[0][1], "  - name: albums\n", "  - name: albums\n    adopt: true\n", 1)
+	k := cook(t, recipe+`plugin: {wasm: `+wasm+`}
+envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.Join(t.TempDir(), "access.log")+`"}
+`, vars)
+	code, out, problems := k.run("apply", "-c", k.path, "--yes")
+	require.Equal(t, cli.ExitOK, code, "%s%s", out, problems)
+	code, bootstrap, problems := k.run("render", "envoy", "-c", k.path)
+	require.Equal(t, cli.ExitOK, code, problems)
+	process := envoytest.Start(t, envoy.Options{Binary: binary, Bootstrap: []byte(bootstrap)})
+	url := "http://" + envoytest.Address(t.Context(), t, process, "umagate") + "/albums/2"
+	require.Equal(t, http.StatusUnauthorized, statusOf(t, http.MethodGet, url, ""))
+	alice, err := kc.Token(t.Context(), "alice")
+	require.NoError(t, err)
+	bob, err := kc.Token(t.Context(), "bob")
+	require.NoError(t, err)
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		require.Equal(t, http.StatusForbidden, statusOf(t, method, url, bob))
+		require.Less(t, statusOf(t, method, url, alice), 300)
+	}
+	require.Equal(t, http.StatusUnauthorized, statusOf(t, http.MethodGet, url, "garbage"))
+	for token, exit := range map[string]int{alice: cli.ExitOK, bob: cli.ExitDenied} {
+		code, out, problems := k.run("check", "-c", k.path, "--host", "photos.example.com", "--path", "/albums/2", "--token", token)
+		require.Equal(t, exit, code, "%s%s", out, problems)
+		require.Contains(t, out, "evaluation")
+	}
+}
+
+// statusOf asks with a token, or without one.
+func statusOf(t *testing.T, method, url, token string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
 	require.NoError(t, err)
 	req.Host = "photos.example.com"
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0

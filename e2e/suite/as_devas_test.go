@@ -13,7 +13,7 @@ import (
 func devASKind() asKind {
 	return asKind{"devas", func(t *testing.T, o owner) *authServer {
 		t.Helper()
-		return startDevAS(t, o, devas.Dialect{})
+		return startDevAS(t, o, devas.Dialect{PermissionGrant: true})
 	}}
 }
 

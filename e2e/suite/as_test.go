@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,7 @@ type authServer struct {
 		Introspection string `json:"introspection_endpoint"`
 		Permission    string `json:"permission_endpoint"`
 		Resources     string `json:"resource_registration_endpoint"`
+		Revocation    string `json:"revocation_endpoint"`
 	}
 	// rs is the resource server's client, app the people's.
 	rs, app  client
@@ -90,7 +92,7 @@ func (a *authServer) discover(t *testing.T, o owner) {
 		require.NoError(t, err)
 		return u
 	}
-	a.front = startFront(t, o, parse(a.endpoints.Introspection), parse(a.endpoints.Permission))
+	a.front = startFront(t, o, parse(a.endpoints.Introspection), parse(a.endpoints.Permission), parse(a.endpoints.Token))
 }
 
 // register registers the resources.
@@ -288,6 +290,7 @@ func (a *authServer) session(t *testing.T, token string) string {
 const (
 	introspectionCluster = "as-introspection"
 	permissionCluster    = "as-protection"
+	evaluationCluster    = "as-evaluation"
 )
 
 // server is the AS in a site's configuration.
@@ -305,12 +308,38 @@ func (a *authServer) server() config.AuthorizationServer {
 	}
 }
 
+// evaluation is how the AS is asked what a token may.
+func (a *authServer) evaluation() *config.Evaluation {
+	return &config.Evaluation{
+		Endpoint: config.Endpoint{Cluster: evaluationCluster, Scheme: "http", Authority: a.front.address, Path: evaluation}, Audience: a.rs.id,
+	}
+}
+
+// endToken has the AS revoke a token (RFC 7009).
+func (a *authServer) endToken(t *testing.T, token string) {
+	t.Helper()
+	form := url.Values{"token": {token}}
+	if a.app.secret.IsZero() {
+		form.Set("client_id", a.app.id)
+	}
+	endpoint := cmp.Or(a.endpoints.Revocation, strings.TrimSuffix(a.endpoints.Token, "/token")+"/revoke") // Keycloak's UMA metadata has none
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if !a.app.secret.IsZero() {
+		request.SetBasicAuth(url.QueryEscape(a.app.id), url.QueryEscape(a.app.secret.Reveal()))
+	}
+	status, body := send(t.Context(), t, request)
+	require.Equal(t, 200, status, "%s", body)
+}
+
 // clusters are the clusters of server, with the credentials in force.
 func (a *authServer) clusters(ctx context.Context, t *testing.T) map[string]cluster {
 	t.Helper()
 	return map[string]cluster{
 		introspectionCluster: {a.front.address, envoyconf.Basic(a.rs.id, a.rs.secret)},
 		permissionCluster:    {a.front.address, envoyconf.Bearer(a.currentPAT(ctx, t))},
+		evaluationCluster:    {address: a.front.address},
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 const (
 	introspection = "/introspect"
 	permission    = "/permission"
+	evaluation    = "/evaluate"
 )
 
 // front stands before an AS, as far as the gateways see it. It counts the calls
@@ -65,14 +66,14 @@ func (a asAnswer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body)
 }
 
-func startFront(t *testing.T, o owner, introspect, permit *url.URL) *front {
+func startFront(t *testing.T, o owner, introspect, permit, evaluate *url.URL) *front {
 	t.Helper()
 	address, reservation, err := port.Reserve("127.0.0.1")
 	require.NoError(t, err)
 	o.Cleanup(func() { require.NoError(t, reservation.Close()) })
 	f := &front{
 		address: address,
-		targets: map[string]*url.URL{introspection: introspect, permission: permit},
+		targets: map[string]*url.URL{introspection: introspect, permission: permit, evaluation: evaluate},
 		client:  &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 		counts:  map[string]int{}, last: map[string]call{}, bodies: map[string]int{}, faults: map[string]fault{},
 	}

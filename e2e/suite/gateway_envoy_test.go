@@ -150,14 +150,15 @@ func (g *envoyGateway) push(ctx context.Context, d delivery) (map[xds.Type]strin
 		return nil, err //nolint:wrapcheck // a test's own
 	}
 	// The clusters are every site's; those of the first that names them count.
-	first := ""
+	first, evaluates := "", false
 	named := *g.file
 	named.Sites = nil
 	for i := range d.config.Sites {
 		s := &d.config.Sites[i]
 		named.Sites = append(named.Sites, site.Site{Name: s.Name, Hosts: s.Hosts})
-		if first == "" && s.AuthorizationServer.Introspection.Cluster == introspectionCluster && s.AuthorizationServer.Permission != nil {
-			first = s.Name
+		whole := s.AuthorizationServer.Introspection.Cluster == introspectionCluster && s.AuthorizationServer.Permission != nil
+		if whole && (first == "" || !evaluates && s.AuthorizationServer.Evaluation != nil) {
+			first, evaluates = s.Name, s.AuthorizationServer.Evaluation != nil
 		}
 	}
 	in.File = &named
