@@ -227,6 +227,7 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 	for i := range r.Conditions {
 		c := &r.Conditions[i]
 		compiled := c.Condition
+		compiled.MaxAuthAgeS = int(c.MaxAuthAge / time.Second)
 		compiled.Ticket = compileTicket(s, c, out.ID, facts)
 		out.Conditions = append(out.Conditions, compiled)
 	}

@@ -142,6 +142,9 @@ type Resource struct {
 type Condition struct {
 	// What it covers and asks for.
 	config.Condition
+	// How long ago whose token it is may have been authenticated, by the token's auth_time
+	// (RFC 9470). A token that does not say is refused. Default: any time.
+	MaxAuthAge time.Duration `yaml:"max_auth_age" range:"1s to 8760h" zero:"any time"`
 	// The scopes a permission ticket asks for. Default: the expression's data, or scopes.
 	TicketScopes []string `yaml:"ticket_scopes"`
 	// Permissions on further resources that go into the same ticket.

@@ -99,6 +99,8 @@ func TestFaults(t *testing.T) {
 		{"last good beside nothing", around("envoy: {last_good: last_good}", "", conditions), 2, 20, "envoy.last_good", "no absolute path", "/var/lib"},
 		{"last good of a long name", around("envoy: {last_good: /"+strings.Repeat("x", 80)+"}", "", conditions), 2, 20, "envoy.last_good", "81 bytes", "shorter"},
 		{"last good in a folder", around("envoy: {last_good: /var/lib/}", "", conditions), 2, 20, "envoy.last_good", "is a folder", "/var/lib/last_good"},
+		{"authenticated for nobody", around("", "", `    conditions: [{paths: ["/a"], public: true, acr: [gold]}]`), 12, 18, "sites[0].resources[0].conditions[0]", "looks at no token", "acr"},
+		{"authenticated in no time", around("", "", `    conditions: [{paths: ["/a"], scopes: [a], max_auth_age: 10000h}]`), 12, 61, "sites[0].resources[0].conditions[0].max_auth_age", "out of range", "8760h"},
 		{"evaluated by nobody", around("", "    dialect: generic\n  token: {evaluate: at_as}", conditions), 10, 21, "sites[0].token.evaluate", "does not evaluate tokens", "as_issued"},
 		{"evaluated without permissions", around("", "  require: oauth_scopes\n  token: {evaluate: at_as, audiences: [a]}", conditions), 10, 21, "sites[0].token.evaluate", "no permissions", "require: uma"},
 		{"evaluated somewhere", around("", "  token: {evaluate: here}", conditions), 9, 21, "sites[0].token.evaluate", "not known here", "at_as"},

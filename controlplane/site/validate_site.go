@@ -149,6 +149,9 @@ func (v *validator) condition(path string, s *Site, c *Condition) {
 			v.fault(config.Index(path+".methods", i), fmt.Sprintf("%q is no method: methods have upper case", m), "write "+upper)
 		}
 	}
+	if (len(c.ACR) > 0 || c.MaxAuthAge > 0) && (c.Public || c.Deny) {
+		v.fault(path, "looks at no token, and names how its owner has to be authenticated", "take acr and max_auth_age out: nobody is asked for a token here")
+	}
 	ticket := len(c.TicketScopes) > 0 || len(c.Ticket) > 0
 	switch {
 	case ticket && (c.Public || c.Deny):

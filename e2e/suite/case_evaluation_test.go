@@ -55,6 +55,14 @@ func evaluationScenarios() []scenario {
 		{name: "plain-token-ended", site: forgetful, run: plainTokenEnded},
 		{name: "plain-token-failures", site: forgetful, more: hasty, run: plainTokenFailures},
 		{name: "plain-token-1000-requests", site: plain, run: plainTokenCrowd},
+		{name: "step-up", site: func(e *env, s *config.Site) {
+			plain(e, s)
+			asks := func(path string, acr []string, seconds int) config.Condition {
+				return config.Condition{Paths: []string{path}, Scopes: []string{"view"}, ACR: acr, MaxAuthAgeS: seconds}
+			}
+			s.Resources[0].Conditions = append(s.Resources[0].Conditions,
+				asks("/echo/password/**", []string{"1"}, 0), asks("/echo/gold/**", []string{"gold", "1.5"}, 0), asks("/echo/recent/**", nil, 60))
+		}, run: stepUp},
 		{name: "plain-token-stale", site: func(e *env, s *config.Site) {
 			forgetful(e, s)
 			s.Token.StaleMS = 600_000
@@ -227,6 +235,28 @@ func plainTokenCrowd(e *env) {
 	require.Equal(t, 1000, count(statuses, 200), "%v", statuses)
 	asked := e.front.count(evaluation) - before
 	require.True(t, asked >= 1 && asked <= e.gw.workers(), "one call for each worker: %d", asked)
+}
+
+// stepUp: Keycloak's token says how its owner was authenticated, and, of a password, not
+// when. The development AS's says neither.
+func stepUp(e *env) {
+	t := e.t
+	token := e.plain(t, "alice")
+	denied := func(path, parameters string) {
+		t.Helper()
+		r := e.client.do(t, e.request(t, &step{path: path}, token))
+		require.Equal(t, 401, r.status, "%s", r.body)
+		require.Equal(t, "insufficient_user_authentication", r.code)
+		require.Equal(t, []string{`Bearer realm="step-up", error="insufficient_user_authentication", ` + parameters}, r.header.Values("Www-Authenticate"))
+	}
+	e.step(t, &step{name: "not asked for", path: "/echo/album/a", token: "=" + token, status: 200})
+	if e.as.kind == "keycloak" {
+		e.step(t, &step{name: "as it says", path: "/echo/password/a", token: "=" + token, status: 200})
+	} else {
+		denied("/echo/password/a", `acr_values="1"`)
+	}
+	denied("/echo/gold/a", `acr_values="gold 1.5"`)
+	denied("/echo/recent/a", `max_age="60"`)
 }
 
 // plainTokenStale: in an outage, what was permitted goes on, and nothing else.

@@ -287,6 +287,12 @@ type Condition struct {
 	// instances, the first entry is the instance's own and has no resource_id.
 	// umagate.yaml names resources instead.
 	Ticket []Permission `json:"ticket,omitempty" yaml:"-"`
+	// The token's acr must be one of these: how whose it is was authenticated (RFC 9470). A
+	// token that does not say is refused.
+	ACR []string `json:"acr,omitempty" yaml:"acr"`
+	// MaxAuthAgeS is how many seconds ago that may have been, by the token's auth_time; 0
+	// for any time, also one that is not said.
+	MaxAuthAgeS int `json:"max_auth_age_s,omitempty" yaml:"-"`
 	// Replaces the site's mode for this condition, unless the site is off.
 	Mode Mode `json:"mode,omitempty" yaml:"mode"`
 }

@@ -175,6 +175,12 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		later = 1
 	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
 		later = max(later, 5)
+	case ReasonInsufficientAuthentication:
+		c := uma.Challenge{Scheme: "Bearer", Realm: x.site.realm, Error: reason.String(), ACRValues: strings.Join(x.cond.acr, " ")}
+		if x.cond.maxAuthAge > 0 {
+			c.MaxAge = strconv.FormatInt(x.cond.maxAuthAge, 10)
+		}
+		d.Headers = append(d.Headers, Header{"www-authenticate", c.String()})
 	case ReasonInvalidCredentials:
 		d.Headers = append(d.Headers, Header{"www-authenticate", uma.Challenge{
 			Scheme: "Bearer", Realm: x.site.realm, Error: uma.ErrorInvalidRequest,

@@ -157,7 +157,7 @@ func (s *site) ttl(active bool) time.Duration {
 // size estimates the bytes an entry takes.
 func size(value string, t *uma.Token) int {
 	const perEntry, perString, perPermission = 336, 16, 64
-	n := perEntry + len(value) + len(t.Subject) + len(t.Issuer) + len(t.ClientID) + len(t.JWTID) + len(t.SessionID)
+	n := perEntry + len(value) + len(t.Subject) + len(t.Issuer) + len(t.ClientID) + len(t.JWTID) + len(t.SessionID) + len(t.ACR)
 	for _, s := range t.Audience {
 		n += perString + len(s)
 	}

@@ -18,6 +18,18 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 		s.strictest = config.ModeEnforce
 	}
 	b.requirement(path, compiled, c)
+	compiled.acr, compiled.maxAuthAge = c.ACR, int64(c.MaxAuthAgeS)
+	if (c.ACR != nil || c.MaxAuthAgeS != 0) && (c.Public || c.Deny) {
+		b.fault(path, "acr and max_auth_age need a condition that looks at tokens")
+	}
+	for i, v := range c.ACR {
+		if !scope.IsToken(v) {
+			b.fault(path.element("acr", i), scope.ErrBlankScope.Error())
+		}
+	}
+	if c.MaxAuthAgeS < 0 {
+		b.fault(path.member("max_auth_age_s"), "must be a number of seconds")
+	}
 	compiled.asks = strings.Join(compiled.need.Scopes(), " ")
 	if c.ScopeExpression != nil {
 		compiled.asks += "\x00" + string(c.ScopeExpression.Rule)

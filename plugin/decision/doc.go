@@ -32,6 +32,7 @@
 //	begin          what introspecting finds, of a cached token                                    ticketing
 //	begin          what leads to ticketing, where there are no tickets                            Deny 401
 //	begin          insufficient_permission, as cached, of oauth_scopes or with challenge bearer   Deny 403
+//	begin          insufficient_user_authentication                                               Deny 401
 //	looking up     found, or found before and now no answer                                       as from begin
 //	looking up     resource_unknown, resource_not_registered                                      Deny 403
 //	looking up     too_many_lookups                                                               Deny 429
@@ -46,6 +47,7 @@
 //	introspecting  insufficient_permission                                                        ticketing
 //	introspecting  too little, or another audience, where the AS evaluates the token              evaluating
 //	introspecting  what leads to ticketing, where there are no tickets                            Deny 401
+//	introspecting  insufficient_user_authentication                                               Deny 401
 //	introspecting  insufficient_permission, of oauth_scopes or with challenge bearer              Deny 403
 //	introspecting  resource_not_registered, no_ticket                                             Deny 403
 //	introspecting  too_many_tickets, too_many_calls, too_many_waiting, too_many_evaluations       Deny 429
@@ -59,6 +61,7 @@
 //	evaluating     wrong_client, not_an_access_token, sender_constrained_token                    ticketing
 //	evaluating     insufficient_permission, need_info, request_submitted                          ticketing
 //	evaluating     what leads to ticketing, with challenge bearer                                 Deny 401
+//	evaluating     insufficient_user_authentication                                               Deny 401
 //	evaluating     insufficient_permission, need_info, request_submitted: with challenge bearer   Deny 403
 //	evaluating     resource_not_registered, no_ticket                                             Deny 403
 //	evaluating     too_many_tickets, too_many_calls, too_many_waiting                             Deny 429

@@ -90,6 +90,9 @@ func evaluationWalks() []walk {
 		{transition{"evaluating", "insufficient_permission", "Deny 403"}, with(bearerChallenge), nil, bearer, replies(answer(403, notAuthorized)), nil},
 		{transition{"evaluating", "need_info", "Deny 403"}, with(bearerChallenge), nil, bearer, replies(answer(403, `{"error":"need_info"}`)), nil},
 		{transition{"evaluating", "request_submitted", "Deny 403"}, with(bearerChallenge), nil, bearer, replies(answer(403, submitted)), nil},
+		{transition{"begin", "insufficient_user_authentication", "Deny 401"}, []func(*config.Config){stepUp}, func(h *harness) { h.decide(bearer, viewR1) }, bearer, nil, nil},
+		{transition{"introspecting", "insufficient_user_authentication", "Deny 401"}, []func(*config.Config){stepUp}, nil, bearer, replies(answer(200, viewR1)), nil},
+		{transition{"evaluating", "insufficient_user_authentication", "Deny 401"}, with(stepUp), nil, bearer, replies(answer(200, granted)), nil},
 		{transition{"evaluating", "resource_not_registered", "Deny 403"}, plain, nil, bearer, replies(answer(400, noResource)), nil},
 		{transition{"evaluating", "no_ticket", "Deny 403"}, plain, func(h *harness) {
 			_, step := h.start(ask("GET", "/albums/1", ""))

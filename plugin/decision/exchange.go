@@ -288,6 +288,8 @@ func (x *Exchange) verify(now time.Time) *Step {
 // decide ends an exchange whose token has been judged.
 func (x *Exchange) decide(reason Reason, now time.Time) *Step {
 	switch {
+	case reason == ReasonInsufficientAuthentication: // which no ticket mends
+		return x.finish(reason)
 	case reason != ReasonPermitted:
 		return x.refuse(reason, now)
 	case x.cond.anyToken:

@@ -149,6 +149,8 @@ type condition struct {
 	mode       config.Mode
 	need       scope.Requirement
 	ticket     []byte // permission request; nil when there is none to ask for
+	acr        []string
+	maxAuthAge int64  // in seconds; 0 for any
 	asks       string // what is asked for in an evaluation, to tell it from others
 	// Of a resource with instances, ticket is what follows the permission on the
 	// instance, for which own are the scopes.

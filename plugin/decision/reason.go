@@ -47,6 +47,9 @@ const (
 	ReasonNeedsInfo        // the AS would have to know more of who asks
 	ReasonRequestSubmitted // the AS asks the owner of the resource
 
+	// The token is enough, and its owner's authentication is not (RFC 9470).
+	ReasonInsufficientAuthentication
+
 	// There is no ticket to be had.
 	ReasonNotRegistered
 	ReasonNoTicket
@@ -117,6 +120,8 @@ var verdicts = [Reasons]verdict{
 	ReasonNotPermitted:      {"insufficient_permission", 401, "The token does not have the permission that this request needs."},
 	ReasonNeedsInfo:         {"need_info", 401, "The authorization server needs to know more of who asks before it permits this request."},
 	ReasonRequestSubmitted:  {"request_submitted", 401, "The token does not have the permission that this request needs; the owner of the resource is asked for it."},
+
+	ReasonInsufficientAuthentication: {"insufficient_user_authentication", 401, "This request needs a token whose owner has authenticated in another way, or more recently."},
 
 	ReasonNotRegistered:  {"resource_not_registered", 403, "The resource is not registered at the authorization server yet."},
 	ReasonNoTicket:       {"no_ticket", 403, "The authorization server gave no permission ticket."},

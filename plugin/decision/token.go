@@ -33,13 +33,25 @@ func (x *Exchange) checkToken(t *uma.Token, now time.Time) Reason {
 		x.note("token", reason.Detail())
 		return reason
 	}
+	reason := ReasonPermitted
 	switch {
 	case x.cond.anyToken:
-		return ReasonPermitted
 	case x.site.oauth:
-		return x.checkScopes(t.Scopes)
+		reason = x.checkScopes(t.Scopes)
+	default:
+		reason = x.checkPermissions(t, now.Unix())
 	}
-	return x.checkPermissions(t, now.Unix())
+	if reason == ReasonPermitted && !x.cond.authenticated(t, now.Unix()-x.site.leeway) {
+		reason = ReasonInsufficientAuthentication
+		x.note("token", reason.Detail())
+	}
+	return reason
+}
+
+// authenticated reports whether a token says that its owner was authenticated as a
+// condition needs it (RFC 9470). One that does not say was not.
+func (c *condition) authenticated(t *uma.Token, now int64) bool {
+	return (c.acr == nil || contains(c.acr, t.ACR)) && (c.maxAuthAge == 0 || t.AuthTime != 0 && now-t.AuthTime <= c.maxAuthAge)
 }
 
 // checkClaims applies the site's rules, the same for every condition.

@@ -20,15 +20,18 @@ type Challenge struct {
 	Error  string
 	Scope  string
 	Ticket string
+	// ACRValues and MaxAge are what the user has to be authenticated by and how recently,
+	// in seconds (RFC 9470 section 3).
+	ACRValues, MaxAge string
 }
 
 // String writes the challenge; UMA Grant section 3.2.1 has the order.
 func (c Challenge) String() string {
-	b := make([]byte, 0, len(c.Scheme)+len(c.Realm)+len(c.ASURI)+len(c.Error)+len(c.Scope)+len(c.Ticket)+64)
+	b := make([]byte, 0, len(c.Scheme)+len(c.Realm)+len(c.ASURI)+len(c.Error)+len(c.Scope)+len(c.Ticket)+len(c.ACRValues)+64)
 	b = append(b, c.Scheme...)
 	first := true
 	for _, p := range [...]struct{ name, value string }{
-		{"realm", c.Realm}, {"as_uri", c.ASURI}, {"error", c.Error}, {"scope", c.Scope}, {"ticket", c.Ticket},
+		{"realm", c.Realm}, {"as_uri", c.ASURI}, {"error", c.Error}, {"scope", c.Scope}, {"ticket", c.Ticket}, {"acr_values", c.ACRValues}, {"max_age", c.MaxAge},
 	} {
 		if p.value == "" {
 			continue

@@ -30,17 +30,21 @@ const (
 // Token is what the authorization server says of a token. Times are seconds
 // since 1970; zero is absent.
 type Token struct {
-	Active      bool
-	Subject     string
-	Issuer      string
-	ClientID    string
-	JWTID       string
-	SessionID   string
-	Audience    []string
-	Scopes      []string
-	Expires     int64
-	NotBefore   int64
-	IssuedAt    int64
+	Active    bool
+	Subject   string
+	Issuer    string
+	ClientID  string
+	JWTID     string
+	SessionID string
+	Audience  []string
+	Scopes    []string
+	Expires   int64
+	NotBefore int64
+	IssuedAt  int64
+	// ACR is how whose the token is was authenticated, AuthTime when (OpenID Connect Core
+	// section 2, RFC 9470 section 6).
+	ACR         string
+	AuthTime    int64
 	Permissions []Permission
 	// Unread is how many permissions more there are that could not be read.
 	Unread int

@@ -37,6 +37,7 @@ func (t *Token) complete(own *Token) {
 	complete(&t.ClientID, own.ClientID)
 	complete(&t.JWTID, own.JWTID)
 	complete(&t.SessionID, own.SessionID)
+	complete(&t.ACR, own.ACR)
 	if t.Audience == nil {
 		t.Audience = own.Audience
 	}
@@ -49,6 +50,9 @@ func (t *Token) complete(own *Token) {
 	t.NotBefore = max(t.NotBefore, own.NotBefore)
 	if t.IssuedAt == 0 {
 		t.IssuedAt = own.IssuedAt
+	}
+	if t.AuthTime == 0 {
+		t.AuthTime = own.AuthTime
 	}
 	t.Bound = t.Bound || own.Bound
 	t.NotAccess = t.NotAccess || own.NotAccess

@@ -14,7 +14,7 @@ func (t *Token) pack() {
 }
 
 func (t *Token) eachText(visit func(*string)) {
-	for _, s := range [...]*string{&t.Subject, &t.Issuer, &t.ClientID, &t.JWTID, &t.SessionID} {
+	for _, s := range [...]*string{&t.Subject, &t.Issuer, &t.ClientID, &t.JWTID, &t.SessionID, &t.ACR} {
 		visit(s)
 	}
 	visitAll := func(list []string) {

@@ -118,6 +118,10 @@ func (r *reader) claim(name string, v gjson.Result) error {
 	case "cnf":
 		t.Bound = t.Bound || v.Type != gjson.Null
 		return r.once(15)
+	case "acr":
+		return r.text(19, v, &t.ACR)
+	case "auth_time":
+		return r.issued(20, v, &t.AuthTime)
 	case "token_type":
 		return r.kind(16, v)
 	case "typ":
