@@ -3,10 +3,13 @@ package agent_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,14 +21,18 @@ import (
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/umagate/umagate/controlplane/agent"
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/listen"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/demo/port"
+	"github.com/umagate/umagate/e2e/pki"
 )
 
 const (
@@ -49,6 +56,8 @@ type rig struct {
 	log     log
 	plane   *xds.Server
 	has     func(xds.Peer) bool
+	encrypt *tls.Config // of the control plane; nil for plain text
+	trust   credentials.TransportCredentials
 
 	stopPlane, stopAgent func()
 }
@@ -61,7 +70,7 @@ func newRig(t *testing.T) *rig {
 	address, reservation, err := port.Reserve("127.0.0.1")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, reservation.Close()) })
-	r := &rig{t: t, address: address}
+	r := &rig{t: t, address: address, trust: insecure.NewCredentials()}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(r.log.String())
@@ -97,7 +106,7 @@ func (r *rig) serve() {
 	require.NoError(r.t, err)
 	listener, err := (&net.ListenConfig{}).Listen(r.t.Context(), "tcp", r.address)
 	require.NoError(r.t, err)
-	r.stopPlane = r.background(func(ctx context.Context) error { return r.plane.Serve(ctx, listener, nil) })
+	r.stopPlane = r.background(func(ctx context.Context) error { return r.plane.Serve(ctx, listener, r.encrypt) })
 }
 
 func (r *rig) start() {
@@ -121,7 +130,12 @@ func (r *rig) background(run func(context.Context) error) (stop func()) {
 // envoy takes the filter from an address until it is want.
 func (r *rig) envoy(target, want string) {
 	r.t.Helper()
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	r.connect(target, insecure.NewCredentials(), want)
+}
+
+func (r *rig) connect(target string, trust credentials.TransportCredentials, want string) {
+	r.t.Helper()
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(trust))
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = conn.Close() })
 	stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(r.t.Context())
@@ -156,7 +170,7 @@ func (r *rig) serves() bool {
 // keeps waits until the file has what came into force in an Envoy.
 func (r *rig) keeps(filter string) {
 	r.t.Helper()
-	r.envoy(r.address, filter)
+	r.connect(r.address, r.trust, filter)
 	r.until("the agent has it", func() bool {
 		for _, a := range r.plane.Agents() {
 			if s := a.Types[xds.LastGood]; a.Connected && s.Sent != "" && s.Acknowledged == s.Sent {
@@ -311,16 +325,12 @@ func TestEnds(t *testing.T) {
 	r.start()
 	r.keeps("one")
 	r.stopPlane()
-	r.until("it is served", r.serves)
-	r.until("it is too old", func() bool { return !r.serves() })
-	require.Contains(t, r.log.String(), "--max-age")
+	r.until("it is too old", func() bool { return strings.Contains(r.log.String(), "--max-age") && !r.serves() })
 	_, err := agent.Check(r.options)
 	require.ErrorIs(t, err, agent.ErrTooOld)
 	r.serve()
 	r.push("edge", "two")
 	r.keeps("two")
-	r.stopPlane()
-	r.until("it is served", r.serves)
 }
 
 // TestUnkept: that it cannot be kept is told to the control plane, and so is that it can.
@@ -344,4 +354,74 @@ func TestUnkept(t *testing.T) {
 	r.until("it is kept", state(func(s xds.State) bool { return s.Refused == "" && s.Sent != "" && s.Acknowledged == s.Sent }))
 	_, err := agent.Check(r.options)
 	require.NoError(t, err)
+}
+
+// TestCertificate: the agent shows its Envoy's certificate, found by the files of SDS, and
+// is in the group that this gives it. What was kept with another one is not served.
+func TestCertificate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	folder := t.TempDir()
+	servers, envoys := pki.New(t, "servers"), pki.New(t, "envoys")
+	pair := servers.Issue(t, pki.Leaf{Names: []string{"127.0.0.1"}})
+	certificates := &listen.Certificates{
+		Logger: slog.New(slog.DiscardHandler), Certificate: pki.Write(t, folder, "crt", pair.Certificate), Key: pki.Write(t, folder, "key", pair.Key),
+		ClientCA: pki.Write(t, folder, "ca", envoys.PEM),
+	}
+	require.NoError(t, certificates.Load())
+	r.encrypt = certificates.Config(tls.RequireAndVerifyClientCert, "h2")
+	issue := func(name string) {
+		own := envoys.Issue(t, pki.Leaf{Names: []string{name}})
+		pki.Write(t, folder, "tls.crt", own.Certificate)
+		pki.Write(t, folder, "tls.key", own.Key)
+	}
+	issue("spiffe://example.com/edge/1")
+	pki.Write(t, folder, "trusted.crt", servers.PEM)
+	file := &site.File{}
+	file.Envoy.XDSTLS = site.EnvoyTLS{
+		Certificate: filepath.Join(folder, "tls.crt"), Key: filepath.Join(folder, "tls.key"), CA: filepath.Join(folder, "trusted.crt"),
+	}
+	secrets, err := envoyconf.XDSSecrets(file)
+	require.NoError(t, err)
+	for name, secret := range secrets {
+		text, err := envoyconf.YAML(secret)
+		require.NoError(t, err)
+		pki.Write(t, folder, name, text)
+	}
+	r.options.Beside.TLS = &envoyconf.XDSFiles{
+		CertificateSDS: filepath.Join(folder, "certificate.yaml"), CASDS: filepath.Join(folder, "ca.yaml"), ServerName: "127.0.0.1",
+	}
+	r.has = func(p xds.Peer) bool { return slices.Contains(p.SANs, "spiffe://example.com/edge/1") }
+	r.serve()
+	r.push("edge", "one")
+	r.start()
+	r.until("it is connected", func() bool {
+		agents := r.plane.Agents()
+		return len(agents) == 1 && agents[0].Group == "edge" && slices.Equal(agents[0].Certificate, []string{"spiffe://example.com/edge/1"})
+	})
+	how, err := tls.LoadX509KeyPair(file.Envoy.XDSTLS.Certificate, file.Envoy.XDSTLS.Key)
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(servers.PEM))
+	r.trust = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{how}, RootCAs: roots})
+	r.keeps("one")
+	_, err = agent.Check(r.options)
+	require.NoError(t, err)
+
+	// A new one of the same name is as good; one of another name is another Envoy.
+	issue("spiffe://example.com/edge/1")
+	_, err = agent.Check(r.options)
+	require.NoError(t, err)
+	issue("spiffe://example.com/edge/2")
+	_, err = agent.Check(r.options)
+	require.ErrorIs(t, err, agent.ErrOther)
+
+	// A control plane of another name is none.
+	r.stopAgent()
+	r.options.Beside.TLS.ServerName = "control.example.com"
+	r.start()
+	r.until("it is told", func() bool {
+		return strings.Contains(r.log.String(), "x509: ") && strings.Contains(r.log.String(), "control.example.com")
+	})
+	require.False(t, r.serves())
 }
