@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -453,4 +455,23 @@ func TestRender(t *testing.T) {
 		_, out, _ := run(t, nil, "render", "json-schema")
 		require.True(t, json.Valid([]byte(out)))
 	})
+}
+
+// TestAcknowledge: registrations of a site, or Envoys.
+func TestAcknowledge(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.EscapedPath())
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer api.Close()
+	for _, args := range [][]string{{"--site", "photos", "album/1"}, {"--envoy", "edge 1", "edge/2"}} {
+		code, _, stderr := run(t, nil, append([]string{"acknowledge", "--server", api.URL}, args...)...)
+		require.Equal(t, cli.ExitOK, code, stderr)
+	}
+	require.Equal(t, []string{"DELETE /v1/sites/photos/lost/album%2F1", "DELETE /v1/envoys/edge%201", "DELETE /v1/envoys/edge%2F2"}, asked)
+	code, _, stderr := run(t, nil, "acknowledge", "--site", "photos", "--envoy", "edge")
+	require.Equal(t, cli.ExitUsage, code)
+	require.Contains(t, stderr, "umagate acknowledge: ")
 }

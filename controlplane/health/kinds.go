@@ -85,7 +85,7 @@ var (
 		Name:    "EnvoyGone",
 		Summary: "An Envoy has been connected and is not any more.",
 		Affects: "Its clients, if it is down. If it is only cut off, it enforces what it had: revocations do not reach it, and its PAT ends.",
-		Remedy:  "Bring the Envoy or its network back. One that was taken away on purpose is forgotten by itself, or at once with DELETE /v1/envoys/{node_id}.",
+		Remedy:  "Bring the Envoy or its network back. One that was taken away on purpose is forgotten after an hour, or at once with umagate acknowledge --envoy NODE_ID.",
 		Urgent:  true,
 	}
 	EnvoyRefused = Kind{
