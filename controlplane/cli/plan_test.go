@@ -399,3 +399,23 @@ func TestProgress(t *testing.T) {
 	_, out, stderr = b.run("apply", "--yes")
 	require.NotContains(t, out+stderr, "30/30")
 }
+
+// TestApplyToASiteThatNeedsNoPATAnyMore: what a site registered is planned for deletion
+// once it asks for OAuth scopes, and apply carries that out.
+func TestApplyToASiteThatNeedsNoPATAnyMore(t *testing.T) {
+	t.Parallel()
+	b := newSyncBench(t, devas.Dialect{})
+	b.declare("", "a: [view]", "b: [view]")
+	code, out, stderr := b.run("apply", "--yes")
+	require.Equal(t, cli.ExitOK, code, out+stderr)
+	require.Len(t, b.as.Resources(), 2)
+	text, err := os.ReadFile(b.path())
+	require.NoError(t, err)
+	scoped := strings.Replace(string(text), "  resources:\n", "  require: oauth_scopes\n  token: {audiences: [photos]}\n  resources:\n", 1)
+	require.NoError(t, os.WriteFile(b.path(), []byte(scoped), 0o600))
+	require.Equal(t, map[string]int{"delete": 2}, b.summary(cli.ExitChanges))
+	code, out, stderr = b.run("apply", "--yes")
+	require.Equal(t, cli.ExitOK, code, out+stderr)
+	require.Empty(t, b.as.Resources())
+	require.Empty(t, b.summary(cli.ExitOK))
+}
