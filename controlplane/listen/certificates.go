@@ -39,8 +39,8 @@ type certificates struct {
 	clients *x509.CertPool // nil without a ClientCA
 }
 
-// Beside returns Certificates of files whose relative names are beside the file at path.
-func Beside(path, certificate, key, clientCA string, logger *slog.Logger) *Certificates {
+// NewCertificates returns Certificates of files whose relative names are beside the file at path.
+func NewCertificates(path, certificate, key, clientCA string, logger *slog.Logger) *Certificates {
 	beside := func(name string) string {
 		if name == "" || filepath.IsAbs(name) {
 			return name

@@ -27,7 +27,7 @@ func newFiles(t *testing.T) *files {
 	t.Helper()
 	f := &files{t: t, folder: t.TempDir(), servers: pki.New(t, "servers")}
 	f.issue()
-	f.certificates = listen.Beside(f.folder+"/umagate.yaml", "crt", "key", "", slog.New(slog.DiscardHandler))
+	f.certificates = listen.NewCertificates(f.folder+"/umagate.yaml", "crt", "key", "", slog.New(slog.DiscardHandler))
 	return f
 }
 

@@ -53,7 +53,7 @@ func (s *resources) setProtection(ctx context.Context, c *Call, adopt bool, edit
 			return err
 		}
 		stored = true
-		return s.settle(ctx, rc, next, adopt)
+		return s.synchronize(ctx, rc, next, adopt)
 	})
 	if !stored {
 		return err
@@ -87,9 +87,9 @@ func (s *resources) storeProtection(ctx context.Context, oxdID string, edit func
 	return next, s.records.PutProtection(ctx, next)
 }
 
-// settle brings the AS's registrations in step with what is stored. With adopt,
+// synchronize brings the AS's registrations in step with what is stored. With adopt,
 // resources of the same names that the client has already are taken over.
-func (s *resources) settle(ctx context.Context, rc *rpClient, p store.Protection, adopt bool) error {
+func (s *resources) synchronize(ctx context.Context, rc *rpClient, p store.Protection, adopt bool) error {
 	ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindOxd, Name: rc.rp.ID})
 	made, err := siteOf(rc.rp, p, s.origin)
 	if err != nil {

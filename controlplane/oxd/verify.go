@@ -38,7 +38,7 @@ func (rc *rpClient) verify(ctx context.Context, raw string, want expectation) (v
 	ctx = oidc.ClientContext(ctx, rc.client)
 	token, err := rc.oidc.VerifierContext(ctx, &oidc.Config{ClientID: clientID, Now: want.now}).Verify(ctx, raw)
 	if err != nil {
-		return verified{}, rc.judge(ctx, raw, clientID, err)
+		return verified{}, rc.idTokenError(ctx, raw, clientID, err)
 	}
 	var claims struct {
 		AuthorizedParty string `json:"azp"`
@@ -94,8 +94,8 @@ func (rc *rpClient) acceptable(acr string, asked []string) bool {
 	}
 }
 
-// judge finds the code for an ID token that was refused because of cause.
-func (rc *rpClient) judge(ctx context.Context, raw, clientID string, cause error) *Error {
+// idTokenError is the error, with its code, for an ID token that was refused because of cause.
+func (rc *rpClient) idTokenError(ctx context.Context, raw, clientID string, cause error) *Error {
 	if _, ok := errors.AsType[*oidc.TokenExpiredError](cause); ok {
 		return fail(CodeIDTokenExpired, "the id_token has expired").because(cause)
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/umagate/umagate/controlplane/store"
 )
 
-// surveyAbove is how many single questions are asked before the whole list is
+// listAbove is how many single questions are asked before the whole list is
 // read instead.
-const surveyAbove = 64
+const listAbove = 64
 
 // view is what one plan sees of the AS: each resource by itself while there are
 // few, and the list once there are many, so that 10,000 resources are not 10,000
@@ -43,13 +43,14 @@ func (v *view) prepare(ctx context.Context, desired []Desired, known map[string]
 			questions++
 		}
 	}
-	if v.empty || questions <= surveyAbove {
+	if v.empty || questions <= listAbove {
 		return nil
 	}
-	return v.survey(ctx)
+	return v.listAll(ctx)
 }
 
-func (v *view) survey(ctx context.Context) error {
+// listAll reads the list of what the AS has.
+func (v *view) listAll(ctx context.Context) error {
 	var found as.Listing
 	err := v.attempt(ctx, func(ctx context.Context) (err error) {
 		found, err = v.as.ListAll(ctx)
@@ -125,7 +126,7 @@ func (v *view) find(ctx context.Context, name string) ([]as.Resource, error) {
 func (v *view) index(ctx context.Context) error {
 	listed, described := v.known()
 	if listed == nil {
-		if err := v.survey(ctx); err != nil {
+		if err := v.listAll(ctx); err != nil {
 			return err
 		}
 		listed, described = v.known()

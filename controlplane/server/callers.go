@@ -83,7 +83,7 @@ func listenAPI(ctx context.Context, options Options, file *site.File) (net.Liste
 	if err != nil || t == nil {
 		return listener, err
 	}
-	files := listen.Beside(options.Path, t.Certificate, t.Key, t.ClientCA, options.Logger)
+	files := listen.NewCertificates(options.Path, t.Certificate, t.Key, t.ClientCA, options.Logger)
 	if err := files.Load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen.api_tls: %w", err), listener.Close())
 	}

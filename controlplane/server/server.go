@@ -182,7 +182,7 @@ func loadEnvoyTLS(options Options, file *site.File) (*listen.Certificates, error
 	if t == nil {
 		return nil, nil //nolint:nilnil // plain text is an answer
 	}
-	files := listen.Beside(options.Path, t.Certificate, t.Key, t.ClientCA, options.Logger)
+	files := listen.NewCertificates(options.Path, t.Certificate, t.Key, t.ClientCA, options.Logger)
 	if err := files.Load(); err != nil {
 		return nil, fmt.Errorf("listen.xds_tls: %w", err)
 	}

@@ -160,7 +160,7 @@ func (v *validator) apiAddress() {
 		v.listen("listen.api", l.API)
 	}
 	host, _, err := net.SplitHostPort(l.API)
-	if err == nil && !loopback(host) && !v.file.API.Authenticated() {
+	if err == nil && !local(host) && !v.file.API.Authenticated() {
 		v.fault("listen.api", "is not loopback, and nobody who may call from there is known",
 			"write api.tokens or api.certificates, or a loopback address")
 	}

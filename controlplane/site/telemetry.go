@@ -39,7 +39,7 @@ func (v *validator) telemetry() {
 	case u == nil:
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "":
 		v.fault("telemetry.otlp.endpoint", "has a path", "write scheme, host and port only; /v1/traces is added")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !local(u.Hostname()):
 		v.plainTelemetry(u, t)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -158,7 +159,7 @@ func (v *validator) listen(path, address string) {
 	v.hostPort(path, address)
 	host, _, err := net.SplitHostPort(address)
 	switch {
-	case err != nil, loopback(host):
+	case err != nil, local(host):
 	case !v.file.Listen.InsecurePlaintext:
 		encrypted := map[string]string{"listen.api": "listen.api_tls, ", "listen.xds": "listen.xds_tls, "}[path]
 		v.fault(path, "is not loopback, and what is served there is not encrypted", "write "+encrypted+"a loopback address, or listen.insecure_plaintext: true")
@@ -199,14 +200,9 @@ func (v *validator) url(path, raw string) *url.URL {
 	return nil
 }
 
-// loopback reports whether a host is this machine and nobody else.
-func loopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 section 6.3
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
+// local reports whether a host is this machine and nobody else, by its address or by its
+// name (RFC 6761 section 6.3).
+func local(host string) bool { return strings.HasSuffix(host, ".localhost") || loopback.IsHost(host) }
 
 // lastGood checks the name of a file, and of a socket beside it.
 func (v *validator) lastGood(path, name string) {

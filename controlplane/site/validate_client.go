@@ -147,7 +147,7 @@ func (v *validator) ownKeys(path string, c *Client) {
 		return
 	}
 	if k.JWKSURI != "" {
-		if u := v.url(at+".jwks_uri", k.JWKSURI); u != nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+		if u := v.url(at+".jwks_uri", k.JWKSURI); u != nil && u.Scheme == "http" && !local(u.Hostname()) {
 			v.fault(at+".jwks_uri", "is http: whoever is in between can put keys of its own there", "write https://, or leave it out so that the keys are sent to the authorization server")
 		}
 	}
@@ -192,7 +192,7 @@ func (v *validator) pat(path string, server *AuthorizationServer) {
 		}
 	}
 	u, err := url.Parse(server.PAT.RedirectURI)
-	if err != nil || u.Scheme != "http" || !loopback(u.Hostname()) || u.Path == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || u.Scheme != "http" || !local(u.Hostname()) || u.Path == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		v.fault(at+".redirect_uri", "is not an http address of loopback with a path", "write http://127.0.0.1/callback, with a port if the authorization server wants one (RFC 8252 section 7.3)")
 	}
 }

@@ -35,7 +35,7 @@ func (v *validator) oxdListen(path, address string, encrypted, plaintext bool) {
 	v.hostPort(path, address)
 	host, _, err := net.SplitHostPort(address)
 	switch {
-	case err != nil, loopback(host), encrypted:
+	case err != nil, local(host), encrypted:
 	case !plaintext:
 		v.fault(path, "is not loopback, and what is served there is not encrypted", "write a loopback address, or for http a certificate under tls, or insecure_plaintext: true")
 	default:
@@ -65,7 +65,7 @@ func (v *validator) oxdProviders(path string, o *OXD) {
 			if u.RawQuery != "" {
 				v.fault(address.path, "has a query", "take away ? and what follows")
 			}
-			if u.Scheme == "http" && !loopback(u.Hostname()) && !p.InsecureHTTP {
+			if u.Scheme == "http" && !local(u.Hostname()) && !p.InsecureHTTP {
 				v.fault(address.path, "is http: tokens and credentials would go in the clear", "write https://, or insecure_http: true beside it")
 			}
 		}

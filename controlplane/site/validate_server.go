@@ -33,7 +33,7 @@ func (v *validator) issuer(path string, server *AuthorizationServer) {
 		v.fault(at, "has a query", "take away ? and what follows (RFC 8414 section 2)")
 	}
 	switch {
-	case u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "http" && local(u.Hostname()):
 	case server.InsecureHTTP && u.Scheme == "https":
 		v.warn(path+".insecure_http", "tokens and credentials go in the clear wherever the authorization server names an http endpoint", "take it out unless its back channel is http")
 	case server.InsecureHTTP:
@@ -57,7 +57,7 @@ func (v *validator) endpoints(path string, server *AuthorizationServer) {
 		if u == nil || u.Scheme == "https" {
 			continue
 		}
-		if !loopback(u.Hostname()) && !server.InsecureHTTP {
+		if !local(u.Hostname()) && !server.InsecureHTTP {
 			v.fault(path+"."+key, "is http: credentials would go in the clear", "write https://, or insecure_http: true beside the issuer")
 		}
 	}

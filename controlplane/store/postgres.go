@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/umagate/umagate/controlplane/loopback"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -134,7 +134,7 @@ func verifying(location string) (string, error) {
 	if host == "" {
 		host = query.Get("host")
 	}
-	local := host == "localhost" || strings.HasPrefix(host, "/") || net.ParseIP(host).IsLoopback()
+	local := strings.HasPrefix(host, "/") || loopback.IsHost(host)
 	if !local && query.Get("sslmode") == "" {
 		query.Set("sslmode", "verify-full")
 		u.RawQuery = query.Encode()

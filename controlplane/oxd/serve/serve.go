@@ -105,7 +105,7 @@ func (s *source) listen(ctx context.Context, host server.SourceHost, settings *s
 			return err
 		}
 		if encrypted {
-			files := listen.Beside(host.Path, settings.TLS.CertFile, settings.TLS.KeyFile, "", host.Logger)
+			files := listen.NewCertificates(host.Path, settings.TLS.CertFile, settings.TLS.KeyFile, "", host.Logger)
 			if err := files.Load(); err != nil {
 				return fmt.Errorf("oxd.tls: %w", err)
 			}
