@@ -1,13 +1,11 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,25 +15,8 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/demo/devas"
+	"github.com/umagate/umagate/e2e/process"
 )
-
-// syncBuffer is an output that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -67,7 +48,7 @@ sites:
 	require.Contains(t, stderr, "is umagate serve running?")
 
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	log := &syncBuffer{}
+	log := &process.Log{}
 	served := make(chan int, 1)
 	go func() {
 		served <- cli.Run(ctx, cli.Environment{Stdin: strings.NewReader(""), Stdout: log, Stderr: log}, []string{"serve", "-c", path, "-v"})

@@ -27,6 +27,7 @@ import (
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/demo/port"
+	"github.com/umagate/umagate/e2e/process"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 )
@@ -37,7 +38,7 @@ type kept struct {
 
 	file      string
 	bootstrap []byte
-	log       servertest.Log
+	log       process.Log
 	stopAgent func()
 }
 

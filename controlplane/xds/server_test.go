@@ -1,13 +1,11 @@
 package xds_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/e2e/process"
 )
 
 const (
@@ -33,22 +32,9 @@ const (
 	within     = 2 * time.Minute
 )
 
-// safeBuffer is a log that streams write to.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-func (s *safeBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
-
 type rig struct {
 	server *xds.Server
-	log    *safeBuffer
+	log    *process.Log
 	conn   *grpc.ClientConn
 }
 
@@ -56,7 +42,7 @@ func plain() credentials.TransportCredentials { return insecure.NewCredentials()
 
 func start(t *testing.T) *rig {
 	t.Helper()
-	log := &safeBuffer{}
+	log := &process.Log{}
 	s, err := xds.New(slog.New(slog.NewTextHandler(log, nil)), nil)
 	require.NoError(t, err)
 	var lc net.ListenConfig

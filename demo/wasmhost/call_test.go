@@ -90,9 +90,16 @@ func TestCredentials(t *testing.T) {
 
 	require.NoError(t, r.SetCluster("as", authServer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "moved") })))
 	require.Contains(t, call(), "X-Call: moved\r\n")
-	r.RemoveCluster("as")
+	r.removeCluster("as")
 	require.Contains(t, call(), "dispatch: ")
 	require.Error(t, r.SetCluster("as", Cluster{}))
+}
+
+// removeCluster takes a cluster away: calls to it are refused.
+func (h *Host) removeCluster(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.clusters, name)
 }
 
 // The answer to a call whose stream is gone is dropped by the SDK, and does no

@@ -294,13 +294,6 @@ func (h *Host) SetCluster(name string, c Cluster) error {
 	return nil
 }
 
-// RemoveCluster takes a cluster away: calls to it are refused.
-func (h *Host) RemoveCluster(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.clusters, name)
-}
-
 // SetCredential changes the Authorization header of a cluster's calls, as SDS does.
 // It says false when there is no such cluster.
 func (h *Host) SetCredential(name string, value secret.Text) bool {

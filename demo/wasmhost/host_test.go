@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/e2e/process"
 )
 
 // patience bounds every wait for a condition. It is for a machine that is ten times
@@ -54,13 +56,13 @@ type rig struct {
 	url    string
 	addr   string
 	client *http.Client
-	log    *logBuffer
+	log    *process.Log
 }
 
 // startHost serves a host for a test and closes it with it.
 func startHost(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
-	logs := &logBuffer{}
+	logs := &process.Log{}
 	o := options(t)
 	o.Log = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if change != nil {

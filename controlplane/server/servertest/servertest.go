@@ -3,7 +3,6 @@
 package servertest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -24,6 +23,7 @@ import (
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/demo/devas"
+	"github.com/umagate/umagate/e2e/process"
 )
 
 // Within bounds every wait for a condition. It is for a machine that is ten times
@@ -39,32 +39,14 @@ func Quick() server.Intervals {
 	}}
 }
 
-// Log is what a control plane wrote, to be searched for secrets.
-type Log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements [io.Writer].
-func (l *Log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // Plane is a control plane that a test starts and stops. Only the test's own goroutine
 // may use it.
 type Plane struct {
 	T *testing.T
 	// Dir is where umagate.yaml and its store are.
 	Dir string
-	Log *Log
+	// Log is what it wrote, to be searched for secrets.
+	Log *process.Log
 	// Options are those of Run; Path, Logger and Started are the plane's own.
 	Options server.Options
 	// Token is the file with the API's local token, where it is not in Dir.
@@ -79,7 +61,7 @@ type Plane struct {
 // New makes one that is not started.
 func New(t *testing.T) *Plane {
 	t.Helper()
-	p := &Plane{T: t, Dir: t.TempDir(), Log: &Log{}, Options: server.Options{Version: "test", Intervals: Quick()}}
+	p := &Plane{T: t, Dir: t.TempDir(), Log: &process.Log{}, Options: server.Options{Version: "test", Intervals: Quick()}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(p.Log.String())
