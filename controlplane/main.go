@@ -20,6 +20,7 @@ func main() {
 		OpenBrowser: cli.OpenBrowser,
 		Program:     os.Args[0],
 		Executable:  os.Executable,
+		Logs:        cli.CaptureLogs,
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/user"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -24,6 +26,8 @@ const (
 	ExitChanges = 2
 	ExitDenied  = 3
 	ExitUsage   = 64 // EX_USAGE of sysexits.h
+	// ExitPanic is that of Go itself.
+	ExitPanic = 2
 	// ExitInterrupted is what a shell says of SIGINT.
 	ExitInterrupted = 130
 )
@@ -43,6 +47,11 @@ type Environment struct {
 	// Executable is [os.Executable]: the module is looked for beside it. Without it,
 	// there is none.
 	Executable func() (string, error)
+	// Logs is given the logger of serve or agent, for what libraries log; may be nil.
+	Logs func(*slog.Logger)
+
+	// log is where everything goes that is no result, with --log-format json; or else nil.
+	log *slog.Logger
 }
 
 func (e Environment) program() string { return cmp.Or(e.Program, "umagate") }
@@ -61,9 +70,18 @@ func (e Environment) module() (module.Module, error) {
 
 // Run executes the command line and returns the process's exit code. What went
 // wrong is on Stderr.
-func Run(ctx context.Context, env Environment, args []string) int {
+func Run(ctx context.Context, env Environment, args []string) (code int) {
 	if env.LookupEnv == nil {
 		env.LookupEnv = os.LookupEnv
+	}
+	if wantsJSON(args) {
+		env.log = newLogger(env.Stderr, "info", logJSON)
+		defer func() {
+			if r := recover(); r != nil {
+				env.log.Error("panic", slog.Any("error", r), slog.String("stack", string(debug.Stack())))
+				code = ExitPanic
+			}
+		}()
 	}
 	root := Command(env) //nolint:contextcheck // commands get the context from ExecuteContext
 	root.SetArgs(args)
@@ -74,13 +92,25 @@ func Run(ctx context.Context, env Environment, args []string) int {
 	var exit *exitError
 	if !errors.As(err, &exit) {
 		// Only cobra itself returns other errors: unknown commands and flags.
-		_, _ = fmt.Fprintf(env.Stderr, "%s: %v\nSee: %[1]s --help\n", called.CommandPath(), err)
+		env.complain(called.CommandPath(), err, "See: "+called.CommandPath()+" --help")
 		return ExitUsage
 	}
 	if exit.err != nil {
-		_, _ = fmt.Fprintf(env.Stderr, "%s: %v\n", called.CommandPath(), exit.err)
+		env.complain(called.CommandPath(), exit.err, "")
 	}
 	return exit.code
+}
+
+// complain tells why a command failed, and where to read on.
+func (e Environment) complain(command string, err error, see string) {
+	if e.log != nil {
+		e.log.Error("failed", slog.String("command", command), slog.Any("error", err), slog.String("remedy", see))
+		return
+	}
+	if see != "" {
+		see += "\n"
+	}
+	_, _ = fmt.Fprintf(e.Stderr, "%s: %v\n%s", command, err, see)
 }
 
 // actor is who changes something by a command, for the audit log.

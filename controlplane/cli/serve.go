@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -42,11 +40,10 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
   umagate serve -c umagate.yaml --log-format json --log-level debug`,
 		Args: cobra.NoArgs,
 		// The file is read for its faults, shown as validate shows them.
-		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
+		RunE: flags.withFile(env, func(ctx context.Context, _ *site.File, _ []string) error {
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
-			_, _ = fmt.Fprintf(env.Stderr, "umagate: serving %s; stop with Ctrl-C, see umagate status\n", count(len(file.Sites), "site"))
 			// What it does of its own accord is nobody's.
 			ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindServe})
 			var sources []server.OpenSource
@@ -67,44 +64,4 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 	flags.register(cmd)
 	log.register(cmd)
 	return cmd
-}
-
-// logFlags are those of the commands that run until they are stopped.
-type logFlags struct {
-	format, level string
-	verbose, json bool
-}
-
-func (f *logFlags) register(cmd *cobra.Command) {
-	f.format, f.level = logText, "info"
-	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "the same as --log-level debug")
-	cmd.Flags().Var(&choice[string]{&f.format, "NAME", []string{logText, logJSON}}, "log-format", "how to log: text or json, one event a line")
-	cmd.Flags().Var(&choice[string]{&f.level, "NAME", []string{"debug", "info", "warn", "error"}}, "log-level", "the least that is logged: debug, info, warn or error")
-	cmd.Flags().BoolVar(&f.json, "log-json", false, "the same as --log-format json")
-}
-
-func (f *logFlags) logger(env Environment) *slog.Logger {
-	if f.json {
-		f.format = logJSON
-	}
-	if f.verbose {
-		f.level = "debug"
-	}
-	return newLogger(env, f.level, f.format)
-}
-
-// The values of --log-format.
-const (
-	logText = "text"
-	logJSON = "json"
-)
-
-func newLogger(env Environment, level, format string) *slog.Logger {
-	var least slog.Level
-	_ = least.UnmarshalText([]byte(level)) // one of the flag's choices
-	options := &slog.HandlerOptions{Level: least}
-	if format == logJSON {
-		return slog.New(slog.NewJSONHandler(env.Stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(env.Stderr, options))
 }

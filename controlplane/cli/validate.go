@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -45,11 +46,24 @@ func (f *fileFlags) load(env Environment) (*site.File, error) {
 		if len(faults) == 0 {
 			return nil, err
 		}
-		printFaults(env.Stderr, source(f.path), faults, "error")
+		f.tell(env, faults, slog.LevelError)
 		return nil, &exitError{code: ExitFailed, err: fmt.Errorf("%s has %s", f.path, count(len(faults), "fault"))}
 	}
-	printFaults(env.Stderr, source(f.path), file.Warnings, "warning")
+	f.tell(env, file.Warnings, slog.LevelWarn)
 	return file, nil
+}
+
+// tell prints or logs what is wrong with the file.
+func (f *fileFlags) tell(env Environment, faults []site.Fault, level slog.Level) {
+	kind := "warning"
+	if level == slog.LevelError {
+		kind = "error"
+	}
+	if env.log != nil {
+		logFaults(context.Background(), env.log, level, faults)
+		return
+	}
+	printFaults(env.Stderr, source(f.path), faults, kind)
 }
 
 // withFile adapts a command's function that needs the file.

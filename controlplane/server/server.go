@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -223,7 +224,7 @@ func (s *controlPlane) run(told context.Context, file *site.File) error {
 		served = append(served, source.Run)
 	}
 	for _, part := range served {
-		parts.Go(func() error { return part(ctx) })
+		parts.Go(func() error { return recovered(ctx, part) })
 	}
 	if s.options.Started != nil {
 		s.options.Started(s.api.Addr().String(), s.xdsListener.Addr().String())
@@ -233,6 +234,20 @@ func (s *controlPlane) run(told context.Context, file *site.File) error {
 	}
 	s.options.Logger.Info("stopped")
 	return nil
+}
+
+// errPanic says that a part has a fault.
+var errPanic = errors.New("panic")
+
+// recovered makes an error of a panic of a part, so that the log has it in its own form,
+// and everything ends in order.
+func recovered(ctx context.Context, part func(context.Context) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v\n%s", errPanic, r, debug.Stack())
+		}
+	}()
+	return part(ctx)
 }
 
 // endless is a part that does not fail.
