@@ -73,9 +73,9 @@ func newLogger(w io.Writer, level, format string) *slog.Logger {
 }
 
 // logFaults logs the faults of a file, one event each.
-func logFaults(ctx context.Context, logger *slog.Logger, level slog.Level, faults []site.Fault) {
+func logFaults(log func(message string, args ...any), faults []site.Fault) {
 	for _, f := range faults {
-		logger.LogAttrs(ctx, level, f.Problem, slog.String("file", f.File), slog.Int("line", f.Line), slog.Int("column", f.Column),
+		log("fault in the configuration", slog.String("problem", f.Problem), slog.String("file", f.File), slog.Int("line", f.Line), slog.Int("column", f.Column),
 			slog.String("path", f.Path), slog.String("remedy", f.Remedy))
 	}
 }
@@ -93,21 +93,24 @@ func CaptureLogs(logger *slog.Logger) {
 type grpcLogger struct{ logger *slog.Logger }
 
 func (g grpcLogger) log(level slog.Level, text string) {
-	g.logger.Log(context.Background(), level, "grpc: "+strings.TrimSuffix(text, "\n"))
+	g.logger.Log(context.Background(), level, "grpc", slog.String("text", strings.TrimSuffix(text, "\n")))
 }
 
-func (g grpcLogger) Info(args ...any)               { g.log(slog.LevelDebug, fmt.Sprint(args...)) }
-func (g grpcLogger) Infoln(args ...any)             { g.log(slog.LevelDebug, fmt.Sprintln(args...)) }
+func (g grpcLogger) Info(args ...any)   { g.log(slog.LevelDebug, fmt.Sprint(args...)) }
+func (g grpcLogger) Infoln(args ...any) { g.log(slog.LevelDebug, fmt.Sprintln(args...)) }
+
 func (g grpcLogger) Infof(f string, args ...any)    { g.log(slog.LevelDebug, fmt.Sprintf(f, args...)) }
 func (g grpcLogger) Warning(args ...any)            { g.log(slog.LevelWarn, fmt.Sprint(args...)) }
 func (g grpcLogger) Warningln(args ...any)          { g.log(slog.LevelWarn, fmt.Sprintln(args...)) }
 func (g grpcLogger) Warningf(f string, args ...any) { g.log(slog.LevelWarn, fmt.Sprintf(f, args...)) }
 func (g grpcLogger) Error(args ...any)              { g.log(slog.LevelError, fmt.Sprint(args...)) }
 func (g grpcLogger) Errorln(args ...any)            { g.log(slog.LevelError, fmt.Sprintln(args...)) }
-func (g grpcLogger) Errorf(f string, args ...any)   { g.log(slog.LevelError, fmt.Sprintf(f, args...)) }
-func (g grpcLogger) Fatal(args ...any)              { g.log(slog.LevelError, fmt.Sprint(args...)) }
-func (g grpcLogger) Fatalln(args ...any)            { g.log(slog.LevelError, fmt.Sprintln(args...)) }
-func (g grpcLogger) Fatalf(f string, args ...any)   { g.log(slog.LevelError, fmt.Sprintf(f, args...)) }
+
+func (g grpcLogger) Errorf(f string, args ...any) { g.log(slog.LevelError, fmt.Sprintf(f, args...)) }
+func (g grpcLogger) Fatal(args ...any)            { g.log(slog.LevelError, fmt.Sprint(args...)) }
+func (g grpcLogger) Fatalln(args ...any)          { g.log(slog.LevelError, fmt.Sprintln(args...)) }
+
+func (g grpcLogger) Fatalf(f string, args ...any) { g.log(slog.LevelError, fmt.Sprintf(f, args...)) }
 
 // V reports whether details are wanted.
 func (g grpcLogger) V(int) bool { return false }

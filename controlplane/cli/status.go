@@ -179,13 +179,13 @@ func printEnvoys(p *page, s server.Status, now time.Time) {
 			}
 			rows = append(rows, nil)
 		}
-		rows = append(rows, []string{"ENVOY", "GROUP", "VERSION", "CONNECTED", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)", "LISTENER (LDS)", "ROUTES (RDS)"})
+		rows = append(rows, []string{"ENVOY", "GROUP", "VERSION", "CONNECTED", "CALLS TO AS", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)", "LISTENER (LDS)", "ROUTES (RDS)"})
 		for _, e := range s.Envoys {
 			connected := "gone " + since(e.DisconnectedAt, now)
 			if e.Connected {
 				connected = since(e.ConnectedSince, now)
 			}
-			row := []string{e.NodeID, dash(e.Group), dash(e.Version), connected}
+			row := []string{e.NodeID, dash(e.Group), dash(e.Version), connected, calls(&e, now)}
 			for _, kind := range []xds.Type{xds.ECDS, xds.CDS, xds.SDS, xds.LDS, xds.RDS} {
 				row = append(row, typeState(e.Types[kind]))
 			}
@@ -249,6 +249,19 @@ func printRefusal(p *page, node string, kind xds.Type, state xds.State, now time
 	if kind == xds.ECDS {
 		p.printf("  = If it is about the path: plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.\n")
 	}
+}
+
+// calls tells how an Envoy's calls to authorization servers end, if it reports that.
+func calls(e *xds.Envoy, now time.Time) string {
+	switch {
+	case !e.Connected:
+		return "-"
+	case now.Sub(e.ReportedAt) > xds.ReportsFor:
+		return "not reported"
+	case len(e.Failing) > 0:
+		return "failing"
+	}
+	return "ok"
 }
 
 func typeState(s xds.State) string {

@@ -60,7 +60,11 @@ func (f *fileFlags) tell(env Environment, faults []site.Fault, level slog.Level)
 		kind = "error"
 	}
 	if env.log != nil {
-		logFaults(context.Background(), env.log, level, faults)
+		log := env.log.Warn
+		if level == slog.LevelError {
+			log = env.log.Error
+		}
+		logFaults(log, faults)
 		return
 	}
 	printFaults(env.Stderr, source(f.path), faults, kind)

@@ -80,7 +80,7 @@ func dynamic(file *site.File) (*bootstrapv3.Bootstrap, error) {
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, report(out)
 }
 
 // Static is a bootstrap with everything in it: no control plane is needed at run

@@ -32,6 +32,7 @@ var (
 		Affects: "Requests go on with what its Envoys have. This replica does not lead, takes nothing over from the store, and refuses revocations, logins and other changes.",
 		Remedy:  "Write the key as store_key into this replica's umagate.yaml; umagate serve takes it over.",
 		Replica: true,
+		Urgent:  true,
 	}
 	NoLeader = Kind{
 		Name:    "NoLeader",
@@ -137,6 +138,20 @@ var (
 		Summary: "An Envoy takes its routes from here and not its filter, and so gets no routes.",
 		Affects: "Its clients: 404, or no connection where its rds has initial_fetch_timeout: 0s.",
 		Remedy:  "Give its listener the filter umagate by config_discovery, as envoy/own-listener.yaml does.",
+		Urgent:  true,
+	}
+	EnvoyCannotReachAuthorizationServer = Kind{
+		Name:    "EnvoyCannotReachAuthorizationServer",
+		Summary: "The calls of an Envoy to the authorization server have no answer.",
+		Affects: "Requests through that Envoy with a token that is not cached: 503 as_unreachable. Requests without a token: 403 no_ticket.",
+		Remedy:  "If umagate reaches the authorization server and that Envoy does not, look at the way between them: DNS, firewall, proxy, and envoy.ca_file or tls for its trust.",
+		Urgent:  true,
+	}
+	EnvoyCallsRefused = Kind{
+		Name:    "EnvoyCallsRefused",
+		Summary: "The calls of an Envoy to the authorization server have an answer that cannot be used.",
+		Affects: "Requests through that Envoy with a token that is not cached: 503 as_refused, as_error, as_bad_answer or as_busy. Requests without a token: 403 no_ticket.",
+		Remedy:  "If no other condition of the site says why, look whether that Envoy has taken its credentials (umagate status), and for a proxy between it and the authorization server.",
 		Urgent:  true,
 	}
 	SiteUnrouted = Kind{
@@ -311,7 +326,8 @@ func Kinds() []Kind {
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, InstancePending, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
-		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered, SiteUnrouted,
+		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
+		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
+	"github.com/umagate/umagate/plugin/decision"
 )
 
 const (
@@ -62,6 +63,7 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 	}
 	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, now)...)
 	list = append(list, agentConditions(out.Agents, now)...)
+	list = append(list, callConditions(out.Envoys, out.Sites)...)
 	slices.SortStableFunc(list, func(a, b health.Condition) int {
 		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Name, b.Name))
 	})
@@ -147,14 +149,46 @@ func agentConditions(agents []xds.Envoy, now time.Time) []health.Condition {
 func together(all ...several) []health.Condition {
 	var out []health.Condition
 	for _, s := range all {
-		if len(s.all) == 0 {
-			continue
+		if len(s.all) > 0 {
+			out = append(out, s.condition(""))
 		}
-		shown := s.all[:min(len(s.all), namedMost)]
-		if more := len(s.all) - len(shown); more > 0 {
-			shown = append(slices.Clone(shown), fmt.Sprintf("and %d more", more))
+	}
+	return out
+}
+
+// condition names the first of them.
+func (s *several) condition(site string) health.Condition {
+	shown := s.all[:min(len(s.all), namedMost)]
+	if more := len(s.all) - len(shown); more > 0 {
+		shown = append(slices.Clone(shown), fmt.Sprintf("and %d more", more))
+	}
+	return s.kind.New(site, strings.Join(shown, "; "), "", s.since)
+}
+
+// callConditions lists the sites whose authorization server Envoys call in vain, by what
+// they report.
+func callConditions(envoys []xds.Envoy, sites []SiteStatus) []health.Condition {
+	var out []health.Condition
+	for i := range sites {
+		site := sites[i].Name
+		unanswered, refused := several{kind: health.EnvoyCannotReachAuthorizationServer}, several{kind: health.EnvoyCallsRefused}
+		for j := range envoys {
+			for _, c := range envoys[j].Failing {
+				if c.Site != site {
+					continue
+				}
+				by := &refused
+				if c.Outcome == decision.CallUnreachable.String() || c.Outcome == decision.CallRefused.String() {
+					by = &unanswered
+				}
+				by.add(c.Since, "%s (%s): %d of %d calls for %s, %s", envoys[j].NodeID, envoys[j].Address, c.Failed, c.All, c.Operation, c.Outcome)
+			}
 		}
-		out = append(out, s.kind.New("", strings.Join(shown, "; "), "", s.since))
+		for _, s := range []several{unanswered, refused} {
+			if len(s.all) > 0 {
+				out = append(out, s.condition(site))
+			}
+		}
 	}
 	return out
 }

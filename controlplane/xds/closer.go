@@ -3,7 +3,9 @@ package xds
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +23,7 @@ const drainFor = 250 * time.Millisecond
 type connections struct {
 	net.Listener
 
+	logger   *slog.Logger
 	handlers sync.WaitGroup // of the streams
 
 	mu   sync.Mutex
@@ -52,6 +55,10 @@ type connection struct {
 
 	all      *connections
 	draining atomic.Bool
+
+	// member is the Envoy at the other end, once it has said who it is. The fleet's lock
+	// guards it.
+	member *member
 }
 
 // Close implements [net.Conn].
@@ -98,6 +105,17 @@ func (t *closer) distrust(reason error) {
 	t.close(reason)
 }
 
+// handle runs a stream. One that panics ends, and its Envoy connects again.
+func (l *connections) handle(stream func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.logger.Error("panic on a stream of an envoy", slog.Any("error", r), slog.String("stack", string(debug.Stack())))
+			err = errInternal
+		}
+	}()
+	return stream()
+}
+
 // intercept gives each stream a closer. A stream does not outlive its certificate.
 func (l *connections) intercept(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
@@ -118,7 +136,9 @@ func (l *connections) intercept(server any, stream grpc.ServerStream, _ *grpc.St
 	}
 	ended := make(chan error, 1)
 	l.handlers.Go(func() {
-		ended <- next(server, &closable{ServerStream: stream, ctx: context.WithValue(ctx, closerKey{}, t)})
+		ended <- l.handle(func() error {
+			return next(server, &closable{ServerStream: stream, ctx: context.WithValue(ctx, closerKey{}, t)})
+		})
 	})
 	// A handler waits for the Envoy's next request, and only the end of the stream ends
 	// that: grpc ends it when intercept returns.

@@ -31,6 +31,11 @@ type Envoy struct {
 	DisconnectedAt time.Time `json:"disconnected_at,omitzero"`
 	// Types has those that it subscribes to.
 	Types map[Type]State `json:"types"`
+	// ReportedAt is when it last said what it counts; zero for one whose bootstrap has no
+	// stats sink to here: how its calls end is not known then.
+	ReportedAt time.Time `json:"reported_at,omitzero"`
+	// Failing are its calls to authorization servers that fail.
+	Failing []Calls `json:"failing,omitempty"`
 }
 
 // State is how far an Envoy has come with one type.

@@ -25,6 +25,7 @@ import (
 var (
 	errNoGroup   = status.Error(codes.PermissionDenied, "umagate: no group in umagate.yaml has this Envoy; look at its match, and at umagate status")
 	errNoDelta   = status.Error(codes.Unimplemented, "umagate: listeners and routes are given in an order that api_type: DELTA_GRPC cannot keep: write api_type: GRPC")
+	errInternal  = status.Error(codes.Internal, "umagate: a fault of umagate, see its log: connect again")
 	errNoFetch   = status.Error(codes.Unimplemented, "umagate: subscribe by a stream")
 	errMoved     = status.Error(codes.Unavailable, "umagate: this Envoy is of another group now: connect again")
 	errExpired   = status.Error(codes.Unauthenticated, "umagate: the client certificate has expired: connect again with a new one")
@@ -285,6 +286,9 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, me
 			return "", "", errNoGroup
 		}
 		s.member = f.registry.join(node, s)
+		if s.closer.connection != nil && !s.agent {
+			s.closer.connection.member = s.member
+		}
 	}
 	kind, ok := typeOf(a.typeURL)
 	if !ok || s.agent != (kind == LastGood) {

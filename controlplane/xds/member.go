@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // member is an Envoy of the fleet with its streams. Its users hold the fleet's lock.
@@ -16,10 +17,12 @@ type member struct {
 	agent   bool
 	streams []*stream
 	offered offer
+	reports reports
 }
 
-func (m *member) copy() Envoy {
+func (m *member) copy(now time.Time) Envoy {
 	e := m.Envoy
+	e.ReportedAt, e.Failing = m.reports.at, m.reports.failing(now)
 	e.Types = maps.Clone(m.Types)
 	e.Certificate = slices.Clone(m.Certificate)
 	return e

@@ -81,7 +81,7 @@ func (r *registry) leave(m *member, s *stream) (gone bool) {
 	if m.streams = slices.DeleteFunc(m.streams, func(other *stream) bool { return other == s }); len(m.streams) > 0 {
 		return false
 	}
-	m.Connected, m.DisconnectedAt, m.offered = false, r.now(), offer{}
+	m.Connected, m.DisconnectedAt, m.offered, m.reports = false, r.now(), offer{}, reports{}
 	r.logger.Info("envoy disconnected", slog.Bool("agent", m.agent), slog.String("node_id", m.NodeID), slog.String("address", m.Address))
 	return true
 }
@@ -168,7 +168,7 @@ func (r *registry) envoys(agents bool) []Envoy {
 	for _, members := range r.byNode {
 		for _, m := range members {
 			if m.agent == agents {
-				out = append(out, m.copy())
+				out = append(out, m.copy(r.now()))
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	extensionservice "github.com/envoyproxy/go-control-plane/envoy/service/extension/v3"
 	listenerservice "github.com/envoyproxy/go-control-plane/envoy/service/listener/v3"
+	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
 	routeservice "github.com/envoyproxy/go-control-plane/envoy/service/route/v3"
 	secretservice "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
@@ -162,9 +163,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, encrypt *tls.
 		minPing    = 5 * time.Second
 		readBuffer = 4 << 10
 	)
-	accepted := &connections{Listener: listener, open: map[string]*connection{}}
+	accepted := &connections{Listener: listener, logger: s.fleet.logger, open: map[string]*connection{}}
 	options := []grpc.ServerOption{
-		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(maxReport),
 		// An Envoy says little and is told something now and then: buffers of the usual
 		// size would be most of what its stream takes.
 		grpc.ReadBufferSize(readBuffer),
@@ -184,6 +185,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, encrypt *tls.
 	listenerservice.RegisterListenerDiscoveryServiceServer(grpcServer, handlers)
 	routeservice.RegisterRouteDiscoveryServiceServer(grpcServer, handlers)
 	grpcServer.RegisterService(lastGoodService(), s.fleet)
+	metrics.RegisterMetricsServiceServer(grpcServer, receiver{fleet: s.fleet})
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(accepted) }()

@@ -1,0 +1,240 @@
+package xds
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
+	prom "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// ReportsFor is how long a report of an Envoy says how things stand.
+const ReportsFor = 15 * time.Second
+
+const (
+	// reportEvery is the least time between two judgements of what an Envoy reports, which
+	// it does every 5 s. What it reports in parts comes at once.
+	reportEvery = 4 * time.Second
+	// tolerated is one failed call of so many.
+	tolerated = 10
+	// maxCounts bounds what is kept of one Envoy. A site has two operations and seven
+	// outcomes.
+	maxCounts = 10_000
+	// maxReport bounds a report in bytes: Envoy sends all that it counts, some 100 bytes a
+	// count.
+	maxReport = 16 << 20
+)
+
+// The filter's counter of calls, as Envoy names it. What stands between has the labels.
+const (
+	callsPrefix = "wasmcustom.umagate.site."
+	callsSuffix = ".as_calls_total"
+)
+
+// Calls are those that an Envoy made to the AS of a site and that fail.
+type Calls struct {
+	Site string `json:"site"`
+	// Operation is introspection or permission, Outcome how most of those that failed
+	// ended.
+	Operation string    `json:"operation"`
+	Outcome   string    `json:"outcome"`
+	Since     time.Time `json:"since"`
+	// Failed of All calls did, in the time of the last report.
+	Failed uint64 `json:"failed"`
+	All    uint64 `json:"all"`
+}
+
+// countKey is what a counter counts.
+type countKey struct{ site, operation, outcome string }
+
+// callsKey is what is judged together.
+type callsKey struct{ site, operation string }
+
+// reports are what one Envoy has reported of itself.
+type reports struct {
+	at     time.Time // the last one
+	judged time.Time
+	counts map[countKey]uint64
+	grown  map[countKey]uint64 // since they were judged
+	calls  map[callsKey]Calls  // those that fail
+}
+
+// take reads the counts of a message.
+func (r *reports) take(now time.Time, counts map[countKey]uint64) {
+	first := r.at.IsZero()
+	if first {
+		*r = reports{judged: now, counts: map[countKey]uint64{}, grown: map[countKey]uint64{}, calls: map[callsKey]Calls{}}
+	}
+	r.at = now
+	for key, n := range counts {
+		before, known := r.counts[key]
+		if !known && len(r.counts) >= maxCounts {
+			continue
+		}
+		r.counts[key] = n
+		// What the first report says may be of last week.
+		if !first && n > before {
+			r.grown[key] += n - before
+		}
+	}
+	if now.Sub(r.judged) >= reportEvery {
+		r.judge(now)
+	}
+}
+
+// judge finds the calls that fail, of those that were reported since the last time.
+func (r *reports) judge(now time.Time) {
+	failing, most := map[callsKey]Calls{}, map[callsKey]uint64{}
+	for key, n := range r.grown {
+		at := callsKey{key.site, key.operation}
+		c := failing[at]
+		if c.All += n; key.outcome != "ok" {
+			c.Failed += n
+			if n > most[at] {
+				most[at], c.Outcome = n, key.outcome
+			}
+		}
+		failing[at] = c
+	}
+	for at, c := range failing {
+		if c.Failed == 0 || c.Failed*tolerated < c.All {
+			delete(failing, at)
+			continue
+		}
+		c.Site, c.Operation, c.Since = at.site, at.operation, now
+		if before, ok := r.calls[at]; ok {
+			c.Since = before.Since
+		}
+		failing[at] = c
+	}
+	r.judged, r.calls = now, failing
+	clear(r.grown)
+}
+
+// failing lists the calls that fail, as far as the last report is not too old to say.
+func (r *reports) failing(now time.Time) []Calls {
+	if now.Sub(r.at) > ReportsFor {
+		return nil
+	}
+	out := make([]Calls, 0, len(r.calls))
+	for _, c := range r.calls {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b Calls) int {
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Operation, b.Operation))
+	})
+	return out
+}
+
+// receiver takes what Envoys count (envoy.service.metrics.v3). A stream is of the Envoy
+// whose connection it is on: what a message says of its node does not count.
+type receiver struct {
+	metrics.UnimplementedMetricsServiceServer
+
+	fleet *fleet
+}
+
+// StreamMetrics implements [metrics.MetricsServiceServer].
+func (r receiver) StreamMetrics(stream metrics.MetricsService_StreamMetricsServer) error {
+	connection := closerOf(stream.Context()).connection
+	for {
+		// Of all that Envoy counts, a few counters are ours: the rest is not even decoded.
+		var raw emptypb.Empty
+		if err := stream.RecvMsg(&raw); errors.Is(err, io.EOF) {
+			return stream.SendAndClose(&metrics.StreamMetricsResponse{})
+		} else if err != nil {
+			return err
+		}
+		counts, err := callCounts(raw.ProtoReflect().GetUnknown())
+		if err != nil {
+			return err
+		}
+		r.fleet.report(connection, counts)
+	}
+}
+
+// report records what the Envoy of a connection counts. One that has not said who it is
+// is not heard.
+func (f *fleet) report(c *connection, counts map[countKey]uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c != nil && c.member != nil && c.member.Connected {
+		c.member.reports.take(f.registry.now(), counts)
+	}
+}
+
+// The fields of a message that are read.
+const (
+	fieldMetrics protowire.Number = 2 // of StreamMetricsMessage
+	fieldName    protowire.Number = 1 // of MetricFamily
+)
+
+// callCounts reads the filter's counters of calls from a StreamMetricsMessage.
+func callCounts(message []byte) (map[countKey]uint64, error) {
+	out := map[countKey]uint64{}
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		message = message[n:]
+		if number != fieldMetrics || kind != protowire.BytesType {
+			if n = protowire.ConsumeFieldValue(number, kind, message); n < 0 {
+				return nil, protowire.ParseError(n)
+			}
+			message = message[n:]
+			continue
+		}
+		family, n := protowire.ConsumeBytes(message)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		message = message[n:]
+		key, ok := keyOf(nameOf(family))
+		if !ok {
+			continue
+		}
+		var decoded prom.MetricFamily
+		if err := proto.Unmarshal(family, &decoded); err != nil {
+			return nil, err
+		}
+		for _, m := range decoded.GetMetric() {
+			if v := m.GetCounter().GetValue(); v > 0 {
+				out[key] += uint64(v)
+			}
+		}
+	}
+	return out, nil
+}
+
+// nameOf returns the name of a MetricFamily, which Envoy writes first.
+func nameOf(family []byte) string {
+	number, kind, n := protowire.ConsumeTag(family)
+	if n < 0 || number != fieldName || kind != protowire.BytesType {
+		return ""
+	}
+	name, m := protowire.ConsumeBytes(family[n:])
+	if m < 0 {
+		return ""
+	}
+	return string(name)
+}
+
+// keyOf takes the name of a counter of calls apart.
+func keyOf(name string) (key countKey, ok bool) {
+	rest, begins := strings.CutPrefix(name, callsPrefix)
+	rest, ends := strings.CutSuffix(rest, callsSuffix)
+	if !begins || !ends || len(rest) > maxText {
+		return countKey{}, false
+	}
+	site, rest, ok1 := strings.Cut(rest, ".operation.")
+	operation, outcome, ok2 := strings.Cut(rest, ".outcome.")
+	return countKey{site, operation, outcome}, ok1 && ok2
+}

@@ -1,0 +1,80 @@
+package xds
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
+	prom "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+)
+
+func counter(name string, value float64) *prom.MetricFamily {
+	return &prom.MetricFamily{Name: new(name), Type: prom.MetricType_COUNTER.Enum(), Metric: []*prom.Metric{{Counter: &prom.Counter{Value: new(value)}}}}
+}
+
+func TestCallCounts(t *testing.T) {
+	t.Parallel()
+	message, err := proto.Marshal(&metrics.StreamMetricsMessage{
+		Identifier: &metrics.StreamMetricsMessage_Identifier{},
+		EnvoyMetrics: []*prom.MetricFamily{
+			counter("cluster.umagate.site.photos.upstream_rq_total", 7),
+			counter("wasmcustom.umagate.site.pho-to_s.operation.introspection.outcome.ok.as_calls_total", 3),
+			counter("wasmcustom.umagate.site.photos.operation.permission.outcome.unreachable.as_calls_total", 4),
+			counter("wasmcustom.umagate.site.photos.result.allow.reason.permitted.decisions_total", 5),
+			counter("wasmcustom.umagate.site.photos.as_calls_total", 6),
+		},
+	})
+	require.NoError(t, err)
+	counts, err := callCounts(message)
+	require.NoError(t, err)
+	require.Equal(t, map[countKey]uint64{{"pho-to_s", "introspection", "ok"}: 3, {"photos", "permission", "unreachable"}: 4}, counts)
+	for n := range message {
+		_, _ = callCounts(message[:n]) // no panic
+	}
+}
+
+func FuzzCallCounts(f *testing.F) {
+	message, err := proto.Marshal(&metrics.StreamMetricsMessage{EnvoyMetrics: []*prom.MetricFamily{counter("wasmcustom.umagate.site.a.operation.b.outcome.c.as_calls_total", 1)}})
+	require.NoError(f, err)
+	f.Add(message)
+	f.Fuzz(func(t *testing.T, message []byte) {
+		counts, err := callCounts(message)
+		require.True(t, err == nil || counts == nil)
+	})
+}
+
+func TestReports(t *testing.T) {
+	t.Parallel()
+	var r reports
+	now := time.Unix(1_700_000_000, 0)
+	ok, bad, refused := countKey{"photos", "introspection", "ok"}, countKey{"photos", "introspection", "unreachable"}, countKey{"photos", "introspection", "unauthorized"}
+	report := func(counts map[countKey]uint64) []Calls {
+		now = now.Add(5 * time.Second)
+		r.take(now, counts)
+		return r.failing(now)
+	}
+	require.Empty(t, report(map[countKey]uint64{ok: 100, bad: 50}), "what was before the first report is of no day that is known")
+	require.Empty(t, report(map[countKey]uint64{ok: 200, bad: 51}), "one in a hundred")
+	told := report(map[countKey]uint64{ok: 200, bad: 61, refused: 2})
+	require.Equal(t, []Calls{{Site: "photos", Operation: "introspection", Outcome: "unreachable", Since: now, Failed: 12, All: 12}}, told)
+	since := now
+	told = report(map[countKey]uint64{ok: 202, bad: 61, refused: 5})
+	require.Equal(t, []Calls{{Site: "photos", Operation: "introspection", Outcome: "unauthorized", Since: since, Failed: 3, All: 5}}, told)
+	require.Empty(t, report(map[countKey]uint64{ok: 202, bad: 61, refused: 5}), "nobody calls any more")
+	require.NotEmpty(t, report(map[countKey]uint64{ok: 202, bad: 70, refused: 5}))
+	require.Empty(t, r.failing(now.Add(ReportsFor+time.Second)), "it has not been heard of since")
+	// A report in parts is judged as one.
+	r.take(now.Add(5*time.Second), map[countKey]uint64{bad: 80})
+	r.take(now.Add(5*time.Second+time.Millisecond), map[countKey]uint64{ok: 999})
+	require.NotEmpty(t, r.failing(now.Add(6*time.Second)))
+	// What is kept of one Envoy is bounded.
+	many := map[countKey]uint64{}
+	for i := range 2 * maxCounts {
+		many[countKey{fmt.Sprint(i), "introspection", "ok"}] = 1
+	}
+	report(many)
+	require.Len(t, r.counts, maxCounts)
+}
