@@ -9,11 +9,9 @@ import (
 // AppendJSON appends the decision as one JSON object, for the access log.
 // Members that do not apply are left out.
 func (d *Decision) AppendJSON(b []byte) []byte {
-	b = append(b, `{"decision":"`...)
-	b = append(b, d.Effect.String()...)
-	b = append(b, `","reason":"`...)
-	b = append(b, d.Reason.String()...)
-	b = append(b, '"')
+	start := len(b)
+	b = appendMember(b, "decision", d.Effect.String())
+	b = appendMember(b, "reason", d.Reason.String())
 	b = appendMember(b, "site", d.Site)
 	b = appendMember(b, "resource", d.Resource)
 	b = appendMember(b, "condition", d.Condition)
@@ -23,20 +21,31 @@ func (d *Decision) AppendJSON(b []byte) []byte {
 	if d.Cache != CacheNone {
 		b = appendMember(b, "cache", d.Cache.String())
 	}
-	if d.Status != 0 {
-		b = append(b, `,"status":`...)
-		b = strconv.AppendInt(b, int64(d.Status), 10)
+	if f := d.Failed; f.Outcome != CallOK {
+		b = appendMember(b, "as_outcome", f.Outcome.String())
+		b = appendNumber(b, "as_status", f.Status)
 	}
+	if d.Status != 0 {
+		b = appendNumber(b, "status", d.Status)
+	}
+	b[start] = '{' // in place of the first comma
 	return append(b, '}')
+}
+
+func appendNumber(b []byte, name string, value int) []byte {
+	return strconv.AppendInt(appendName(b, name), int64(value), 10)
+}
+
+func appendName(b []byte, name string) []byte {
+	b = append(append(b, ',', '"'), name...)
+	return append(b, '"', ':')
 }
 
 func appendMember(b []byte, name, value string) []byte {
 	if value == "" {
 		return b
 	}
-	b = append(b, ',', '"')
-	b = append(b, name...)
-	b = append(b, '"', ':')
+	b = appendName(b, name)
 	for i := range len(value) {
 		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			return gjson.AppendJSONString(b, value)

@@ -19,7 +19,7 @@ func (x *Exchange) finish(reason Reason) *Step { return x.finishWith(reason, rea
 // is why it was asked for.
 func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 	x.call = nil
-	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache}
+	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache, Failed: x.failed}
 	if x.site != nil {
 		d.Site = x.site.name
 	}

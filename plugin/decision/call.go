@@ -18,6 +18,7 @@ type call struct {
 	waiting queue
 	began   instant
 	timeout time.Duration
+	ended   Ended
 
 	introspection *introspection
 	ticket        *ticketRequest
@@ -47,6 +48,12 @@ func (c *call) resume(x *Exchange, now time.Time) *Step {
 		return c.instance.resume(x, now)
 	}
 	return x.finish(ReasonInternal)
+}
+
+// Ended is how a call ended, and with which HTTP status, 0 for no answer.
+type Ended struct {
+	Outcome CallOutcome
+	Status  int
 }
 
 func (c *call) overdue(now time.Time) bool {
@@ -128,6 +135,7 @@ func (w *Worker) end(id uint64, r Response, now time.Time) []Outcome {
 // count counts how a call ended.
 func (w *Worker) count(c *call, o CallOutcome, status int) {
 	c.state.stats.Calls[c.purpose][o]++
+	c.ended = Ended{Outcome: o, Status: status}
 	if o != CallOK && w.OnFailure != nil {
 		w.OnFailure(c.state.site, c.purpose, o, status)
 	}

@@ -56,6 +56,9 @@ type Decision struct {
 	Subject   string
 	ClientID  string
 	Cache     CacheUse
+	// Failed is the call to the AS that the request waited for and that failed, if its
+	// outcome is not CallOK.
+	Failed Ended
 }
 
 // Exchange is one request. Its worker owns it.
@@ -94,6 +97,7 @@ type Exchange struct {
 	step     Step      // the last one
 	identity [4]Header // room for Allow.Set
 	decided  Decision
+	failed   Ended // see Decision
 	trace    func(label, text string)
 }
 

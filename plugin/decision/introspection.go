@@ -178,6 +178,7 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
 		return x.refused(c.evaluation.denied, c.evaluation.claims, now)
 	case c.result == nil:
+		x.failed = c.ended
 		x.retryLater(c.purpose, now) // which the client is told
 		if c.unanswered {
 			return x.unverified(c.failure, now)

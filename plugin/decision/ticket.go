@@ -72,6 +72,7 @@ func (c *ticketRequest) resume(x *Exchange, now time.Time) *Step {
 	if c.granted != "" {
 		return x.finishWith(x.reason, x.reason, c.granted)
 	}
+	x.failed = c.ended
 	x.retryLater(PurposeTicket, now) // which the client is told
 	return x.finish(ReasonNoTicket)
 }
