@@ -94,6 +94,7 @@ func (l *List) readNotBefore(ctx context.Context) error {
 		}
 		err := l.readRealm(ctx, site)
 		if err != nil {
+			l.notBeforeIn(site, min(site.NotBeforeEvery, notBeforeAgain))
 			err = fmt.Errorf("read the realm's not-before at %s: %w", site.NotBeforeURL, err)
 			errs = append(errs, fmt.Errorf("site %s: %w", site.Name, err))
 		}
@@ -104,15 +105,25 @@ func (l *List) readNotBefore(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// notBeforeAgain is the longest wait after a reading that failed: so long, at most, a
+// realm can be read and is still told to be unknown.
+const notBeforeAgain = 5 * time.Second
+
 func (l *List) due(site Site) bool {
-	now := l.options.Now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if last, ok := l.notBefore[site.Name]; ok && now.Sub(last) < site.NotBeforeEvery {
+	next := l.notBeforeDue[site.Name]
+	l.mu.Unlock()
+	if l.options.Now().Before(next) {
 		return false
 	}
-	l.notBefore[site.Name] = now
+	l.notBeforeIn(site, site.NotBeforeEvery)
 	return true
+}
+
+func (l *List) notBeforeIn(site Site, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notBeforeDue[site.Name] = l.options.Now().Add(wait)
 }
 
 // readRealm reads the public document of a realm.

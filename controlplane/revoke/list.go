@@ -112,10 +112,10 @@ type List struct {
 	revocations []store.Revocation
 	// generation counts the lists that differed; since has, for each revocation, the
 	// first generation that had it as it is.
-	generation int64
-	since      map[string]int64
-	published  []published
-	notBefore  map[string]time.Time // when it was last asked for, by site
+	generation   int64
+	since        map[string]int64
+	published    []published
+	notBeforeDue map[string]time.Time // when it is next asked for, by site
 }
 
 // published is a configuration that was pushed, and the generation in it.
@@ -135,7 +135,7 @@ func New(o Options) *List {
 	if o.Recorder == nil {
 		o.Recorder = audit.Discard{}
 	}
-	l := &List{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBefore: map[string]time.Time{}}
+	l := &List{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBeforeDue: map[string]time.Time{}}
 	l.store = store.Follow(o.Changes, func(ctx context.Context) ([]store.Revocation, error) { return o.Store.Revocations(ctx, o.Now()) }, l.take)
 	return l
 }
