@@ -32,6 +32,8 @@ const (
 	// unattended is how long a group without an Envoy here is waited for to have one that
 	// acknowledges: where replicas share the Envoys, an agent may be with another one.
 	unattended = 15 * time.Second
+	// lookAgain is how often it is looked whether that is over.
+	lookAgain = time.Second
 	// maxLastGood bounds what an agent takes in one piece, in bytes.
 	maxLastGood = 256 << 20
 )
@@ -95,7 +97,7 @@ func (f *fleet) streamLastGood(stream grpc.ServerStream) error {
 			}
 			continue
 		}
-		again.Reset(unattended)
+		again.Reset(lookAgain)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
