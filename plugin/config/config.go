@@ -170,9 +170,10 @@ type Limits struct {
 	// Tokens in use that the AS is asked about again before their max_ttl is over, in a
 	// second. Default 100.
 	RefreshesPerSecond int `json:"refreshes_per_second,omitempty" yaml:"refreshes_per_second" range:"1 to 2147483647" zero:"the default"`
-	// Evaluations of a token at the AS (token.evaluate: at_as), in a second. Default 100.
+	// Evaluations at the AS (token.evaluate: at_as) of tokens that it has called good
+	// before, in a second. Default 100.
 	EvaluationsPerSecond int `json:"evaluations_per_second,omitempty" yaml:"evaluations_per_second" range:"1 to 2147483647" zero:"the default"`
-	// Evaluations at once. Default 200.
+	// Such evaluations at once. Default 200.
 	EvaluationBurst int `json:"evaluation_burst,omitempty" yaml:"evaluation_burst" range:"1 to 2147483647" zero:"the default"`
 	// Calls to the AS without an answer yet. Default 256.
 	CallsInFlight int `json:"calls_in_flight,omitempty" yaml:"calls_in_flight" range:"1 to 100000" zero:"the default"`

@@ -96,8 +96,10 @@ func (x *Exchange) evaluate(now time.Time) *Step {
 	if reason := x.mayCall(PurposeEvaluate, now); reason != ReasonPermitted {
 		return x.unverified(reason, now)
 	}
-	if !m.evaluations.take(now, x.site.evaluator.rate) {
-		return x.unverified(ReasonTooManyEvaluations, now)
+	// A token that nothing is known of costs one call, as an introspection would: who sends
+	// bad ones takes nothing from good ones.
+	if e := m.tokens[x.request.token]; e != nil && e.token.Active && !m.evaluations.take(now, x.site.evaluator.rate) {
+		return x.finish(ReasonTooManyEvaluations) // the AS could be asked
 	}
 	x.cache = CacheMiss
 	x.request.token = strings.Clone(x.request.token) // the host's text is part of much more
@@ -202,17 +204,31 @@ func (c *introspection) known(now time.Time) *entry {
 	return nil
 }
 
-// rememberNo remembers that the AS has said no, beside the tokens that are not active: for
-// a short time, and bounded. A permission that it has given before is given no more.
+// takeBack forgets what the AS has granted before and does not grant any more. What an
+// introspection told is not its answer: it may come of a ticket, with claims that an
+// evaluation does not know.
+func (c *introspection) takeBack() {
+	old := c.state.tokens[c.token]
+	switch {
+	case old == nil || !old.token.Active:
+		return
+	case c.evaluation.denied == ReasonNotRegistered: // of which, where many were asked for, is not known
+		old.drop()
+		return
+	}
+	left := *old.token
+	for _, a := range c.evaluation.asked {
+		for _, p := range uma.Within(left.Asked, a.ResourceID, a.Scopes) {
+			left.Permissions = uma.Without(left.Permissions, p.ResourceID, p.Scopes)
+		}
+	}
+	old.token = &left
+}
+
+// rememberNo remembers that what the AS says is not enough, beside the tokens that are not
+// active: for a short time, and bounded.
 func (w *Worker) rememberNo(c *introspection, reason Reason, claims *uma.Token, now time.Time) {
 	e := c.evaluation
-	if old := c.state.tokens[c.token]; old != nil && old.token.Active {
-		left := *old.token
-		for _, a := range e.asked {
-			left.Permissions = uma.Without(left.Permissions, a.ResourceID, a.Scopes)
-		}
-		old.token = &left
-	}
 	if c.refreshes || c.state.tokens[e.key] != nil {
 		return
 	}
@@ -223,6 +239,22 @@ func (w *Worker) rememberNo(c *introspection, reason Reason, claims *uma.Token, 
 	w.put(c.state, c.site, &entry{
 		token: said, reason: reason, fetched: at(now), expires: at(now.Add(c.site.negativeTTL)), value: e.key, state: c.state,
 	}, now)
+}
+
+// grantedBefore reports whether a token has all that is asked for.
+func (e *evaluation) grantedBefore(t *uma.Token) bool {
+	for _, a := range e.asked {
+		lacks := []uma.Permission{a}
+		for i := range t.Permissions {
+			if p := &t.Permissions[i]; p.ResourceID == a.ResourceID {
+				lacks = uma.Without(lacks, p.ResourceID, p.Scopes)
+			}
+		}
+		if len(lacks) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // refused ends a request for which the AS has said no.

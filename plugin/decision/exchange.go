@@ -256,6 +256,9 @@ func (x *Exchange) verify(now time.Time) *Step {
 			}
 		}
 	case fresh:
+		if e.reason != ReasonInternal { // a no, whose key is no token
+			return x.finish(ReasonInvalidCredentials)
+		}
 		if e.status.needsMore() && !e.complete {
 			x.note("cache", "has the token, but not whose it is, and somebody's are revoked: the AS is asked for that")
 			return x.introspect(e, now)

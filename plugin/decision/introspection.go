@@ -124,6 +124,9 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 			}
 		}
 	}
+	if old := c.state.tokens[c.token]; old != nil && old.evaluated && !old.token.Active && c.result != nil && old.fetched >= c.began {
+		c.result = old.token // the AS was asked this before it refused the token itself
+	}
 	c.failure = outcome.failure()
 	w.count(&c.call, outcome, r.Status)
 	if c.unanswered = outcome.unanswered(r.Status); c.unanswered {
@@ -139,6 +142,7 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 		w.remember(c, now)
 	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
 		c.evaluation.claims, _ = uma.ParseJWT(c.token) // the AS has verified it
+		c.takeBack()
 		w.rememberNo(c, c.evaluation.denied, c.evaluation.claims, now)
 	}
 }
@@ -149,7 +153,7 @@ func (c *introspection) parse(body []byte) *uma.Token {
 	switch {
 	case err != nil:
 		return nil
-	case !token.Active && c.about != nil && c.about.evaluated:
+	case !token.Active && c.about != nil && c.about.evaluated && !c.about.mixed:
 		return c.about.token // which the AS has verified; it says no more of another audience's
 	case !token.Active:
 		return token

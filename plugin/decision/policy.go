@@ -354,8 +354,14 @@ func (b *builder) authorizationServer(path place, s *site, a *config.Authorizati
 		b.fault(path.member("permission"), "the permission endpoint is needed, unless the site requires oauth_scopes")
 	}
 	b.evaluator(path.member("evaluation"), s, a.Evaluation)
-	in := &a.Introspection
-	s.key = strings.Join([]string{s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, s.clientID, string(in.Claims)}, "\x00")
+	in, ev := &a.Introspection, a.Evaluation
+	if ev == nil {
+		ev = &config.Evaluation{}
+	}
+	s.key = strings.Join([]string{
+		s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, s.clientID, string(in.Claims),
+		ev.Cluster, ev.Scheme, ev.Authority, ev.Path, ev.Audience,
+	}, "\x00")
 }
 
 func (b *builder) endpoint(path place, e *config.Endpoint, contentType string) endpoint {

@@ -25,11 +25,11 @@ func (o *outage) lasts(w *Worker, now time.Time) bool {
 }
 
 // noteOutage notes that the AS has not answered. Only of a token that it has called
-// active before does that mean something: whoever sends another may have chosen one
-// that the AS stumbles over.
+// active before does that mean something, and of what it has granted it before: whoever
+// sends another, or asks for something else, may have chosen what the AS stumbles over.
 func (w *Worker) noteOutage(c *introspection, now time.Time) {
 	e, o := c.state.tokens[c.token], &c.state.outage
-	if e == nil || !e.token.Active {
+	if e == nil || !e.token.Active || c.evaluation != nil && !c.refreshes && !c.evaluation.grantedBefore(e.token) {
 		return
 	}
 	switch {
