@@ -286,8 +286,11 @@ func (f *fleet) request(key streamKey, node *corev3.Node, a answer) (refused, me
 			return "", "", errNoGroup
 		}
 		s.member = f.registry.join(node, s)
-		if s.closer.connection != nil && !s.agent {
-			s.closer.connection.member = s.member
+		if c := s.closer.connection; c != nil && !s.agent {
+			c.member = s.member
+			if s.member.connection != c {
+				s.member.connection, s.member.reports = c, reports{}
+			}
 		}
 	}
 	kind, ok := typeOf(a.typeURL)

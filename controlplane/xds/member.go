@@ -17,7 +17,9 @@ type member struct {
 	agent   bool
 	streams []*stream
 	offered offer
-	reports reports
+	// connection is the one that it reports on; nil when it is gone, and of an agent.
+	connection *connection
+	reports    reports
 }
 
 func (m *member) copy(now time.Time) Envoy {

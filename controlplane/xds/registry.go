@@ -81,7 +81,8 @@ func (r *registry) leave(m *member, s *stream) (gone bool) {
 	if m.streams = slices.DeleteFunc(m.streams, func(other *stream) bool { return other == s }); len(m.streams) > 0 {
 		return false
 	}
-	m.Connected, m.DisconnectedAt, m.offered, m.reports = false, r.now(), offer{}, reports{}
+	m.Connected, m.DisconnectedAt, m.offered = false, r.now(), offer{}
+	m.connection, m.reports = nil, reports{}
 	r.logger.Info("envoy disconnected", slog.Bool("agent", m.agent), slog.String("node_id", m.NodeID), slog.String("address", m.Address))
 	return true
 }

@@ -160,12 +160,12 @@ func (r receiver) StreamMetrics(stream metrics.MetricsService_StreamMetricsServe
 	}
 }
 
-// report records what the Envoy of a connection counts. One that has not said who it is
-// is not heard.
+// report records what the Envoy of a connection counts. One that has not said who it is,
+// or that has left, is not heard: its node.id may be another's by now.
 func (f *fleet) report(c *connection, counts map[countKey]uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c != nil && c.member != nil && c.member.Connected {
+	if c != nil && c.member != nil && c.member.connection == c {
 		c.member.reports.take(f.registry.now(), counts)
 	}
 }

@@ -1,10 +1,13 @@
 package xds
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
 	prom "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
@@ -34,6 +37,44 @@ func TestCallCounts(t *testing.T) {
 	for n := range message {
 		_, _ = callCounts(message[:n]) // no panic
 	}
+}
+
+// TestReportsOfWhoHasLeft: a connection whose Envoy has left says nothing of the one that
+// takes its node.id.
+func TestReportsOfWhoHasLeft(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	s, err := New(slog.New(slog.DiscardHandler), func() time.Time { return now })
+	require.NoError(t, err)
+	_, err = s.Push(t.Context(), Resources{Filter: &corev3.TypedExtensionConfig{Name: "one"}})
+	require.NoError(t, err)
+	f := s.fleet
+	join := func(id int64, address string, c *connection) streamKey {
+		key := streamKey{id: id}
+		f.open(context.WithValue(t.Context(), closerKey{}, &closer{address: address, connection: c, close: func(error) {}}), key)
+		_, _, err := f.request(key, &corev3.Node{Id: "edge-1"}, answer{typeURL: typeURLs[ECDS]})
+		require.NoError(t, err)
+		return key
+	}
+	failing := func(c *connection) []Calls {
+		f.report(c, map[countKey]uint64{})
+		now = now.Add(5 * time.Second)
+		f.report(c, map[countKey]uint64{{"photos", "introspection", "unreachable"}: 9})
+		return s.Envoys()[0].Failing
+	}
+	left, there := &connection{}, &connection{}
+	first := join(1, "10.0.0.66:1", left)
+	require.NotEmpty(t, failing(left))
+	f.closed(first) // it ends its stream, and keeps its connection
+	join(2, "10.0.0.1:1", there)
+	require.Len(t, s.Envoys(), 1)
+	require.Empty(t, failing(left), "of who has left")
+	require.NotEmpty(t, failing(there))
+	// It comes back as one more of that node.
+	join(3, "10.0.0.66:1", left)
+	failing(left)
+	require.Len(t, s.Envoys(), 2)
+	require.NotEmpty(t, s.Envoys()[1].Failing)
 }
 
 func FuzzCallCounts(f *testing.F) {
