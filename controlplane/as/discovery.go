@@ -133,7 +133,7 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 	if m.Issuer != c.config.Issuer {
 		return nil, &Error{
 			Op: op, Kind: ErrIssuer,
-			Description: fmt.Sprintf("asked for %s, got %s", printableURL(c.config.Issuer), printable(printableURL(m.Issuer))),
+			Description: fmt.Sprintf("asked for %s, got %s", printableURL(c.config.Issuer), clip(printableURL(m.Issuer))),
 		}
 	}
 	if c.config.CertificateAuth {
@@ -196,7 +196,7 @@ func (c *Client) document(ctx context.Context, address string) (Metadata, error)
 	if m.Issuer != c.config.Issuer {
 		return Metadata{}, &Error{
 			Op: op, Method: http.MethodGet, URL: address, Kind: ErrIssuer,
-			Description: fmt.Sprintf("asked for %s, got %s", c.config.Issuer, printable(printableURL(m.Issuer))),
+			Description: fmt.Sprintf("asked for %s, got %s", c.config.Issuer, clip(printableURL(m.Issuer))),
 		}
 	}
 	return m, nil

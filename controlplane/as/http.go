@@ -14,9 +14,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/printable"
 	"github.com/umagate/umagate/controlplane/secret"
 )
 
@@ -239,12 +239,12 @@ func (c *caller) failure(in call, out answer) *Error {
 	}
 	e.Kind = kindOf(in.kinds, out.status)
 	code, description, ok := said(out.body)
-	e.Code, e.Description = printable(in.scrubCode(code)), printable(in.scrub(description))
+	e.Code, e.Description = clip(in.scrubCode(code)), clip(in.scrub(description))
 	if !ok && len(out.body) > 0 {
 		e.Description = describeMedia(out.header)
 	}
 	if errors.Is(e.Kind, ErrRedirect) {
-		e.Description = "to " + printableURL(printable(in.scrub(out.header.Get("Location"))))
+		e.Description = "to " + printableURL(clip(in.scrub(out.header.Get("Location"))))
 	}
 	return e
 }
@@ -365,22 +365,10 @@ func printableURL(raw string) string {
 	return u.String()
 }
 
-// printable makes one line of at most 300 bytes of what an AS said.
-func printable(s string) string {
-	const limit = 300
-	s = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' || r == '\t' {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	return s
+// clip makes one line of what an AS said.
+func clip(s string) string {
+	const most = 300
+	return printable.Line(s, most)
 }
 
 func describeMedia(header http.Header) string {
@@ -391,7 +379,7 @@ func describeMedia(header http.Header) string {
 	case media == "text/html":
 		return "an HTML page"
 	default:
-		return "an answer of type " + printable(media)
+		return "an answer of type " + clip(media)
 	}
 }
 

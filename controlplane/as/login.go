@@ -99,11 +99,11 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) (TokenResponse, P
 	case iss == "" && l.server.metadata.IssParameter:
 		return refuse(ErrIssuer, "the answer does not say whose it is, and this authorization server's do")
 	case iss != "" && iss != l.server.metadata.Issuer:
-		return refuse(ErrIssuer, "the answer is of "+printable(printableURL(iss)))
+		return refuse(ErrIssuer, "the answer is of "+clip(printableURL(iss)))
 	}
 	if code := answer.Get("error"); code != "" {
 		return TokenResponse{}, Person{}, &Error{
-			Op: op, Kind: ErrInvalidGrant, Code: printable(code), Description: printable(answer.Get("error_description")),
+			Op: op, Kind: ErrInvalidGrant, Code: clip(code), Description: clip(answer.Get("error_description")),
 		}
 	}
 	if answer.Get("code") == "" {
@@ -122,7 +122,7 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) (TokenResponse, P
 	if err != nil {
 		return TokenResponse{}, Person{}, &Error{Op: op, Kind: ErrMalformed, Cause: err}
 	}
-	got.Scope = printable(got.Scope)
+	got.Scope = clip(got.Scope)
 	return got, person, nil
 }
 
@@ -150,9 +150,9 @@ func (l *Login) person(ctx context.Context, token secret.Text) (Person, error) {
 	if err := verified.Claims(&claims); err != nil {
 		return Person{}, fmt.Errorf("ID token: %w", err)
 	}
-	out := Person{Subject: printable(verified.Subject), Name: printable(claims.Username)}
+	out := Person{Subject: clip(verified.Subject), Name: clip(claims.Username)}
 	if out.Name == "" {
-		out.Name = printable(claims.Name)
+		out.Name = clip(claims.Name)
 	}
 	if out.Name == "" {
 		out.Name = out.Subject
@@ -181,6 +181,6 @@ func (s *Server) Refresh(ctx context.Context, auth clientauth.Auth, refreshToken
 	if got.RefreshToken.IsZero() {
 		got.RefreshToken = refreshToken
 	}
-	got.Scope = printable(got.Scope)
+	got.Scope = clip(got.Scope)
 	return got, nil
 }

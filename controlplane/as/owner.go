@@ -164,7 +164,7 @@ func (p *Protection) createByAdmin(ctx context.Context, r Resource, server strin
 	case notOpen(err):
 		return Resource{}, errors.Join(errNoAdmin, err)
 	case ok && failed.Status == http.StatusInternalServerError && failed.Code == d.unknown:
-		return Resource{}, fmt.Errorf("%w: %q: %w", ErrUnknownOwner, printable(r.Owner), err)
+		return Resource{}, fmt.Errorf("%w: %q: %w", ErrUnknownOwner, clip(r.Owner), err)
 	case err != nil:
 		return Resource{}, err
 	case got.id() == "":

@@ -138,7 +138,7 @@ func (p *Protection) Read(ctx context.Context, id string) (Resource, error) {
 	case !got.describes():
 		return Resource{}, in.malformed(answered, "it has no member of a resource description")
 	case got.id() != "" && got.id() != id:
-		return Resource{}, in.malformed(answered, "it is resource "+printable(got.id()))
+		return Resource{}, in.malformed(answered, "it is resource "+clip(got.id()))
 	}
 	out := got.resource(p.server.dialect)
 	out.ID = id

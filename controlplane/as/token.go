@@ -114,7 +114,7 @@ func (s *Server) RequestToken(ctx context.Context, op string, auth clientauth.Au
 	case got.AccessToken.IsZero():
 		return TokenResponse{}, in.malformed(out, "access_token is missing")
 	case got.TokenType != "" && !strings.EqualFold(got.TokenType, "Bearer"):
-		return TokenResponse{}, in.malformed(out, "token_type is "+printable(got.TokenType)+", only Bearer can be sent")
+		return TokenResponse{}, in.malformed(out, "token_type is "+clip(got.TokenType)+", only Bearer can be sent")
 	case seconds < 0:
 		return TokenResponse{}, in.malformed(out, "expires_in says that the token has expired already")
 	}

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
+
+	"github.com/umagate/umagate/controlplane/printable"
 )
 
 // ErrChallenge is wrapped by errors about a WWW-Authenticate header.
@@ -199,18 +200,8 @@ func isTokenChar(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// clip makes a text fit to be shown: short, and nothing in it that a terminal
-// would act on.
+// clip makes a text fit to be shown.
 func clip(s string) string {
 	const most = 200
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
+	return printable.Line(s, most)
 }

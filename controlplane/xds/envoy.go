@@ -2,11 +2,11 @@ package xds
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/umagate/umagate/controlplane/printable"
 )
 
 // Envoy is what is known of one Envoy. Those that share a node id are told apart by
@@ -73,7 +73,7 @@ type Refusals struct {
 func envoyVersion(node *corev3.Node) string {
 	v := node.GetUserAgentBuildVersion().GetVersion()
 	if v == nil {
-		return printable(node.GetUserAgentVersion())
+		return clip(node.GetUserAgentVersion())
 	}
 	return fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
 }
@@ -81,29 +81,17 @@ func envoyVersion(node *corev3.Node) string {
 // bootstrapOf reads umagate.bootstrap in the metadata of a node.
 func bootstrapOf(node *corev3.Node) string {
 	own := node.GetMetadata().GetFields()["umagate"].GetStructValue()
-	return printable(own.GetFields()["bootstrap"].GetStringValue())
+	return clip(own.GetFields()["bootstrap"].GetStringValue())
 }
 
-func printables(list []string) []string {
+// clipAll makes a line of each of the first names of a certificate.
+func clipAll(list []string) []string {
 	var out []string
 	for _, s := range list[:min(len(list), maxNames)] {
-		out = append(out, printable(s))
+		out = append(out, clip(s))
 	}
 	return out
 }
 
-// printable makes one line of at most maxText bytes of what a peer said.
-func printable(s string) string {
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r == '\r' {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-}
+// clip makes one line of what a peer said.
+func clip(s string) string { return printable.Line(s, maxText) }

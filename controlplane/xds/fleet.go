@@ -314,7 +314,7 @@ func (f *fleet) judge(s *stream, kind Type, a answer) (refused string) {
 	case a.nonce == "":
 		// The first of its type on this stream: what Envoy has from before.
 		if a.version != "" {
-			state.Acknowledged = printable(a.version)
+			state.Acknowledged = clip(a.version)
 		}
 		last.has = a.version
 	case a.nonce != last.nonce:
@@ -403,5 +403,5 @@ func (f *fleet) redact(s string) string {
 			s = strings.ReplaceAll(s, value, secret.Redacted)
 		}
 	}
-	return printable(s)
+	return clip(s)
 }

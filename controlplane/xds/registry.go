@@ -46,11 +46,11 @@ func (r *registry) join(node *corev3.Node, s *stream) *member {
 		r.byNode[id] = append(r.byNode[id], m)
 		r.count++
 	}
-	m.Cluster, m.Address, m.Version = printable(node.GetCluster()), s.closer.address, envoyVersion(node)
+	m.Cluster, m.Address, m.Version = clip(node.GetCluster()), s.closer.address, envoyVersion(node)
 	if m.Group != s.group {
 		m.Group, m.offered = s.group, offer{}
 	}
-	m.Certificate, m.Bootstrap = printables(s.sans), bootstrapOf(node)
+	m.Certificate, m.Bootstrap = clipAll(s.sans), bootstrapOf(node)
 	if m.streams = append(m.streams, s); len(m.streams) == 1 {
 		m.Types = map[Type]State{} // it says what it has
 		m.Connected, m.ConnectedSince, m.DisconnectedAt = true, r.now(), time.Time{}
@@ -89,7 +89,7 @@ func (r *registry) leave(m *member, s *stream) (gone bool) {
 
 // reject records an Envoy that gets nothing.
 func (r *registry) reject(node *corev3.Node, s *stream) {
-	id, names := nodeID(node), printables(s.sans)
+	id, names := nodeID(node), clipAll(s.sans)
 	key := awayKey(id, names)
 	t := r.away[key]
 	if t == nil {
@@ -99,10 +99,10 @@ func (r *registry) reject(node *corev3.Node, s *stream) {
 		t = &Rejected{NodeID: id, Certificate: names, Since: r.now()}
 		r.away[key] = t
 		r.logger.Error("envoy turned away: no group has it, and it gets nothing",
-			slog.String("node_id", id), slog.String("cluster", printable(node.GetCluster())), slog.String("address", s.closer.address),
+			slog.String("node_id", id), slog.String("cluster", clip(node.GetCluster())), slog.String("address", s.closer.address),
 			slog.Any("certificate", names))
 	}
-	t.Cluster, t.Address, t.Last = printable(node.GetCluster()), s.closer.address, r.now()
+	t.Cluster, t.Address, t.Last = clip(node.GetCluster()), s.closer.address, r.now()
 	t.Attempts++
 }
 
@@ -191,7 +191,7 @@ func (r *registry) rejected() []Rejected {
 	return out
 }
 
-func nodeID(node *corev3.Node) string { return cmp.Or(printable(node.GetId()), "(no node.id)") }
+func nodeID(node *corev3.Node) string { return cmp.Or(clip(node.GetId()), "(no node.id)") }
 
 func awayKey(id string, names []string) string {
 	return id + "\x00" + strings.Join(names, "\x00")

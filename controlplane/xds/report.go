@@ -13,6 +13,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/umagate/umagate/controlplane/printable"
+	"github.com/umagate/umagate/plugin/decision"
 )
 
 // ReportsFor is how long a report of an Envoy says how things stand.
@@ -24,12 +27,13 @@ const (
 	reportEvery = 4 * time.Second
 	// tolerated is one failed call of so many.
 	tolerated = 10
-	// maxCounts bounds what is kept of one Envoy. A site has two operations and seven
-	// outcomes.
+	// maxCounts bounds what is kept of one Envoy. A site has some twenty.
 	maxCounts = 10_000
 	// maxReport bounds a report in bytes: Envoy sends all that it counts, some 100 bytes a
 	// count.
 	maxReport = 16 << 20
+	// maxSite is the most that a site's name has, in bytes.
+	maxSite = 63
 )
 
 // The filter's counter of calls, as Envoy names it. What stands between has the labels.
@@ -41,8 +45,8 @@ const (
 // Calls are those that an Envoy made to the AS of a site and that fail.
 type Calls struct {
 	Site string `json:"site"`
-	// Operation is introspection or permission, Outcome how most of those that failed
-	// ended.
+	// Operation is introspection, permission or evaluation, Outcome how most of those that
+	// failed ended.
 	Operation string    `json:"operation"`
 	Outcome   string    `json:"outcome"`
 	Since     time.Time `json:"since"`
@@ -227,14 +231,31 @@ func nameOf(family []byte) string {
 	return string(name)
 }
 
-// keyOf takes the name of a counter of calls apart.
+// keyOf takes the name of a counter of calls apart. One that the filter does not have is
+// none: what is shown of an Envoy's reports are the filter's words and a site's name.
 func keyOf(name string) (key countKey, ok bool) {
 	rest, begins := strings.CutPrefix(name, callsPrefix)
 	rest, ends := strings.CutSuffix(rest, callsSuffix)
-	if !begins || !ends || len(rest) > maxText {
-		return countKey{}, false
-	}
 	site, rest, ok1 := strings.Cut(rest, ".operation.")
 	operation, outcome, ok2 := strings.Cut(rest, ".outcome.")
-	return countKey{site, operation, outcome}, ok1 && ok2
+	ok = begins && ends && ok1 && ok2 && isOperation(operation) && isOutcome(outcome)
+	return countKey{site, operation, outcome}, ok && site == printable.Line(site, maxSite)
+}
+
+func isOperation(s string) bool {
+	for p := range decision.Purposes {
+		if p.ToAS() && p.String() == s {
+			return true
+		}
+	}
+	return false
+}
+
+func isOutcome(s string) bool {
+	for o := range decision.CallOutcomes {
+		if o.String() == s {
+			return true
+		}
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	prom "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/umagate/umagate/plugin/decision"
 )
 
 func counter(name string, value float64) *prom.MetricFamily {
@@ -37,6 +40,35 @@ func TestCallCounts(t *testing.T) {
 	for n := range message {
 		_, _ = callCounts(message[:n]) // no panic
 	}
+}
+
+// TestReportsOfWhatIsKnown: an Envoy chooses no word that somebody is shown.
+func TestReportsOfWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	const steers = "\x1b]0;owned\x07\x1b[2J\n"
+	families := []*prom.MetricFamily{
+		counter("wasmcustom.umagate.site.photos.operation."+steers+".outcome.error.as_calls_total", 9),
+		counter("wasmcustom.umagate.site.photos.operation.permission.outcome."+steers+".as_calls_total", 9),
+		counter("wasmcustom.umagate.site.pho"+steers+"tos.operation.permission.outcome.error.as_calls_total", 9),
+		counter("wasmcustom.umagate.site."+strings.Repeat("a", 64)+".operation.permission.outcome.error.as_calls_total", 9),
+		counter("wasmcustom.umagate.site.photos.operation.instance_lookup.outcome.error.as_calls_total", 9),
+		counter("wasmcustom.umagate.site.photos.operation..outcome..as_calls_total", 9),
+	}
+	known := map[countKey]uint64{}
+	for p := range decision.Purposes {
+		for o := range decision.CallOutcomes {
+			if p.ToAS() {
+				families = append(families, counter("wasmcustom.umagate.site.photos.operation."+p.String()+".outcome."+o.String()+".as_calls_total", 1))
+				known[countKey{"photos", p.String(), o.String()}] = 1
+			}
+		}
+	}
+	require.Len(t, known, 3*7)
+	message, err := proto.Marshal(&metrics.StreamMetricsMessage{EnvoyMetrics: families})
+	require.NoError(t, err)
+	counts, err := callCounts(message)
+	require.NoError(t, err)
+	require.Equal(t, known, counts)
 }
 
 // TestReportsOfWhoHasLeft: a connection whose Envoy has left says nothing of the one that
