@@ -126,18 +126,11 @@ func (f *file) save(held Held, resources []*anypb.Any) error {
 
 // load reads the file and refuses what may not be served.
 func (f *file) load() (held Held, resources []*anypb.Any, err error) {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return held, nil, err
-	}
 	refuse := func(reason error) (Held, []*anypb.Any, error) { return held, nil, fmt.Errorf("%s: %w", f.path, reason) }
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return refuse(fmt.Errorf("it is open to others (mode %04o): chmod 600 it", mode))
-	}
-	if info.Size() > maxFile {
+	text, err := secret.ReadFile(f.path, maxFile)
+	if errors.Is(err, secret.ErrFileTooLarge) {
 		return refuse(ErrDamaged)
 	}
-	text, err := os.ReadFile(f.path)
 	if err != nil {
 		return held, nil, err
 	}

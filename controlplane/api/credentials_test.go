@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -127,4 +128,25 @@ func TestLocalToken(t *testing.T) {
 	require.NoError(t, os.Chmod(path, 0o600))
 	_, _, err = api.LocalToken(path)
 	require.ErrorContains(t, err, "16 characters")
+	require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("a"), 5_000), 0o600))
+	_, _, err = api.LocalToken(path)
+	require.ErrorContains(t, err, "is no token")
+}
+
+// TestPlantedLocalToken: a token that another user has put there first opens nothing. Root
+// calls the control plane of another user with that user's.
+func TestPlantedLocalToken(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file to another user")
+	}
+	path := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(path, []byte("0123456789abcdef\n"), 0o600))
+	require.NoError(t, os.Chown(path, 65534, 65534))
+	_, _, err := api.LocalToken(path)
+	require.ErrorIs(t, err, api.ErrLocalToken)
+	require.ErrorContains(t, err, path+" belongs to user 65534")
+	token, err := api.ReadLocalToken(path)
+	require.NoError(t, err)
+	require.Equal(t, "0123456789abcdef", token.Reveal())
 }

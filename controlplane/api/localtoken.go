@@ -20,9 +20,9 @@ const maxLocalToken = 4096
 
 // LocalToken returns the token in the file at path, which it makes where there is
 // none: the commands of this machine's user call with it. made tells that it is
-// new. A file that others may read is refused.
+// new. A file that others may read, or that another user has made, is refused.
 func LocalToken(path string) (token secret.Text, made bool, err error) {
-	token, err = ReadLocalToken(path)
+	token, err = localToken(path, secret.ReadFile)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return token, false, err
 	}
@@ -40,7 +40,7 @@ func LocalToken(path string) (token secret.Text, made bool, err error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist): // another was first
-		token, err = ReadLocalToken(path)
+		token, err = localToken(path, secret.ReadFile)
 		return token, false, err
 	case err != nil:
 		return secret.Text{}, false, fmt.Errorf("%w: %w", ErrLocalToken, err)
@@ -48,21 +48,22 @@ func LocalToken(path string) (token secret.Text, made bool, err error) {
 	return token, true, nil
 }
 
-// ReadLocalToken reads the file. Without one, the error is [fs.ErrNotExist].
+// ReadLocalToken reads the file for a caller, who may be root while the token is another
+// user's. Without one, the error is [fs.ErrNotExist].
 func ReadLocalToken(path string) (secret.Text, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("%w: %w", ErrLocalToken, err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return secret.Text{}, fmt.Errorf("%w: others may read %s: chmod 600 it, or remove it and start umagate serve anew", ErrLocalToken, path)
-	}
-	if info.Size() > maxLocalToken {
+	return localToken(path, secret.ReadFileOfAnyone)
+}
+
+func localToken(path string, read func(path string, most int64) ([]byte, error)) (secret.Text, error) {
+	const anew = "or remove it and start umagate serve anew"
+	data, err := read(path, maxLocalToken)
+	switch {
+	case errors.Is(err, secret.ErrFileTooLarge):
 		return secret.Text{}, fmt.Errorf("%w: %s is no token", ErrLocalToken, path)
-	}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	if err != nil {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return secret.Text{}, fmt.Errorf("%w: %w", ErrLocalToken, err)
+	case err != nil:
+		return secret.Text{}, fmt.Errorf("%w: %w, %s", ErrLocalToken, err, anew)
 	}
 	const shortest = 16
 	text := strings.TrimSpace(string(data))

@@ -38,3 +38,16 @@ func TestSeal(t *testing.T) {
 	_, err = seal.ReadKey(path)
 	require.ErrorContains(t, err, "chmod 600")
 }
+
+// TestPlantedKey: a key that another user has put there first is not taken.
+func TestPlantedKey(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file to another user")
+	}
+	path := filepath.Join(t.TempDir(), "last_good.key")
+	require.NoError(t, seal.WriteKeyFile(path, seal.NewKey()))
+	require.NoError(t, os.Chown(path, 65534, 65534))
+	_, err := seal.KeyFile(path)
+	require.ErrorContains(t, err, path+" belongs to user 65534")
+}
