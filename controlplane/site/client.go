@@ -96,7 +96,7 @@ type PAT struct {
 	// authorization_code: they are a person's, who says so once with "umagate login".
 	Grant PATGrant `yaml:"grant"`
 	// The scopes of the PAT. Default: as the dialect has it.
-	Scopes []string `yaml:"scopes"`
+	Scopes []string `yaml:"scopes" jsonschema:"minItems=1"`
 	// Where the login's answer comes to, on loopback. Without a port, which is the
 	// default, umagate takes a free one, as RFC 8252 lets an AS allow.
 	RedirectURI string `yaml:"redirect_uri"`

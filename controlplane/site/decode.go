@@ -224,6 +224,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 		}
 		d.value(val, v.FieldByIndex(field.Index), at)
 		d.inRange(val, v.FieldByIndex(field.Index), at, field.Tag)
+		d.filled(val, v.FieldByIndex(field.Index), at, field.Tag)
 	}
 }
 
@@ -258,6 +259,23 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 		d.value(item, elem, at)
 	}
 	v.Set(out)
+}
+
+// filled refuses a key with an empty list or mapping, or nothing, where the schema asks
+// for an entry: to leave such a key out takes nothing away, and who writes it empty may
+// mean that nothing will do. Where the key is required, validate says what it is for.
+func (d *decoder) filled(n *yaml.Node, v reflect.Value, path string, tag reflect.StructTag) {
+	words := strings.Split(tag.Get("jsonschema"), ",")
+	if !slices.Contains(words, "minItems=1") && !slices.Contains(words, "minProperties=1") || slices.Contains(words, "required") {
+		return
+	}
+	if v.Len() > 0 || d.refused[path] {
+		return
+	}
+	if v.Kind() == reflect.Slice {
+		v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // it is there
+	}
+	d.fault(n, path, "is empty, which is as if it were left out", "write at least one, or leave "+tag.Get("yaml")+" out")
 }
 
 // fieldsOf maps the keys of a struct of the model to its fields, those of embedded

@@ -45,11 +45,11 @@ type Token struct {
 	// clients that know OAuth and not UMA get what its policies permit. Needs Keycloak.
 	Evaluate Evaluate `yaml:"evaluate"`
 	// The token's iss must be one of these.
-	Issuers []string `yaml:"issuers"`
+	Issuers []string `yaml:"issuers" jsonschema:"minItems=1"`
 	// One of the token's aud must be one of these.
-	Audiences []string `yaml:"audiences"`
+	Audiences []string `yaml:"audiences" jsonschema:"minItems=1"`
 	// The token's client_id must be one of these.
-	ClientIDs []string `yaml:"client_ids"`
+	ClientIDs []string `yaml:"client_ids" jsonschema:"minItems=1"`
 	// With "require: oauth_scopes", take a token whatever its audience: one that
 	// was issued for another API opens this one too.
 	InsecureAnyAudience bool `yaml:"insecure_any_audience"`
@@ -129,7 +129,7 @@ type Resource struct {
 	// is judged by them.
 	URIs []string `yaml:"uris"`
 	// The scopes registered at the AS. Default: those its conditions name.
-	Scopes []string `yaml:"scopes"`
+	Scopes []string `yaml:"scopes" jsonschema:"minItems=1"`
 	// What is protected, and by which scopes.
 	Conditions []Condition `yaml:"conditions" jsonschema:"required,minItems=1"`
 	// LiteralName: braces in the name are no variables. Such are the names of what
@@ -146,7 +146,7 @@ type Condition struct {
 	// (RFC 9470). A token that does not say is refused. Default: any time.
 	MaxAuthAge time.Duration `yaml:"max_auth_age" range:"1s to 8760h" zero:"any time"`
 	// The scopes a permission ticket asks for. Default: the expression's data, or scopes.
-	TicketScopes []string `yaml:"ticket_scopes"`
+	TicketScopes []string `yaml:"ticket_scopes" jsonschema:"minItems=1"`
 	// Permissions on further resources that go into the same ticket.
 	Ticket []TicketPermission `yaml:"ticket"`
 }

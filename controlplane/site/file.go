@@ -41,7 +41,7 @@ type File struct {
 	Sites []Site `yaml:"sites"`
 	// Parts of the fleet of Envoys, each with sites of its own. Without any, every
 	// Envoy gets every site; with some, an Envoy that none of them matches gets nothing.
-	Groups []Group `yaml:"groups"`
+	Groups []Group `yaml:"groups" jsonschema:"minItems=1"`
 
 	// Warnings are not faults: what is allowed but deserves a second look.
 	Warnings []Fault `yaml:"-"`

@@ -27,11 +27,11 @@ type Match struct {
 	// The node.cluster of the Envoy.
 	Cluster string `yaml:"cluster"`
 	// Texts in the node.metadata of the Envoy.
-	Metadata map[string]string `yaml:"metadata"`
+	Metadata map[string]string `yaml:"metadata" jsonschema:"minProperties=1"`
 	// URIs and DNS names, one of which the Envoy's client certificate has as a subject
 	// alternative name. Needed with listen.xds_tls: what an Envoy says of itself proves
 	// nothing.
-	SAN []string `yaml:"san"`
+	SAN []string `yaml:"san" jsonschema:"minItems=1"`
 }
 
 // XDSTLS is the TLS of the xDS server. The files are read anew when they change.

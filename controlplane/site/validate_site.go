@@ -38,9 +38,14 @@ func (v *validator) site(path string, s *Site) {
 }
 
 func (v *validator) revocation(path string, r *Revocation) {
-	for i, id := range r.ClientIDs {
-		if id == "" {
-			v.fault(config.Index(path+".client_ids", i), "is empty", "write a client_id of the authorization server, or take the line away")
+	v.named(path+".client_ids", r.ClientIDs)
+}
+
+// named refuses an entry without a letter, as one is that an unset variable leaves.
+func (v *validator) named(path string, list []string) {
+	for i, s := range list {
+		if s == "" {
+			v.fault(config.Index(path, i), "is empty", "write what the authorization server has in a token there, or take the line away")
 		}
 	}
 }
@@ -74,6 +79,9 @@ func (v *validator) shapedLocations(path string, s *Site) {
 
 func (v *validator) token(path string, s *Site) {
 	t := s.Token
+	v.named(path+".issuers", t.Issuers)
+	v.named(path+".audiences", t.Audiences)
+	v.named(path+".client_ids", t.ClientIDs)
 	if t.MaxTTL > time.Hour {
 		v.warn(path+".max_ttl", "a token that only the authorization server knows to be revoked is believed for up to "+t.MaxTTL.String(), "write a shorter max_ttl")
 	}
@@ -178,6 +186,9 @@ func (v *validator) ticket(path string, s *Site, t *TicketPermission) {
 			return
 		}
 		known := r.RegisteredScopes()
+		if len(t.Scopes) == 0 {
+			v.fault(path+".scopes", "asks for no scope, which an authorization server may take for all", "one of "+strings.Join(known, ", "))
+		}
 		for j, name := range t.Scopes {
 			if !slices.Contains(known, name) {
 				v.fault(config.Index(path+".scopes", j), fmt.Sprintf("resource %q has no scope %q", t.Resource, name), "one of "+strings.Join(known, ", "))

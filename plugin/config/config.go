@@ -274,13 +274,13 @@ type Condition struct {
 	Paths []string `json:"paths,omitempty" yaml:"paths" jsonschema:"required,minItems=1"`
 	// Methods covered; all when left out. GET covers HEAD, unless another
 	// condition of the same template names HEAD.
-	Methods []string `json:"methods,omitempty" yaml:"methods"`
+	Methods []string `json:"methods,omitempty" yaml:"methods" jsonschema:"minItems=1"`
 	// Everybody may pass, with or without a token.
 	Public bool `json:"public,omitempty" yaml:"public"`
 	// Nobody may pass, whatever the token: a path that a wider one would open.
 	Deny bool `json:"deny,omitempty" yaml:"deny"`
 	// One of these scopes is enough.
-	Scopes []string `json:"scopes,omitempty" yaml:"scopes"`
+	Scopes []string `json:"scopes,omitempty" yaml:"scopes" jsonschema:"minItems=1"`
 	// A JsonLogic rule over the scopes of the token.
 	ScopeExpression *ScopeExpression `json:"scope_expression,omitempty" yaml:"scope_expression"`
 	// Ticket lists the permissions a permission ticket asks for. When empty:
@@ -290,7 +290,7 @@ type Condition struct {
 	Ticket []Permission `json:"ticket,omitempty" yaml:"-"`
 	// The token's acr must be one of these: how whose it is was authenticated (RFC 9470). A
 	// token that does not say is refused.
-	ACR []string `json:"acr,omitempty" yaml:"acr"`
+	ACR []string `json:"acr,omitempty" yaml:"acr" jsonschema:"minItems=1"`
 	// MaxAuthAgeS is how many seconds ago that may have been, by the token's auth_time; 0
 	// for any time, also one that is not said.
 	MaxAuthAgeS int `json:"max_auth_age_s,omitempty" yaml:"-"`

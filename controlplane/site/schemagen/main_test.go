@@ -89,6 +89,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"duration", "upstream:", "token: {max_ttl: 60}\n  upstream:"},
 		{"secret", "register: {}", "register: {initial_access_token: {vault: x}}"},
 		{"list", "methods: [GET]", "methods: GET"},
+		{"empty list", "methods: [GET]", "methods: []"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
