@@ -22,6 +22,10 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	if (c.ACR != nil || c.MaxAuthAgeS != 0) && (c.Public || c.Deny) {
 		b.fault(path, "acr and max_auth_age need a condition that looks at tokens")
 	}
+	if c.ACR != nil && len(c.ACR) == 0 {
+		// Encoded, it is not there, and asks for nothing.
+		b.fault(path.member("acr"), "at least one is needed")
+	}
 	for i, v := range c.ACR {
 		if !scope.IsToken(v) {
 			b.fault(path.element("acr", i), scope.ErrBlankScope.Error())

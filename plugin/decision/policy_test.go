@@ -94,6 +94,7 @@ func TestCompileFaults(t *testing.T) {
 		{"public with scopes", albums(func(c *config.Condition) { c.Public = true }), condition, "exactly one"},
 		{"scopes and expression", albums(func(c *config.Condition) { c.ScopeExpression = &config.ScopeExpression{} }), condition, "exactly one"},
 		{"empty scopes", albums(func(c *config.Condition) { c.Scopes = []string{} }), condition + ".scopes", "at least one"},
+		{"empty acr", albums(func(c *config.Condition) { c.ACR = []string{} }), condition + ".acr", "at least one"},
 		{"blank scope", albums(func(c *config.Condition) { c.Scopes[0] = "a b" }), condition + ".scopes", "space"},
 		{"ticket scope", site(func(s *config.Site) { s.Resources[1].Conditions[0].Ticket[1].ResourceScopes[0] = "" }), "sites[0].resources[1].conditions[0].ticket[1].resource_scopes[0]", "empty"},
 		{"operator", albums(func(c *config.Condition) {
