@@ -51,14 +51,18 @@ func (p *PATSource) Current() (Token, bool) {
 
 // Token returns a PAT that has not expired, getting one when there is none.
 func (p *PATSource) Token(ctx context.Context) (Token, error) {
-	if token, ok := p.Current(); ok {
-		return token, nil
+	current, ok := p.Current()
+	if ok {
+		return current, nil
 	}
-	return p.renew(ctx)
+	return p.renew(ctx, current)
 }
 
 // Renew gets a new PAT in place of one that will expire soon.
-func (p *PATSource) Renew(ctx context.Context) (Token, error) { return p.renew(ctx) }
+func (p *PATSource) Renew(ctx context.Context) (Token, error) {
+	current, _ := p.Current()
+	return p.renew(ctx, current)
+}
 
 // Refused returns the PAT to use instead of one that the AS has refused: the
 // current one if it is another already, else a new one.
@@ -70,7 +74,7 @@ func (p *PATSource) Refused(ctx context.Context, refused secret.Text) (Token, er
 	if ok && p.now().Sub(current.IssuedAt) < minRenewAge {
 		return Token{}, fmt.Errorf("as: a PAT issued %s ago: %w", p.now().Sub(current.IssuedAt).Round(time.Millisecond), ErrPATRefused)
 	}
-	return p.renew(ctx)
+	return p.renew(ctx, current)
 }
 
 // Wait returns when no call to the AS is under way. The owner calls it last.
@@ -79,10 +83,14 @@ func (p *PATSource) Wait() {
 	_, _, _ = p.group.Do("", func() (any, error) { return Token{}, ErrUnavailable })
 }
 
-func (p *PATSource) renew(ctx context.Context) (Token, error) {
+// renew gets a new PAT in place of old, which the caller has looked at.
+func (p *PATSource) renew(ctx context.Context, old Token) (Token, error) {
 	// The call outlives the caller that began it, for the sake of the others; the
 	// HTTP timeout bounds it.
 	result := p.group.DoChan("", func() (any, error) {
+		if current, ok := p.Current(); ok && !current.Value.Equal(old.Value) {
+			return current, nil // another call has ended since
+		}
 		token, err := p.fetch(context.WithoutCancel(ctx))
 		if err != nil {
 			return Token{}, err
