@@ -92,8 +92,10 @@ func (m *metrics) observe(name string, values []time.Duration) {
 	}
 }
 
+// set also makes a gauge that is 0: where there is none, nobody can tell it from a name
+// that is gone.
 func (m *metrics) set(name string, value int) {
-	if given := m.gauges[name]; value != given {
+	if given, known := m.gauges[name]; value != given || !known {
 		m.id(gaugeMetric, name).add(int64(value - given))
 		m.gauges[name] = value
 	}
