@@ -189,6 +189,10 @@ func plainTokensRecipe(t *testing.T, binary envoy.Binary, kc *keycloak.Server, v
 	require.NotEmpty(t, blocks)
 	// Another recipe's store has registered it already.
 	recipe := strings.Replace(blocks[0][1], "  - name: albums\n", "  - name: albums\n    adopt: true\n", 1)
+	// What render envoy prints is for any Envoy then, see docs/authorization-servers.md.
+	const client = "client: {id: photos-api, secret: {env: PHOTOS_API_SECRET}"
+	require.Contains(t, recipe, client)
+	recipe = strings.Replace(recipe, client, client+", token_endpoint_auth_method: client_secret_post", 1)
 	k := cook(t, recipe+`plugin: {wasm: `+wasm+`}
 envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.Join(t.TempDir(), "access.log")+`"}
 `, vars)
