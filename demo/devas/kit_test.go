@@ -20,6 +20,7 @@ type kit struct {
 	url           string
 	id, secret    string
 	pat           string
+	badBearer     int // status for a credential that is no token, where it is not 400
 }
 
 func (k *kit) issuer() string {
