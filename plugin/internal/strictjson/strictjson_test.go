@@ -20,6 +20,7 @@ func TestValid(t *testing.T) {
 		{"deepest", nest(strictjson.MaxDepth), true},
 		{"wide", "[" + strings.Repeat("[[]],", 10_000) + "[]]", true},
 		{"brackets in a string", `{"a":"` + strings.Repeat("[", 1000) + `"}`, true},
+		{"UTF-8", `{"ä€𝄞":"\ud834\udd1e"}`, true},
 		{"brackets after an escaped quote", `{"a":"\"` + strings.Repeat("[", 1000) + `"}`, true},
 		{"escaped backslash ends no string", `{"a":"\\"}`, true},
 
@@ -38,6 +39,9 @@ func TestValid(t *testing.T) {
 		{"not a number", `{"a":NaN}`, false},
 		{"leading zero", `{"a":01}`, false},
 		{"control byte in a string", "{\"a\":\"\n\"}", false},
+		{"no UTF-8", "{\"a\":\"\xff\"}", false},
+		{"UTF-8 cut off", "{\"a\":\"\xe2\x82\"}", false},
+		{"half of a pair in UTF-8", "{\"a\":\"\xed\xa0\x80\"}", false},
 		{"HTML", "<html>", false},
 	}
 	for _, tt := range tests {
