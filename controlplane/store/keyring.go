@@ -80,6 +80,13 @@ func (k *keyring) used() *seal.Sealer {
 	return k.current
 }
 
+// sealed reports whether the store is known to be sealed with one of the keys.
+func (k *keyring) sealed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.check != nil
+}
+
 // use makes the key that opens check the current one. A write calls it before it seals,
 // and holds what nobody can seal the store anew without.
 func (k *keyring) use(check []byte) error {
@@ -179,8 +186,11 @@ func (s *SQL) SetKeys(ctx context.Context, keys ...secret.Text) error {
 }
 
 // checkKey seals a store that is not yet, with the first key, and finds the key of one
-// that is.
+// that is. That one is only read: to open it waits for nobody who writes.
 func (s *SQL) checkKey(ctx context.Context) error {
+	if err := s.useKey(ctx, s.db); err != nil || s.keys.sealed() {
+		return err
+	}
 	if _, err := s.db.ExecContext(ctx, `INSERT INTO seal (one, check_value) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, newCheck(s.keys.first())); err != nil {
 		return fmt.Errorf("store: check the key: %w", err)
 	}

@@ -57,8 +57,10 @@ func open(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string,
 	if current > target {
 		return nil, fmt.Errorf("schema %d, this umagate knows %d: %w", current, target, ErrNewerSchema)
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return nil, fmt.Errorf("store: migrate: %w", err)
+	if current < target {
+		if _, err := provider.Up(ctx); err != nil {
+			return nil, fmt.Errorf("store: migrate: %w", err)
+		}
 	}
 	s := &SQL{db: db, keys: keys}
 	if err := s.checkKey(ctx); err != nil {

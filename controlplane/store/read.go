@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,12 +33,10 @@ func ReadSQLite(ctx context.Context, path string, keys ...secret.Text) (*SQL, er
 		return nil, err
 	}
 	// mode=rw, not ro: a journal that a killed process left is read with it.
-	settings := url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}, "mode": {"rw"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: settings.Encode()}).String())
+	db, err := openFile(path, url.Values{"_pragma": {"query_only(1)"}, "mode": {"rw"}})
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		return nil, err
 	}
-	db.SetMaxOpenConns(1)
 	s := &SQL{db: db, keys: ring, locks: &fileLocks{db: db, path: path}}
 	if err := s.checkReadable(ctx, goose.DialectSQLite3, "sqlite"); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())

@@ -54,6 +54,18 @@ func fileKeyring(path string, written bool, keys []secret.Text) (*keyring, error
 	return newKeyring(func() ([]secret.Text, error) { return keyFilesOf(path, true) }, found...)
 }
 
+// openFile prepares one connection to a database file: SQLite has one writer, and a second
+// would only wait for it. For those of other processes it waits as long as a call may last.
+func openFile(path string, settings url.Values) (*sql.DB, error) {
+	settings.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", callTimeout.Milliseconds()))
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: settings.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
 // OpenSQLite opens the database file, makes it where it is missing, and brings
 // its schema up to date. The keys are those of [Open]. Without one, the key is that of the
 // file with ".key" after its name, made when missing. Close the store when done.
@@ -71,13 +83,10 @@ func OpenSQLite(ctx context.Context, path string, keys ...secret.Text) (*SQL, er
 	if err != nil {
 		return nil, err
 	}
-	settings := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: settings.Encode()}).String())
+	db, err := openFile(path, url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)"}, "_txlock": {"immediate"}})
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		return nil, err
 	}
-	// One connection: SQLite has one writer, and a second would only wait for it.
-	db.SetMaxOpenConns(1)
 	// "umagate apply" and "umagate serve" may meet a new database at the same time.
 	migrating := flock.New(path+".migrate.lock", flock.SetPermissions(0o600))
 	if _, err := migrating.TryLockContext(ctx, migratePoll); err != nil {

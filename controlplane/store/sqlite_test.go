@@ -35,6 +35,23 @@ func openSQLite(t *testing.T, path string) *store.SQL {
 	return s
 }
 
+// TestSQLiteOpensBesideAWriter: who opens a store that is there waits for no lock, however
+// long another process writes.
+func TestSQLiteOpensBesideAWriter(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "umagate.db")
+	require.NoError(t, openSQLite(t, path).Close())
+	other, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close()) }()
+	other.SetMaxOpenConns(1)
+	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	s := openSQLite(t, path)
+	_, err = s.PAT(t.Context(), store.Key{Site: "photos", Issuer: "https://as"})
+	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
 func key(b byte) secret.Text {
 	return secret.New(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, seal.KeySize)))
 }
