@@ -81,13 +81,14 @@ bench: wasm ## Compare the CPU of one request in Envoy (no filter, umagate, jwt_
 
 # Up to Go 1.26 a target may end with nothing but its own time, as an error
 # (go.dev/issue/75804): that is no finding. One has "Failing input written to".
+# Inputs are not made shorter: that took most of the time, for as long as 60 s an input.
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	@mkdir -p $(BUILD)
 	@for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "== $$package $$target"; \
-			status=0; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package >$(BUILD)/fuzz.txt 2>&1 || status=$$?; \
+			status=0; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package >$(BUILD)/fuzz.txt 2>&1 || status=$$?; \
 			cat $(BUILD)/fuzz.txt; \
 			if [ $$status -ne 0 ] && { grep -q 'Failing input' $(BUILD)/fuzz.txt || ! grep -qx '    context deadline exceeded' $(BUILD)/fuzz.txt; }; then exit 1; fi; \
 		done; \
