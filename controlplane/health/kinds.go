@@ -154,6 +154,13 @@ var (
 		Remedy:  "If no other condition of the site says why, look whether that Envoy has taken its credentials (umagate status), and for a proxy between it and the authorization server.",
 		Urgent:  true,
 	}
+	// StaleTokensBelieved is not urgent: what keeps the AS from being asked is.
+	StaleTokensBelieved = Kind{
+		Name:    "StaleTokensBelieved",
+		Summary: "Envoys cannot ask the authorization server about tokens, and let go on those that were active when they last could (token.stale).",
+		Affects: "Nobody who was there before, until the time that the message names; then 503, as for all other tokens now. Tokens that the authorization server revokes meanwhile pass, those that umagate revoke takes back do not.",
+		Remedy:  "Bring the authorization server, or the way to it, back before that time: the condition that stands beside this one says which. If nobody is to pass meanwhile, write token.stale: 0s.",
+	}
 	SiteUnrouted = Kind{
 		Name:    "SiteUnrouted",
 		Summary: "An Envoy takes its routes from here, and a site that it serves has no upstream.",
@@ -327,7 +334,7 @@ func Kinds() []Kind {
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
-		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, SiteUnrouted,
+		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/registration"
+	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/plugin/decision"
@@ -64,6 +65,9 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, now)...)
 	list = append(list, agentConditions(out.Agents, now)...)
 	list = append(list, callConditions(out.Envoys, out.Sites)...)
+	for _, w := range inForce.workers {
+		list = append(list, staleConditions(out.Envoys, w.site, now)...)
+	}
 	slices.SortStableFunc(list, func(a, b health.Condition) int {
 		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Name, b.Name))
 	})
@@ -191,6 +195,38 @@ func callConditions(envoys []xds.Envoy, sites []SiteStatus) []health.Condition {
 		}
 	}
 	return out
+}
+
+// staleConditions tells that Envoys believe tokens of a site that they cannot ask the AS
+// about, and until when at the latest.
+func staleConditions(envoys []xds.Envoy, settings *site.Site, now time.Time) []health.Condition {
+	believed := several{kind: health.StaleTokensBelieved}
+	var until time.Time
+	for i := range envoys {
+		for _, stale := range envoys[i].Stale {
+			if stale.Site != settings.Name {
+				continue
+			}
+			last := stale.Since
+			if stale.Answered.After(last) {
+				last = stale.Answered
+			}
+			end := last.Add(settings.Token.MaxTTL + settings.Token.Stale)
+			if now.After(end) {
+				continue // nobody passes any more
+			}
+			if end.After(until) {
+				until = end
+			}
+			believed.add(stale.Since, "%s (%s): %d requests", envoys[i].NodeID, envoys[i].Address, stale.Requests)
+		}
+	}
+	if len(believed.all) == 0 {
+		return nil
+	}
+	out := believed.condition(settings.Name)
+	out.Message = fmt.Sprintf("until %s at the latest, and no longer than each token lives; %s", until.UTC().Format(time.RFC3339), out.Message)
+	return []health.Condition{out}
 }
 
 // watchStore tries the store until ctx ends, as a revocation would use it.

@@ -36,6 +36,8 @@ type Envoy struct {
 	ReportedAt time.Time `json:"reported_at,omitzero"`
 	// Failing are its calls to authorization servers that fail.
 	Failing []Calls `json:"failing,omitempty"`
+	// Stale are its sites whose tokens are believed while the AS cannot be asked.
+	Stale []Stale `json:"stale,omitempty"`
 }
 
 // State is how far an Envoy has come with one type.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ const (
 	// reportEvery is the least time between two judgements of what an Envoy reports, which
 	// it does every 5 s. What it reports in parts comes at once.
 	reportEvery = 4 * time.Second
+	// staleFor is how long after the last stale token it is still told that they are
+	// believed, unless the AS answers.
+	staleFor = time.Minute
 	// tolerated is one failed call of so many.
 	tolerated = 10
 	// maxCounts bounds what is kept of one Envoy. A site has some twenty.
@@ -36,11 +40,16 @@ const (
 	maxSite = 63
 )
 
-// The filter's counter of calls, as Envoy names it. What stands between has the labels.
+// The filter's counters of calls, and of tokens that were believed while the AS could not
+// be asked, as Envoy names them. What stands between has the labels.
 const (
-	callsPrefix = "wasmcustom.umagate.site."
-	callsSuffix = ".as_calls_total"
+	countsPrefix = "wasmcustom.umagate.site."
+	callsSuffix  = ".as_calls_total"
+	staleSuffix  = ".result.stale.token_lookups_total"
 )
+
+// staleLookups is the operation of a count of stale tokens. No call has it.
+const staleLookups = "stale_lookups"
 
 // Calls are those that an Envoy made to the AS of a site and that fail.
 type Calls struct {
@@ -53,6 +62,20 @@ type Calls struct {
 	// Failed of All calls did, in the time of the last report.
 	Failed uint64 `json:"failed"`
 	All    uint64 `json:"all"`
+}
+
+// Stale are the requests of a site that an Envoy let go on with what was known of their
+// tokens, since it could not ask the AS.
+type Stale struct {
+	Site string `json:"site"`
+	// Since is when that began. Answered is when the AS last said something about a token
+	// meanwhile, as it may say it to one worker and not to another; zero for not once.
+	Since    time.Time `json:"since"`
+	Answered time.Time `json:"answered,omitzero"`
+	// Requests is how many there were.
+	Requests uint64 `json:"requests"`
+
+	last time.Time // when one was reported last
 }
 
 // countKey is what a counter counts.
@@ -68,13 +91,14 @@ type reports struct {
 	counts map[countKey]uint64
 	grown  map[countKey]uint64 // since they were judged
 	calls  map[callsKey]Calls  // those that fail
+	stale  map[string]Stale    // by site
 }
 
 // take reads the counts of a message.
 func (r *reports) take(now time.Time, counts map[countKey]uint64) {
 	first := r.at.IsZero()
 	if first {
-		*r = reports{judged: now, counts: map[countKey]uint64{}, grown: map[countKey]uint64{}, calls: map[callsKey]Calls{}}
+		*r = reports{judged: now, counts: map[countKey]uint64{}, grown: map[countKey]uint64{}, calls: map[callsKey]Calls{}, stale: map[string]Stale{}}
 	}
 	r.at = now
 	for key, n := range counts {
@@ -95,8 +119,12 @@ func (r *reports) take(now time.Time, counts map[countKey]uint64) {
 
 // judge finds the calls that fail, of those that were reported since the last time.
 func (r *reports) judge(now time.Time) {
+	r.judgeStale(now)
 	failing, most := map[callsKey]Calls{}, map[callsKey]uint64{}
 	for key, n := range r.grown {
+		if key.operation == staleLookups {
+			continue
+		}
 		at := callsKey{key.site, key.operation}
 		c := failing[at]
 		if c.All += n; key.outcome != "ok" {
@@ -120,6 +148,44 @@ func (r *reports) judge(now time.Time) {
 	}
 	r.judged, r.calls = now, failing
 	clear(r.grown)
+}
+
+// judgeStale finds the sites whose stale tokens are believed. Where few ask, some time
+// without one is no end; that the AS answers is.
+func (r *reports) judgeStale(now time.Time) {
+	answered := map[string]bool{}
+	for key, n := range r.grown {
+		switch {
+		case n == 0:
+		case key.operation == staleLookups:
+			s, ok := r.stale[key.site]
+			if !ok {
+				s = Stale{Site: key.site, Since: now}
+			}
+			s.Requests, s.last = s.Requests+n, now
+			r.stale[key.site] = s
+		case key.outcome == decision.CallOK.String() && (key.operation == decision.PurposeIntrospect.String() || key.operation == decision.PurposeEvaluate.String()):
+			answered[key.site] = true
+		}
+	}
+	for site, s := range r.stale {
+		switch {
+		case s.last.Equal(now) && answered[site]:
+			s.Answered = now
+			r.stale[site] = s
+		case answered[site], now.Sub(s.last) > staleFor:
+			delete(r.stale, site)
+		}
+	}
+}
+
+// stales lists the sites whose stale tokens are believed, as far as the last report is not
+// too old to say.
+func (r *reports) stales(now time.Time) []Stale {
+	if now.Sub(r.at) > ReportsFor {
+		return nil
+	}
+	return slices.SortedFunc(maps.Values(r.stale), func(a, b Stale) int { return cmp.Compare(a.Site, b.Site) })
 }
 
 // failing lists the calls that fail, as far as the last report is not too old to say.
@@ -180,7 +246,7 @@ const (
 	fieldName    protowire.Number = 1 // of MetricFamily
 )
 
-// callCounts reads the filter's counters of calls from a StreamMetricsMessage.
+// callCounts reads the filter's counters of calls and of stale tokens from a StreamMetricsMessage.
 func callCounts(message []byte) (map[countKey]uint64, error) {
 	out := map[countKey]uint64{}
 	for len(message) > 0 {
@@ -231,10 +297,13 @@ func nameOf(family []byte) string {
 	return string(name)
 }
 
-// keyOf takes the name of a counter of calls apart. One that the filter does not have is
+// keyOf takes the name of a counter apart. One that the filter does not have is
 // none: what is shown of an Envoy's reports are the filter's words and a site's name.
 func keyOf(name string) (key countKey, ok bool) {
-	rest, begins := strings.CutPrefix(name, callsPrefix)
+	rest, begins := strings.CutPrefix(name, countsPrefix)
+	if site, ends := strings.CutSuffix(rest, staleSuffix); begins && ends {
+		return countKey{site: site, operation: staleLookups}, site == printable.Line(site, maxSite)
+	}
 	rest, ends := strings.CutSuffix(rest, callsSuffix)
 	site, rest, ok1 := strings.Cut(rest, ".operation.")
 	operation, outcome, ok2 := strings.Cut(rest, ".outcome.")

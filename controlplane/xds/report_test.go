@@ -151,3 +151,43 @@ func TestReports(t *testing.T) {
 	report(many)
 	require.Len(t, r.counts, maxCounts)
 }
+
+// TestReportsOfStaleTokens: that tokens are believed is told from the first report of it
+// until the AS answers again.
+func TestReportsOfStaleTokens(t *testing.T) {
+	t.Parallel()
+	key, known := keyOf("wasmcustom.umagate.site.pho-to_s.result.stale.token_lookups_total")
+	require.True(t, known)
+	require.Equal(t, countKey{site: "pho-to_s", operation: staleLookups}, key)
+	for _, name := range []string{
+		"wasmcustom.umagate.site.photos.result.hit.token_lookups_total", "wasmcustom.umagate.site.photos.result.stale.instance_lookups_total",
+		"umagate.site.photos.result.stale.token_lookups_total", "wasmcustom.umagate.site.pho\x1b[2Jtos.result.stale.token_lookups_total",
+	} {
+		_, known = keyOf(name)
+		require.False(t, known, name)
+	}
+
+	var r reports
+	now := time.Unix(1_700_000_000, 0)
+	stale, ok, ticket := countKey{site: "photos", operation: staleLookups}, countKey{"photos", "introspection", "ok"}, countKey{"photos", "permission", "ok"}
+	report := func(counts map[countKey]uint64) []Stale {
+		now = now.Add(5 * time.Second)
+		r.take(now, counts)
+		return r.stales(now)
+	}
+	require.Empty(t, report(map[countKey]uint64{stale: 7}), "of last week")
+	first := report(map[countKey]uint64{stale: 10})
+	require.Equal(t, []Stale{{Site: "photos", Since: now, Requests: 3, last: now}}, first)
+	require.Empty(t, r.failing(now), "it is no call")
+	since := now
+	require.Equal(t, since, report(map[countKey]uint64{ticket: 5})[0].Since, "nobody has asked, and the AS said nothing of a token")
+	told := report(map[countKey]uint64{stale: 12, ok: 1})
+	require.Equal(t, []Stale{{Site: "photos", Since: since, Answered: now, Requests: 5, last: now}}, told, "it answers one worker of two")
+	require.Empty(t, report(map[countKey]uint64{ok: 2}), "it answers")
+	require.Len(t, report(map[countKey]uint64{stale: 13}), 1)
+	require.Empty(t, r.stales(now.Add(ReportsFor+time.Second)), "it has not been heard of since")
+	for range int(staleFor / (5 * time.Second)) {
+		require.Len(t, report(nil), 1)
+	}
+	require.Empty(t, report(nil))
+}
