@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+
+	"github.com/umagate/umagate/controlplane/glob"
 )
 
 // claim is what a source says of one method of a path.
@@ -57,11 +58,6 @@ type claims struct {
 }
 
 func newClaims() *claims { return &claims{known: map[string]*origin{}, methods: map[string]bool{}} }
-
-// isForwarded reports whether umagate forwards requests of a method; "" is any.
-func isForwarded(method string) bool {
-	return method != "CONNECT" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
-}
 
 // add enters what is said of a method of a pattern, which source wrote. It is false when that would be
 // public for paths that the source does not speak of.
@@ -177,7 +173,7 @@ func joinBases(rules []*rule) []*rule {
 	gone := map[*rule]bool{}
 	for _, r := range rules {
 		n := len(r.pattern.segments)
-		if !r.pattern.rest || n == 0 || r.pattern.segments[n-1].key != variable {
+		if !r.pattern.rest || n == 0 || r.pattern.segments[n-1].key != glob.Variable {
 			continue
 		}
 		bare := pattern{segments: r.pattern.segments[:n-1]}

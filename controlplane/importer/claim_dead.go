@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/umagate/umagate/controlplane/glob"
 )
 
 // mostDead is how many patterns are told apart for one end.
@@ -70,7 +72,7 @@ func (o *origin) upTo(k int) (p pattern, wide bool) {
 	}
 	p = pattern{segments: slices.Clone(o.pattern.segments[:k]), rest: true}
 	for i, s := range o.steps[:k] {
-		wide = wide || s.rank == rankExpression && p.segments[i].key == variable
+		wide = wide || s.rank == rankExpression && p.segments[i].key == glob.Variable
 	}
 	return p, wide
 }

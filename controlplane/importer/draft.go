@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/enforcer"
 )
 
 var (
@@ -123,7 +125,7 @@ func (r *Resource) joinPaths() {
 			out = append(out, c)
 			continue
 		}
-		out[i].Paths = unique(append(out[i].Paths, c.Paths...))
+		out[i].Paths = enforcer.Unique(append(out[i].Paths, c.Paths...))
 	}
 	r.Conditions = out
 }
@@ -133,28 +135,4 @@ func join(a, b string) string {
 		return a + strings.TrimPrefix(b, a)
 	}
 	return a + "; " + b
-}
-
-// madeUp is the scope that stands where the source names none.
-func madeUp(method string) string {
-	switch method {
-	case "":
-		return "access"
-	case "GET", "HEAD", "OPTIONS", "TRACE":
-		return "read"
-	}
-	return "write"
-}
-
-// unique leaves each text once, in order.
-func unique(texts []string) []string {
-	seen := make(map[string]bool, len(texts))
-	var out []string
-	for _, t := range texts {
-		if !seen[t] {
-			seen[t] = true
-			out = append(out, t)
-		}
-	}
-	return out
 }

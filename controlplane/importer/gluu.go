@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/enforcer"
 )
 
 // gluuResource is an entry of "resources" (oxd) or "uma_scope_expression" (Gluu
@@ -171,13 +173,13 @@ func (r *gluuReading) resource(place string, one gluuResource) {
 		every := false
 		for _, m := range c.Methods {
 			every = every || m == "?"
-			if upper := strings.ToUpper(m); upper != "" && (m == "?" || isForwarded(upper)) {
+			if upper := strings.ToUpper(m); upper != "" && (m == "?" || enforcer.IsForwarded(upper)) {
 				methods = append(methods, upper)
 			} else {
 				r.noteNarrowed(at, "method %q is left out: umagate refuses each request of it", m)
 			}
 		}
-		if methods = unique(methods); len(methods) == 0 {
+		if methods = enforcer.Unique(methods); len(methods) == 0 {
 			r.noteNarrowed(at, "left out: it names no method")
 			continue
 		}
@@ -192,13 +194,13 @@ func (r *gluuReading) resource(place string, one gluuResource) {
 			r.noteNarrowed(at, "what it asks for cannot be written: %s. It is denied now", why)
 			asked = nobody()
 		}
-		r.claim(at, one.Path, name, methods, asked, unique(c.TicketScopes))
+		r.claim(at, one.Path, name, methods, asked, enforcer.Unique(c.TicketScopes))
 	}
 }
 
 // asked reads what a condition needs. The text says why it cannot.
 func (r *gluuReading) asked(at string, c gluuCondition) (n need, problem string) {
-	scopes := unique(c.Scopes)
+	scopes := enforcer.Unique(c.Scopes)
 	if c.Expression == nil {
 		if len(scopes) == 0 {
 			return n, "it names no scope"
@@ -214,7 +216,7 @@ func (r *gluuReading) asked(at string, c gluuCondition) (n need, problem string)
 	rule := bytes.TrimSpace(c.Expression.Rule)
 	if len(rule) == 0 || string(rule) == "null" {
 		r.note(at, "scope_expression has no rule: one of its data is asked for")
-		return r.checked(anyOf(unique(c.Expression.Data)))
+		return r.checked(anyOf(enforcer.Unique(c.Expression.Data)))
 	}
 	decoder := json.NewDecoder(bytes.NewReader(rule))
 	decoder.UseNumber()

@@ -15,6 +15,9 @@ const (
 	rankText
 )
 
+// mostForms bounds the choices of segments that a pattern is taken apart into.
+const mostForms = 4_000
+
 // gluuPath reads Gluu Gateway's patterns: "?" is one segment, "??" any number of
 // them, a slash before included, "{…}" a regular expression that is found anywhere
 // in one segment; and umagate's own.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/enforcer"
+	"github.com/umagate/umagate/controlplane/glob"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -46,8 +48,6 @@ const (
 	modeEnforcing  = "ENFORCING"
 	modePermissive = "PERMISSIVE"
 	modeDisabled   = "DISABLED"
-	modeAll        = "ALL"
-	modeAny        = "ANY"
 )
 
 // maxSegments bounds the segments of a path.
@@ -90,7 +90,7 @@ func strs(list []text) []string {
 	for i, s := range list {
 		out[i] = string(s)
 	}
-	return unique(out)
+	return enforcer.Unique(out)
 }
 
 // KeycloakEnforcer reads the configuration of a Keycloak policy enforcer: the
@@ -124,7 +124,7 @@ func KeycloakEnforcer(source string, data []byte, settings Settings) (*Draft, er
 	}
 	d := newDraft(settings, source)
 	d.keycloakServer(place, &e, settings)
-	c := &keycloakSource{place: place}
+	c := d.newKeycloakSource(place)
 	d.enforcement(c, &e)
 	if strings.TrimSpace(string(e.Mode)) == modeDisabled {
 		d.Resources = nil
@@ -191,20 +191,20 @@ func (d *Draft) enforcement(c *keycloakSource, e *enforcerConfig) {
 	switch strings.TrimSpace(string(e.Mode)) {
 	case "", modeEnforcing:
 	case modePermissive:
-		c.permissive = true
-		d.note(c.place+"enforcement-mode", "PERMISSIVE lets every authenticated caller pass where no path is named: unmatched: authenticated")
+		c.Permissive = true
+		d.note(c.Place+"enforcement-mode", "PERMISSIVE lets every authenticated caller pass where no path is named: unmatched: authenticated")
 	case modeDisabled:
 		d.authenticated(c)
-		d.noteChanged(c.place+"enforcement-mode", "DISABLED looks at no path and no permission, and wants an authenticated caller: so does unmatched: authenticated. The paths are left out; write ENFORCING to have them")
+		d.noteChanged(c.Place+"enforcement-mode", "DISABLED looks at no path and no permission, and wants an authenticated caller: so does unmatched: authenticated. The paths are left out; write ENFORCING to have them")
 	default:
-		d.noteNarrowed(c.place+"enforcement-mode", "%q is not known: enforced", e.Mode)
+		d.noteNarrowed(c.Place+"enforcement-mode", "%q is not known: enforced", e.Mode)
 	}
-	c.methodAsScope = bool(e.MethodAsScope)
+	c.MethodAsScope = bool(e.MethodAsScope)
 	if e.DenyRedirect != "" {
-		d.note(c.place+"on-deny-redirect-to", "nobody is redirected: a client gets 401 with a ticket, or 403")
+		d.note(c.Place+"on-deny-redirect-to", "nobody is redirected: a client gets 401 with a ticket, or 403")
 	}
 	if len(e.ClaimInformation) > 0 {
-		d.note(c.place+"claim-information-point", "claims are not pushed to the authorization server")
+		d.note(c.Place+"claim-information-point", "claims are not pushed to the authorization server")
 	}
 }
 
@@ -227,30 +227,34 @@ func (d *Draft) enforced(c *keycloakSource, place string, p *enforcedPath) error
 		return fmt.Errorf("%w: %s.path: it has more than %d segments", ErrSource, place, maxSegments)
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		if strings.ContainsAny(braces().ReplaceAllString(segment, ""), "{}") {
+		if strings.ContainsAny(glob.Braces().ReplaceAllString(segment, ""), "{}") {
 			return fmt.Errorf("%w: %s.path: %q has a brace too few or too many in a segment, by which Keycloak's enforcer loses its way", ErrSource, place, path)
 		}
 	}
 	if len(p.ClaimInformation) > 0 {
 		d.note(place+".claim-information-point", "claims are not pushed to the authorization server")
 	}
-	entry, first := c.entry(place, path)
+	entry, first := c.Entry(place, path)
 	if first {
-		entry.name, entry.kind = string(cmp.Or(p.Name, p.Path)), string(p.Type)
+		entry.Name = string(cmp.Or(p.Name, p.Path))
+		entry.Resource = entry.Name
+		if c.types[entry.Name] == "" {
+			c.types[entry.Name] = string(p.Type)
+		}
 		switch p.Mode {
 		case "", modeEnforcing:
 		case modeDisabled:
-			entry.disabled = true
+			entry.Disabled = true
 		default:
 			d.noteNarrowed(place+".enforcement-mode", "%q is enforced", p.Mode)
 		}
 	} else {
 		d.note(place, "%q is there twice: mode and name of the first hold, and of its methods the first of each", path)
 	}
-	entry.scopes = unique(append(entry.scopes, strs(p.Scopes)...))
+	entry.Scopes = enforcer.Unique(append(entry.Scopes, strs(p.Scopes)...))
 	for i, m := range p.Methods {
 		at := place + ".methods[" + strconv.Itoa(i) + "]"
-		entry.methods = append(entry.methods, listedMethod{place: at, method: string(m.Method), scopes: strs(m.Scopes), mode: string(m.Mode)})
+		entry.Methods = append(entry.Methods, enforcer.Method{Place: at, Method: string(m.Method), Scopes: strs(m.Scopes), Mode: string(m.Mode)})
 	}
 	return nil
 }
@@ -261,16 +265,16 @@ func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) {
 	lazy := bool(e.LazyLoad) || len(e.PathCache) > 0 && string(e.PathCache) != "null"
 	switch {
 	case !bool(e.LazyLoad) && !c.enforces():
-		c.untrusted = true
-		d.noteChanged(c.place+"paths", "no path is enforced here, so the enforcer takes its paths from Keycloak's resources (their URIs), which may have any of these: what is public here is denied until you have looked. %s", capital(remedy))
+		c.Untrusted = true
+		d.noteChanged(c.Place+"paths", "no path is enforced here, so the enforcer takes its paths from Keycloak's resources (their URIs), which may have any of these: what is public here is denied until you have looked. %s", capital(remedy))
 	case bool(e.LazyLoad):
-		d.noteChanged(c.place+"lazy-load-paths", "paths that are kept in Keycloak's resources (their URIs) are not in this file, and below a \"*\" another resource may be asked for: %s", remedy)
+		d.noteChanged(c.Place+"lazy-load-paths", "paths that are kept in Keycloak's resources (their URIs) are not in this file, and below a \"*\" another resource may be asked for: %s", remedy)
 	}
-	if c.permissive && (lazy || c.untrusted) {
-		c.permissive = false
-		d.noteNarrowed(c.place+"enforcement-mode", "what no path names is denied after all: Keycloak's resources may have it, which are not in this file")
+	if c.Permissive && (lazy || c.Untrusted) {
+		c.Permissive = false
+		d.noteNarrowed(c.Place+"enforcement-mode", "what no path names is denied after all: Keycloak's resources may have it, which are not in this file")
 	}
-	if c.permissive {
+	if c.Permissive {
 		d.authenticated(c)
 	}
 }
@@ -278,7 +282,7 @@ func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) {
 // authenticated lets an authenticated caller pass where no path is named.
 func (d *Draft) authenticated(c *keycloakSource) {
 	d.Unmatched = unmatchedAuthenticated
-	d.note(c.place+"enforcement-mode", "a caller is authenticated by a token that Keycloak calls active: since 26.7 by one that names this client in its aud")
+	d.note(c.Place+"enforcement-mode", "a caller is authenticated by a token that Keycloak calls active: since 26.7 by one that names this client in its aud")
 }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -60,7 +60,8 @@ func keycloakExport(source string, export json.RawMessage, place string, members
 	}
 	d.ClientID = string(e.Client)
 	d.nameSite(settings)
-	c := &keycloakSource{place: place, unordered: true}
+	c := d.newKeycloakSource(place)
+	c.Unordered = true
 	for i, r := range e.Resources {
 		at := place + "resources[" + strconv.Itoa(i) + "]"
 		uris := r.URIs
@@ -76,13 +77,13 @@ func keycloakExport(source string, export json.RawMessage, place string, members
 		}
 		for _, uri := range uris {
 			p := enforcedPath{Name: r.Name, Type: r.Type, Path: uri, Scopes: scopes}
-			if entry, first := c.entry(at, string(uri)); !first {
+			if entry, first := c.Entry(at, string(uri)); !first {
 				// The last one that the enforcer loads holds, and which that is is not known.
-				d.noteNarrowed(at, "%q is of %q, too: it is denied", uri, entry.name)
-				entry.denied = true
+				d.noteNarrowed(at, "%q is of %q, too: it is denied", uri, entry.Name)
+				entry.Denied = true
 				continue
 			}
-			c.entries = c.entries[:len(c.entries)-1]
+			c.Entries = c.Entries[:len(c.Entries)-1]
 			if err := d.enforced(c, at, &p); err != nil {
 				return nil, err
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/importer/enforcer/enforcertest"
+	"github.com/umagate/umagate/controlplane/enforcer/enforcertest"
 )
 
 // TestKeycloakLarge: a file of two hundred paths, of which four guard an ending

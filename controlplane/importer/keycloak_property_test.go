@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/enforcer/enforcertest"
 	"github.com/umagate/umagate/controlplane/importer"
-	"github.com/umagate/umagate/controlplane/importer/enforcer/enforcertest"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/decision"
 	"github.com/umagate/umagate/plugin/uma"

@@ -2,33 +2,68 @@ package importer
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/enforcer"
 )
 
 // deniedResource has the paths that nobody may have, so that no wider one has them.
 const deniedResource = "denied"
 
+// keycloakSource is what a policy enforcer goes by, and what the server may have besides.
+type keycloakSource struct {
+	enforcer.Source
+
+	// types are those of resources, by name.
+	types map[string]string
+	// serverOnly: an entry is enforced and has no path.
+	serverOnly bool
+}
+
+func (d *Draft) newKeycloakSource(place string) *keycloakSource {
+	return &keycloakSource{Source: enforcer.Source{Place: place, Notes: draftNotes{d}}, types: map[string]string{}}
+}
+
+// draftNotes are the notes of a draft.
+type draftNotes struct{ *Draft }
+
+func (d draftNotes) Note(place, format string, args ...any) {
+	d.addNote(Information, place, format, args)
+}
+
+func (d draftNotes) Narrowed(place, format string, args ...any) {
+	d.addNote(Narrowed, place, format, args)
+}
+
+func (d draftNotes) Changed(place, format string, args ...any) {
+	d.addNote(Changed, place, format, args)
+}
+
+func (c *keycloakSource) enforces() bool {
+	return c.serverOnly || slices.ContainsFunc(c.Entries, func(e *enforcer.Entry) bool { return !e.Disabled })
+}
+
 // putKeycloak makes conditions of a source. nothing is what it lacks where there is
 // none, place where it has its resources.
 func (d *Draft) putKeycloak(c *keycloakSource, nothing, place string) (*Draft, error) {
-	methods := c.methods()
-	j := d.judge(c, methods)
-	regions, unmatched, err := j.regions()
+	conditions, guarded, err := c.Conditions()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrSource, err)
 	}
-	if c.permissive && slices.ContainsFunc(j.all(unmatched.examples), func(asked demand) bool { return asked.kind > demandToken }) {
+	if guarded != "" {
 		d.Unmatched = ""
-		d.noteNarrowed(c.place+"enforcement-mode", "what no path names is denied after all: Keycloak guards some of it, such as %q", unmatched.guarded(j))
+		d.noteNarrowed(c.Place+"enforcement-mode", "what no path names is denied after all: Keycloak guards some of it, such as %q", guarded)
 	}
-	d.noteEntries(c, j)
-	// In the order of the source, and what is denied at the end.
-	slices.SortStableFunc(regions, func(a, b *region) int { return a.owner(len(c.entries)) - b.owner(len(c.entries)) })
-	for _, r := range regions {
-		d.putRegion(c, j, r, methods)
+	// A resource of Keycloak that has one value of a parameter in its URI is asked for in
+	// place of the path's.
+	for _, e := range c.Entries {
+		if strings.Contains(e.Path, "{") && !e.Disabled && !e.Denied {
+			d.noteChanged(e.Place+".path", "if Keycloak has a resource for one value of %q (by its URI), a permission on that one is needed there; here it is %q for all values, unless its name has the variable", e.Path, e.Name)
+		}
+	}
+	for i := range conditions {
+		d.putKeycloakCondition(c, &conditions[i])
 	}
 	for i := range d.Resources {
 		d.Resources[i].joinPaths()
@@ -50,145 +85,35 @@ func (r *Resource) denies() bool {
 	return !slices.ContainsFunc(r.Conditions, func(c Condition) bool { return !c.Deny })
 }
 
-// guarded is a request that something is asked for.
-func (r *region) guarded(j *judge) string {
-	for _, outcome := range slices.Sorted(maps.Keys(r.examples)) {
-		if slices.ContainsFunc(j.demands(outcome), func(asked demand) bool { return asked.kind > demandToken }) {
-			return r.examples[outcome]
+func (d *Draft) putKeycloakCondition(c *keycloakSource, from *enforcer.Condition) {
+	out := Condition{Place: from.Place, Paths: []string{from.Path}, Methods: from.Methods}
+	disabled, name := from.Of != nil && from.Of.Disabled, from.Resource
+	switch {
+	case from.Public:
+		out.Public = true
+		if disabled {
+			out.Comment = "enforcement-mode: DISABLED"
 		}
-	}
-	return ""
-}
-
-// owner is the first entry that is taken for the region's requests.
-func (r *region) owner(none int) int {
-	for _, outcome := range slices.Sorted(maps.Keys(r.examples)) {
-		if outcome >= 0 {
-			return outcome
+	case from.Deny:
+		out.Deny, name = true, d.deniedName(c)
+		if disabled && c.Untrusted {
+			out.Comment = "TODO: enforcement-mode is DISABLED: public: true, once no resource of Keycloak has this path"
 		}
+	default:
+		needs(from.Scopes...).into(&out)
 	}
-	return none
-}
-
-// noteEntries notes the endings, and the parameters: a resource of Keycloak that has
-// one value of them in its URI is asked for in place of the path's.
-func (d *Draft) noteEntries(c *keycloakSource, j *judge) {
-	for i, e := range c.entries {
-		if len(j.endings[i]) > 0 {
-			d.noteNarrowed(e.place+".path", "%q is an ending at Keycloak, of whatever path: here it is told apart down to %d segments below another path", e.path, j.deepest)
-		}
+	to := d.resource(name)
+	if to.Type == "" {
+		to.Type = c.types[name]
 	}
-	for _, e := range c.entries {
-		if strings.Contains(e.path, "{") && !e.disabled && !e.denied {
-			d.noteChanged(e.place+".path", "if Keycloak has a resource for one value of %q (by its URI), a permission on that one is needed there; here it is %q for all values, unless its name has the variable", e.path, e.name)
-		}
-	}
-}
-
-func (d *Draft) putRegion(c *keycloakSource, j *judge, r *region, methods []string) {
-	asked := j.all(r.examples, r.slashed)
-	place, comment, name := c.place+"paths", "", deniedResource
-	if owner := r.owner(-1); owner >= 0 {
-		e := c.entries[owner]
-		place, name = e.place, e.name
-		if e.disabled {
-			comment = "enforcement-mode: DISABLED"
-		}
-	}
-	if c.untrusted && strings.HasPrefix(comment, "enforcement-mode") {
-		comment = "TODO: enforcement-mode is DISABLED: public: true, once no resource of Keycloak has this path"
-	}
-	d.noteRegion(j, r, place, asked)
-	template := r.outline.template()
-	put := func(resource string, condition Condition) {
-		condition.Place, condition.Paths = place, []string{template}
-		to := d.resource(resource)
-		for _, e := range c.entries {
-			if e.name == resource && to.Type == "" {
-				to.Type = e.kind
-			}
-		}
-		to.Conditions = append(to.Conditions, condition)
-	}
-	for _, g := range grouped(asked, methods) {
-		condition := Condition{Methods: g.methods}
-		resource := g.asked.resource
-		switch g.asked.kind {
-		case demandNothing:
-			condition.Public, condition.Comment, resource = true, comment, name
-		case demandScopes:
-			needs(g.asked.need...).into(&condition)
-		case demandToken, demandPermission, demandNever:
-			condition.Deny, resource = true, d.deniedName(c)
-			if strings.HasPrefix(comment, "TODO") {
-				condition.Comment = comment
-			}
-		}
-		put(resource, condition)
-	}
+	to.Conditions = append(to.Conditions, out)
 }
 
 // deniedName is a name that no entry has.
 func (d *Draft) deniedName(c *keycloakSource) string {
 	name := deniedResource
-	for slices.ContainsFunc(c.entries, func(e *keycloakEntry) bool { return e.name == name }) {
+	for slices.ContainsFunc(c.Entries, func(e *enforcer.Entry) bool { return e.Name == name }) {
 		name += "'"
 	}
 	return name
-}
-
-// group are methods that ask for the same.
-type group struct {
-	methods []string // none for all
-	asked   demand
-}
-
-// grouped joins the methods that ask for the same. A method that nobody may use
-// needs no word where another has one: but HEAD, which GET speaks for.
-func grouped(asked []demand, methods []string) []group {
-	first := asked[0].key()
-	if !slices.ContainsFunc(asked, func(d demand) bool { return d.key() != first }) {
-		return []group{{asked: asked[0]}}
-	}
-	var out []group
-	index := map[string]int{}
-	for i, m := range methods {
-		if m == "" || !asked[i].asks() {
-			continue
-		}
-		key := asked[i].key()
-		at, ok := index[key]
-		if !ok {
-			at = len(out)
-			index[key], out = at, append(out, group{asked: asked[i]})
-		}
-		out[at].methods = append(out[at].methods, m)
-	}
-	if len(out) == 0 {
-		return []group{{asked: demand{kind: demandNever}}}
-	}
-	get, head := asked[slices.Index(methods, "GET")], asked[slices.Index(methods, "HEAD")]
-	if get.asks() && !head.asks() && head.and(get).key() != get.key() {
-		out = append(out, group{methods: []string{"HEAD"}, asked: demand{kind: demandNever}})
-	}
-	return out
-}
-
-// noteRegion notes what the enforcer tells apart and a template does not.
-func (d *Draft) noteRegion(j *judge, r *region, place string, asked []demand) {
-	together := keyOf(asked)
-	for _, of := range []map[int]string{r.examples, r.slashed} {
-		for _, outcome := range slices.Sorted(maps.Keys(of)) {
-			own := j.demands(outcome)
-			if keyOf(own) == together || outcome >= 0 && j.never[outcome] {
-				continue
-			}
-			for i := range own {
-				if own[i].key() != asked[i].key() {
-					d.noteNarrowed(place, "a request such as %s is %s at Keycloak; by %s it is %s here", strconv.Quote(of[outcome]), own[i], r.outline.template(), asked[i])
-					break
-				}
-			}
-		}
-	}
 }

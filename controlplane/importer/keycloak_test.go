@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/enforcer/enforcertest"
 	"github.com/umagate/umagate/controlplane/importer"
-	"github.com/umagate/umagate/controlplane/importer/enforcer/enforcertest"
 )
 
 // has makes a token's permissions: resource, scope, and so on.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/enforcer"
 	"github.com/umagate/umagate/plugin/scope"
 )
 
@@ -27,19 +28,15 @@ type need struct {
 func needs(alternatives ...[]string) need {
 	out := need{}
 	for i, all := range alternatives {
-		all = unique(all)
+		all = enforcer.Unique(all)
 		more := slices.ContainsFunc(alternatives, func(o []string) bool {
-			return subset(o, all) && !subset(all, o)
-		}) || slices.ContainsFunc(alternatives[:i], func(o []string) bool { return subset(o, all) && subset(all, o) })
+			return enforcer.Subset(o, all) && !enforcer.Subset(all, o)
+		}) || slices.ContainsFunc(alternatives[:i], func(o []string) bool { return enforcer.Subset(o, all) && enforcer.Subset(all, o) })
 		if !more {
 			out.alternatives = append(out.alternatives, all)
 		}
 	}
 	return out
-}
-
-func subset(few, many []string) bool {
-	return !slices.ContainsFunc(few, func(s string) bool { return !slices.Contains(many, s) })
 }
 
 // nobody is what no token has.
@@ -73,7 +70,7 @@ func (n need) implies(o need) bool {
 	if n.public || o.deny || n.rule != nil || o.rule != nil {
 		return false
 	}
-	return implies(n.alternatives, o.alternatives)
+	return enforcer.Implies(n.alternatives, o.alternatives)
 }
 
 // and is what both ask for. Where that is more than a requirement can hold, nobody
@@ -97,7 +94,7 @@ func (n need) and(o need) need {
 		out = needs(products...)
 	} else {
 		left, right := n.asRule(), o.asRule()
-		out.data = unique(slices.Concat(left.data, right.data))
+		out.data = enforcer.Unique(slices.Concat(left.data, right.data))
 		out.rule = map[string]any{"and": []any{renumber(left.rule, left.data, out.data), renumber(right.rule, right.data, out.data)}}
 	}
 	if out.problem() != nil {
@@ -138,7 +135,7 @@ func (n need) oneOf() (list []string, ok bool) {
 		}
 		list = append(list, all[0])
 	}
-	return unique(list), true
+	return enforcer.Unique(list), true
 }
 
 // asRule writes alternatives as a rule.
@@ -150,7 +147,7 @@ func (n need) asRule() need {
 	for _, all := range n.alternatives {
 		out.data = append(out.data, all...)
 	}
-	out.data = unique(out.data)
+	out.data = enforcer.Unique(out.data)
 	var terms []any
 	for _, all := range n.alternatives {
 		var vars []any

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/enforcer"
 )
 
 // ResourceBy says what becomes one resource.
@@ -197,7 +199,7 @@ func (r *reading) unreadable(at routed, why string) error {
 func (r *reading) operate(at routed, method, key string, op *value) error {
 	r.operation++
 	c := claim{place: at.place + "." + strings.ToLower(key)}
-	if !isForwarded(method) {
+	if !enforcer.IsForwarded(method) {
 		r.noteNarrowed(c.place, "it is left out: umagate refuses each request of this method")
 		return nil
 	}

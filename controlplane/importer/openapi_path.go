@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/glob"
 )
 
 // form is one way in which templates say what a path of the source is.
@@ -147,9 +149,9 @@ func (r *pathReader) braces(segments [][]piece, text string) [][]piece {
 		p := piece{text: s}
 		switch s {
 		case "*":
-			p = piece{kind: pieceVariable, text: variableName(name)}
+			p = piece{kind: pieceVariable, text: glob.Name(name)}
 		case "**":
-			p = piece{kind: pieceRest, text: variableName(name)}
+			p = piece{kind: pieceRest, text: glob.Name(name)}
 		}
 		segments[len(segments)-1] = append(segments[len(segments)-1], p)
 	}
@@ -162,7 +164,7 @@ func (r *pathReader) braces(segments [][]piece, text string) [][]piece {
 func (r *pathReader) variable(text string) piece {
 	name, check, checked := strings.Cut(strings.TrimSpace(text), ":")
 	name, check = strings.TrimSpace(name), strings.TrimSpace(check)
-	p := piece{kind: pieceVariable, text: variableName(strings.Trim(name, "*+.?/;&#"))}
+	p := piece{kind: pieceVariable, text: glob.Name(strings.Trim(name, "*+.?/;&#"))}
 	switch {
 	case strings.HasPrefix(name, "?"), strings.HasPrefix(name, "&"), strings.HasPrefix(name, "#"):
 		r.read = append(r.read, fmt.Sprintf("%q is no part of the path", "{"+text+"}"))
@@ -229,7 +231,7 @@ func (r *pathReader) element(pieces []piece) []element {
 		case pieceVariable, pieceGone:
 		}
 		names++
-		key.WriteString(variable)
+		key.WriteString(glob.Variable)
 		text.WriteString("{" + p.text + "}")
 	}
 	out.segment = segment{key: key.String(), text: text.String()}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/enforcer"
 	"github.com/umagate/umagate/plugin/scope"
 )
 
@@ -60,7 +61,7 @@ func (r *reading) requirement(place, method string, op *value) need {
 		found, at = declared(r.document), "security"
 	}
 	if found == nil {
-		made := madeUp(method)
+		made := enforcer.MadeUp(method)
 		r.noteNarrowed(place, "no security is declared: scope %q is made up; write public: true if everybody may call it", made)
 		return needs([]string{made})
 	}
@@ -109,7 +110,7 @@ func (r *reading) alternatives(place, at, method string, list *value) need {
 		}
 	}
 	if len(alternatives) == 0 {
-		alternatives = [][]string{{madeUp(method)}}
+		alternatives = [][]string{{enforcer.MadeUp(method)}}
 		r.noteChanged(place, "no alternative of its security can be checked by a token: scope %q is made up", alternatives[0][0])
 	}
 	out := needs(alternatives...)
@@ -155,8 +156,8 @@ func (r *reading) scopes(place, at, method string, requirement *value) (out []st
 	case len(others) > 0:
 		r.noteChanged(place, "%s wants %s, too, which is not checked here: let the API go on checking it", at, strings.Join(others, ", "))
 	}
-	if out = unique(out); len(out) == 0 {
-		out = []string{madeUp(method)}
+	if out = enforcer.Unique(out); len(out) == 0 {
+		out = []string{enforcer.MadeUp(method)}
 		r.noteNarrowed(place, "%s names no scope: %q is made up", at, out[0])
 	}
 	return out, true

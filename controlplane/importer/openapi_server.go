@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/enforcer"
+	"github.com/umagate/umagate/controlplane/glob"
 	"github.com/umagate/umagate/plugin/route"
 )
 
@@ -61,7 +63,7 @@ func (r *reading) server(item *value) (s server, err error) {
 		byDefault := v.get("default")
 		if !byDefault.is(isText) {
 			s.unknown = append(s.unknown, name)
-			return "unknown-" + variableName(name)
+			return "unknown-" + glob.Name(name)
 		}
 		if values := v.get("enum"); values.is(isList) && len(values.items) > 1 {
 			s.variables = append(s.variables, fmt.Sprintf("server variable %q is taken as %q; its other values are not covered (--server-variable %s=…)", name, byDefault.text, name))
@@ -91,13 +93,13 @@ func (r *reading) hosts() []string {
 			continue
 		}
 		host, ok := route.CanonicalHost(s.url.Host)
-		if !ok || slices.ContainsFunc(s.unknown, func(name string) bool { return strings.Contains(s.url.Host, "unknown-"+variableName(name)) }) {
+		if !ok || slices.ContainsFunc(s.unknown, func(name string) bool { return strings.Contains(s.url.Host, "unknown-"+glob.Name(name)) }) {
 			r.noteNarrowed("servers", "the host of %q is not known: name it with --host", s.written)
 			continue
 		}
 		out = append(out, host)
 	}
-	return unique(out)
+	return enforcer.Unique(out)
 }
 
 // bases are the paths that the servers put before each path. It is an error when
@@ -107,7 +109,7 @@ func (r *reading) bases(place string, lists []*value) ([]string, error) {
 	var out []string
 	for _, s := range servers {
 		path := s.url.EscapedPath()
-		if i := slices.IndexFunc(s.unknown, func(name string) bool { return strings.Contains(path, "unknown-"+variableName(name)) }); i >= 0 {
+		if i := slices.IndexFunc(s.unknown, func(name string) bool { return strings.Contains(path, "unknown-"+glob.Name(name)) }); i >= 0 {
 			faults = append(faults, fmt.Sprintf("server %q: the variable %q has no default: give it with --server-variable %s=…", s.written, s.unknown[i], s.unknown[i]))
 			continue
 		}
@@ -131,5 +133,5 @@ func (r *reading) bases(place string, lists []*value) ([]string, error) {
 	if len(out) == 0 {
 		return []string{""}, nil
 	}
-	return unique(out), nil
+	return enforcer.Unique(out), nil
 }

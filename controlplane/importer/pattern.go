@@ -7,11 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/glob"
 	"github.com/umagate/umagate/plugin/route"
 )
-
-// variable stands for a variable in the key of a segment: no segment has it.
-const variable = "\x00"
 
 // segment is one of a [pattern]. The last one may be empty: a slash at the end.
 type segment struct {
@@ -49,9 +47,9 @@ func unescaped(text string) string {
 // variableSegment is a whole segment.
 func variableSegment(name string) segment {
 	if name == "" {
-		return segment{key: variable, text: "*"}
+		return segment{key: glob.Variable, text: "*"}
 	}
-	return segment{key: variable, text: "{" + name + "}"}
+	return segment{key: glob.Variable, text: "{" + name + "}"}
 }
 
 // key is the same for patterns of the same paths.
@@ -81,7 +79,7 @@ func (p *pattern) template() string {
 		return "/"
 	}
 	seen := map[string]bool{}
-	return braces().ReplaceAllStringFunc(b.String(), func(text string) string {
+	return glob.Braces().ReplaceAllStringFunc(b.String(), func(text string) string {
 		base := text[1 : len(text)-1]
 		name := base
 		for n := 2; seen[name]; n++ {
@@ -160,7 +158,7 @@ func (p *pattern) weight() int {
 		}
 		const perSegment = 10_000
 		n += perSegment + len(s.key)
-		if !strings.Contains(s.key, variable) {
+		if !strings.Contains(s.key, glob.Variable) {
 			n += 2
 		}
 	}
@@ -176,7 +174,7 @@ func (p *pattern) covers(other *pattern) bool {
 		return false
 	}
 	for i := range p.segments {
-		if !segmentCovers(p.segments[i].key, other.segments[i].key) {
+		if !glob.Covers(p.segments[i].key, other.segments[i].key) {
 			return false
 		}
 	}
@@ -201,14 +199,14 @@ func (p *pattern) meet(other *pattern) (both pattern, some, exact bool) {
 		}
 		a, b := short.segments[i], long.segments[i]
 		switch {
-		case segmentCovers(a.key, b.key):
+		case glob.Covers(a.key, b.key):
 			if a.key == b.key && b.text == "*" {
 				b = a // a name says more
 			}
 			both.segments = append(both.segments, b)
-		case segmentCovers(b.key, a.key):
+		case glob.Covers(b.key, a.key):
 			both.segments = append(both.segments, a)
-		case segmentsMeet(a.key, b.key):
+		case glob.Meet(a.key, b.key):
 			exact = false
 		default:
 			return both, false, false
@@ -219,76 +217,4 @@ func (p *pattern) meet(other *pattern) (both pattern, some, exact bool) {
 		both.rest = p.rest && other.rest
 	}
 	return both, true, exact
-}
-
-// segmentCovers reports whether every segment of small matches big. A variable
-// matches one character or more; that of small is one that no literal has.
-func segmentCovers(big, small string) bool {
-	if big == small {
-		return true
-	}
-	if !strings.Contains(big, variable) || small == "" {
-		return false
-	}
-	if big == variable {
-		return true
-	}
-	pieces := strings.Split(big, variable)
-	first, last := pieces[0], pieces[len(pieces)-1]
-	if len(small) <= len(first)+len(last) || !strings.HasPrefix(small, first) || !strings.HasSuffix(small, last) {
-		return false
-	}
-	small = small[len(first) : len(small)-len(last)]
-	for _, piece := range pieces[1 : len(pieces)-1] {
-		if small == "" {
-			return false
-		}
-		i := strings.Index(small[1:], piece)
-		if i < 0 {
-			return false
-		}
-		small = small[1+i+len(piece):]
-	}
-	return small != ""
-}
-
-// segmentsMeet reports whether some segment matches both.
-func segmentsMeet(a, b string) bool {
-	if a == b || a == variable && b != "" || b == variable && a != "" {
-		return true
-	}
-	if !strings.Contains(a, variable) || !strings.Contains(b, variable) {
-		return segmentCovers(a, b) || segmentCovers(b, a)
-	}
-	// Both are walked at once, one character at a time. A variable takes one, and
-	// goes on or ends.
-	type state struct{ i, j int }
-	seen := map[state]bool{}
-	todo := []state{{}}
-	for len(todo) > 0 {
-		at := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if seen[at] {
-			continue
-		}
-		seen[at] = true
-		if at.i == len(a) || at.j == len(b) {
-			if at.i == len(a) && at.j == len(b) {
-				return true
-			}
-			continue
-		}
-		left, right := a[at.i] == variable[0], b[at.j] == variable[0]
-		if !left && !right && a[at.i] != b[at.j] {
-			continue
-		}
-		todo = append(todo, state{at.i + 1, at.j + 1})
-		if left {
-			todo = append(todo, state{at.i, at.j + 1})
-		}
-		if right {
-			todo = append(todo, state{at.i + 1, at.j})
-		}
-	}
-	return false
 }

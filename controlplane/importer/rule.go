@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/umagate/umagate/controlplane/enforcer"
 )
 
 // prune takes out patterns that no source wrote and that change nothing: the same
@@ -110,7 +112,7 @@ func (o *outcome) resources() string {
 	if len(names) == 0 {
 		return o.claims[0].resource
 	}
-	return strings.Join(unique(names), " + ")
+	return strings.Join(enforcer.Unique(names), " + ")
 }
 
 // tellMeeting notes a request of which several things are said.
@@ -123,7 +125,7 @@ func (d *Draft) tellMeeting(r *rule, method string, o *outcome) {
 	for _, c := range o.claims {
 		places = append(places, c.place)
 	}
-	places = unique(places)
+	places = enforcer.Unique(places)
 	request := strings.TrimSpace(method + " " + r.pattern.example())
 	others := strings.Join(places[1:], ", ")
 	switch {

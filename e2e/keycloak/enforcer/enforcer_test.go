@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	model "github.com/umagate/umagate/controlplane/importer/enforcer"
-	"github.com/umagate/umagate/controlplane/importer/enforcer/enforcertest"
+	model "github.com/umagate/umagate/controlplane/enforcer"
+	"github.com/umagate/umagate/controlplane/enforcer/enforcertest"
 	"github.com/umagate/umagate/e2e/keycloak/enforcer"
 )
 

@@ -1,7 +1,6 @@
-package importer
+package enforcer
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -40,7 +39,7 @@ func (j *judge) unheard(candidates ...string) (string, error) {
 			return s, nil
 		}
 	}
-	return "", fmt.Errorf("%w: its paths begin and end in too many ways to be compared", ErrSource)
+	return "", errUnheard
 }
 
 // token is a segment as a request has it.

@@ -1,13 +1,11 @@
-package importer
+package enforcer
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/umagate/umagate/controlplane/importer/enforcer"
 	"github.com/umagate/umagate/plugin/route"
 )
 
@@ -29,15 +27,19 @@ const (
 // too much.
 func depths() []int { return []int{4, 2, 1, 0} }
 
-// errTooMany: the paths overlap in too many ways.
-var errTooMany = errors.New("its paths overlap in too many ways to be compared")
+var (
+	// ErrTooMany: the paths overlap in too many ways.
+	ErrTooMany = errors.New("its paths overlap in too many ways to be compared")
+
+	errUnheard = errors.New("its paths begin and end in too many ways to be compared")
+)
 
 // judge compares two readings of paths: which path of its configuration the policy
 // enforcer takes for a request, and which template the filter. The filter's
 // templates are refined until the enforcer takes one path for all requests of each,
 // as far as that goes; what is left needs what all of them ask for.
 type judge struct {
-	paths     enforcer.Paths
+	paths     Paths
 	unordered bool         // in which order the enforcer has them is not known
 	begins    []string     // by path: a text that all begin with for which it may be taken
 	endings   [][]fragment // by path
@@ -58,7 +60,7 @@ type judge struct {
 	reading *route.Table
 	owners  [][]int // paths, by value of reading
 
-	candidates enforcer.Paths // of choose
+	candidates Paths // of choose
 	indexes    []int
 }
 
@@ -87,11 +89,11 @@ type witness struct {
 func (j *judge) regions() (regions []*region, unmatched *region, err error) {
 	j.tried = map[string][]int{}
 	for _, j.deepest = range depths() {
-		if regions, unmatched, err = j.tellApart(); !errors.Is(err, errTooMany) {
+		if regions, unmatched, err = j.tellApart(); !errors.Is(err, ErrTooMany) {
 			return regions, unmatched, err
 		}
 	}
-	return nil, nil, fmt.Errorf("%w: %w", ErrSource, err)
+	return nil, nil, err
 }
 
 func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
@@ -126,7 +128,7 @@ func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
 	endings := len(slices.DeleteFunc(slices.Clone(j.endings), func(end []fragment) bool { return len(end) == 0 }))
 	for again, round := true, 0; again; round++ {
 		if len(j.forms)*endings*j.deepest > maxEndings {
-			return nil, nil, errTooMany
+			return nil, nil, ErrTooMany
 		}
 		if unmatched, err = j.sort(); err != nil {
 			return nil, nil, err
@@ -192,7 +194,7 @@ func (j *judge) sort() (unmatched *region, err error) {
 		return true
 	}}
 	if !w.run() {
-		return nil, errTooMany
+		return nil, ErrTooMany
 	}
 	return unmatched, nil
 }

@@ -1,10 +1,10 @@
-package importer
+package enforcer
 
 import (
 	"slices"
 	"strings"
 
-	"github.com/umagate/umagate/controlplane/importer/enforcer"
+	"github.com/umagate/umagate/controlplane/glob"
 	"github.com/umagate/umagate/plugin/route"
 )
 
@@ -115,13 +115,13 @@ func parsePiece(text, variables string) fragment {
 				p.key += route.Unescape(text[at:])
 				return p
 			}
-			name = variableName(name)
+			name = glob.Name(name)
 		}
 		text = rest
-		if len(p.names) > 0 && strings.HasSuffix(p.key, variable) {
+		if len(p.names) > 0 && strings.HasSuffix(p.key, glob.Variable) {
 			continue // two with nothing between them are one
 		}
-		p.names, p.key = append(p.names, name), p.key+variable
+		p.names, p.key = append(p.names, name), p.key+glob.Variable
 	}
 }
 
@@ -148,7 +148,7 @@ func braced(f outline) []outline {
 	for _, at := range variables[:max(0, len(variables)-1)] {
 		for _, brace := range []string{"{", "}"} {
 			for _, p := range []fragment{
-				{key: brace}, endingIn(brace), startingWith(brace), {key: variable + brace + variable, names: []string{"", ""}},
+				{key: brace}, endingIn(brace), startingWith(brace), {key: glob.Variable + brace + glob.Variable, names: []string{"", ""}},
 			} {
 				put(at, p)
 			}
@@ -201,7 +201,7 @@ func shortValues(paths []string) (depths []int) {
 
 // neverTaken reports whether the enforcer takes a path for no request.
 func neverTaken(path string) bool {
-	alone := enforcer.Paths{path}
+	alone := Paths{path}
 	for _, f := range distinct(intended(path)) {
 		segments := []string{""}
 		for _, p := range f.pieces {

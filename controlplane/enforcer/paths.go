@@ -1,9 +1,3 @@
-// Package enforcer is how Keycloak's policy enforcer chooses among the paths of its
-// configuration: by comparing texts, which is neither what its documentation says
-// of them nor what the filter does.
-//
-// This is org.keycloak.common.util.PathMatcher as it was seen to behave, written
-// anew; e2e/keycloak/enforcer runs both side by side.
 package enforcer
 
 import "strings"

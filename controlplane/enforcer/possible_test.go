@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/umagate/umagate/controlplane/importer/enforcer"
-	"github.com/umagate/umagate/controlplane/importer/enforcer/enforcertest"
+	"github.com/umagate/umagate/controlplane/enforcer"
+	"github.com/umagate/umagate/controlplane/enforcer/enforcertest"
 )
 
 // TestPossible: whatever the order of the paths, what is chosen is one of those that

@@ -1,4 +1,4 @@
-package importer
+package enforcer
 
 import (
 	"slices"
@@ -35,9 +35,9 @@ func (d demand) and(o demand) demand {
 		return o
 	case d.resource != o.resource:
 		return demand{kind: demandNever} // a token is judged by one resource's permissions
-	case d.kind == demandPermission || implies(o.need, d.need):
+	case d.kind == demandPermission || Implies(o.need, d.need):
 		return o
-	case implies(d.need, o.need):
+	case Implies(d.need, o.need):
 		return d
 	}
 	const most = 8
@@ -47,16 +47,16 @@ func (d demand) and(o demand) demand {
 	both := demand{kind: demandScopes, resource: d.resource}
 	for _, a := range d.need {
 		for _, b := range o.need {
-			both.need = append(both.need, unique(slices.Concat(a, b)))
+			both.need = append(both.need, Unique(slices.Concat(a, b)))
 		}
 	}
 	return both
 }
 
-// implies reports whether whoever has one of the alternatives has one of the others.
-func implies(need, others [][]string) bool {
+// Implies reports whether whoever has one of the alternatives has one of the others.
+func Implies(need, others [][]string) bool {
 	return !slices.ContainsFunc(need, func(all []string) bool {
-		return !slices.ContainsFunc(others, func(less []string) bool { return subset(less, all) })
+		return !slices.ContainsFunc(others, func(less []string) bool { return Subset(less, all) })
 	})
 }
 
@@ -79,22 +79,20 @@ func (d demand) key() string {
 	return b.String()
 }
 
-// String says the demand to a reader.
-func (d demand) String() string {
-	switch d.kind {
-	case demandNothing:
-		return "public"
-	case demandToken:
-		return "open to every authenticated caller"
-	case demandPermission:
-		return "any permission on " + strconv.Quote(d.resource)
-	case demandScopes:
-		var alternatives []string
-		for _, all := range d.need {
-			alternatives = append(alternatives, strings.Join(all, " and "))
+// Subset reports whether all of few are among many.
+func Subset(few, many []string) bool {
+	return !slices.ContainsFunc(few, func(s string) bool { return !slices.Contains(many, s) })
+}
+
+// Unique leaves each text once, in order.
+func Unique(texts []string) []string {
+	seen := make(map[string]bool, len(texts))
+	var out []string
+	for _, t := range texts {
+		if !seen[t] {
+			seen[t] = true
+			out = append(out, t)
 		}
-		return strings.Join(alternatives, " or ") + " on " + strconv.Quote(d.resource)
-	case demandNever:
 	}
-	return "denied"
+	return out
 }

@@ -1,10 +1,9 @@
-package importer
+package enforcer
 
 import (
 	"maps"
 	"slices"
 
-	"github.com/umagate/umagate/controlplane/importer/enforcer"
 	"github.com/umagate/umagate/plugin/route"
 )
 
@@ -13,7 +12,7 @@ import (
 func (j *judge) refine(unmatched *region) bool {
 	added := false
 	regions := slices.Clone(j.forms)
-	if !slices.ContainsFunc(j.demands(enforcer.None), func(d demand) bool { return d.kind == demandNever }) {
+	if !slices.ContainsFunc(j.demands(None), func(d demand) bool { return d.kind == demandNever }) {
 		regions = append(regions, unmatched)
 	}
 	for _, r := range regions {
@@ -84,7 +83,7 @@ func (j *judge) drop() {
 }
 
 func (j *judge) mayDrop(r *region) bool {
-	return r.derived || !j.keep && keyOf(j.all(r.examples, r.slashed)) == keyOf(j.demands(enforcer.Fault))
+	return r.derived || !j.keep && keyOf(j.all(r.examples, r.slashed)) == keyOf(j.demands(Fault))
 }
 
 // dropped takes forms out if the same holds without them, and reports whether it
@@ -99,7 +98,7 @@ func (j *judge) dropped(gone ...*region) bool {
 			if err != nil {
 				continue
 			}
-			holds := keyOf(j.demands(enforcer.None))
+			holds := keyOf(j.demands(None))
 			if value := matched(table, path); value >= 0 {
 				next := j.forms[value]
 				moved = append(moved, func() { next.take(at) })

@@ -1,15 +1,16 @@
-package importer
+package enforcer
 
 import (
 	"slices"
 	"strings"
 
+	"github.com/umagate/umagate/controlplane/glob"
 	"github.com/umagate/umagate/plugin/route"
 )
 
 // fragment is one segment of a template: literal text around variables.
 type fragment struct {
-	// key is that of a [segment]: decoded text, with variable for each variable.
+	// key is decoded text, with [glob.Variable] for each variable.
 	key string
 	// names of the variables; "" is a "*".
 	names []string
@@ -22,25 +23,27 @@ func literalPiece(raw string) fragment { return fragment{key: route.Unescape(raw
 func anyPiece() fragment { return endingIn("") }
 
 // endingIn is "*" with text behind it, startingWith "*" with text before it.
-func endingIn(text string) fragment { return fragment{key: variable + text, names: []string{""}} }
+func endingIn(text string) fragment { return fragment{key: glob.Variable + text, names: []string{""}} }
 
-func startingWith(text string) fragment { return fragment{key: text + variable, names: []string{""}} }
+func startingWith(text string) fragment {
+	return fragment{key: text + glob.Variable, names: []string{""}}
+}
 
 func (p fragment) isLiteral() bool { return len(p.names) == 0 }
 
 // isVariable reports whether the piece takes every segment.
-func (p fragment) isVariable() bool { return p.key == variable && len(p.names) == 1 }
+func (p fragment) isVariable() bool { return p.key == glob.Variable && len(p.names) == 1 }
 
 // matches reports whether a decoded segment matches.
-func (p fragment) matches(s string) bool { return segmentCovers(p.key, s) }
+func (p fragment) matches(s string) bool { return glob.Covers(p.key, s) }
 
 // sample is a segment that matches, with value for each variable.
-func (p fragment) sample(value string) string { return strings.ReplaceAll(p.key, variable, value) }
+func (p fragment) sample(value string) string { return strings.ReplaceAll(p.key, glob.Variable, value) }
 
 // around is the text before the first variable and behind the last.
 func (p fragment) around() (before, after string) {
-	before, after, _ = strings.Cut(p.key, variable)
-	return before, after[strings.LastIndex(after, variable)+1:]
+	before, after, _ = strings.Cut(p.key, glob.Variable)
+	return before, after[strings.LastIndex(after, glob.Variable)+1:]
 }
 
 // meet is what takes the segments that both take. It is not ok where there are
@@ -55,7 +58,7 @@ func (p fragment) meet(o fragment) (both fragment, ok bool) {
 		return fragment{}, false
 	}
 	before, after, ok := p.longest(o)
-	return fragment{key: before + variable + after, names: p.names}, ok
+	return fragment{key: before + glob.Variable + after, names: p.names}, ok
 }
 
 // apart reports that no segment matches both. It may be false where that is so.
@@ -93,7 +96,7 @@ func longer(a, b string, has func(s, part string) bool) (string, bool) {
 // text is the piece as a template has it.
 func (p fragment) text() string {
 	var b strings.Builder
-	for i, literal := range strings.SplitN(p.key, variable, len(p.names)+1) {
+	for i, literal := range strings.SplitN(p.key, glob.Variable, len(p.names)+1) {
 		b.WriteString(templateText(literal))
 		switch {
 		case i == len(p.names):

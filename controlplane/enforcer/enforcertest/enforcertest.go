@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/umagate/umagate/controlplane/importer/enforcer"
+	"github.com/umagate/umagate/controlplane/enforcer"
 )
 
 // Config is a configuration of a policy enforcer.

@@ -1,4 +1,4 @@
-package importer
+package enforcer
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func (j *judge) read() error {
 		for _, f := range forms {
 			template, err := route.ParseTemplate(f.template())
 			if err != nil {
-				return fmt.Errorf("%w: %s: %w", ErrSource, f.template(), err)
+				return fmt.Errorf("%s: %w", f.template(), err)
 			}
 			at, ok := index[f.key()]
 			if !ok {
@@ -51,7 +51,7 @@ func (j *judge) outcomes(at *witness) []int {
 	if at.slash {
 		meant += "/"
 	}
-	for _, target := range unique([]string{at.raw, meant}) {
+	for _, target := range Unique([]string{at.raw, meant}) {
 		found = append(found, j.choose(target)...)
 	}
 	if slices.ContainsFunc(found, func(outcome int) bool {
