@@ -176,7 +176,7 @@ func bodies(e *env) {
 		}
 		done := make(chan *answer, 1)
 		go func() {
-			a, err := roundTrip(e.client.transport, r)
+			a, err := roundTrip(e.client, r)
 			if err != nil {
 				a = &answer{header: http.Header{"Error": {err.Error()}}}
 			}

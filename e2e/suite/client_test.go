@@ -1,6 +1,7 @@
 package suite_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -18,25 +20,87 @@ import (
 )
 
 // client1 sends one request after the other on one connection, so that they meet
-// the same worker.
+// the same worker. It is not [http.Transport], which gives a connection up where the
+// goroutine that has written the request is late to say so.
 type client1 struct {
-	address   string
-	transport *http.Transport
-	dials     atomic.Int64
+	address string
+	dials   atomic.Int64
+
+	mu     sync.Mutex
+	conn   net.Conn
+	reader *bufio.Reader
 }
 
 func newClient(t *testing.T, address string) *client1 {
 	t.Helper()
 	c := &client1{address: address}
-	c.transport = &http.Transport{DisableCompression: true, MaxConnsPerHost: 1, DialContext: c.dial}
-	t.Cleanup(c.transport.CloseIdleConnections)
+	t.Cleanup(c.hangUp)
 	return c
 }
 
-func (c *client1) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	c.dials.Add(1)
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", c.address) //nolint:wrapcheck // a test's own
+// hangUp has the next request come on a new connection.
+func (c *client1) hangUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.close()
+}
+
+func (c *client1) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn, c.reader = nil, nil
+	}
+}
+
+// RoundTrip implements http.RoundTripper. The answer has been read to its end.
+func (c *client1) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reused := c.conn != nil
+	response, err := c.exchange(r)
+	if err != nil && reused && r.Body == http.NoBody && r.Context().Err() == nil {
+		response, err = c.exchange(r) // the gateway had closed the connection
+	}
+	return response, err
+}
+
+func (c *client1) exchange(r *http.Request) (_ *http.Response, err error) {
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if c.conn == nil {
+		c.dials.Add(1)
+		var d net.Dialer
+		if c.conn, err = d.DialContext(r.Context(), "tcp", c.address); err != nil {
+			return nil, err //nolint:wrapcheck // a test's own
+		}
+		c.reader = bufio.NewReader(c.conn)
+	}
+	conn := c.conn
+	defer context.AfterFunc(r.Context(), func() { _ = conn.Close() })()
+	written := make(chan error, 1)
+	go func() { written <- r.Write(conn) }() // an early answer need not wait for the body's end
+	var response *http.Response
+	for response == nil || response.StatusCode < 200 && response.StatusCode != http.StatusSwitchingProtocols {
+		if response, err = http.ReadResponse(c.reader, r); err != nil {
+			return nil, err //nolint:wrapcheck // a test's own
+		}
+	}
+	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a test's own
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	if response.Close {
+		c.close()
+	}
+	if err := <-written; err != nil {
+		c.close() // it was answered before its end
+	}
+	return response, nil
 }
 
 // answer is what a client got.
@@ -50,7 +114,7 @@ type answer struct {
 
 func (c *client1) do(t *testing.T, r *http.Request) *answer {
 	t.Helper()
-	a, err := roundTrip(c.transport, r)
+	a, err := roundTrip(c, r)
 	require.NoError(t, err)
 	return a
 }

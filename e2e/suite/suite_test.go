@@ -60,6 +60,6 @@ func (e *env) settled(t *testing.T, table []scenario) {
 		waitFor(t, "the AS", func() bool {
 			return c.do(t, own.request(t, &step{path: "/albums/1"}, "")).status == 401
 		})
-		c.transport.CloseIdleConnections() // the next may be on another worker
+		c.hangUp() // the next may be on another worker
 	}
 }
