@@ -230,7 +230,7 @@ var (
 		Name:    "InstancePending",
 		Summary: "An instance was to be registered or removed, and the authorization server did not do it when it was asked last.",
 		Affects: "Requests for it: 403 resource_unknown.",
-		Remedy:  "The message has the authorization server's reason. It is tried again, at most every five minutes, until it is done or somebody removes it: DELETE /v1/sites/{site}/resources/{name}.",
+		Remedy:  "The message has the authorization server's reason. It is tried again within ten seconds of when the authorization server answers again, and else at most every five minutes, until it is done or somebody removes it: DELETE /v1/sites/{site}/resources/{name}.",
 	}
 	ClockSkew = Kind{
 		Name:    "ClockSkew",

@@ -57,6 +57,7 @@ type Store interface {
 	DueInstances(ctx context.Context, key store.Key, now time.Time, most int) ([]string, error)
 	RecheckInstance(ctx context.Context, key store.Key, name string, now time.Time) error
 	ReopenInstance(ctx context.Context, key store.Key, name string, now, due time.Time) (store.Instance, error)
+	HastenInstances(ctx context.Context, key store.Key, now, after time.Time, except []string) error
 	ClaimInstance(ctx context.Context, key store.Key, name string, now, until time.Time) (store.Instance, bool, error)
 }
 
@@ -92,6 +93,9 @@ type Intervals struct {
 	Poll time.Duration
 	// Retry is the first wait after a failure (1 s), RetryMax the longest (5 min).
 	Retry, RetryMax time.Duration
+	// Pilot is the longest wait of one that failed as all do, since the AS does not answer
+	// (10 s): by it the end of an outage is noticed.
+	Pilot time.Duration
 	// Check is how often a registration is compared with the AS's (1 h).
 	Check time.Duration
 	// Claim is how long who works on an instance has for it (1 min).
@@ -113,6 +117,7 @@ func (i Intervals) withDefaults() Intervals {
 	set(&i.Poll, time.Second)
 	set(&i.Retry, time.Second)
 	set(&i.RetryMax, 5*time.Minute)
+	set(&i.Pilot, 10*time.Second)
 	set(&i.Check, time.Hour)
 	set(&i.Claim, time.Minute)
 	set(&i.Found, time.Minute)
@@ -127,6 +132,8 @@ type Manager struct {
 	templates map[string]*template
 	finder    finder
 	calls     singleflight.Group
+	outage    outage
+	busy      busy
 }
 
 // New makes a manager. It asks nobody yet.
@@ -148,7 +155,7 @@ func New(options Options) (*Manager, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Manager{options: options, templates: templates, finder: newFinder()}, nil
+	return &Manager{options: options, templates: templates, finder: newFinder(), busy: busy{names: map[string]int{}}}, nil
 }
 
 // Request names an instance, by its values or by its path.
@@ -290,8 +297,7 @@ func (m *Manager) now(ctx context.Context, in store.Instance) (store.Instance, e
 	if !m.options.Leads() {
 		return in, nil
 	}
-	now := m.options.Now()
-	claimed, ok, err := m.options.Store.ClaimInstance(ctx, m.options.Key, in.Name, now, now.Add(m.options.Intervals.Claim))
+	claimed, done, ok, err := m.claim(ctx, in.Name)
 	if err != nil {
 		return in, err
 	}
@@ -302,6 +308,7 @@ func (m *Manager) now(ctx context.Context, in store.Instance) (store.Instance, e
 		}
 		return have, err
 	}
+	defer done()
 	// What was begun at the AS is recorded, also when who asked has gone.
 	return m.work(context.WithoutCancel(ctx), claimed)
 }

@@ -28,7 +28,9 @@ type authority struct {
 	byName    bool
 	owners    bool  // it tells them
 	fail      error // of every call
-	lose      bool  // creations have no answer
+	good      int   // how many creations there may be before all fails, if there is one
+	failed    int
+	lose      bool // creations have no answer
 	creates   int
 	listings  int
 	finds     int
@@ -38,6 +40,7 @@ func (a *authority) do(f func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.fail != nil {
+		a.failed++
 		return a.fail
 	}
 	return f()
@@ -46,6 +49,9 @@ func (a *authority) do(f func() error) error {
 func (a *authority) Create(_ context.Context, r as.Resource) (as.Resource, error) {
 	err := a.do(func() error {
 		a.creates++
+		if a.good--; a.good == 0 {
+			a.fail = unavailable
+		}
 		a.next++
 		r.ID = fmt.Sprintf("id-%d", a.next)
 		kept := r
@@ -482,6 +488,99 @@ func TestWhatIsRefusedStays(t *testing.T) {
 	_, err = w.manager.Get(t.Context(), "album-8")
 	require.ErrorIs(t, err, instance.ErrUnknown)
 	require.ElementsMatch(t, []string{"album-6", "album-7"}, w.names())
+}
+
+// TestOutage: when the AS is back, what waits is tried at once, whatever it has waited for
+// so far, and many do not storm it.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	registered := func(w *world) int { return len(w.names()) }
+	t.Run("down", func(t *testing.T) {
+		t.Parallel()
+		for name, failure := range map[string]error{"503": unavailable, "429": &as.Error{Status: 429, Kind: as.ErrRateLimited}, "the client is refused": as.ErrClientRefused} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.as.set(func() { w.as.fail = failure })
+				const many = 250
+				for i := range many {
+					_, err := w.register(fmt.Sprint(i))
+					require.NoError(t, err)
+				}
+				for range 60 {
+					w.after(10 * time.Second)
+					w.pass()
+				}
+				w.as.set(func() { w.as.fail = nil })
+				w.after(10 * time.Second)
+				w.pass()
+				require.Positive(t, registered(w), "the pilot, at least")
+				for range many/100 + 1 {
+					before := registered(w)
+					w.pass()
+					require.LessOrEqual(t, registered(w)-before, 100)
+				}
+				require.Equal(t, many, registered(w), "all, within seconds")
+			})
+		}
+	})
+	t.Run("it fails again at once", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.as.set(func() { w.as.fail = unavailable })
+		for i := range 50 {
+			_, err := w.register(fmt.Sprint(i))
+			require.NoError(t, err)
+		}
+		for range 30 {
+			w.after(10 * time.Second)
+			w.pass()
+		}
+		w.as.set(func() { w.as.fail, w.as.good = nil, 1 })
+		for registered(w) == 0 {
+			w.after(time.Second)
+			w.pass()
+		}
+		w.as.set(func() { w.as.good, w.as.fail, w.as.failed = 0, unavailable, 0 })
+		w.pass()
+		require.Less(t, w.as.failed, 12, "those that were under way, and no other")
+	})
+	t.Run("one that fails alone waits for its time", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.as.set(func() { w.as.fail = &as.Error{Op: "register", Status: 400, Kind: as.ErrRejected} })
+		for range 3 {
+			_, err := w.register("7")
+			require.NoError(t, err)
+			w.after(4 * time.Minute)
+			w.pass()
+		}
+		w.as.set(func() { w.as.fail = nil })
+		_, err := w.register("8")
+		require.NoError(t, err)
+		w.pass()
+		require.Equal(t, []string{"album-8"}, w.names())
+	})
+	t.Run("another process begins", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.as.set(func() { w.as.fail = unavailable })
+		for _, id := range []string{"7", "8"} {
+			_, err := w.register(id)
+			require.NoError(t, err)
+		}
+		for range 20 {
+			w.after(time.Minute)
+			w.pass()
+		}
+		w.as.set(func() { w.as.fail = nil })
+		w.configure(file)
+		instance.Begun(t.Context(), w.manager)
+		w.pass()
+		w.after(time.Minute) // what may be claimed
+		w.pass()
+		require.ElementsMatch(t, []string{"album-7", "album-8"}, w.names())
+	})
 }
 
 // TestCheck: registrations follow what is declared.

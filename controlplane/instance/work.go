@@ -24,6 +24,7 @@ const (
 
 // Run does what is due until ctx ends. The one that leads calls it.
 func (m *Manager) Run(ctx context.Context) {
+	m.begun(ctx)
 	ticker := time.NewTicker(m.options.Intervals.Poll)
 	defer ticker.Stop()
 	for {
@@ -51,21 +52,25 @@ func (m *Manager) pass(ctx context.Context) error {
 	for range concurrently {
 		wg.Go(func() {
 			for name := range queue {
-				now := m.options.Now()
-				in, ok, err := m.options.Store.ClaimInstance(ctx, m.options.Key, name, now, now.Add(m.options.Intervals.Claim))
+				in, done, ok, err := m.claim(ctx, name)
 				if err != nil || !ok {
 					continue
 				}
 				// It was told by work itself.
 				_, _ = m.work(context.WithoutCancel(ctx), in)
+				done()
 			}
 		})
 	}
+	away := m.outage.lasts()
 	for _, name := range names {
 		if ctx.Err() != nil || !m.options.Leads() {
 			break
 		}
 		queue <- name
+		if m.outage.lasts() && !away {
+			break // it has begun: the others do not have to find out, too
+		}
 	}
 	close(queue)
 	wg.Wait()
@@ -79,7 +84,9 @@ func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, 
 	in.Attempts++
 	server, err := m.options.AS()
 	done := in
-	if err == nil {
+	if err != nil {
+		err = notAskedError{err}
+	} else {
 		switch in.State {
 		case store.InstancePending:
 			done, err = m.create(ctx, server, in)
@@ -99,6 +106,7 @@ func (m *Manager) work(ctx context.Context, in store.Instance) (store.Instance, 
 	done.DueAt = m.options.Now().Add(m.options.Intervals.Check - rand.N(m.options.Intervals.Check/4+1)) //nolint:gosec // jitter, not a secret
 	m.finder.forget(in.Name)
 	ok, err := m.options.Store.PutInstance(ctx, m.options.Key, done, before)
+	m.answered(ctx)
 	switch {
 	case err != nil:
 		return in, err
@@ -231,6 +239,7 @@ func (m *Manager) remove(ctx context.Context, server AS, in store.Instance) (sto
 		return m.failed(ctx, in, err)
 	}
 	m.finder.removed(in.Name)
+	defer m.answered(ctx)
 	m.options.Record(ctx, audit.ResourceDelete, in.Name, map[string]string{"owner": in.Owner, "resource_id": in.ID})
 	m.options.Logger.Info("instance removed", slog.String("resource", in.Name), slog.String("owner", in.Owner))
 	return in, m.options.Store.DeleteInstance(ctx, m.options.Key, in.Name, store.InstanceRemoving)
@@ -270,7 +279,13 @@ func (m *Manager) failed(ctx context.Context, in store.Instance, cause error) (s
 	if in.State == store.InstanceRegistered && in.Failure == missed {
 		cause = errMissed // something else went wrong in between
 	}
-	wait := min(m.options.Intervals.RetryMax, m.options.Intervals.Retry<<min(in.Attempts-1, 16))
+	longest := m.options.Intervals.RetryMax
+	if m.outage.concerns(cause) {
+		longest = m.outage.failed(m.options.Now(), &m.options.Intervals)
+	} else {
+		defer m.answered(ctx)
+	}
+	wait := min(longest, m.options.Intervals.RetryMax, m.options.Intervals.Retry<<min(in.Attempts-1, 16))
 	wait = max(wait-rand.N(wait/2+1), as.RetryAfter(cause)) //nolint:gosec // jitter, not a secret
 	in.Failure, in.DueAt, in.UpdatedAt = cause.Error(), m.options.Now().Add(wait), m.options.Now()
 	remedy := as.Remedy(cause)

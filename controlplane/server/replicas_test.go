@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/seal"
 	"github.com/umagate/umagate/controlplane/server"
@@ -99,6 +102,70 @@ func TestReplicas(t *testing.T) {
 		require.NotContains(t, p.Log.String(), "hunter2", "the database's password")
 		p.RequireNoSecrets(as)
 	}
+}
+
+// TestPendingInstancesSurviveTheLeader: what the AS refuses stays pending with its reason,
+// whichever replica leads, and the new leader does it as soon as the AS does.
+func TestPendingInstancesSurviveTheLeader(t *testing.T) {
+	t.Parallel()
+	const album = `  - {name: "album-{id}", conditions: [{paths: ["/albums/{id}"], scopes: [view]}]}` + "\n"
+	database := postgrestest.Database(t, postgrestest.Start(t))
+	as := servertest.StartAS(t, devas.Options{})
+	one, two := replica(t, database, as.Issuer()), replica(t, database, as.Issuer())
+	for _, p := range []*plane{one, two} {
+		p.Options.Intervals.Site = registration.Intervals{} // those of production: minutes between two attempts
+		text, err := os.ReadFile(p.Path())
+		require.NoError(t, err)
+		p.Write(strings.Replace(string(text), `xds: "127.0.0.1:0"`, `xds: "127.0.0.1:0", instances: "127.0.0.1:0"`, 1) + album)
+	}
+	one.Start()
+	one.Until("it leads", leader)
+	two.Start()
+	two.Until("it follows", follower)
+
+	// The AS does nothing for resources, and says so; the rest goes on.
+	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointResources, Kind: devas.FaultStatus, Status: 503}))
+	const resources = "/v1/sites/photos/resources"
+	var made server.Instance
+	for _, p := range []*plane{one, two} { // the one that leads, and the one that does not
+		code, _ := p.send(http.MethodPost, resources, fmt.Sprintf(`{"resource":"album-{id}","values":["%s"],"owner":"alice"}`, p.XDS[len("127.0.0.1:"):]), &made)
+		require.Equal(t, http.StatusCreated, code)
+		require.Equal(t, store.InstancePending, made.State)
+	}
+	pending := func(s server.Status) bool {
+		return has(s, health.InstancePending) && len(s.Sites[0].Resources.Instances) == 1 && s.Sites[0].Resources.Instances[0].Pending == 2 &&
+			strings.Contains(message(s, health.InstancePending), "503")
+	}
+	one.Until("it tells both, and why", pending)
+	two.Until("so does the one that does not lead", pending)
+
+	// The leader goes, while they wait.
+	one.Stop()
+	two.Until("it leads, and tells the same", func(s server.Status) bool { return s.Leader && pending(s) })
+	as.ClearFaults(devas.EndpointResources)
+	began := time.Now()
+	two.Until("both are registered", func(s server.Status) bool {
+		i := s.Sites[0].Resources.Instances
+		return s.OK && len(i) == 1 && i[0].Registered == 2 && i[0].Pending == 0
+	})
+	t.Logf("registered after %s", time.Since(began).Round(time.Millisecond))
+	count := 0
+	for _, name := range names(as) {
+		if strings.HasPrefix(name, "album-") {
+			count++
+		}
+	}
+	require.Equal(t, 2, count, "each once")
+}
+
+// message is that of a condition; empty for none.
+func message(s server.Status, kind health.Kind) string {
+	for _, c := range s.Conditions {
+		if c.Name == kind.Name {
+			return c.Message
+		}
+	}
+	return ""
 }
 
 // TestSecondServe starts another control plane on the same SQLite file.

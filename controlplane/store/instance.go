@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/secret"
@@ -203,6 +205,20 @@ func (s *SQL) DueInstances(ctx context.Context, key Key, now time.Time, most int
 func (s *SQL) RecheckInstance(ctx context.Context, key Key, name string, now time.Time) error {
 	_, err := s.execInstance(ctx, key, `UPDATE instance SET due_at = $4 WHERE site = $1 AND issuer = $2 AND name = $3 AND state = $5 AND due_at > $4`,
 		name, toMillis(now), InstanceRegistered)
+	return err
+}
+
+// HastenInstances makes due what failed, is not as asked yet and is not due before after,
+// but for the names of except.
+func (s *SQL) HastenInstances(ctx context.Context, key Key, now, after time.Time, except []string) error {
+	var statement strings.Builder
+	statement.WriteString(`UPDATE instance SET due_at = $3 WHERE site = $1 AND issuer = $2 AND due_at > $4 AND state <> $5 AND failure <> ''`)
+	args := []any{toMillis(now), toMillis(after), InstanceRegistered}
+	for _, name := range except {
+		args = append(args, name)
+		fmt.Fprintf(&statement, ` AND name <> $%d`, len(args)+2)
+	}
+	_, err := s.execInstance(ctx, key, statement.String(), args...)
 	return err
 }
 

@@ -64,6 +64,9 @@ func (s *SQL) Close() error {
 	return nil
 }
 
+// Shared reports whether replicas can share the store.
+func (s *SQL) Shared() bool { return s.session != nil }
+
 func place(key Key, what string) string {
 	return fmt.Sprintf("%q %q %s", key.Site, key.Issuer, what)
 }

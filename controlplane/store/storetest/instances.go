@@ -229,6 +229,34 @@ func runInstances(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen fu
 		require.True(t, ok, "who claimed it has died")
 	})
 
+	t.Run("what failed is hastened, and no claim is", func(t *testing.T) {
+		t.Parallel()
+		s, _ := open(t)
+		ctx := t.Context()
+		for _, name := range []string{"failed", "busy", "soon", "registered", "asked"} {
+			in := album(name)
+			in.State, in.DueAt, in.Failure = store.InstancePending, at.Add(5*time.Minute), "503"
+			switch name {
+			case "soon":
+				in.DueAt = at.Add(time.Minute)
+			case "registered":
+				in.State = store.InstanceRegistered
+			case "asked":
+				in.Failure = ""
+			}
+			_, _, err := s.AddInstance(ctx, photos, in)
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.HastenInstances(ctx, photos, at, at.Add(time.Minute), []string{"album-busy", "album-x"}))
+		due, err := s.DueInstances(ctx, photos, at, 10)
+		require.NoError(t, err)
+		require.Equal(t, []string{"album-failed"}, due)
+		require.NoError(t, s.HastenInstances(ctx, photos, at, at, nil))
+		due, err = s.DueInstances(ctx, photos, at, 10)
+		require.NoError(t, err)
+		require.ElementsMatch(t, []string{"album-failed", "album-busy", "album-soon"}, due)
+	})
+
 	t.Run("a shared secret is one", func(t *testing.T) {
 		t.Parallel()
 		s, reopen := open(t)
