@@ -108,6 +108,12 @@ var (
 		Affects: "Nobody, until that Envoy starts while the control plane is down: it gets what was good when the agent went, or nothing.",
 		Remedy:  "Start umagate agent there again. One that was taken away on purpose is forgotten by itself, or at once with DELETE /v1/envoys/{node_id}.",
 	}
+	AgentMissing = Kind{
+		Name:    "AgentMissing",
+		Summary: "umagate.yaml has envoy.last_good, and an Envoy has no agent beside it.",
+		Affects: "Nobody, until that Envoy starts while the control plane is down: it finds nothing to start from, and takes no connection.",
+		Remedy:  "Run umagate agent on its machine, with the bootstrap that the Envoy was started with, and see in its log that it reaches this control plane. If none is meant to be there, take envoy.last_good out of umagate.yaml.",
+	}
 	AgentRefused = Kind{
 		Name:    "AgentRefused",
 		Summary: "An agent beside an Envoy cannot keep what it is given.",
@@ -333,7 +339,7 @@ func Kinds() []Kind {
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, InstancePending, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
-		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
+		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
 		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,

@@ -64,6 +64,10 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 	}
 	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, now)...)
 	list = append(list, agentConditions(out.Agents, now)...)
+	// Where replicas share the Envoys, an agent may be with another one.
+	if f := inForce.file; f != nil && f.Envoy.LastGood != "" && !s.store.Shared() {
+		list = append(list, missingAgents(out.Envoys, out.Agents, inForce.since, now)...)
+	}
 	list = append(list, callConditions(out.Envoys, out.Sites)...)
 	for _, w := range inForce.workers {
 		list = append(list, staleConditions(out.Envoys, w.site, now)...)
@@ -132,21 +136,6 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 		all = append(all, *unlike[name])
 	}
 	return together(all...)
-}
-
-// agentConditions lists what keeps agents from keeping what is good.
-func agentConditions(agents []xds.Envoy, now time.Time) []health.Condition {
-	gone, refused := several{kind: health.AgentGone}, several{kind: health.AgentRefused}
-	for i := range agents {
-		a, state := &agents[i], agents[i].Types[xds.LastGood]
-		switch {
-		case !a.Connected && now.Sub(a.DisconnectedAt) > goneAfter:
-			gone.add(a.DisconnectedAt, "beside %s", a.NodeID)
-		case a.Connected && state.Refused != "":
-			refused.add(state.RefusedAt, "beside %s: %s", a.NodeID, state.ErrorMessage)
-		}
-	}
-	return together(gone, refused)
 }
 
 // together makes one condition of each that somebody has.

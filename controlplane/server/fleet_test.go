@@ -82,12 +82,12 @@ func (m *mutual) envoyFiles(trusts, ca *pki.Authority, leaf pki.Leaf) {
 	pki.Write(m.T, m.folder, "tls.crt", pair.Certificate)
 }
 
-// envoy starts one that says that it is of cluster. It need not get anything.
-func (m *mutual) envoy(binary envoy.Binary, id, cluster string) *protected {
+// bootstrap is that of an Envoy that says that it is of cluster, with its files.
+func (m *mutual) bootstrap(id, cluster, controlPlane string) []byte {
 	m.T.Helper()
 	file, err := site.Load(m.Path())
 	require.NoError(m.T, err)
-	file.Envoy.XDS = m.XDS
+	file.Envoy.XDS = controlPlane
 	secrets, err := envoyconf.XDSSecrets(file)
 	require.NoError(m.T, err)
 	for name, secret := range secrets {
@@ -98,10 +98,17 @@ func (m *mutual) envoy(binary envoy.Binary, id, cluster string) *protected {
 	bootstrap, err := envoyconf.Dynamic(file)
 	require.NoError(m.T, err)
 	bootstrap.Node.Id, bootstrap.Node.Cluster = id, cluster
-	options := envoy.Options{Binary: binary, LogLevel: "info", ReadyTimeout: 2 * servertest.Within}
-	options.Bootstrap, err = protojson.Marshal(bootstrap)
+	text, err := protojson.Marshal(bootstrap)
 	require.NoError(m.T, err)
-	process := envoytest.Start(m.T, options)
+	return text
+}
+
+// envoy starts one that says that it is of cluster. It need not get anything.
+func (m *mutual) envoy(binary envoy.Binary, id, cluster string) *protected {
+	m.T.Helper()
+	process := envoytest.Start(m.T, envoy.Options{
+		Binary: binary, LogLevel: "info", ReadyTimeout: 2 * servertest.Within, Bootstrap: m.bootstrap(id, cluster, m.XDS),
+	})
 	return &protected{&servertest.Protected{Process: process, T: m.T, Base: "http://" + envoytest.Address(m.T.Context(), m.T, process, "umagate")}}
 }
 

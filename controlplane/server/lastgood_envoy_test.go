@@ -32,6 +32,15 @@ import (
 	"github.com/umagate/umagate/envoy/envoytest"
 )
 
+// keptIn gives a path for what is kept, short enough for a socket beside it.
+func keptIn(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "umagate-") //nolint:usetesting // that may be too long for a socket
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
+	return filepath.Join(folder, "last_good")
+}
+
 // kept is a plane whose Envoy has an agent beside it.
 type kept struct {
 	*plane
@@ -45,13 +54,10 @@ type kept struct {
 // newKept has a plane that comes back at its address. Nothing is started.
 func newKept(t *testing.T, config func(k *kept, xds string) string) *kept {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "umagate-") //nolint:usetesting // that may be too long for a socket
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
 	address, reservation, err := port.Reserve("127.0.0.1")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, reservation.Close()) })
-	k := &kept{plane: newPlane(t), file: filepath.Join(folder, "last_good")}
+	k := &kept{plane: newPlane(t), file: keptIn(t)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(k.log.String())
