@@ -117,6 +117,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		Name:     s.Name,
 		Hosts:    s.Hosts,
 		Settings: s.Settings,
+		CORS:     compileCORS(s.CORS),
 		Token: config.Token{
 			Issuers:             s.Token.Issuers,
 			Audiences:           s.Token.Audiences,
@@ -136,6 +137,15 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		out.Resources = append(out.Resources, compileResource(s, &s.Resources[i], facts))
 	}
 	return out, err
+}
+
+func compileCORS(c *CORS) *config.CORS {
+	if c == nil {
+		return nil
+	}
+	out := c.CORS
+	out.MaxAgeS = int(c.MaxAge / time.Second)
+	return &out
 }
 
 // ttl is a duration for the filter, where 0 means its default and -1 never.

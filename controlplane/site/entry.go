@@ -21,6 +21,9 @@ type Site struct {
 	AuthorizationServer AuthorizationServer `yaml:"authorization_server" jsonschema:"required"`
 	// How requests are judged.
 	config.Settings
+	// What pages of other origins may read. Left out: nothing, and the API's own CORS is
+	// not touched.
+	CORS *CORS `yaml:"cors"`
 	// What every token of this site must be.
 	Token Token `yaml:"token"`
 	// How tokens of this site are refused before they expire.
@@ -34,6 +37,15 @@ type Site struct {
 	Sync Sync `yaml:"sync"`
 	// What is protected.
 	Resources []Resource `yaml:"resources" jsonschema:"required"`
+}
+
+// CORS is what pages of other origins may read of a site, its refusals too.
+type CORS struct {
+	// What is allowed to whom.
+	config.CORS
+	// How long a browser may remember what it was told in a preflight. Default: the
+	// browser's own, five seconds.
+	MaxAge time.Duration `yaml:"max_age" range:"1s to 24h" zero:"the browser's own"`
 }
 
 // Token is what a site asks of every token, whatever the condition.

@@ -89,7 +89,7 @@ func (v *validator) rules() {
 // umagate.yaml that it was compiled from: a ticket's first entry is the
 // condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
-	path = strings.TrimSuffix(path, "_ms") // durations have a unit in umagate.yaml
+	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s") // durations have a unit in umagate.yaml
 	before, after, ok := strings.Cut(path, ".ticket[")
 	if !ok {
 		return path

@@ -133,8 +133,12 @@ func (x *exchange) writeReply(ctx context.Context, r *localReply) {
 // answerHere makes a reply for something that happened outside the VM.
 func (x *exchange) answerHere(ctx context.Context, code int, text, details string) {
 	s := x.stream
-	posted := s.worker.do(func(context.Context) {
-		s.answer(&localReply{status: code, body: []byte(text), grpcStatus: grpcFromHTTP, details: details})
+	posted := s.worker.do(func(ctx context.Context) {
+		headers := &headerMap{}
+		if !s.over && !s.answered && !s.showAnswer(ctx, headers) {
+			return
+		}
+		s.answer(&localReply{status: code, headers: headers, body: []byte(text), grpcStatus: grpcFromHTTP, details: details})
 	})
 	if !posted {
 		x.rw.WriteHeader(http.StatusServiceUnavailable)
@@ -214,7 +218,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 	}
 }
 
-// showResponse notes the response's headers for the filter's access log.
+// showResponse shows the response's headers to the filter.
 func (x *exchange) showResponse(ctx context.Context, resp *http.Response) error {
 	s := x.stream
 	m := &headerMap{}
@@ -223,7 +227,7 @@ func (x *exchange) showResponse(ctx context.Context, resp *http.Response) error 
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		removeHopByHop(m)
 	}
-	if v := s.show(ctx, func(_ context.Context, wait chan verdict) { s.respond(m, wait) }); v.outcome == stopped {
+	if v := s.show(ctx, func(ctx context.Context, wait chan verdict) { s.respond(ctx, m, wait) }); v.outcome == stopped {
 		return errStreamOver
 	}
 	resp.Header = m.toHTTP()

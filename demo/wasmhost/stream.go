@@ -39,6 +39,8 @@ type stream struct {
 	filterState map[string][]byte
 	// headers and trailers are the request's, nil while the filter may not see them.
 	headers, trailers *headerMap
+	// showing are the response's headers while the filter may see them.
+	showing *headerMap
 	// body is kept back; buffering says that it is kept for later, resumed that the
 	// filter has since let it go.
 	body               []byte
@@ -121,14 +123,33 @@ func (s *stream) begin(ctx context.Context, headers *headerMap, end bool, wait c
 	}
 }
 
-// respond notes the headers of the upstream's response, which the filter does not hold up.
-func (s *stream) respond(headers *headerMap, wait chan verdict) {
+// respond shows the headers of the upstream's response, which the filter may change and
+// does not hold up.
+func (s *stream) respond(ctx context.Context, headers *headerMap, wait chan verdict) {
+	s.wait = wait
 	if s.over || s.answered {
-		wait <- verdict{outcome: stopped}
+		s.deliver(verdict{outcome: stopped})
 		return
 	}
-	s.responseMap, s.headersSent = headers, true
-	wait <- verdict{outcome: proceed}
+	s.responseMap = headers
+	if !s.showAnswer(ctx, headers) {
+		return
+	}
+	s.headersSent = true
+	s.deliver(verdict{outcome: proceed})
+}
+
+// showAnswer shows the headers of an answer that is not the filter's, and reports whether
+// the VM has survived it.
+func (s *stream) showAnswer(ctx context.Context, headers *headerMap) bool {
+	if s.plugin == nil {
+		return true
+	}
+	v := s.plugin.vm
+	s.showing = headers
+	_, err := v.call(ctx, v.exports.responseHeaders, s.id, 0, count(headers), flag(false))
+	s.showing = nil
+	return err == nil
 }
 
 // showTrailers shows the request's trailers.
@@ -257,6 +278,8 @@ func (s *stream) visible(t mapType, change bool) *headerMap {
 		return s.trailers
 	case t == mapResponseHeaders && logs:
 		return s.responseMap
+	case t == mapResponseHeaders:
+		return s.showing
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type vm struct {
 type exports struct {
 	allocate, contextCreate, vmStart, configure  api.Function
 	requestHeaders, requestBody, requestTrailers api.Function
+	responseHeaders                              api.Function
 	callResponse, tick, done, logged, deleted    api.Function
 }
 
@@ -86,8 +87,8 @@ func (h *Host) newVM(ctx context.Context, w *worker) (*vm, error) {
 		"proxy_on_vm_start": &e.vmStart, "proxy_on_configure": &e.configure,
 		"proxy_on_request_headers": &e.requestHeaders, "proxy_on_request_body": &e.requestBody,
 		"proxy_on_request_trailers": &e.requestTrailers, "proxy_on_http_call_response": &e.callResponse, "proxy_on_tick": &e.tick,
-		"proxy_on_done": &e.done,
-		"proxy_on_log":  &e.logged, "proxy_on_delete": &e.deleted,
+		"proxy_on_response_headers": &e.responseHeaders, "proxy_on_done": &e.done,
+		"proxy_on_log": &e.logged, "proxy_on_delete": &e.deleted,
 	} {
 		*fn = mod.ExportedFunction(name)
 	}

@@ -47,12 +47,29 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		status    int
 		locations []string
 	}
-	g.forward(rw, r, authority, target, &d.step.Allow, func(response *http.Response) error {
+	g.forward(rw, r, authority, target, &d.step.Allow, d.answering, func(response *http.Response) error {
 		answered.status, answered.locations = response.StatusCode, response.Header.Values("Location")
+		amend(response.Header, d.answering)
 		return nil
 	})
 	if answered.status != 0 {
 		w.ended(p, answered.status, answered.locations)
+	}
+}
+
+// amend adds to an answer what the core says.
+func amend(header http.Header, a *decision.Answering) {
+	if a == nil {
+		return
+	}
+	var headers []decision.Header
+	for name, values := range header {
+		for _, v := range values {
+			headers = append(headers, decision.Header{Name: strings.ToLower(name), Value: v})
+		}
+	}
+	for _, h := range a.Amend(headers) {
+		header.Add(h.Name, h.Value)
 	}
 }
 
@@ -112,7 +129,7 @@ func answer(rw http.ResponseWriter, d *decision.Deny) {
 }
 
 // forward sends the request on, its target byte for byte or not at all.
-func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, target string, allow *decision.Allow, answered func(*http.Response) error) {
+func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, target string, allow *decision.Allow, answering *decision.Answering, answered func(*http.Response) error) {
 	to, err := rawURL(g.upstream, target)
 	if r.Method == http.MethodConnect {
 		err = errRawTarget // no tunnels here
@@ -139,7 +156,11 @@ func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, ta
 			}
 		},
 		ModifyResponse: answered,
-		ErrorHandler:   func(rw http.ResponseWriter, _ *http.Request, _ error) { rw.WriteHeader(http.StatusServiceUnavailable) },
+		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, _ error) {
+			// As Envoy shows the filter its own answers in place of the API's.
+			amend(rw.Header(), answering)
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		},
 	}
 	proxy.ServeHTTP(rw, r)
 }

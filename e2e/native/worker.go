@@ -24,8 +24,9 @@ type pending struct {
 }
 
 type decided struct {
-	step     decision.Step
-	decision decision.Decision
+	step      decision.Step
+	decision  decision.Decision
+	answering *decision.Answering
 }
 
 func (w *worker) start(r *decision.Request) *pending {
@@ -48,7 +49,11 @@ func (w *worker) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 		switch {
 		case !ok:
 		case next.Step.Kind != decision.KindCall:
-			p.done <- decided{next.Step, next.Exchange.Decision()}
+			d := decided{step: next.Step, decision: next.Exchange.Decision()}
+			if next.Step.Kind == decision.KindAllow {
+				d.answering = next.Exchange.Answering()
+			}
+			p.done <- d
 		case !next.Step.Call.Shared:
 			calls = append(calls, next.Step.Call)
 		}

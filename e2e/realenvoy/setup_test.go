@@ -47,6 +47,8 @@ type setup struct {
 	Resources     string // YAML for the top level, such as stats_config
 	HCM           string // YAML for the HTTP connection manager, eight spaces deep
 	Filter        string // replaces the wasm filter, eight spaces deep
+	Before, After string // YAML list items beside the wasm filter, ten spaces deep
+	VirtualHost   string // YAML for the virtual host, fourteen spaces deep
 }
 
 var bootstrapTemplate = template.Must(template.New("bootstrap").Funcs(template.FuncMap{"cluster": cluster}).Parse(`
@@ -81,12 +83,18 @@ static_resources:
             virtual_hosts:
             - name: all
               domains: ["*"]
+{{- if .VirtualHost}}
+{{.VirtualHost}}
+{{- end}}
               routes:
               - match: {prefix: "/"}
                 route: {cluster: api}
               - match: {connect_matcher: {}}
                 route: {cluster: api, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}
           http_filters:
+{{- if .Before}}
+{{.Before}}
+{{- end}}
 {{- if .Filter}}
 {{.Filter}}
 {{- else}}
@@ -102,6 +110,9 @@ static_resources:
                   vm_id: probe
                   runtime: envoy.wasm.runtime.v8
                   code: {local: {filename: {{printf "%q" .Wasm}}}}
+{{- end}}
+{{- if .After}}
+{{.After}}
 {{- end}}
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}

@@ -58,6 +58,8 @@ type Site struct {
 	// Without port.
 	Hosts []string `json:"hosts,omitempty"`
 	Settings
+	// CORS is what pages of other origins may read; nil is nothing.
+	CORS   *CORS  `json:"cors,omitempty"`
 	Token  Token  `json:"token,omitzero"`
 	Limits Limits `json:"limits,omitzero"`
 
@@ -92,7 +94,8 @@ type Settings struct {
 	// Forwarded and their like): strip (default) or keep. With strip, a query with a
 	// _method that is not the request's is refused.
 	OverrideHeaders Keep `json:"override_headers,omitempty" yaml:"override_headers"`
-	// allow lets a CORS preflight pass without a token. Default deny.
+	// allow lets a CORS preflight pass to the API without a token. Default deny; a site
+	// with cors answers it then.
 	CORSPreflight Verdict `json:"cors_preflight,omitempty" yaml:"cors_preflight"`
 	// uma (default): permissions of an RPT. oauth_scopes: plain OAuth scopes, no
 	// registered resources and no tickets.
@@ -134,6 +137,30 @@ type InstanceLimits struct {
 	LookupBurst int `json:"lookup_burst,omitempty" yaml:"lookup_burst" range:"1 to 2147483647" zero:"the default"`
 	// Lookups without an answer yet. Default 64.
 	LookupsInFlight int `json:"lookups_in_flight,omitempty" yaml:"lookups_in_flight" range:"1 to 2147483647" zero:"the default"`
+}
+
+// CORS is what pages of other origins may read of a site, its refusals too (Fetch standard
+// section 3.3). It is no protection of the API: every request is judged by its token.
+type CORS struct {
+	// Origins whose pages may read the answers, as browsers write them: scheme://host or
+	// scheme://host:port in lower case, without a path. "*" alone is every origin, and
+	// not with allow_credentials.
+	AllowOrigins []string `json:"allow_origins,omitempty" yaml:"allow_origins" jsonschema:"required,minItems=1"`
+	// Methods that pages may send. Default GET, HEAD, POST, PUT, PATCH and DELETE.
+	AllowMethods []string `json:"allow_methods,omitempty" yaml:"allow_methods" jsonschema:"minItems=1"`
+	// Headers that pages may send, beside authorization and content-type.
+	AllowHeaders []string `json:"allow_headers,omitempty" yaml:"allow_headers"`
+	// Headers that pages may read, beside www-authenticate, retry-after, warning, and
+	// those that every page may.
+	ExposeHeaders []string `json:"expose_headers,omitempty" yaml:"expose_headers"`
+	// Pages may send cookies and read what comes back.
+	AllowCredentials bool `json:"allow_credentials,omitempty" yaml:"allow_credentials"`
+	// Pages of a public site may reach this one where it is on a private network, in
+	// browsers that ask for that in a preflight.
+	AllowPrivateNetworkAccess bool `json:"allow_private_network_access,omitempty" yaml:"allow_private_network_access"`
+	// MaxAgeS is how many seconds a browser may remember a preflight's answer; 0 says
+	// nothing, and it is five.
+	MaxAgeS int `json:"max_age_s,omitempty" yaml:"-"`
 }
 
 // Token is what a site asks of every token, whatever the condition.

@@ -40,6 +40,9 @@ func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 	default:
 		d.Status = x.status(reason)
 	}
+	if reason == ReasonPreflightAnswered {
+		d.Status = preflightStatus
+	}
 	x.decided = d
 	x.evaluator.count(x.state, d)
 	if d.Effect == EffectDeny {
@@ -48,6 +51,10 @@ func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 		return &x.step
 	}
 	x.note("decision", d.Effect.String(), " ", reason.String())
+	if reason == ReasonPreflightAnswered {
+		x.step = Step{Kind: KindDeny, Deny: x.answerPreflight()}
+		return &x.step
+	}
 	x.step = Step{Kind: KindAllow, Allow: x.allow(reason)}
 	return &x.step
 }
@@ -193,6 +200,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	if because.offersTicket() && (ticket != "" || x.site.bearer || x.cond.anyToken) {
 		d.Headers = x.challenge(d.Headers, because, ticket)
 	}
+	d.Headers = x.AppendCORS(d.Headers)
 	if x.request.grpc {
 		d.GRPCStatus = grpcStatus(d.Status)
 		d.Body = reason.String() + ": " + reason.Detail() // becomes grpc-message

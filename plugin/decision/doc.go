@@ -11,10 +11,12 @@
 //	begin          unknown_host_allowed, off, public, cors_preflight, unmatched_allowed           Allow
 //	begin          permitted, unmatched_authenticated, by a cached token                          Allow
 //	begin          permitted, unmatched_authenticated, by a stale token, in an outage             Allow
+//	begin          cors_preflight_answered                                                        Deny 204
 //	begin          invalid_host, ambiguous_path, invalid_request, method_override                 Deny 400
 //	begin          method_not_forwarded                                                           Deny 405
 //	begin          expectation_failed                                                             Deny 417
 //	begin          unknown_host, unmatched_path, method_not_covered, denied                       Deny 403
+//	begin          cors_origin_not_allowed                                                        Deny 403
 //	begin          resource_unknown: its values are empty or too long, or cached so               Deny 403
 //	begin          resource_not_registered                                                        Deny 403
 //	begin          no_ticket: the AS is unknown, or asked to be called later                      Deny 403

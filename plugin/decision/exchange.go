@@ -52,7 +52,7 @@ type Decision struct {
 	Effect    Effect
 	Reason    Reason
 	Problem   route.Problem // of ReasonAmbiguousPath
-	Status    int           // of a denial
+	Status    int           // of a denial, or of another answer of the filter's own
 	Subject   string
 	ClientID  string
 	Cache     CacheUse
@@ -79,6 +79,7 @@ type Exchange struct {
 	path      route.Path
 	// resourceID is the condition's, or the instance's.
 	resourceID string
+	origin     string // that may read the answer, see cors
 	token      *uma.Token
 	held       []string // scopes the token has for the resource
 	reason     Reason   // why a ticket is asked for
@@ -169,6 +170,7 @@ func (x *Exchange) locate() (step *Step, done bool) {
 }
 
 func (x *Exchange) locatePath() (step *Step, done bool) {
+	x.findOrigin()
 	path, err := route.ParsePath(x.request.path, x.request.authority, x.site.normalize)
 	if err != nil {
 		return x.ambiguous(pathProblem(err)), true
@@ -184,8 +186,13 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 		x.note("method", "the query names another one than ", x.request.method)
 		return x.finish(ReasonMethodOverride), true
 	}
-	if x.site.allowPreflight && x.request.method == "OPTIONS" && x.request.origin && x.request.preflight {
-		return x.finish(ReasonPreflight), true
+	if x.request.method == "OPTIONS" && x.request.origins > 0 && x.request.preflight {
+		switch {
+		case x.site.allowPreflight:
+			return x.finish(ReasonPreflight), true
+		case x.site.cors != nil:
+			return x.preflight(), true
+		}
 	}
 	index, others := x.site.paths.Match(path, nil)
 	switch {

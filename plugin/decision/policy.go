@@ -61,6 +61,7 @@ type site struct {
 	allowUnmatched     bool
 	unmatched          *condition // asks for a token, and for no permission
 	allowPreflight     bool
+	cors               *cors // nil for none
 	normalize          bool
 	keepOverrides      bool
 	dropAuthorization  bool
@@ -260,6 +261,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 	case config.UnmatchedDeny:
 	}
 	s.allowPreflight = choice(b, path.member("cors_preflight"), c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	s.cors = b.cors(path.member("cors"), c.CORS)
 	s.normalize = choice(b, path.member("ambiguous_paths"), c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize
 	s.keepOverrides = choice(b, path.member("override_headers"), c.OverrideHeaders, config.HeaderStrip, config.HeaderKeep) == config.HeaderKeep
 	s.oauth = choice(b, path.member("require"), c.Require, config.RequireUMA, config.RequireOAuthScopes) == config.RequireOAuthScopes

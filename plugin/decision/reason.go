@@ -9,12 +9,13 @@ const (
 	ReasonInternal Reason = iota
 
 	// The request passes.
-	ReasonPermitted        // the token has what the condition needs
-	ReasonPublic           // the condition is public
-	ReasonUnmatchedAllowed // no condition has the path, and the site says allow
-	ReasonAuthenticated    // the same, the site says authenticated, and the token does
-	ReasonPreflight        // a CORS preflight, and the site says allow
-	ReasonOff              // mode off
+	ReasonPermitted         // the token has what the condition needs
+	ReasonPublic            // the condition is public
+	ReasonUnmatchedAllowed  // no condition has the path, and the site says allow
+	ReasonAuthenticated     // the same, the site says authenticated, and the token does
+	ReasonPreflight         // a CORS preflight, and the site says allow
+	ReasonPreflightAnswered // a CORS preflight of an origin that the site lists
+	ReasonOff               // mode off
 	ReasonUnknownHostAllowed
 
 	// The request is wrong in itself.
@@ -29,7 +30,8 @@ const (
 	ReasonUnknownHost
 	ReasonUnmatched
 	ReasonMethodNotCovered
-	ReasonDenied // the condition denies everybody
+	ReasonDenied           // the condition denies everybody
+	ReasonOriginNotAllowed // a CORS preflight of another origin
 
 	// There is no token, or an insufficient one. With UMA the client gets a ticket.
 	ReasonNoToken
@@ -91,6 +93,7 @@ var verdicts = [Reasons]verdict{
 	ReasonUnmatchedAllowed:   {"unmatched_allowed", 0, ""},
 	ReasonAuthenticated:      {"unmatched_authenticated", 0, ""},
 	ReasonPreflight:          {"cors_preflight", 0, ""},
+	ReasonPreflightAnswered:  {"cors_preflight_answered", 0, ""},
 	ReasonOff:                {"off", 0, ""},
 	ReasonUnknownHostAllowed: {"unknown_host_allowed", 0, ""},
 
@@ -104,6 +107,7 @@ var verdicts = [Reasons]verdict{
 	ReasonUnknownHost:      {"unknown_host", 403, "No protected site answers on this host."},
 	ReasonUnmatched:        {"unmatched_path", 403, "No condition allows this path."},
 	ReasonMethodNotCovered: {"method_not_covered", 403, "No condition allows this method on this path."},
+	ReasonOriginNotAllowed: {"cors_origin_not_allowed", 403, "Pages of this origin may not read what this site answers."},
 	ReasonDenied:           {"denied", 403, "A condition denies this request."},
 
 	ReasonNoToken:           {"no_token", 401, "The request has no bearer token."},

@@ -15,7 +15,10 @@ type Request struct {
 // screened is what the headers of a request say, read once.
 type screened struct {
 	authority, method, path string
-	origin, preflight       bool
+	origin                  string // of the page; see origins
+	origins                 int
+	preflight               bool
+	privateNetwork          bool // the preflight asks for what is not on the Internet
 	grpc                    bool
 	expects, badExpect      bool
 	upgrade, badOption      bool   // what Connection says
@@ -59,10 +62,14 @@ func (s *screened) screen(r *Request) {
 			s.connection(value)
 			continue
 		case "origin":
-			s.origin = true
+			s.origin = value
+			s.origins++
 			continue
 		case "access-control-request-method":
 			s.preflight = true
+			continue
+		case "access-control-request-private-network":
+			s.privateNetwork = true
 			continue
 		}
 		// The ordinary names are told by their first letter and length; only what

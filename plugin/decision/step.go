@@ -7,9 +7,9 @@ type Kind uint8
 
 // The kinds of step. The zero value denies.
 const (
-	KindDeny  Kind = iota
-	KindAllow      // forward the request as Allow says
-	KindCall       // wait; send Call unless it is Shared
+	KindDeny  Kind = iota // answer as Deny says
+	KindAllow             // forward the request as Allow says
+	KindCall              // wait; send Call unless it is Shared
 )
 
 // Step is what the host must do next for a request.
@@ -23,7 +23,7 @@ type Step struct {
 // Header is one header. Names are lower case.
 type Header struct{ Name, Value string }
 
-// Deny is an answer to the client.
+// Deny is an answer to the client: a refusal, or what a preflight asks for.
 type Deny struct {
 	// Status is zero only in the zero Step; the host then answers 503.
 	Status  int

@@ -92,7 +92,7 @@ func (x *Exchange) keep() {
 	}
 	x.kept = true
 	r := &x.request
-	r.path = "" // x.path has it
+	r.path, r.origin = "", "" // x.path and x.origin have them
 	x.path = x.path.Clone()
 	names := [...]string{r.authority, r.method, x.authority}
 	Own(names[:])

@@ -120,6 +120,7 @@ func (s *stream) allow(a *decision.Allow) {
 	}
 	s.report()
 	s.state = streamAllowed
+	s.answering = s.exchange.Answering()
 	// A stream may live for hours: it keeps no more than what its end needs.
 	if s.exchange.Watched() {
 		s.exchange.Keep()
@@ -144,11 +145,7 @@ func (s *stream) deny(d *decision.Deny) {
 	}
 	s.state = streamDenied
 	s.report()
-	headers := make([][2]string, len(d.Headers))
-	for i, h := range d.Headers {
-		headers[i] = [2]string{h.Name, h.Value}
-	}
-	if err := proxywasm.SendHttpResponse(uint32(d.Status), headers, []byte(d.Body), d.GRPCStatus); err != nil { //nolint:gosec // an HTTP status
+	if err := proxywasm.SendHttpResponse(uint32(d.Status), asPairs(d.Headers), []byte(d.Body), d.GRPCStatus); err != nil { //nolint:gosec // an HTTP status
 		proxywasm.LogError("umagate: a request could not be answered; it stays stopped: " + err.Error())
 	}
 }
@@ -157,8 +154,8 @@ func (s *stream) deny(d *decision.Deny) {
 func (s *stream) fail(why string) {
 	s.state = streamDenied
 	proxywasm.LogError(why)
-	headers := [][2]string{{"cache-control", "no-store"}}
-	if err := proxywasm.SendHttpResponse(503, headers, nil, -1); err != nil {
+	headers := s.exchange.AppendCORS([]decision.Header{{Name: "cache-control", Value: "no-store"}})
+	if err := proxywasm.SendHttpResponse(503, asPairs(headers), nil, -1); err != nil {
 		proxywasm.LogError("umagate: a request could not be answered; it stays stopped: " + err.Error())
 	}
 }

@@ -22,7 +22,8 @@ type stream struct {
 	started bool // OnHttpRequestHeaders has returned
 	// removesOverrides is the exchange's, which may be gone when trailers come.
 	removesOverrides bool
-	away             bool // host calls may act on another context
+	answering        *decision.Answering // nil for nothing
+	away             bool                // host calls may act on another context
 
 	// trace are the headers that join the AS's calls with this request.
 	trace  [maxTrace][2]string
@@ -105,6 +106,11 @@ func asHeaders(pairs [][2]string) []decision.Header {
 	return unsafe.Slice((*decision.Header)(unsafe.Pointer(unsafe.SliceData(pairs))), len(pairs)) //nolint:gosec // both are two strings
 }
 
+// asPairs is the way back.
+func asPairs(headers []decision.Header) [][2]string {
+	return unsafe.Slice((*[2]string)(unsafe.Pointer(unsafe.SliceData(headers))), len(headers)) //nolint:gosec // both are two strings
+}
+
 // OnHttpRequestBody implements types.HttpContext.
 func (s *stream) OnHttpRequestBody(int, bool) types.Action { return s.action() }
 
@@ -131,6 +137,27 @@ func (s *stream) removeTrailers() bool {
 		}
 	}
 	return true
+}
+
+// OnHttpResponseHeaders implements types.HttpContext. The answer is the API's, or Envoy's
+// own in its place; the filter's own have no answering.
+func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
+	a := s.answering
+	if a == nil {
+		return types.ActionContinue
+	}
+	s.answering = nil
+	headers, err := proxywasm.GetHttpResponseHeaders()
+	if err != nil {
+		proxywasm.LogError("umagate: an answer could not be read: " + err.Error())
+		return types.ActionContinue // a page cannot read it, then
+	}
+	for _, h := range a.Amend(asHeaders(headers)) {
+		if err := proxywasm.AddHttpResponseHeader(h.Name, h.Value); err != nil {
+			proxywasm.LogError("umagate: a header of an answer could not be set: " + err.Error())
+		}
+	}
+	return types.ActionContinue
 }
 
 // OnHttpStreamDone implements types.HttpContext. It comes when the request has

@@ -2,8 +2,8 @@
 // wasm` runs it.
 //
 // The SDK exports every callback of proxy-wasm, and Envoy calls each one that is
-// there, for every request. The filter has nothing to do for responses, for TCP
-// and for queues, so their callbacks are taken out; the code behind them stays.
+// there, for every request. The filter has nothing to do for the bodies of responses,
+// for TCP and for queues, so their callbacks are taken out; the code behind them stays.
 // The callbacks of the request's body and trailers must stay: without them
 // Envoy, where it is configured to, forwards a request that has only been stopped
 // at its headers.
@@ -19,7 +19,6 @@ import (
 
 // unused are the callbacks that the filter does not implement.
 var unused = []string{
-	"proxy_on_response_headers",
 	"proxy_on_response_body",
 	"proxy_on_response_trailers",
 	"proxy_on_new_connection",

@@ -1,0 +1,89 @@
+package suite_test
+
+import (
+	"maps"
+	"net/http"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+const appOrigin = "https://app.example.com"
+
+// withCORS is a site whose answers the pages of one origin may read.
+func withCORS(_ *env, s *config.Site) {
+	s.CORS = &config.CORS{AllowOrigins: []string{appOrigin}, AllowCredentials: true, AllowHeaders: []string{"x-app"}, MaxAgeS: 600}
+}
+
+// browserScenarios are about what only browsers do.
+func browserScenarios() []scenario {
+	from := func(origin string, pairs ...string) http.Header {
+		h := http.Header{"Origin": {origin}}
+		for i := 0; i < len(pairs); i += 2 {
+			h.Set(pairs[i], pairs[i+1])
+		}
+		return h
+	}
+	readable := map[string]string{
+		"Access-Control-Allow-Origin": appOrigin, "Access-Control-Allow-Credentials": "true", "Vary": "origin",
+		"Access-Control-Expose-Headers": "www-authenticate, retry-after, warning",
+	}
+	hidden := map[string]string{
+		"Access-Control-Allow-Origin": "", "Access-Control-Allow-Credentials": "", "Access-Control-Expose-Headers": "", "Vary": "origin",
+	}
+	answered := map[string]string{
+		"Access-Control-Allow-Origin": appOrigin, "Access-Control-Allow-Credentials": "true", "Vary": "origin",
+		"Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE", "Access-Control-Allow-Headers": "authorization, content-type, x-app",
+		"Access-Control-Max-Age": "600", "Access-Control-Allow-Private-Network": "",
+	}
+	own := maps.Clone(hidden)
+	own["Access-Control-Allow-Origin"], own["Vary"] = "https://b.example", ""
+	const asks = "Access-Control-Request-Method"
+	return []scenario{
+		{
+			name: "cors", once: true, site: withCORS,
+			steps: []step{
+				{name: "preflight", method: "OPTIONS", path: "/echo/album/a", header: from(appOrigin, asks, "PUT"), status: 204, own: true, answer: answered},
+				{name: "preflight of a path that nobody may have", method: "OPTIONS", path: "/echo/nowhere", header: from(appOrigin, asks, "GET"), status: 204, own: true, answer: answered},
+				{name: "preflight of another origin", method: "OPTIONS", path: "/echo/album/a", header: from("https://app.example.com.evil", asks, "PUT"), status: 403, code: "cors_origin_not_allowed", answer: hidden},
+				{name: "preflight of nobody", method: "OPTIONS", path: "/echo/album/a", header: from("null", asks, "PUT"), status: 403, code: "cors_origin_not_allowed", answer: hidden},
+				{name: "two origins", method: "OPTIONS", path: "/echo/album/a", header: http.Header{"Origin": {appOrigin, appOrigin}, asks: {"GET"}}, status: 403, code: "cors_origin_not_allowed", answer: hidden},
+				{name: "OPTIONS that is no preflight", method: "OPTIONS", path: "/echo/album/a", header: from(appOrigin), status: 403, code: "method_not_covered", answer: readable},
+				{name: "401", path: "/echo/album/a", header: from(appOrigin), status: 401, code: "no_token", challenge: "UMA", tickets: 1, answer: readable},
+				{name: "401 of a token", path: "/echo/album/a", header: from(appOrigin), token: "=nothing", status: 401, code: "inactive_token", challenge: "UMA", fault: "invalid_token", introspections: 1, tickets: 1, answer: readable},
+				{name: "401 for another origin", path: "/echo/album/a", header: from("https://evil-app.example.com"), status: 401, code: "no_token", challenge: "UMA", tickets: 1, answer: hidden},
+				{name: "403", path: "/echo/nowhere", header: from(appOrigin), status: 403, code: "unmatched_path", answer: readable},
+				{name: "400", path: "/echo//album", header: from(appOrigin), status: 400, code: "ambiguous_path", answer: readable},
+				{name: "the API's answer", path: "/echo/public/a", header: from(appOrigin), status: 200, answer: readable},
+				{name: "the API's answer for a token", path: "/echo/album/a", header: from(appOrigin), token: "alice/album/view", status: 200, introspections: 1, answer: readable},
+				{name: "the API's answer for another origin", path: "/echo/public/a", header: from("https://evil.example"), status: 200, answer: hidden},
+				{name: "the API's answer for no page", path: "/echo/public/a", status: 200, answer: hidden},
+				{name: "an API with its own policy", path: "/echo/public/a", header: from(appOrigin, "X-Suite-Cors", "https://b.example"), status: 200, answer: own},
+			},
+		},
+		{
+			name: "cors-none", once: true,
+			steps: []step{
+				{name: "preflight", method: "OPTIONS", path: "/echo/album/a", header: from(appOrigin, asks, "PUT"), status: 403, code: "method_not_covered", answer: withoutPolicy(hidden)},
+				{name: "the API's answer", path: "/echo/public/a", header: from(appOrigin), status: 200, answer: withoutPolicy(hidden)},
+			},
+		},
+		{
+			name: "cors-preflights-to-the-api", once: true,
+			site: func(e *env, s *config.Site) {
+				withCORS(e, s)
+				s.CORSPreflight = config.VerdictAllow
+			},
+			steps: []step{
+				{name: "preflight", method: "OPTIONS", path: "/echo/album/a", header: from(appOrigin, asks, "PUT", "X-Suite-Cors", "https://b.example"), status: 200, answer: own},
+				{name: "401", path: "/echo/album/a", header: from(appOrigin), status: 401, code: "no_token", challenge: "UMA", tickets: 1, answer: readable},
+			},
+		},
+	}
+}
+
+// withoutPolicy are the headers of an answer of a site without a policy.
+func withoutPolicy(hidden map[string]string) map[string]string {
+	none := maps.Clone(hidden)
+	none["Vary"] = ""
+	return none
+}
