@@ -67,6 +67,10 @@ type client struct {
 	updateDue    time.Time // when the registration is next compared with the file
 	secretDue    time.Time // when something is to be done about the secret's end
 	refusedSince time.Time // since when the AS refuses the client
+	// refusedMetadata is the hash of what the client was to become and was not taken as,
+	// for the reason refusedWhy.
+	refusedMetadata string
+	refusedWhy      error
 }
 
 func (c *client) due() time.Time { return earliest(c.updateDue, c.secretDue) }
@@ -214,7 +218,7 @@ func (c *client) use(ctx context.Context, stored store.Client) error {
 		Auth: auth, Registered: c.site.AuthorizationServer.Client.Register != nil, SecretExpiresAt: stored.SecretExpiresAt,
 		method: method, secret: stored.Secret, keyID: c.keys.inUse(),
 	}
-	if method == clientauth.SecretBasic || method == clientauth.SecretPost || method == "" {
+	if envoySends(method) && !method.UsesTLS() {
 		next.credentials.Introspection = envoyconf.Basic(stored.ClientID, stored.Secret)
 	}
 	if certificate != nil {
@@ -292,10 +296,24 @@ func (c *client) holder(server *as.Server) holder {
 // checkEnvoyCredential refuses what could never work.
 func (c *client) checkEnvoyCredential(server *as.Server) error {
 	has := c.current.credentials
-	if has.Introspection.IsZero() && has.Certificate.IsZero() && introspectionCredential(c.site, server) != as.CredentialPAT {
-		return fmt.Errorf("%w (%s)", errNoEnvoyCredential, c.current.method)
+	if has.Introspection.IsZero() && has.Certificate.IsZero() {
+		return c.envoyNeedsNoneOf(server, c.current.method)
 	}
 	return nil
+}
+
+// envoyNeedsNoneOf refuses a method that Envoy cannot authenticate by, where it has to.
+func (c *client) envoyNeedsNoneOf(server *as.Server, method clientauth.Method) error {
+	if introspectionCredential(c.site, server) == as.CredentialPAT {
+		return nil
+	}
+	return fmt.Errorf("%w (%s)", errNoEnvoyCredential, method)
+}
+
+// envoySends reports whether Envoy can authenticate by that method, by a header or by the
+// client's certificate.
+func envoySends(method clientauth.Method) bool {
+	return method == clientauth.SecretBasic || method == clientauth.SecretPost || method == "" || method.UsesTLS()
 }
 
 // envoyCertificate is a certificate as Envoy gets it.

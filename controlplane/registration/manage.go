@@ -97,6 +97,9 @@ func (c *client) update(ctx context.Context, server *as.Server) error {
 	if err != nil {
 		return err
 	}
+	if err := c.mayChange(server, stored, metadata, hash); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -112,6 +115,10 @@ func (c *client) update(ctx context.Context, server *as.Server) error {
 			return err // the next attempt finds out
 		}
 		return errors.Join(err, c.store.PutClient(ctx, c.key, stored))
+	}
+	if err := c.tryMethod(ctx, server, stored, answered); err != nil {
+		c.refusedMetadata, c.refusedWhy = hash, err
+		return errors.Join(err, c.changeBack(ctx, server, stored, answered, metadata))
 	}
 	answered = c.trySecret(ctx, server, stored, answered)
 	stored.Name, stored.Metadata = metadata.Name, hash

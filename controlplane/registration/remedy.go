@@ -30,6 +30,7 @@ func Remedy(err error) string {
 		{errOutcomeUnknown, "Look whether the authorization server has an unused client of this name. umagate apply tries again at once."},
 		{errExpiry, "Renew the secret at the authorization server, or register with another method: umagate deregister, and then umagate apply."},
 		{errNoManagement, "Change the client at the authorization server, or begin anew: umagate deregister --force, and then umagate apply."},
+		{errMethodRefused, "Correct client in umagate.yaml: for private_key_jwt with keys.jwks_uri, see that the authorization server reaches it. It is tried again when the file changes, or with umagate apply."},
 		{errNoKey, "Restore the store's backup, or begin anew: umagate deregister --force, and then umagate apply."},
 		{errNoEnvoyCredential, "Write client.token_endpoint_auth_method: tls_client_auth or client_secret_basic; or, where the authorization server takes the PAT there (Keycloak does not), introspection.credential: pat."},
 		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},

@@ -2,6 +2,7 @@ package registration
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"reflect"
@@ -15,10 +16,13 @@ import (
 )
 
 // What works is replaced only by what has been tried: another AS or client of the file
-// ([Worker.Try]), another key (useNext), a secret that the AS answers (trySecret),
-// endpoints that its metadata newly names (endpointsWork). What does not work is refused and told, and the one before goes on.
+// ([Worker.Try]), another key (useNext), a secret that the AS answers (trySecret), another
+// way to authenticate (tryMethod), endpoints that its metadata newly names (endpointsWork). What does not work is refused and told, and the one before goes on.
 
-var errLeaderFirst = errors.New("the replica that leads has not tried it with success yet")
+var (
+	errLeaderFirst   = errors.New("the replica that leads has not tried it with success yet")
+	errMethodRefused = errors.New("the authorization server does not take the client as it newly authenticates, and it was changed back")
+)
 
 // Try reports by its error whether the site can serve with these settings, before they
 // take the place of others. It asks of the AS what is needed, keeps it in the store, and
@@ -71,6 +75,13 @@ func (o *owners) prove(ctx context.Context, resources bool) error {
 	o.client.secretDue = time.Time{} // a secret that ends is renewed by who uses it
 	if err := o.client.obtain(ctx, server); err != nil {
 		return err
+	}
+	// A registration is changed by who uses it, and tried then. What could never work is not
+	// begun.
+	if method := o.client.site.AuthorizationServer.Client.TokenEndpointAuthMethod; !envoySends(method) {
+		if err := o.client.envoyNeedsNoneOf(server, method); err != nil {
+			return err
+		}
 	}
 	if o.pat.byLogin() && o.client.current != nil {
 		if err := o.client.takes(ctx, server, o.client.current.Auth); err != nil {
@@ -142,6 +153,21 @@ func (c *client) tryKey(ctx context.Context, server *as.Server, key *ownKey) err
 	if c.current == nil {
 		return nil // there is nothing that works
 	}
+	auth := clientauth.NewTLS(c.current.method, c.current.ID())
+	if key.certificate == nil {
+		var err error
+		if auth, err = key.key.Auth(c.current.ID(), nil); err != nil {
+			return err
+		}
+	}
+	if err := c.takesApart(ctx, server, auth, key.certificate); err != nil {
+		return fmt.Errorf("the new key %s was tried: %w", key.ID, err)
+	}
+	return nil
+}
+
+// takesApart is takes on a connection of its own, with the certificate where there is one.
+func (c *client) takesApart(ctx context.Context, server *as.Server, auth clientauth.Auth, certificate *tls.Certificate) error {
 	connection, err := connect(c.site, c.connection.given, c.connection.observe)
 	if err != nil {
 		return err
@@ -150,16 +176,52 @@ func (c *client) tryKey(ctx context.Context, server *as.Server, key *ownKey) err
 	if server, err = connection.client.Known(server.Metadata()); err != nil {
 		return err
 	}
-	auth := clientauth.NewTLS(c.current.method, c.current.ID())
-	if key.certificate != nil {
-		connection.present(key.certificate)
-	} else if auth, err = key.key.Auth(c.current.ID(), nil); err != nil {
-		return err
+	if certificate != nil {
+		connection.present(certificate)
 	}
-	if err := c.takes(ctx, server, auth); err != nil {
-		return fmt.Errorf("the new key %s was tried: %w", key.ID, err)
+	return c.takes(ctx, server, auth)
+}
+
+// mayChange refuses an update of the registration that could never work, or was tried and
+// did not.
+func (c *client) mayChange(server *as.Server, stored store.Client, next as.ClientMetadata, hash string) error {
+	if hash == c.refusedMetadata {
+		return c.refusedWhy
+	}
+	if next.AuthMethod != "" && string(next.AuthMethod) != stored.AuthMethod && !envoySends(next.AuthMethod) {
+		return c.envoyNeedsNoneOf(server, next.AuthMethod)
 	}
 	return nil
+}
+
+// tryMethod reports by its error that the AS has changed how the client authenticates, and
+// does not take that. It cannot be tried before: a client has one method (RFC 7591 section
+// 2).
+func (c *client) tryMethod(ctx context.Context, server *as.Server, before store.Client, answered as.Registration) error {
+	if string(answered.AuthMethod) == before.AuthMethod || c.current == nil {
+		return nil
+	}
+	if err := c.keys.activateFirst(ctx); err != nil {
+		return err
+	}
+	auth, certificate, err := c.authOf(answered.AuthMethod, store.Client{ClientID: answered.ClientID, Secret: answered.ClientSecret})
+	if err == nil {
+		err = c.takesApart(ctx, server, auth, certificate)
+	}
+	if err != nil {
+		return fmt.Errorf("%w (%s in place of %s): %w", errMethodRefused, answered.AuthMethod, before.AuthMethod, err)
+	}
+	return nil
+}
+
+// changeBack has the client authenticate as before again.
+func (c *client) changeBack(ctx context.Context, server *as.Server, before store.Client, changed as.Registration, metadata as.ClientMetadata) error {
+	metadata.AuthMethod = clientauth.Method(before.AuthMethod)
+	back, err := server.UpdateRegistration(ctx, changed, metadata)
+	if err != nil {
+		return fmt.Errorf("it was to be changed back: %w", err)
+	}
+	return c.keepRegistration(ctx, before, back)
 }
 
 // trySecret returns what the AS has answered about the registration. If it has another

@@ -99,7 +99,7 @@ func (b *between) post(ctx context.Context, bearer string, form url.Values) stri
 	return answer.Token
 }
 
-// guest visits two sites: one with RPTs, and one that gives tickets only.
+// guest visits three sites: one with RPTs, and two that give tickets only.
 type guest struct {
 	*between
 
@@ -107,8 +107,10 @@ type guest struct {
 }
 
 func (g *guest) visit(ctx context.Context) string {
-	if _, problem := g.ticket(ctx, "keys.example.com"); problem != "" {
-		return problem
+	for _, host := range []string{"keys.example.com", "methods.example.com"} {
+		if _, problem := g.ticket(ctx, host); problem != "" {
+			return problem
+		}
 	}
 	ticket, problem := g.ticket(ctx, "photos.example.com")
 	if problem != "" {
@@ -149,8 +151,8 @@ func (g *guest) get(ctx context.Context, host, token string) (status int, challe
 	return resp.StatusCode, resp.Header.Get("WWW-Authenticate"), resp.Body.Close()
 }
 
-// TestMakeBeforeBreak: a key, a secret and endpoints that are new and do not work are told
-// and replace nothing, at a real Keycloak and Envoy: nobody meets them. They are tried again,
+// TestMakeBeforeBreak: a key, a secret, a way to authenticate and endpoints that are new and
+// do not work are told and replace nothing, at a real Keycloak and Envoy: nobody meets them. They are tried again,
 // and taken when they work.
 func TestMakeBeforeBreak(t *testing.T) {
 	t.Parallel()
@@ -171,6 +173,12 @@ func TestMakeBeforeBreak(t *testing.T) {
 		httputil.NewSingleHostReverseProxy(p.target()).ServeHTTP(w, r)
 	}))
 	t.Cleanup(keys.Close)
+	const basic = "token_endpoint_auth_method: client_secret_basic"
+	jwt := func(published string) string {
+		return fmt.Sprintf("token_endpoint_auth_method: private_key_jwt, keys: {jwks_uri: %q, publish_before: 1s}", published)
+	}
+	type methods struct{ methods, photos string }
+	now := methods{basic, basic}
 	config := func(name string) string {
 		return fmt.Sprintf(`
 listen: {api: "127.0.0.1:0", xds: "127.0.0.1:0"}
@@ -185,21 +193,26 @@ sites:
     client: {register: {}, token_endpoint_auth_method: private_key_jwt, keys: {jwks_uri: %q, publish_before: 1s}}
     introspection: {credential: pat} # which Keycloak does not take: tickets are all that there is
   resources: [{name: albums, conditions: [{paths: ["/albums/**"], scopes: [view]}]}]
+- name: methods
+  hosts: [methods.example.com]
+  upstream: %s
+  authorization_server: {issuer: %s, introspection: {credential: pat}, client: {register: {}, %s}}
+  resources: [{name: albums, conditions: [{paths: ["/albums/**"], scopes: [view]}]}]
 - name: photos
   hosts: [photos.example.com]
   upstream: %s
-  authorization_server: {issuer: %s, client: {register: {client_name: %s}}}
+  authorization_server: {issuer: %s, client: {register: {client_name: %s}, %s}}
   token: {max_ttl: 0s, negative_ttl: 0s}
   resources: [{name: albums, conditions: [{paths: ["/albums/**"], scopes: [view]}]}]
-`, servertest.Module(t), api.URL, b.issuer(), keys.URL+"/v1/sites/keys/jwks.json", api.URL, b.issuer(), name)
+`, servertest.Module(t), api.URL, b.issuer(), keys.URL+"/v1/sites/keys/jwks.json", api.URL, b.issuer(), now.methods, api.URL, b.issuer(), name, now.photos)
 	}
 	p.Write(config("first"))
 	p.Start()
 	site := func(s server.Status, name string) server.SiteStatus {
 		return s.Sites[slices.IndexFunc(s.Sites, func(site server.SiteStatus) bool { return site.Name == name })]
 	}
-	ready := p.Until("both serve", func(s server.Status) bool {
-		return len(s.Sites) == 2 && !slices.ContainsFunc(s.Sites, func(site server.SiteStatus) bool { return site.Resources.Registered != 1 || site.Failure != nil })
+	ready := p.Until("all serve", func(s server.Status) bool {
+		return len(s.Sites) == 3 && !slices.ContainsFunc(s.Sites, func(site server.SiteStatus) bool { return site.Resources.Registered != 1 || site.Failure != nil })
 	})
 	require.NoError(t, as.ImportPolicies(t.Context(), site(ready, "photos").ClientID, keycloak.Grant{Persons: []string{"alice"}, Scopes: []string{"view"}}))
 	g := &guest{between: b, base: p.Protect(envoy.Options{}).Base}
@@ -224,6 +237,16 @@ sites:
 		func() { b.wrongSecret.Store(true); p.Write(config("second")) },
 		func() { b.wrongSecret.Store(false); p.Write(config("third")) },
 	}, {
+		// Keycloak cannot read the key, and so takes no assertion.
+		health.ClientMetadataOutdated,
+		func() { now.methods = jwt(keys.URL + "/nothing-is-here"); p.Write(config("third")) },
+		func() { now.methods = jwt(keys.URL + "/v1/sites/methods/jwks.json"); p.Write(config("third")) },
+	}, {
+		// Envoy introspects with the client's authentication, and cannot sign.
+		health.CandidateRefused,
+		func() { now.photos = jwt(keys.URL + "/v1/sites/photos/jwks.json"); p.Write(config("third")) },
+		func() { now.photos = basic; p.Write(config("third")) },
+	}, {
 		health.MetadataNotTaken,
 		func() { b.wrongEndpoint.Store(true) },
 		func() { b.wrongEndpoint.Store(false) },
@@ -247,4 +270,7 @@ sites:
 	after := p.Status()
 	require.NotEqual(t, site(ready, "keys").KeyID, site(after, "keys").KeyID, "the new key is in use")
 	require.Equal(t, site(ready, "photos").ClientID, site(after, "photos").ClientID)
+	require.Equal(t, site(ready, "methods").ClientID, site(after, "methods").ClientID)
+	require.Equal(t, "client_secret_basic", site(ready, "methods").AuthMethod)
+	require.Equal(t, "private_key_jwt", site(after, "methods").AuthMethod)
 }
