@@ -72,6 +72,12 @@ var (
 		Affects: "Envoys that connect when the certificate before has ended.",
 		Remedy:  "Put a certificate, key and CA there that belong together.",
 	}
+	CertificateEnding = Kind{
+		Name:    "CertificateEnding",
+		Summary: "A certificate ends within days, or has ended.",
+		Affects: "Nobody before it ends. After that, with the authorization server's: requests with a token that is not cached, 503 as_unreachable, and those without a token, 403 no_ticket. With the client's: the same, as_refused. With that of listen.xds_tls: Envoys that connect.",
+		Remedy:  "Renew it. What is in a file is read anew by itself, once it is replaced.",
+	}
 	HostOrphaned = Kind{
 		Name:    "HostOrphaned",
 		Summary: "A host whose site was taken out stays denied, since unknown_hosts would let it pass.",
@@ -338,7 +344,7 @@ func Kinds() []Kind {
 	return []Kind{
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, InstancePending, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
-		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, HostOrphaned,
+		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
 		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,

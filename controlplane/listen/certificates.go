@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/umagate/umagate/controlplane/clientauth"
 )
 
 // ErrCertificates is wrapped by what [Certificates.Load] says of its files.
@@ -36,6 +38,7 @@ type Certificates struct {
 
 type certificates struct {
 	pair    tls.Certificate
+	chain   []*x509.Certificate
 	clients *x509.CertPool // nil without a ClientCA
 }
 
@@ -92,6 +95,13 @@ func (c *Certificates) load() error {
 		return fmt.Errorf("%w: %s and %s: %w", ErrCertificates, c.Certificate, c.Key, err)
 	}
 	next := &certificates{pair: pair}
+	for _, der := range pair.Certificate {
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrCertificates, c.Certificate, err)
+		}
+		next.chain = append(next.chain, one)
+	}
 	if c.ClientCA != "" {
 		next.clients = x509.NewCertPool()
 		if !next.clients.AppendCertsFromPEM(content[2]) {
@@ -108,6 +118,12 @@ func (c *Certificates) Failed() (since time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.failing, c.failed
+}
+
+// EndsSoon returns when the certificate in use ends, and whether that is so soon that it
+// should have been renewed; since is from when on it was.
+func (c *Certificates) EndsSoon(now time.Time) (ends, since time.Time, soon bool) {
+	return clientauth.EndsSoon(c.current().chain, now)
 }
 
 func (c *Certificates) current() *certificates {

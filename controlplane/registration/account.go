@@ -3,6 +3,7 @@ package registration
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -78,6 +79,7 @@ type connection struct {
 	client      *as.Client
 	certificate atomic.Pointer[tls.Certificate] // nil for none
 	closeIdle   func()
+	peers       *peers
 	// given and observe are what connect was called with.
 	given   http.RoundTripper
 	observe func(http.RoundTripper) http.RoundTripper
@@ -94,6 +96,8 @@ func connect(s *site.Site, transport http.RoundTripper, observe func(http.RoundT
 		}
 		transport, c.closeIdle = made, made.CloseIdleConnections
 	}
+	c.peers = &peers{through: transport, shown: map[string][]*x509.Certificate{}}
+	transport = c.peers
 	if observe != nil {
 		transport = observe(transport)
 	}

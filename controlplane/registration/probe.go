@@ -59,6 +59,7 @@ type prober struct {
 	listDue              time.Time // when the AS's list is next looked at
 	well                 bool      // the last probe found nothing
 	refused              bool      // it found a credential refused
+	ending               bool      // it saw a certificate that ends soon
 }
 
 // turns is where in a list the next turn begins.
@@ -127,6 +128,7 @@ func (w *Worker) Probe(ctx context.Context) {
 		return
 	}
 	a.tell(found)
+	w.tellCertificates(time.Now())
 	well, refused := found.well(), found.introspectionRefused != nil || found.ticketsRefused != nil
 	if well && !p.well || refused && !p.refused {
 		w.recheck()

@@ -41,6 +41,9 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 		if since, err := s.envoyTLS.Failed(); err != nil {
 			add(health.CertificateRefused, "", err.Error(), since)
 		}
+		if ends, since, soon := s.envoyTLS.EndsSoon(now); soon {
+			add(health.CertificateEnding, "", fmt.Sprintf("that of listen.xds_tls, %s: %s", s.envoyTLS.Certificate, ends.UTC().Format(time.RFC3339)), since)
+		}
 	}
 	switch {
 	case published.err != nil:
