@@ -166,6 +166,13 @@ var (
 		Remedy:  "If no other condition of the site says why, look whether that Envoy has taken its credentials (umagate status), and for a proxy between it and the authorization server.",
 		Urgent:  true,
 	}
+	EnvoyClockSkew = Kind{
+		Name:    "EnvoyClockSkew",
+		Summary: "An Envoy's clock differs from this host's.",
+		Affects: "Requests through that Envoy. If its clock is ahead: tokens end that much too soon, and those that live no longer are 401 at once. If it is behind: new tokens are 401 token_not_yet_valid until its clock is there, and those that have ended pass for that much longer, as far as they are cached.",
+		Remedy:  "Put the clocks right on both hosts: let NTP keep them.",
+		Urgent:  true,
+	}
 	// StaleTokensBelieved is not urgent: what keeps the AS from being asked is.
 	StaleTokensBelieved = Kind{
 		Name:    "StaleTokensBelieved",
@@ -346,7 +353,7 @@ func Kinds() []Kind {
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
-		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, StaleTokensBelieved, SiteUnrouted,
+		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
 	}

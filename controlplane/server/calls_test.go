@@ -78,6 +78,8 @@ func TestEnvoyCannotReachTheAS(t *testing.T) {
 	e := p.protect(envoy.Options{Binary: binary})
 	p.Until("Envoy reports", func(s server.Status) bool { return servertest.Acknowledged(s) && !s.Envoys[0].ReportedAt.IsZero() })
 
+	require.Nil(t, p.Status().Envoys[0].Clock, "it is this host's")
+
 	visit := func(ctx context.Context) string {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.Base+"/albums/1", http.NoBody)
 		if err != nil {

@@ -101,6 +101,7 @@ func (s *several) add(since time.Time, format string, args ...any) {
 // envoyConditions lists what keeps Envoys from having what they are given.
 func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []publishedGroup, now time.Time) []health.Condition {
 	gone, refused, behind, turned := several{kind: health.EnvoyGone}, several{kind: health.EnvoyRefused}, several{kind: health.EnvoyBehind}, several{kind: health.EnvoyTurnedAway}
+	clocks := several{kind: health.EnvoyClockSkew}
 	for _, r := range away {
 		turned.add(r.Since, "%s (cluster %q, certificate %q)", r.NodeID, r.Cluster, r.Certificate)
 	}
@@ -116,6 +117,13 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 				gone.add(e.DisconnectedAt, "%s", e.NodeID)
 			}
 			continue
+		}
+		if c := e.Clock; c != nil {
+			by, direction := time.Duration(c.AheadMS)*time.Millisecond, "ahead of"
+			if by < 0 {
+				direction = "behind"
+			}
+			clocks.add(c.Since, "that of %s (%s) is %s %s this host's", e.NodeID, e.Address, by.Abs().Round(time.Second), direction)
 		}
 		if f, ok := fronts[e.Group]; ok {
 			for _, m := range f.mismatches(e) {
@@ -134,7 +142,7 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 			}
 		}
 	}
-	all := []several{gone, refused, behind, turned}
+	all := []several{gone, refused, behind, turned, clocks}
 	for _, name := range slices.Sorted(maps.Keys(unlike)) {
 		all = append(all, *unlike[name])
 	}

@@ -29,6 +29,8 @@ const (
 	// staleFor is how long after the last stale token it is still told that they are
 	// believed, unless the AS answers.
 	staleFor = time.Minute
+	// clockTolerance is by how much clocks may differ, and a report be late.
+	clockTolerance = 10 * time.Second
 	// tolerated is one failed call of so many.
 	tolerated = 10
 	// maxCounts bounds what is kept of one Envoy. A site has some twenty.
@@ -78,6 +80,14 @@ type Stale struct {
 	last time.Time // when one was reported last
 }
 
+// Clock is how an Envoy's clock differs from this host's. The zero value is one that does
+// not.
+type Clock struct {
+	// AheadMS is by how much it is ahead, in milliseconds; negative if it is behind.
+	AheadMS int64     `json:"ahead_ms"`
+	Since   time.Time `json:"since"`
+}
+
 // countKey is what a counter counts.
 type countKey struct{ site, operation, outcome string }
 
@@ -92,6 +102,7 @@ type reports struct {
 	grown  map[countKey]uint64 // since they were judged
 	calls  map[callsKey]Calls  // those that fail
 	stale  map[string]Stale    // by site
+	clock  Clock
 }
 
 // take reads the counts of a message.
@@ -188,6 +199,28 @@ func (r *reports) stales(now time.Time) []Stale {
 	return slices.SortedFunc(maps.Values(r.stale), func(a, b Stale) int { return cmp.Compare(a.Site, b.Site) })
 }
 
+// compare notes when an Envoy says that it sent what is here now. A report that has waited
+// on its way looks like a clock that is behind, but not by as much.
+func (r *reports) compare(now, sent time.Time) {
+	ahead := sent.Sub(now)
+	if sent.IsZero() || ahead.Abs() <= clockTolerance {
+		r.clock = Clock{}
+		return
+	}
+	r.clock.AheadMS = ahead.Milliseconds()
+	if r.clock.Since.IsZero() {
+		r.clock.Since = now
+	}
+}
+
+// differs returns how the clock differs, once two reports have said so.
+func (r *reports) differs(now time.Time) *Clock {
+	if r.clock.Since.IsZero() || r.at.Sub(r.clock.Since) < reportEvery || now.Sub(r.at) > ReportsFor {
+		return nil
+	}
+	return new(r.clock)
+}
+
 // failing lists the calls that fail, as far as the last report is not too old to say.
 func (r *reports) failing(now time.Time) []Calls {
 	if now.Sub(r.at) > ReportsFor {
@@ -222,21 +255,24 @@ func (r receiver) StreamMetrics(stream metrics.MetricsService_StreamMetricsServe
 		} else if err != nil {
 			return err
 		}
-		counts, err := callCounts(raw.ProtoReflect().GetUnknown())
+		message := raw.ProtoReflect().GetUnknown()
+		counts, err := callCounts(message)
 		if err != nil {
 			return err
 		}
-		r.fleet.report(connection, counts)
+		r.fleet.report(connection, counts, sentAt(message))
 	}
 }
 
 // report records what the Envoy of a connection counts. One that has not said who it is,
 // or that has left, is not heard: its node.id may be another's by now.
-func (f *fleet) report(c *connection, counts map[countKey]uint64) {
+func (f *fleet) report(c *connection, counts map[countKey]uint64, sent time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c != nil && c.member != nil && c.member.connection == c {
-		c.member.reports.take(f.registry.now(), counts)
+		now := f.registry.now()
+		c.member.reports.take(now, counts)
+		c.member.reports.compare(now, sent)
 	}
 }
 
@@ -282,6 +318,32 @@ func callCounts(message []byte) (map[countKey]uint64, error) {
 		}
 	}
 	return out, nil
+}
+
+// sentAt reads when Envoy counted what is in a StreamMetricsMessage, by its own clock;
+// zero where it does not say so.
+func sentAt(message []byte) time.Time {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			break
+		}
+		message = message[n:]
+		size := protowire.ConsumeFieldValue(number, kind, message)
+		if size < 0 {
+			break
+		}
+		if number == fieldMetrics && kind == protowire.BytesType {
+			var first prom.MetricFamily
+			family, _ := protowire.ConsumeBytes(message)
+			if proto.Unmarshal(family, &first) != nil || len(first.GetMetric()) == 0 || first.GetMetric()[0].GetTimestampMs() == 0 {
+				break
+			}
+			return time.UnixMilli(first.GetMetric()[0].GetTimestampMs())
+		}
+		message = message[size:]
+	}
+	return time.Time{}
 }
 
 // nameOf returns the name of a MetricFamily, which Envoy writes first.

@@ -89,9 +89,9 @@ func TestReportsOfWhoHasLeft(t *testing.T) {
 		return key
 	}
 	failing := func(c *connection) []Calls {
-		f.report(c, map[countKey]uint64{})
+		f.report(c, map[countKey]uint64{}, time.Time{})
 		now = now.Add(5 * time.Second)
-		f.report(c, map[countKey]uint64{{"photos", "introspection", "unreachable"}: 9})
+		f.report(c, map[countKey]uint64{{"photos", "introspection", "unreachable"}: 9}, time.Time{})
 		return s.Envoys()[0].Failing
 	}
 	left, there := &connection{}, &connection{}
@@ -116,6 +116,7 @@ func FuzzCallCounts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		counts, err := callCounts(message)
 		require.True(t, err == nil || counts == nil)
+		_ = sentAt(message) // no panic
 	})
 }
 
@@ -190,4 +191,39 @@ func TestReportsOfStaleTokens(t *testing.T) {
 		require.Len(t, report(nil), 1)
 	}
 	require.Empty(t, report(nil))
+}
+
+// TestClockOfAnEnvoy: a clock that differs is told once two reports say so.
+func TestClockOfAnEnvoy(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	family := counter("cluster.x.y", 1)
+	family.Metric[0].TimestampMs = new(now.UnixMilli())
+	message, err := proto.Marshal(&metrics.StreamMetricsMessage{Identifier: &metrics.StreamMetricsMessage_Identifier{}, EnvoyMetrics: []*prom.MetricFamily{family, counter("a.b", 1)}})
+	require.NoError(t, err)
+	require.True(t, now.Equal(sentAt(message)))
+	without, err := proto.Marshal(&metrics.StreamMetricsMessage{EnvoyMetrics: []*prom.MetricFamily{counter("a.b", 1)}})
+	require.NoError(t, err)
+	for n := range message {
+		_ = sentAt(message[:n]) // no panic
+	}
+	require.True(t, sentAt(without).IsZero())
+
+	var r reports
+	report := func(ahead time.Duration) *Clock {
+		now = now.Add(5 * time.Second)
+		r.take(now, nil)
+		r.compare(now, now.Add(ahead))
+		return r.differs(now)
+	}
+	require.Nil(t, report(-8*time.Second), "it was on its way")
+	require.Nil(t, report(time.Hour), "once")
+	since := now
+	require.Equal(t, &Clock{AheadMS: 3_600_000, Since: since}, report(time.Hour))
+	require.Equal(t, &Clock{AheadMS: -60_000, Since: since}, report(-time.Minute))
+	require.Nil(t, r.differs(now.Add(ReportsFor+time.Second)))
+	require.Nil(t, report(0))
+	r.take(now, nil)
+	r.compare(now, time.Time{})
+	require.Nil(t, r.differs(now), "it does not say")
 }

@@ -38,7 +38,8 @@ credentials. It asks for tickets of 100 resources and 100 instances at a time; t
 AS lists are compared. It tries a write to the store every 3 s. So what requests meet and what status says differ for less than 15 s. An Envoy with a cached token notices later than status.
 
 umagate also reads what Envoys report: each sends what it counts every 5 s, on its connection to ` + "`listen.xds`" + `. If a tenth of its calls to
-the AS of a site fail, that is a condition, also where umagate itself reaches the AS. An Envoy whose bootstrap has no stats sink
+the AS of a site fail, that is a condition, also where umagate itself reaches the AS. So is a clock that differs by more than 10 s, by the
+time that a report says. An Envoy whose bootstrap has no stats sink
 (` + "`stats_sinks`" + `) reports nothing, and ` + "`umagate status`" + ` says so of it.
 
 "Replica" marks what only this replica has: ` + "`/readyz`" + ` is 503, so that Envoys connect to another one. "Urgent" marks what somebody has to be
