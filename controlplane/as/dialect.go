@@ -59,6 +59,8 @@ type Dialect struct {
 	EvaluatesTokens bool
 	// Claims is where the filter reads sub, iss, aud and client_id.
 	Claims config.ClaimsSource
+	// Roles is the claim that has the roles of a token's owner.
+	Roles []string
 	// PATScopes are asked for with a PAT; none where the AS refuses them.
 	PATScopes []string
 	// PATRefused are the statuses of the protection API that mean "renew the PAT".
@@ -108,6 +110,17 @@ type Dialect struct {
 // DialectNames lists the names that umagate.yaml may have.
 func DialectNames() []DialectName {
 	return []DialectName{DialectAuto, DialectGeneric, DialectKeycloak, DialectGluu, DialectWSO2}
+}
+
+// RolesOf is the claim that has the roles of a token's owner, by the name of a dialect:
+// "roles" (RFC 9068 section 2.2.3.1) where nothing else is known.
+func RolesOf(name DialectName) []string {
+	for _, d := range dialects() {
+		if d.Name == name {
+			return d.Roles
+		}
+	}
+	return genericDialect().Roles
 }
 
 // chooseDialect returns the dialect of that name, or the one that m shows.

@@ -24,6 +24,7 @@ func genericDialect() Dialect {
 		Name:          DialectGeneric,
 		Introspection: CredentialClient,
 		Claims:        config.ClaimsFromResponse,
+		Roles:         []string{"roles"},
 		PATScopes:     []string{scopeUMAProtection},
 		PATRefused:    []int{http.StatusUnauthorized},
 		GrantTypes:    []string{GrantClientCredentials},
@@ -43,6 +44,7 @@ func keycloakDialect() Dialect {
 	// other way round. The claims are in the JWT itself.
 	d.TokenTypeHint = "requesting_party_token"
 	d.Claims = config.ClaimsFromToken
+	d.Roles = []string{"realm_access", "roles"} // those of clients are in resource_access
 	d.EvaluatesTokens = true
 	d.PATScopes = nil // scope=uma_protection is invalid_scope: the right is a client role
 	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}

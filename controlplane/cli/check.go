@@ -22,6 +22,7 @@ type checkFlags struct {
 
 	host, method, path string
 	scopes             []string
+	claims             []string
 	resource           string
 	unregistered       bool
 	token              string
@@ -37,8 +38,8 @@ func newCheck(env Environment) *cobra.Command {
 the filter's own core; nothing is sent to the API, and no ticket is asked for.
 
 Without --scopes and --token the request has no token. With --scopes it has one that
-carries these scopes: on every resource of the site, or on --resource alone. With
---token (or $UMAGATE_TOKEN) the authorization server is asked about a real one, with
+carries these scopes: on every resource of the site, or on --resource alone, and the
+claims of --claim. With --token (or $UMAGATE_TOKEN) the authorization server is asked about a real one, with
 the client {id, secret} of the file.
 
 Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
@@ -68,12 +69,14 @@ Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
 	f.StringVarP(&flags.method, "method", "X", "GET", "its `METHOD`")
 	f.StringVar(&flags.path, "path", "/", "its `PATH`, with query if it has one")
 	f.StringSliceVar(&flags.scopes, "scopes", nil, "it has a token with these `SCOPES`, separated by commas")
+	f.StringArrayVar(&flags.claims, "claim", nil, "with --scopes: the token has this `CLAIM`, as NAME=VALUE with NAME as in the file; may be repeated")
 	f.StringVar(&flags.resource, "resource", "", "with --scopes: they are on the resource of this `NAME` alone")
 	f.BoolVar(&flags.unregistered, "unregistered", false, "of a resource with instances: assume that this one is not registered")
 	f.StringVar(&flags.token, "token", "", "it has this `TOKEN`; better in $UMAGATE_TOKEN, which no process list shows")
 	f.StringArrayVarP(&flags.headers, "header", "H", nil, "a further `HEADER`, as \"name: value\"; may be repeated")
 	_ = cmd.MarkFlagRequired("host")
 	cmd.MarkFlagsMutuallyExclusive("scopes", "token")
+	cmd.MarkFlagsMutuallyExclusive("claim", "token")
 	return cmd
 }
 
@@ -241,6 +244,9 @@ func (c *checker) assumed(s *site.Site) ([]byte, error) {
 			return nil, fmt.Errorf("site %s has no resource %q", s.Name, c.flags.resource)
 		}
 		answer["permissions"] = permissions
+	}
+	if err := addClaims(answer, c.flags.claims); err != nil {
+		return nil, &exitError{code: ExitUsage, err: err}
 	}
 	return json.Marshal(answer)
 }

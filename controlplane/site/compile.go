@@ -122,6 +122,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			Issuers:             s.Token.Issuers,
 			Audiences:           s.Token.Audiences,
 			ClientIDs:           s.Token.ClientIDs,
+			Claims:              compileClaims(s.Token.Claims),
 			LeewayMS:            int(s.Token.Leeway / time.Millisecond),
 			MaxTTLMS:            ttl(s.Token.MaxTTL),
 			NegativeTTLMS:       ttl(s.Token.NegativeTTL),
@@ -238,6 +239,7 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 		c := &r.Conditions[i]
 		compiled := c.Condition
 		compiled.MaxAuthAgeS = int(c.MaxAuthAge / time.Second)
+		compiled.Claims = compileConditionClaims(s, c, facts)
 		compiled.Ticket = compileTicket(s, c, out.ID, facts)
 		out.Conditions = append(out.Conditions, compiled)
 	}

@@ -196,7 +196,11 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	case reflect.Int, reflect.Int64:
 		d.number(n, v, path)
 	case reflect.Map:
-		d.texts(n, v, path)
+		if v.Type().Elem().Kind() == reflect.Slice {
+			d.lists(n, v, path)
+		} else {
+			d.texts(n, v, path)
+		}
 	default:
 		panic("site: the model has a field of a kind that the decoder does not know: " + v.Kind().String())
 	}

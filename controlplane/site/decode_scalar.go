@@ -53,6 +53,43 @@ func (d *decoder) texts(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(reflect.ValueOf(out))
 }
 
+// lists is a mapping of the user's own keys to lists of texts, which are compared with
+// texts: what YAML takes for something else never equals one.
+func (d *decoder) lists(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.fault(n, path, "is "+kindOf(n)+", not a mapping", "write keys and lists, such as {department: [sales]}")
+		return
+	}
+	out := reflect.MakeMap(v.Type())
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		at := join(path, key.Value)
+		if key.Value == "<<" {
+			d.unknown(key, at, nil)
+			continue
+		}
+		if out.MapIndex(reflect.ValueOf(key.Value)).IsValid() {
+			d.fault(key, at, "is written twice", "keep one of them")
+			continue
+		}
+		list := reflect.New(v.Type().Elem()).Elem()
+		d.value(val, list, at)
+		if list.Len() == 0 && !d.refused[at] {
+			d.fault(val, at, "has no value, and nothing would do", "write at least one, or take the key out")
+		}
+		out.SetMapIndex(reflect.ValueOf(key.Value), list)
+		if val.Kind == yaml.AliasNode {
+			val = val.Alias
+		}
+		for i, item := range val.Content {
+			if tag := item.ShortTag(); item.Kind == yaml.ScalarNode && tag != "!!str" && tag != "!!null" {
+				d.fault(item, at+"["+strconv.Itoa(i)+"]", "is no text, and only texts of a token are compared", fmt.Sprintf("write %q in quotes, if the token has it as a text", item.Value))
+			}
+		}
+	}
+	v.Set(out)
+}
+
 func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {
 	s, ok := d.text(n, path)
 	if !ok {

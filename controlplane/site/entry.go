@@ -62,6 +62,9 @@ type Token struct {
 	Audiences []string `yaml:"audiences" jsonschema:"minItems=1"`
 	// The token's client_id must be one of these.
 	ClientIDs []string `yaml:"client_ids" jsonschema:"minItems=1"`
+	// Claims of every token, and for each the values of which it must have one. See the
+	// claims of a condition; there is no path here to have variables.
+	Claims Claims `yaml:"claims" jsonschema:"minProperties=1"`
 	// With "require: oauth_scopes", take a token whatever its audience: one that
 	// was issued for another API opens this one too.
 	InsecureAnyAudience bool `yaml:"insecure_any_audience"`
@@ -154,6 +157,14 @@ type Resource struct {
 type Condition struct {
 	// What it covers and asks for.
 	config.Condition
+	// Claims of the token, and for each the values of which it must have one. A dot leads
+	// into an object (realm_access.roles); {name} is the value of that variable of the path.
+	Claims Claims `yaml:"claims" jsonschema:"minProperties=1"`
+	// One of these must be among the roles of the token: its claim roles (RFC 9068), at
+	// Keycloak the roles of the realm.
+	Roles []string `yaml:"roles" jsonschema:"minItems=1"`
+	// One of these must be among the token's claim groups (RFC 9068).
+	Groups []string `yaml:"groups" jsonschema:"minItems=1"`
 	// How long ago whose token it is may have been authenticated, by the token's auth_time
 	// (RFC 9470). A token that does not say is refused. Default: any time.
 	MaxAuthAge time.Duration `yaml:"max_auth_age" range:"1s to 8760h" zero:"any time"`

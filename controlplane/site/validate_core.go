@@ -90,6 +90,9 @@ func (v *validator) rules() {
 // condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
 	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s") // durations have a unit in umagate.yaml
+	if before, _, ok := strings.Cut(path, ".claims["); ok {          // sorted by name there
+		return before + ".claims"
+	}
 	before, after, ok := strings.Cut(path, ".ticket[")
 	if !ok {
 		return path

@@ -88,6 +88,7 @@ func (v *validator) token(path string, s *Site) {
 	if t.Stale > time.Hour {
 		v.warn(path+".stale", "a token that the authorization server revokes while it does not answer is believed for up to "+t.Stale.String(), "write a shorter stale")
 	}
+	v.claims(path+".claims", s.Token.Claims)
 	if s.Require != config.RequireOAuthScopes {
 		if d := s.AuthorizationServer.Dialect; t.Evaluate == EvaluateAtAS && d != as.DialectAuto && d != as.DialectKeycloak {
 			v.fault(path+".evaluate", fmt.Sprintf("an authorization server of dialect %s does not evaluate tokens", d), "write evaluate: as_issued, or the dialect keycloak where it is one")
@@ -160,6 +161,7 @@ func (v *validator) condition(path string, s *Site, c *Condition) {
 	if (len(c.ACR) > 0 || c.MaxAuthAge > 0) && (c.Public || c.Deny) {
 		v.fault(path, "looks at no token, and names how its owner has to be authenticated", "take acr and max_auth_age out: nobody is asked for a token here")
 	}
+	v.conditionClaims(path, s, c)
 	ticket := len(c.TicketScopes) > 0 || len(c.Ticket) > 0
 	switch {
 	case ticket && (c.Public || c.Deny):

@@ -1,6 +1,7 @@
 package devas
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -65,6 +66,9 @@ func (s *Server) describeToken(t *token, hint string) map[string]any {
 	}
 	d["iss"], d["client_id"], d["sub"], d["token_type"] = s.Issuer(), t.clientID, t.subject, "Bearer"
 	if t.user != "" {
+		if user, ok := s.state.user(t.user); ok {
+			maps.Copy(d, user.Claims)
+		}
 		d["username"] = t.user
 	}
 	if t.session != "" {

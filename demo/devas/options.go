@@ -77,6 +77,8 @@ type User struct {
 	Email    string `json:"email,omitempty"`
 	// FullName is the name claim.
 	FullName string `json:"full_name,omitempty"`
+	// Claims are further members of an introspection answer about the user's tokens.
+	Claims map[string]any `json:"claims,omitempty"`
 }
 
 // Lifetimes of what the server issues. Zero means the default.

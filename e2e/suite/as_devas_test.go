@@ -21,7 +21,10 @@ func devASKind() asKind {
 func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	t.Helper()
 	server, err := devas.New(devas.Options{
-		Users: []devas.User{{Name: "alice", ID: "sub-of-alice", Password: "alice"}, {Name: "bob", ID: "sub-of-bob", Password: "bob"}},
+		Users: []devas.User{{
+			Name: "alice", ID: "sub-of-alice", Password: "alice",
+			Claims: map[string]any{"realm_access": map[string]any{"roles": []string{"user", "editor"}}, "groups": []string{"crew, and friends", "staff"}},
+		}, {Name: "bob", ID: "sub-of-bob", Password: "bob"}},
 		Clients: []devas.Client{
 			{ID: "photos-rs", Secret: "rs secret/+%"},
 			{ID: "app", Secret: "app-secret"},

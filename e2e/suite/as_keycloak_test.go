@@ -36,6 +36,7 @@ func keycloakKind() asKind {
 			"clientId": a.light.id, "publicClient": true, "directAccessGrantsEnabled": true,
 			"attributes": map[string]string{"client.use.lightweight.access.token.enabled": "true"},
 		}, nil))
+		addRoles(t, server)
 		a.rs = registerClient(t, a.issuer)
 		a.discover(t, o)
 		a.register(t)
@@ -45,6 +46,39 @@ func keycloakKind() asKind {
 		}
 		return a
 	}}
+}
+
+// addRoles makes alice an editor and puts her into two groups, which the application's
+// tokens have for a claim.
+func addRoles(t *testing.T, server *keycloak.Server) {
+	t.Helper()
+	type named struct {
+		ID   string `json:"id"`
+		Name string `json:"name,omitempty"`
+	}
+	admin := func(method, path string, in, out any) {
+		t.Helper()
+		require.NoError(t, server.Admin(t.Context(), method, path, in, out))
+	}
+	var alice, apps []named
+	admin(http.MethodGet, "/users?exact=true&username=alice", nil, &alice)
+	admin(http.MethodGet, "/clients?clientId="+keycloak.AppClient, nil, &apps)
+	var editor named
+	admin(http.MethodPost, "/roles", map[string]string{"name": "editor"}, nil)
+	admin(http.MethodGet, "/roles/editor", nil, &editor)
+	admin(http.MethodPost, "/users/"+alice[0].ID+"/role-mappings/realm", []named{editor}, nil)
+	for _, name := range []string{"crew, and friends", "staff"} {
+		admin(http.MethodPost, "/groups", map[string]string{"name": name}, nil)
+	}
+	var groups []named
+	admin(http.MethodGet, "/groups", nil, &groups)
+	for _, g := range groups {
+		admin(http.MethodPut, "/users/"+alice[0].ID+"/groups/"+g.ID, nil, nil)
+	}
+	admin(http.MethodPost, "/clients/"+apps[0].ID+"/protocol-mappers/models", map[string]any{
+		"name": "groups", "protocol": "openid-connect", "protocolMapper": "oidc-group-membership-mapper",
+		"config": map[string]string{"claim.name": "groups", "full.path": "false", "access.token.claim": "true", "introspection.token.claim": "true"},
+	}, nil)
 }
 
 // registerClient registers a resource server by dynamic registration (RFC 7591).

@@ -170,6 +170,8 @@ type Token struct {
 	Issuers   []string `json:"issuers,omitempty"`
 	Audiences []string `json:"audiences,omitempty"`
 	ClientIDs []string `json:"client_ids,omitempty"`
+	// Claims are what claims of every token must be, all of them. They name no variable.
+	Claims []Claim `json:"claims,omitempty"`
 	// LeewayMS is the clock difference tolerated in exp and nbf, rounded down to
 	// whole seconds; default 0.
 	LeewayMS int `json:"leeway_ms,omitempty"`
@@ -318,6 +320,8 @@ type Condition struct {
 	// The token's acr must be one of these: how whose it is was authenticated (RFC 9470). A
 	// token that does not say is refused.
 	ACR []string `json:"acr,omitempty" yaml:"acr" jsonschema:"minItems=1"`
+	// Claims are what claims of the token must be, all of them.
+	Claims []Claim `json:"claims,omitempty" yaml:"-"`
 	// MaxAuthAgeS is how many seconds ago that may have been, by the token's auth_time; 0
 	// for any time, also one that is not said.
 	MaxAuthAgeS int `json:"max_auth_age_s,omitempty" yaml:"-"`
@@ -331,6 +335,19 @@ type ScopeExpression struct {
 	Rule json.RawMessage `json:"rule,omitempty" yaml:"rule" jsonschema:"required"`
 	// The scopes that the rule's indexes mean.
 	Data []string `json:"data,omitempty" yaml:"data" jsonschema:"required,minItems=1"`
+}
+
+// Claim is what one claim of a token must be: a text, or a list of texts, of which one is
+// in AnyOf or is the value of one of Variables.
+type Claim struct {
+	// Path has the names of the members that lead to the claim, the outermost first:
+	// ["realm_access", "roles"].
+	Path []string `json:"path"`
+	// AnyOf are texts, compared byte by byte.
+	AnyOf []string `json:"any_of,omitempty"`
+	// Variables are names of variables that each of the condition's paths has. Their
+	// values are compared as they are after the path's percent-encoding is undone.
+	Variables []string `json:"variables,omitempty"`
 }
 
 // Permission is one entry of a permission request (UMA Federated Authorization

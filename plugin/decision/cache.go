@@ -164,6 +164,13 @@ func size(value string, t *uma.Token) int {
 	for _, s := range t.Scopes {
 		n += perString + len(s)
 	}
+	const perList = 24
+	for _, claim := range t.Claims {
+		n += perList
+		for _, s := range claim {
+			n += perString + len(s)
+		}
+	}
 	for _, list := range [...][]uma.Permission{t.Permissions, t.Asked} {
 		for i := range list {
 			n += perPermission + len(list[i].ResourceID)

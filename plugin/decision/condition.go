@@ -18,6 +18,10 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 		s.strictest = config.ModeEnforce
 	}
 	b.requirement(path, compiled, c)
+	compiled.claims = b.claims(path, s, c.Claims)
+	if c.Claims != nil && (c.Public || c.Deny) {
+		b.fault(path.member("claims"), "claims need a condition that looks at tokens")
+	}
 	compiled.acr, compiled.maxAuthAge = c.ACR, int64(c.MaxAuthAgeS)
 	if (c.ACR != nil || c.MaxAuthAgeS != 0) && (c.Public || c.Deny) {
 		b.fault(path, "acr and max_auth_age need a condition that looks at tokens")
@@ -66,14 +70,18 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 			b.fault(at, err.Error())
 			continue
 		}
+		claims, problem := placed(compiled.claims, template)
+		var p *instancePath
+		if t != nil && !c.Public && !c.Deny && problem == "" {
+			p, problem = t.place(template, s.fold)
+		}
+		if problem != "" {
+			b.fault(at, problem)
+			continue
+		}
 		entered := compiled
-		if t != nil && !c.Public && !c.Deny {
-			p, problem := t.place(template, s.fold)
-			if problem != "" {
-				b.fault(at, problem)
-				continue
-			}
-			entered, variants = variant(variants, compiled, p)
+		if p != nil || claims != nil {
+			entered, variants = variant(variants, compiled, p, claims)
 		}
 		index, added := s.paths.Add(template, len(s.rules))
 		if added {
@@ -83,16 +91,20 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	}
 }
 
-// variant gives the condition for paths with the variables at p. Those that have
-// them at the same places share one: they mean the same.
-func variant(variants []*condition, c *condition, p *instancePath) (*condition, []*condition) {
+// variant gives the condition for paths with the instance's variables at p, and those
+// of claims where they say. Paths that have them at the same places share one: they mean
+// the same.
+func variant(variants []*condition, c *condition, p *instancePath, claims []claimRule) (*condition, []*condition) {
 	for _, v := range variants {
-		if slices.Equal(v.instance.places, p.places) {
+		if (p == nil || slices.Equal(v.instance.places, p.places)) && samePlaces(v.claims, claims) {
 			return v, variants
 		}
 	}
 	v := *c
 	v.instance = p
+	if claims != nil {
+		v.claims = claims
+	}
 	return &v, append(variants, &v)
 }
 

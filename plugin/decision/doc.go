@@ -35,6 +35,8 @@
 //	begin          what leads to ticketing, where there are no tickets                            Deny 401
 //	begin          insufficient_permission, as cached, of oauth_scopes or with challenge bearer   Deny 403
 //	begin          insufficient_user_authentication                                               Deny 401
+//	begin          insufficient_claims                                                            Deny 403
+//	begin          a cached token, not all of whose claims are known                              introspecting
 //	looking up     found, or found before and now no answer                                       as from begin
 //	looking up     resource_unknown, resource_not_registered                                      Deny 403
 //	looking up     too_many_lookups                                                               Deny 429
@@ -50,6 +52,8 @@
 //	introspecting  too little, or another audience, where the AS evaluates the token              evaluating
 //	introspecting  what leads to ticketing, where there are no tickets                            Deny 401
 //	introspecting  insufficient_user_authentication                                               Deny 401
+//	introspecting  insufficient_claims                                                            Deny 403
+//	introspecting  active, and not said what claims it has that count                             introspecting
 //	introspecting  insufficient_permission, of oauth_scopes or with challenge bearer              Deny 403
 //	introspecting  resource_not_registered, no_ticket                                             Deny 403
 //	introspecting  too_many_tickets, too_many_calls, too_many_waiting, too_many_evaluations       Deny 429
@@ -64,6 +68,8 @@
 //	evaluating     insufficient_permission, need_info, request_submitted                          ticketing
 //	evaluating     what leads to ticketing, with challenge bearer                                 Deny 401
 //	evaluating     insufficient_user_authentication                                               Deny 401
+//	evaluating     insufficient_claims                                                            Deny 403
+//	evaluating     granted, and not said what claims the token has that count                     introspecting
 //	evaluating     insufficient_permission, need_info, request_submitted: with challenge bearer   Deny 403
 //	evaluating     resource_not_registered, no_ticket                                             Deny 403
 //	evaluating     too_many_tickets, too_many_calls, too_many_waiting                             Deny 429

@@ -170,7 +170,7 @@ func (c *introspection) readEvaluation(r Response, now time.Time) CallOutcome {
 func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 	e := c.evaluation
 	t := &uma.Token{Active: true}
-	if err := uma.AddJWTClaims(t, c.token); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
+	if err := uma.AddJWTClaims(t, c.token, c.site.named...); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
 		return false
 	}
 	uma.Restrict(t, c.token)

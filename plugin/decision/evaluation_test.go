@@ -97,6 +97,15 @@ func evaluationWalks() []walk {
 		{transition{"begin", "insufficient_user_authentication", "Deny 401"}, []func(*config.Config){stepUp}, func(h *harness) { h.decide(bearer, viewR1) }, bearer, nil, nil},
 		{transition{"introspecting", "insufficient_user_authentication", "Deny 401"}, []func(*config.Config){stepUp}, nil, bearer, replies(answer(200, viewR1)), nil},
 		{transition{"evaluating", "insufficient_user_authentication", "Deny 401"}, with(stepUp), nil, bearer, replies(answer(200, granted)), nil},
+		{transition{"begin", "insufficient_claims", "Deny 403"}, []func(*config.Config){sales}, func(h *harness) { h.decide(bearer, viewR1) }, bearer, nil, nil},
+		{transition{"introspecting", "insufficient_claims", "Deny 403"}, []func(*config.Config){sales}, nil, bearer, replies(answer(200, viewR1)), nil},
+		{transition{"evaluating", "insufficient_claims", "Deny 403"}, with(sales), nil, bearer, replies(answer(200, granted)), nil},
+		{transition{"begin", "a cached token, not all of whose claims are known", "introspecting"}, []func(*config.Config){sales, hinted}, func(h *harness) {
+			_, step := h.start(ask("PUT", "/albums/1", "token"))
+			h.reply(step, 200, editR1)
+		}, bearer, nil, nil},
+		{transition{"introspecting", "active, and not said what claims it has that count", "introspecting"}, []func(*config.Config){sales, hinted}, nil, bearer, replies(answer(200, viewR1)), nil},
+		{transition{"evaluating", "granted, and not said what claims the token has that count", "introspecting"}, with(sales, hinted), nil, bearer, replies(answer(200, granted)), nil},
 		{transition{"evaluating", "resource_not_registered", "Deny 403"}, plain, nil, bearer, replies(answer(400, noResource)), nil},
 		{transition{"evaluating", "no_ticket", "Deny 403"}, plain, func(h *harness) {
 			_, step := h.start(ask("GET", "/albums/1", ""))

@@ -270,6 +270,10 @@ func (x *Exchange) verify(now time.Time) *Step {
 			x.note("cache", "has the token, but not whose it is, and somebody's are revoked: the AS is asked for that")
 			return x.introspect(e, now)
 		}
+		if !e.complete && x.unsaid(e.token) {
+			x.note("cache", "has the token, but not all claims that count: the AS is asked for those")
+			return x.introspect(e, now)
+		}
 		reason := x.checkRevoked(e.token, e.status, now)
 		if reason != ReasonPermitted && x.evaluates(reason, e.evaluated) {
 			return x.evaluate(now)
@@ -302,7 +306,7 @@ func (x *Exchange) verify(now time.Time) *Step {
 // decide ends an exchange whose token has been judged.
 func (x *Exchange) decide(reason Reason, now time.Time) *Step {
 	switch {
-	case reason == ReasonInsufficientAuthentication: // which no ticket mends
+	case reason == ReasonInsufficientAuthentication, reason == ReasonInsufficientClaims: // which no ticket mends
 		return x.finish(reason)
 	case reason != ReasonPermitted:
 		return x.refuse(reason, now)

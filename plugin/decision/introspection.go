@@ -149,7 +149,7 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 
 // parse returns what an answer says of the token, nil when it cannot be used.
 func (c *introspection) parse(body []byte) *uma.Token {
-	token, err := uma.ParseIntrospection(body)
+	token, err := uma.ParseIntrospection(body, c.site.named...)
 	switch {
 	case err != nil:
 		return nil
@@ -160,7 +160,7 @@ func (c *introspection) parse(body []byte) *uma.Token {
 	}
 	if c.site.fromToken {
 		// An opaque token has no claims: the answer is all there is.
-		if err := uma.AddJWTClaims(token, c.token); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
+		if err := uma.AddJWTClaims(token, c.token, c.site.named...); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
 			return nil
 		}
 	}
@@ -174,7 +174,7 @@ func (c *introspection) parse(body []byte) *uma.Token {
 func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	w := x.evaluator.worker
 	status := c.revocationStatus(w, now)
-	for status.needsMore() && c.further != nil && w.calls[c.further.id] == nil {
+	for (status.needsMore() || x.unsaid(c.result)) && c.further != nil && w.calls[c.further.id] == nil {
 		c = c.further // it has been asked further, and answered
 		status = c.revocationStatus(w, now)
 	}
@@ -188,7 +188,7 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 			return x.unverified(c.failure, now)
 		}
 		return x.finish(c.failure)
-	case status.needsMore() && !c.complete():
+	case (status.needsMore() || x.unsaid(c.result)) && !c.complete():
 		about := &entry{token: c.result, fetched: at(now)}
 		if e := c.evaluation; e != nil {
 			about.fetched, about.evaluated, about.mixed, about.value = e.since, true, e.mixed, e.key

@@ -8,6 +8,7 @@ import (
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/route"
 	"github.com/umagate/umagate/plugin/scope"
+	"github.com/umagate/umagate/plugin/uma"
 )
 
 // Policy is a compiled configuration. It is immutable.
@@ -76,6 +77,9 @@ type site struct {
 	stale                         time.Duration // see freshness
 	ahead                         bool          // see refreshAhead
 	refreshRate                   config.Limits // for bucket
+
+	named  []uma.ClaimPath // claims that are kept of a token
+	claims []claimRule     // for every token
 
 	limits     config.Limits
 	introspect endpoint
@@ -150,6 +154,7 @@ type condition struct {
 	mode       config.Mode
 	need       scope.Requirement
 	ticket     []byte // permission request; nil when there is none to ask for
+	claims     []claimRule
 	acr        []string
 	maxAuthAge int64  // in seconds; 0 for any
 	asks       string // what is asked for in an evaluation, to tell it from others
@@ -273,6 +278,14 @@ func (b *builder) site(path place, c *config.Site) *site {
 
 	s.fold = choice(b, path.member("case"), c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
 	s.paths = route.NewTable(s.fold)
+	b.named(path, s, c)
+	s.claims = b.claims(path.member("token"), s, c.Token.Claims)
+	for i := range s.claims {
+		if len(s.claims[i].variables) > 0 {
+			at := path.member("token")
+			b.fault(at.element("claims", i), "a claim of every token cannot depend on a path")
+		}
+	}
 	b.resolver(path.member("instances"), s, c.Instances)
 	names := make(map[string]bool, len(c.Resources))
 	for i := range c.Resources {

@@ -22,6 +22,10 @@ func (x *Exchange) readsOtherwise(found *condition) bool {
 		if !ok {
 			continue
 		}
+		if found != nil && found.readsValue(x.path, path) {
+			x.note("path", "can be read with another value where a claim is compared")
+			return true
+		}
 		index, others := x.site.paths.Match(path, nil)
 		// The same condition on what another segment names is about another instance.
 		if x.means(index, found) && (index < 0 || !moved) {

@@ -51,6 +51,8 @@ const (
 
 	// The token is enough, and its owner's authentication is not (RFC 9470).
 	ReasonInsufficientAuthentication
+	// The token is good, and a claim of it is not what is asked for.
+	ReasonInsufficientClaims
 
 	// There is no ticket to be had.
 	ReasonNotRegistered
@@ -126,6 +128,7 @@ var verdicts = [Reasons]verdict{
 	ReasonRequestSubmitted:  {"request_submitted", 401, "The token does not have the permission that this request needs; the owner of the resource is asked for it."},
 
 	ReasonInsufficientAuthentication: {"insufficient_user_authentication", 401, "This request needs a token whose owner has authenticated in another way, or more recently."},
+	ReasonInsufficientClaims:         {"insufficient_claims", 403, "The claims of the token are not those that this request needs."},
 
 	ReasonNotRegistered:  {"resource_not_registered", 403, "The resource is not registered at the authorization server yet."},
 	ReasonNoTicket:       {"no_ticket", 403, "The authorization server gave no permission ticket."},

@@ -33,6 +33,11 @@ func (x *Exchange) checkToken(t *uma.Token, now time.Time) Reason {
 		x.note("token", reason.Detail())
 		return reason
 	}
+	if !x.holds(x.site.claims, t) || !x.holds(x.cond.claims, t) {
+		// Before what a ticket could mend: it mends nothing here.
+		x.note("token", ReasonInsufficientClaims.Detail())
+		return ReasonInsufficientClaims
+	}
 	reason := ReasonPermitted
 	switch {
 	case x.cond.anyToken:

@@ -46,6 +46,8 @@ type Token struct {
 	ACR         string
 	AuthTime    int64
 	Permissions []Permission
+	// Claims are those that were asked for, in that order. See Claim.
+	Claims [][]string
 	// Unread is how many permissions more there are that could not be read.
 	Unread int
 	// Asked is what the server was asked for, where Permissions are the answer to that
@@ -75,10 +77,11 @@ func (p *Permission) ValidAt(now, leeway int64) bool {
 	return (p.Expires == 0 || now < p.Expires+leeway) && (p.NotBefore == 0 || now >= p.NotBefore-leeway)
 }
 
-// ParseIntrospection reads an introspection answer.
-func ParseIntrospection(body []byte) (*Token, error) {
+// ParseIntrospection reads an introspection answer, and of it the claims that are named.
+func ParseIntrospection(body []byte, named ...ClaimPath) (*Token, error) {
 	t := &Token{}
 	r := reader{token: t}
+	r.ask(named)
 	if err := r.object(body, r.claim); err != nil {
 		return nil, err
 	}

@@ -13,9 +13,10 @@ import (
 // they are what the server granted when it issued the token, and an answer
 // without them says that it stands by none.
 //
-// The error is ErrNotJWT for a token that has no payload to read.
-func AddJWTClaims(t *Token, jwt string) error {
-	own, err := ParseJWT(jwt)
+// The claims that are named are those that the answer was read with. The error is
+// ErrNotJWT for a token that has no payload to read.
+func AddJWTClaims(t *Token, jwt string, named ...ClaimPath) error {
+	own, err := ParseJWT(jwt, named...)
 	if err != nil {
 		return err
 	}
@@ -54,6 +55,7 @@ func (t *Token) complete(own *Token) {
 	if t.AuthTime == 0 {
 		t.AuthTime = own.AuthTime
 	}
+	t.completeClaims(own.Claims)
 	t.Bound = t.Bound || own.Bound
 	t.NotAccess = t.NotAccess || own.NotAccess
 	t.pack()
@@ -61,7 +63,7 @@ func (t *Token) complete(own *Token) {
 
 // ParseJWT reads the payload of a JWT, and nothing else of it: whoever calls it
 // knows from the authorization server that the token is active. Active is not set.
-func ParseJWT(jwt string) (*Token, error) {
+func ParseJWT(jwt string, named ...ClaimPath) (*Token, error) {
 	_, rest, ok := strings.Cut(jwt, ".")
 	if !ok {
 		return nil, ErrNotJWT
@@ -76,6 +78,7 @@ func ParseJWT(jwt string) (*Token, error) {
 	}
 	own := &Token{}
 	r := reader{token: own, payload: true}
+	r.ask(named)
 	switch err := r.object(raw, r.claim); {
 	case errors.Is(err, ErrNotJSON): // an encrypted token, or dots that mean nothing
 		return nil, ErrNotJWT

@@ -24,6 +24,9 @@ func (t *Token) eachText(visit func(*string)) {
 	}
 	visitAll(t.Audience)
 	visitAll(t.Scopes)
+	for _, claim := range t.Claims {
+		visitAll(claim)
+	}
 	for i := range t.Permissions {
 		visit(&t.Permissions[i].ResourceID)
 		visitAll(t.Permissions[i].Scopes)

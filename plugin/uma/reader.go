@@ -17,6 +17,7 @@ type reader struct {
 	clientID   bool // client_id was there, so azp does not count
 	payload    bool // the object is a token's payload, not an answer
 	scopeCount int
+	named      []ClaimPath // see ask
 }
 
 // object calls member for each member of a JSON object.
@@ -52,6 +53,7 @@ func (r *reader) once(bit uint) error {
 //nolint:gocyclo // one case a member, nothing nested
 func (r *reader) claim(name string, v gjson.Result) error {
 	t := r.token
+	r.keep(name, v)
 	switch name {
 	case "active":
 		if !v.IsBool() {

@@ -1,0 +1,85 @@
+package suite_test
+
+import (
+	"net/http"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/umagate/umagate/plugin/config"
+)
+
+// claimScenarios are about what the AS says of a token beside its permissions. alice is
+// an editor and in the groups "staff" and "crew, and friends"; bob is nothing.
+func claimScenarios() []scenario {
+	asks := func(path string, mode config.Mode, claims ...config.Claim) config.Condition {
+		return config.Condition{Paths: []string{path}, Scopes: []string{"view"}, Claims: claims, Mode: mode}
+	}
+	role := func(name string) config.Claim {
+		return config.Claim{Path: []string{"realm_access", "roles"}, AnyOf: []string{name}}
+	}
+	own := config.Claim{Path: []string{"sub"}, Variables: []string{"user"}}
+	group := config.Claim{Path: []string{"groups"}, AnyOf: []string{"crew", "staff"}}
+	conditions := func(_ *env, s *config.Site) {
+		for i := range s.Resources[:2] {
+			root := "/echo/" + s.Resources[i].Name
+			s.Resources[i].Conditions = append(s.Resources[i].Conditions,
+				asks(root+"-editors/**", "", role("editor")), asks(root+"-auditors/**", "", role("auditor")),
+				asks(root+"-watched/**", config.ModeMonitor, role("auditor")), asks(root+"-staff/**", "", role("editor"), group),
+				asks(root+"-of/{user}/**", "", own))
+		}
+	}
+	evaluated := func(e *env, s *config.Site) {
+		conditions(e, s)
+		s.AuthorizationServer.Evaluation = e.as.evaluation()
+	}
+	return []scenario{
+		{name: "claims", site: conditions, run: claims},
+		{name: "claims-plain-token", site: evaluated, run: claimsOfPlainToken},
+		{name: "claims-oauth-scopes", needs: canOAuth, site: func(e *env, s *config.Site) {
+			conditions(e, s)
+			s.Require = config.RequireOAuthScopes
+		}, steps: []step{
+			{name: "fits", path: "/echo/album-editors/a", token: "@alice view", status: 200, introspections: -1},
+			{name: "does not fit", path: "/echo/album-auditors/a", token: "@alice view", status: 403, code: "insufficient_claims", introspections: -1},
+			{name: "without the scope", path: "/echo/album-editors/a", token: "@alice edit", status: 403, code: "insufficient_permission", challenge: "Bearer", fault: "insufficient_scope", introspections: -1},
+		}},
+	}
+}
+
+func claims(e *env) {
+	t := e.t
+	const alice, bob, none = "alice/album/view", "bob/other/view", "insufficient_claims"
+	e.step(t, &step{name: "a role", path: "/echo/album-editors/a", token: alice, status: 200, introspections: -1})
+	e.step(t, &step{name: "another role", path: "/echo/album-auditors/a", token: alice, status: 403, code: none})
+	e.step(t, &step{name: "another role, watched", path: "/echo/album-watched/a", token: alice, status: 200, api: map[string]string{"X-Uma-Subject": ""}})
+	e.step(t, &step{name: "a role and a group", path: "/echo/album-staff/a", token: alice, status: 200})
+	e.step(t, &step{name: "her own", path: "/echo/album-of/" + e.as.subjects["alice"] + "/a", token: alice, status: 200})
+	e.step(t, &step{name: "his", path: "/echo/album-of/" + e.as.subjects["bob"] + "/a", token: alice, status: 403, code: none})
+	e.step(t, &step{name: "no role", path: "/echo/other-editors/a", token: bob, status: 403, code: none, introspections: -1})
+	e.step(t, &step{name: "no role and no group", path: "/echo/other-staff/a", token: bob, status: 403, code: none, introspections: -1})
+	e.step(t, &step{name: "his own", path: "/echo/other-of/" + e.as.subjects["bob"] + "/a", token: bob, status: 200, introspections: -1})
+	e.step(t, &step{name: "no token", path: "/echo/album-editors/a", status: 401, code: "no_token", challenge: "UMA", tickets: 1})
+	e.step(t, &step{name: "a ticket helps", path: "/echo/other-editors/a", token: alice, status: 401, code: "insufficient_permission", challenge: "UMA", fault: "insufficient_scope", introspections: -1, tickets: -1})
+	if e.as.kind == "keycloak" {
+		// Such a token and the answer with the hint say nothing of roles; the answer without
+		// may.
+		light := e.as.lightweight(t.Context(), t)
+		r := e.client.do(t, e.request(t, &step{method: http.MethodGet, path: "/echo/album-of/" + e.as.subjects["alice"] + "/a"}, light))
+		require.Equal(t, 200, r.status, "%s", r.body)
+	}
+}
+
+// claimsOfPlainToken: what the AS has evaluated, it has verified.
+func claimsOfPlainToken(e *env) {
+	t := e.t
+	token := "=" + e.plain(t, "alice")
+	if e.as.kind != "keycloak" {
+		// An opaque token says nothing of itself.
+		e.evaluated(t, 1, step{name: "opaque", path: "/echo/album-editors/a", token: token, status: 403, code: "insufficient_claims"})
+		return
+	}
+	e.evaluated(t, 1, step{name: "a role", path: "/echo/album-editors/a", token: token, status: 200})
+	e.evaluated(t, 0, step{name: "another role", path: "/echo/album-auditors/a", token: token, status: 403, code: "insufficient_claims"})
+	e.evaluated(t, 0, step{name: "her own", path: "/echo/album-of/" + e.as.subjects["alice"] + "/a", token: token, status: 200})
+	e.evaluated(t, 0, step{name: "his", path: "/echo/album-of/" + e.as.subjects["bob"] + "/a", token: token, status: 403, code: "insufficient_claims"})
+}

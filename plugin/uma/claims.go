@@ -1,0 +1,130 @@
+package uma
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// Bounds of one claim that was asked for. One that has more has none.
+const (
+	MaxClaimValues = 1024
+	MaxClaimBytes  = 16 << 10 // of its values together
+)
+
+// ClaimPath names a claim: a member of what the authorization server says, and then
+// the members of the objects within, as in realm_access, roles. It has one name at least.
+type ClaimPath []string
+
+// none is what a claim has that is there and cannot be used.
+var none = []string{}
+
+// Claim is what the token has of the nth claim that was asked for: nil when nothing has
+// been said of it, and empty when what was said is no text and no list of texts.
+func (t *Token) Claim(n int) []string {
+	if n >= len(t.Claims) {
+		return nil
+	}
+	return t.Claims[n]
+}
+
+// ask makes the reader keep claims.
+func (r *reader) ask(named []ClaimPath) {
+	if r.named = named; len(named) > 0 {
+		r.token.Claims = make([][]string, len(named))
+	}
+}
+
+// keep reads a member for the claims that were asked for. One that is there twice has
+// two meanings, and so none.
+func (r *reader) keep(name string, v gjson.Result) {
+	for i, path := range r.named {
+		switch {
+		case path[0] != name:
+		case r.token.Claims[i] != nil:
+			r.token.Claims[i] = none
+		default:
+			r.token.Claims[i] = claimOf(v, path)
+		}
+	}
+}
+
+// claimOf follows a path from its first member on. What is not there within a member
+// that is has been left out by who knows the member.
+func claimOf(v gjson.Result, path ClaimPath) []string {
+	for _, name := range path[1:] {
+		if !v.IsObject() {
+			return none
+		}
+		found, n := gjson.Result{}, 0
+		v.ForEach(func(key, member gjson.Result) bool {
+			if key.Str == name {
+				found, n = member, n+1
+			}
+			return true
+		})
+		if n != 1 {
+			return none
+		}
+		v = found
+	}
+	switch {
+	case v.Type == gjson.String && len(path) == 1 && path[0] == "scope": // RFC 6749 section 3.3
+		list := []string{}
+		for s := range strings.SplitSeq(v.Str, " ") {
+			if s != "" {
+				list = append(list, s)
+			}
+		}
+		return bounded(list)
+	case v.Type == gjson.String:
+		return bounded([]string{v.Str})
+	case v.IsArray():
+		return textsOf(v)
+	}
+	return none
+}
+
+// textsOf reads an array of texts, and of nothing else.
+func textsOf(v gjson.Result) []string {
+	list := []string{}
+	v.ForEach(func(_, item gjson.Result) bool {
+		if item.Type != gjson.String || len(list) == MaxClaimValues {
+			list = nil
+			return false
+		}
+		list = append(list, item.Str)
+		return true
+	})
+	if list == nil {
+		return none
+	}
+	return bounded(list)
+}
+
+func bounded(list []string) []string {
+	n := 0
+	for _, s := range list {
+		n += len(s)
+	}
+	if n > MaxClaimBytes || len(list) > MaxClaimValues {
+		return none
+	}
+	return list
+}
+
+// completeClaims adds what has been said of claims that t does not speak of, in memory
+// of its own: t may share its list with another token.
+func (t *Token) completeClaims(own [][]string) {
+	if len(own) == 0 {
+		return
+	}
+	claims := make([][]string, len(own))
+	copy(claims, t.Claims)
+	for i := range claims {
+		if claims[i] == nil {
+			claims[i] = own[i]
+		}
+	}
+	t.Claims = claims
+}
