@@ -133,6 +133,13 @@ var (
 		Remedy:  "Look at the match of groups in umagate.yaml, and at that Envoy's node and certificate.",
 		Urgent:  true,
 	}
+	EnvoyNotLetIn = Kind{
+		Name:    "EnvoyNotLetIn",
+		Summary: "Somebody connects to listen.xds, and one side does not take the other's certificate.",
+		Affects: "If it is an Envoy: its clients, as it gets nothing; one that had something goes on with that, and its PAT ends.",
+		Remedy:  "Look at the certificate and CA on both sides: those of listen.xds_tls and client_ca here, and envoy.xds_tls there. It is forgotten two minutes after the last attempt.",
+		Urgent:  true,
+	}
 	EnvoyBootstrapOutdated = Kind{
 		Name:    "EnvoyBootstrapOutdated",
 		Summary: "An Envoy started with an older bootstrap than umagate.yaml makes.",
@@ -352,7 +359,7 @@ func Kinds() []Kind {
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, InstancePending, ClockSkew,
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
-		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
+		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyNotLetIn, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
 		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,

@@ -66,6 +66,11 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 		list = append(list, out.Sites[i].Conditions...)
 	}
 	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, now)...)
+	untrusted := several{kind: health.EnvoyNotLetIn}
+	for _, r := range out.NotLetIn {
+		untrusted.add(r.Since, "from %s: %s", r.Address, r.Reason)
+	}
+	list = append(list, together(untrusted)...)
 	list = append(list, agentConditions(out.Agents, now)...)
 	// Where replicas share the Envoys, an agent may be with another one.
 	if f := inForce.file; f != nil && f.Envoy.LastGood != "" && !s.store.Shared() {

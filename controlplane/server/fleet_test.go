@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
+	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/server/servertest"
 	"github.com/umagate/umagate/controlplane/site"
@@ -155,6 +157,19 @@ func TestMutualTLS(t *testing.T) {
 		return s.OK && one != nil && one.ConnectedSince.After(since) && s.Groups[0].Current == 1
 	})
 	e.requireTicket("/albums/2")
+
+	// A certificate of an authority that is not trusted, and an Envoy that does not trust.
+	third, stranger := pki.New(t, "another yet"), pki.New(t, "a stranger")
+	m.envoyFiles(third, stranger, pki.Leaf{Names: []string{edgeName}})
+	m.serverFiles(third)
+	s = m.Until("it is not let in", func(s server.Status) bool { return has(s, health.EnvoyNotLetIn) })
+	require.Contains(t, message(s, health.EnvoyNotLetIn), "from 127.0.0.1: ")
+	m.envoyFiles(stranger, third, pki.Leaf{Names: []string{edgeName}})
+	m.Until("it does not take this one's", func(s server.Status) bool {
+		return strings.Contains(message(s, health.EnvoyNotLetIn), "remote error: tls: ")
+	})
+	m.envoyFiles(third, third, pki.Leaf{Names: []string{edgeName}})
+	m.Until("it is let in", func(s server.Status) bool { return s.OK && s.Groups[0].Current == 1 })
 
 	// A certificate of nobody's group: refused, and told of.
 	last := pki.New(t, "a third")

@@ -42,6 +42,9 @@ type Status struct {
 	Agents []xds.Envoy `json:"agents,omitempty"`
 	// TurnedAway are the Envoys that no group has and that go on trying.
 	TurnedAway []xds.Rejected `json:"turned_away"`
+	// NotLetIn are who connects to listen.xds in vain: one side does not take the other's
+	// certificate.
+	NotLetIn []xds.Rejected `json:"not_let_in,omitempty"`
 }
 
 // GroupStatus is one group's part of [Status].
@@ -164,7 +167,14 @@ func (s *controlPlane) status() Status {
 	published, now := settled(s.publisher.state, s.outcome)
 	out := Status{
 		Version: s.options.Version, StartedAt: s.started, Leader: s.leads(), Revision: published.revision, PublishedAt: published.at,
-		Sites: now.sites, Envoys: s.xds.Envoys(), Agents: s.xds.Agents(), TurnedAway: s.xds.Rejected(),
+		Sites: now.sites, Envoys: s.xds.Envoys(), Agents: s.xds.Agents(), TurnedAway: []xds.Rejected{},
+	}
+	for _, r := range s.xds.Rejected() {
+		if r.Reason != "" {
+			out.NotLetIn = append(out.NotLetIn, r)
+		} else {
+			out.TurnedAway = append(out.TurnedAway, r)
+		}
 	}
 	out.group(published.groups, now.versions)
 	leader := s.leadership.known()

@@ -56,9 +56,11 @@ type State struct {
 	RefusedAt    time.Time `json:"refused_at,omitzero"`
 }
 
-// Rejected is an Envoy that no group has: it gets nothing, and goes on trying.
+// Rejected is an Envoy that gets nothing, and goes on trying: no group has it, or Reason is
+// why its TLS handshake failed. Then only its address is known, without the port.
 type Rejected struct {
 	NodeID      string    `json:"node_id"`
+	Reason      string    `json:"reason,omitempty"`
 	Cluster     string    `json:"cluster,omitempty"`
 	Address     string    `json:"address,omitempty"`
 	Certificate []string  `json:"certificate,omitempty"`

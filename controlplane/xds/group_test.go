@@ -261,7 +261,9 @@ func TestClientCertificates(t *testing.T) {
 		})
 	}
 	require.Empty(t, server.Envoys())
-	require.Empty(t, server.Rejected())
+	for _, r := range server.Rejected() {
+		require.NotEmpty(t, r.Reason, "%v: of its handshake; no group was asked for", r)
+	}
 
 	e := dial(t, address, ca, &good).envoy(t)
 	e.subscribe(resourcev3.SecretType, "", "pat")

@@ -58,6 +58,7 @@ func (r *registry) join(node *corev3.Node, s *stream) *member {
 			slog.Any("certificate", m.Certificate))
 	}
 	delete(r.away, awayKey(id, m.Certificate))
+	r.letIn(m.Address)
 	return m
 }
 

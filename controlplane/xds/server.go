@@ -174,7 +174,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, encrypt *tls.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 	}
 	if encrypt != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(encrypt)))
+		options = append(options, grpc.Creds(handshakes{credentials.NewTLS(encrypt), s.fleet}))
 	}
 	grpcServer := grpc.NewServer(options...)
 	handlers := server.NewServer(ctx, s.fleet.cache, s.fleet.callbacks(), sotw.WithOrderedADS()) //nolint:contextcheck // nor half of a step
