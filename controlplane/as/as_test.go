@@ -163,6 +163,16 @@ func TestDiscovery(t *testing.T) {
 		{"rate limited", []exchange{get(umaPath, 429, "")}, nil, "", as.ErrRateLimited, ""},
 		{"another issuer", []exchange{get(umaPath, 200, strings.Replace(genericDocument, "ISSUER", "https://evil.example.com", 1))}, nil, "", as.ErrIssuer, ""},
 		{
+			"an alias of the issuer",
+			[]exchange{get(umaPath, 200, strings.Replace(genericDocument, "ISSUER", "https://old.example.com", 1))},
+			func(c *as.Config) { c.Aliases = []string{"https://x.example.com", "https://old.example.com"} }, as.DialectGeneric, nil, "/token",
+		},
+		{
+			"an alias with a slash",
+			[]exchange{get(umaPath, 200, strings.Replace(genericDocument, "ISSUER", "https://old.example.com/", 1))},
+			func(c *as.Config) { c.Aliases = []string{"https://old.example.com"} }, "", as.ErrIssuer, "",
+		},
+		{
 			"another issuer in the OpenID document", []exchange{
 				get(umaPath, 404, ""), get(oidcPath, 200, strings.Replace(genericDocument, "ISSUER", "https://evil.example.com", 1)),
 			}, nil, "", as.ErrIssuer, "",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ import (
 type Config struct {
 	// Issuer is the AS's issuer identifier, exactly as its metadata spells it.
 	Issuer string
+	// Aliases are further names of the same AS: of its metadata, and in what it signs.
+	Aliases []string
 	// Dialect overrides detection.
 	Dialect DialectName
 	// Endpoints override those of the metadata.
@@ -74,6 +77,8 @@ type Server struct {
 	dialect  Dialect
 	audience string
 	caller   *caller
+	// names are the issuer and its aliases.
+	names []string
 	// insecureHTTP is [Config.InsecureHTTP].
 	insecureHTTP bool
 	// ownIDs has the ids of resource servers by their client_id, where they differ.
@@ -82,6 +87,10 @@ type Server struct {
 
 // Metadata is what is known of the AS. Store it for [Client.Known].
 func (s *Server) Metadata() Metadata { return s.metadata }
+
+// Names are the issuer, as it is configured, and then its aliases: those that the AS may
+// have in iss.
+func (s *Server) Names() []string { return s.names }
 
 // Dialect is how the AS differs from the specifications.
 func (s *Server) Dialect() Dialect { return s.dialect }
@@ -130,11 +139,8 @@ func (c *Client) Discover(ctx context.Context) (*Server, error) {
 // configuration's overrides. It does no I/O.
 func (c *Client) Known(m Metadata) (*Server, error) {
 	const op = "read the authorization server's metadata"
-	if m.Issuer != c.config.Issuer {
-		return nil, &Error{
-			Op: op, Kind: ErrIssuer,
-			Description: fmt.Sprintf("asked for %s, got %s", printableURL(c.config.Issuer), clip(printableURL(m.Issuer))),
-		}
+	if !slices.Contains(c.names(), m.Issuer) {
+		return nil, &Error{Op: op, Kind: ErrIssuer, Description: c.otherIssuer(m.Issuer)}
 	}
 	if c.config.CertificateAuth {
 		m.override(m.Aliases.endpoints())
@@ -156,7 +162,16 @@ func (c *Client) Known(m Metadata) (*Server, error) {
 			dialect.RegisterScope = strings.Join(dialect.PATScopes, " ")
 		}
 	}
-	return &Server{metadata: m, dialect: dialect, audience: audience(c.config.Audience, dialect, m), caller: c.caller, insecureHTTP: c.config.InsecureHTTP}, nil
+	return &Server{
+		metadata: m, dialect: dialect, audience: audience(c.config.Audience, dialect, m), caller: c.caller, names: c.names(), insecureHTTP: c.config.InsecureHTTP,
+	}, nil
+}
+
+// names are all that the AS may call itself.
+func (c *Client) names() []string { return append([]string{c.config.Issuer}, c.config.Aliases...) }
+
+func (c *Client) otherIssuer(got string) string {
+	return fmt.Sprintf("asked for %s, got %s", printableURL(c.config.Issuer), clip(printableURL(got)))
 }
 
 func audience(configured string, dialect Dialect, m Metadata) string {
@@ -193,11 +208,8 @@ func (c *Client) document(ctx context.Context, address string) (Metadata, error)
 			Description: "issuer and token_endpoint are needed", Cause: err,
 		}
 	}
-	if m.Issuer != c.config.Issuer {
-		return Metadata{}, &Error{
-			Op: op, Method: http.MethodGet, URL: address, Kind: ErrIssuer,
-			Description: fmt.Sprintf("asked for %s, got %s", c.config.Issuer, clip(printableURL(m.Issuer))),
-		}
+	if !slices.Contains(c.names(), m.Issuer) {
+		return Metadata{}, &Error{Op: op, Method: http.MethodGet, URL: address, Kind: ErrIssuer, Description: c.otherIssuer(m.Issuer)}
 	}
 	return m, nil
 }

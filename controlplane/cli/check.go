@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,7 +14,6 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
-	"github.com/umagate/umagate/plugin/route"
 )
 
 // checkFlags are what a request is made of.
@@ -24,6 +24,7 @@ type checkFlags struct {
 	scopes             []string
 	claims             []string
 	resource           string
+	issuer             string
 	unregistered       bool
 	token              string
 	headers            []string
@@ -71,6 +72,7 @@ Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
 	f.StringSliceVar(&flags.scopes, "scopes", nil, "it has a token with these `SCOPES`, separated by commas")
 	f.StringArrayVar(&flags.claims, "claim", nil, "with --scopes: the token has this `CLAIM`, as NAME=VALUE with NAME as in the file; may be repeated")
 	f.StringVar(&flags.resource, "resource", "", "with --scopes: they are on the resource of this `NAME` alone")
+	f.StringVar(&flags.issuer, "issuer", "", "with --scopes: the token names this `ISSUER`, where sites are chosen by it")
 	f.BoolVar(&flags.unregistered, "unregistered", false, "of a resource with instances: assume that this one is not registered")
 	f.StringVar(&flags.token, "token", "", "it has this `TOKEN`; better in $UMAGATE_TOKEN, which no process list shows")
 	f.StringArrayVarP(&flags.headers, "header", "H", nil, "a further `HEADER`, as \"name: value\"; may be repeated")
@@ -100,31 +102,23 @@ func (c *checker) check(ctx context.Context) (*explanation, error) {
 		s := &c.file.Sites[i]
 		facts[s.Name] = assumedFacts(s)
 	}
-	if s := c.addressed(); s != nil && c.flags.token != "" {
-		var err error
-		if facts[s.Name], err = factsOf(ctx, c.env, s, false); err != nil {
-			return nil, fmt.Errorf("site %s: %w", s.Name, err)
-		}
-	}
-	compiled, err := site.Compile(c.file, facts)
-	if err != nil {
-		return nil, err
-	}
-	for i := range compiled.Sites {
-		if c.flags.token == "" { // what the AS says is assumed, whichever way it is asked
-			compiled.Sites[i].AuthorizationServer.Evaluation = nil
-		}
-	}
-	policy, err := decision.Compile(&compiled)
-	if err != nil {
-		return nil, err
-	}
 	request, err := c.request()
 	if err != nil {
 		return nil, err
 	}
-	worker := decision.NewWorker()
-	exchange, step := worker.Evaluator(policy).Start(request, c.now)
+	compiled, worker, exchange, step, err := c.start(facts, request)
+	if err != nil {
+		return nil, err
+	}
+	// Which site's AS is asked shows now, and only that one is.
+	if s, ok := c.file.Site(exchange.Site()); ok && c.flags.token != "" && step.Kind == decision.KindCall {
+		if facts[s.Name], err = factsOf(ctx, c.env, s, false); err != nil {
+			return nil, fmt.Errorf("site %s: %w", s.Name, err)
+		}
+		if compiled, worker, exchange, step, err = c.start(facts, request); err != nil {
+			return nil, err
+		}
+	}
 	out := &explanation{Request: describeRequest(c.flags)}
 	for step.Kind == decision.KindCall {
 		response, note, err := c.answer(ctx, compiled, step.Call)
@@ -142,23 +136,23 @@ func (c *checker) check(ctx context.Context) (*explanation, error) {
 	return out, nil
 }
 
-// addressed is the site of --host, or nil.
-func (c *checker) addressed() *site.Site {
-	hosts := route.NewHosts()
-	for i := range c.file.Sites {
-		for _, h := range c.file.Sites[i].Hosts {
-			_ = hosts.Add(h, i) // judged when the file was read
+// start begins the request with what is known of each AS.
+func (c *checker) start(facts map[string]site.Facts, request *decision.Request) (compiled config.Config, worker *decision.Worker, exchange *decision.Exchange, step decision.Step, err error) {
+	if compiled, err = site.Compile(c.file, facts); err != nil {
+		return compiled, nil, nil, step, err
+	}
+	for i := range compiled.Sites {
+		if c.flags.token == "" { // what the AS says is assumed, whichever way it is asked
+			compiled.Sites[i].AuthorizationServer.Evaluation = nil
 		}
 	}
-	host, ok := route.CanonicalHost(c.flags.host)
-	if !ok {
-		return nil
+	policy, err := decision.Compile(&compiled)
+	if err != nil {
+		return compiled, nil, nil, step, err
 	}
-	i, ok := hosts.Find(host)
-	if !ok {
-		return nil
-	}
-	return &c.file.Sites[i]
+	worker = decision.NewWorker()
+	exchange, step = worker.Evaluator(policy).Start(request, c.now)
+	return compiled, worker, exchange, step, nil
 }
 
 // request is what the flags describe, as the filter would see it.
@@ -180,9 +174,18 @@ func (c *checker) request() (*decision.Request, error) {
 	case c.flags.token != "":
 		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer " + c.flags.token})
 	case len(c.flags.scopes) > 0:
-		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer assumed"})
+		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer " + c.assumedToken()})
 	}
 	return r, nil
+}
+
+// assumedToken is a token that names --issuer, where one is given.
+func (c *checker) assumedToken() string {
+	if c.flags.issuer == "" {
+		return "assumed"
+	}
+	claims, _ := json.Marshal(map[string]string{"iss": c.flags.issuer}) // a map of texts can be written
+	return "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".assumed"
 }
 
 // answer stands for the AS: an assumed token, or what the real AS says of a real one.
@@ -225,7 +228,7 @@ func (c *checker) assumed(s *site.Site) ([]byte, error) {
 	answer := map[string]any{
 		"active":    true,
 		"sub":       "assumed",
-		"iss":       first(s.Token.Issuers, assumedIssuer),
+		"iss":       first(s.Token.Issuers, s.AuthorizationServer.Issuer),
 		"aud":       first(s.Token.Audiences, s.Name),
 		"client_id": first(s.Token.ClientIDs, "assumed"),
 		"exp":       c.now.Add(time.Hour).Unix(),

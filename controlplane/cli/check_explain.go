@@ -146,7 +146,7 @@ func (e *explanation) print(p *page) {
 		line("site", "%s", e.Site)
 		line("mode", "%s", e.Mode)
 	} else {
-		line("site", "none has this host")
+		line("site", "none has this host and path")
 	}
 	if e.Problem != "" {
 		line("path", "ambiguous: %s", e.Problem)

@@ -48,6 +48,9 @@ type rig struct {
 	events    []audit.Event
 }
 
+// alias is another name of the AS.
+const alias = "https://old.example.com"
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, now: time.Unix(1_800_000_000, 0), leads: true, notBefore: `{"tokens-not-before":0}`}
@@ -56,7 +59,7 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(r.as.Close)
 	r.sites = []revoke.Site{
 		{
-			Name: "photos", Keep: time.Hour, Leeway: 2 * time.Second, NotBeforeEvery: time.Second, Issuer: r.as.URL, JWKS: r.as.URL + "/jwks",
+			Name: "photos", Keep: time.Hour, Leeway: 2 * time.Second, NotBeforeEvery: time.Second, Issuer: r.as.URL, Names: []string{r.as.URL, alias}, JWKS: r.as.URL + "/jwks",
 			ClientIDs: []string{"rs", "app"}, OwnClientID: "rs", NotBeforeURL: r.as.URL + "/realm", Client: http.DefaultClient,
 		},
 		{Name: "films", Keep: 2 * time.Hour},

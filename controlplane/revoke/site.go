@@ -21,6 +21,8 @@ type Site struct {
 	NotBeforeEvery time.Duration
 
 	Issuer, JWKS string
+	// Names are the issuer and its aliases: what the AS may call itself in what it signs.
+	Names []string
 	// ClientIDs are those whose logout tokens are taken; OwnClientID, one of them,
 	// is the site's own.
 	ClientIDs   []string

@@ -29,7 +29,7 @@ func frontOf(file *site.File, sites []string, bootstrap string) front {
 	for _, name := range sites {
 		s, ok := file.Site(name)
 		switch {
-		case !ok || len(s.Hosts) == 0:
+		case !ok || len(s.Hosts) == 0 || s.ByIssuer():
 		case s.Upstream == "":
 			out.unrouted = append(out.unrouted, name)
 		default:

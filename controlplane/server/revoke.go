@@ -58,6 +58,7 @@ func (w *worker) revocation() revoke.Site {
 	}
 	metadata := server.Metadata()
 	out.Issuer, out.JWKS, out.Client = metadata.Issuer, metadata.JWKSURI, server.HTTPClient()
+	out.Names = server.Names()
 	if server.Dialect().Name == as.DialectKeycloak {
 		out.NotBeforeURL = realmURL(metadata)
 		out.NotBeforeRead = func(err error) { w.Set(health.NotBeforeUnknown, notBeforeUnknown(err)) }

@@ -306,12 +306,15 @@ func (s *sites) protect(ctx context.Context, file *site.File) (map[string]string
 	if err != nil || !s.leadership.leads() {
 		return protected, err
 	}
+	seen := map[string]bool{} // several sites may have a host, and the first stands for it
 	for i := range file.Sites {
 		for _, host := range file.Sites[i].Hosts {
 			host = strings.ToLower(host)
-			if protected[host] == file.Sites[i].Name {
+			if seen[host] || protected[host] == file.Sites[i].Name {
+				seen[host] = true
 				continue
 			}
+			seen[host] = true
 			if err := s.store.PutProtectedHost(ctx, host, file.Sites[i].Name); err != nil {
 				return nil, err
 			}

@@ -21,6 +21,7 @@ func (s *Site) ASConfig(transport http.RoundTripper) as.Config {
 	a := &s.AuthorizationServer
 	return as.Config{
 		Issuer:          a.Issuer,
+		Aliases:         a.IssuerAliases,
 		Dialect:         a.Dialect,
 		Endpoints:       a.Endpoints.Endpoints,
 		DiscoveryURL:    a.Endpoints.Discovery,
@@ -78,7 +79,7 @@ func (t *TLS) Transport(certificate func() *tls.Certificate) (*http.Transport, e
 func FactsOf(server *as.Server, ids map[string]string) Facts {
 	m, d := server.Metadata(), server.Dialect()
 	return Facts{
-		URI:                     m.Issuer,
+		URI:                     server.Names()[0],
 		Issuer:                  m.Issuer,
 		Dialect:                 d.Name,
 		Token:                   m.TokenEndpoint,

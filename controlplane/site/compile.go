@@ -86,6 +86,9 @@ func Compile(file *File, facts map[string]Facts) (config.Config, error) {
 	for i := range file.Sites {
 		s := &file.Sites[i]
 		compiled, err := compileSite(s, facts[s.Name])
+		if len(s.AuthorizationServer.IssuerAliases) > 0 || file.choosesByIssuer(s) {
+			compiled.AuthorizationServer.Issuers = s.AuthorizationServer.Names()
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("site %s: %w", s.Name, err))
 		}
@@ -129,6 +132,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			StaleMS:             int(s.Token.Stale / time.Millisecond),
 			Refresh:             s.Token.Refresh,
 			AuthorizationHeader: s.Token.AuthorizationHeader,
+			WithoutIssuer:       s.Token.WithoutIssuer,
 		},
 		Limits:              s.Limits,
 		AuthorizationServer: server,

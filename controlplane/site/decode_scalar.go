@@ -182,6 +182,7 @@ var enumerations = map[reflect.Type][]string{
 	reflect.TypeFor[config.Mode]():             texts(config.ModeEnforce, config.ModeMonitor, config.ModeOff),
 	reflect.TypeFor[config.Verdict]():          texts(config.VerdictDeny, config.VerdictAllow),
 	reflect.TypeFor[config.Unmatched]():        texts(config.UnmatchedDeny, config.UnmatchedAuthenticated, config.UnmatchedAllow),
+	reflect.TypeFor[config.ChosenBy]():         texts(config.ChosenByPath, config.ChosenByIssuer),
 	reflect.TypeFor[config.AmbiguousPaths]():   texts(config.PathsReject, config.PathsNormalize),
 	reflect.TypeFor[config.Case]():             texts(config.CaseSensitive, config.CaseInsensitive),
 	reflect.TypeFor[config.Keep]():             texts(config.HeaderKeep, config.HeaderStrip),

@@ -22,6 +22,16 @@ const (
 func (f *File) Effective(group *Group, protected map[string]string) *File {
 	out := *f
 	out.Sites = nil
+	denied := map[string]bool{} // hosts; several sites may have one
+	deny := func(s *Site) {
+		hosts := slices.DeleteFunc(slices.Clone(s.Hosts), func(host string) bool { return denied[strings.ToLower(host)] })
+		for _, host := range hosts {
+			denied[strings.ToLower(host)] = true
+		}
+		if len(hosts) > 0 {
+			out.Sites = append(out.Sites, closed(s.Name, hosts))
+		}
+	}
 	add := func(s Site) {
 		if len(s.Hosts) > 0 {
 			out.Sites = append(out.Sites, s)
@@ -32,7 +42,7 @@ func (f *File) Effective(group *Group, protected map[string]string) *File {
 		case group == nil || group.HasSite(s.Name):
 			add(*s)
 		case f.UnknownHosts == config.VerdictAllow:
-			add(closed(s.Name, s.Hosts))
+			deny(s)
 		}
 	}
 	add(closed(orphanedName, f.Orphaned(protected)))

@@ -82,6 +82,10 @@ type Token struct {
 	// is over if the token is in use then, so that no request waits; or on_demand, when
 	// max_ttl is over, and the next request waits.
 	Refresh config.Refresh `yaml:"refresh"`
+	// What becomes of a token that names no issuer, where sites of the same paths are
+	// told apart by it (chosen_by: issuer): deny (default); allow asks the AS of the site
+	// that is chosen by path, which then sees tokens of other ASs, too, if they name none.
+	WithoutIssuer config.Verdict `yaml:"without_issuer"`
 	// Whether the API gets to see the token: keep (default) or strip.
 	AuthorizationHeader config.Keep `yaml:"authorization_header"`
 }

@@ -78,7 +78,7 @@ func (v *validator) oxdSites(path string, entries []OXDSite) {
 			v.fault(at+".hosts", "there is no host", "write the hosts that the application answers on")
 		}
 		for j, host := range e.Hosts {
-			if err := route.NewHosts().Add(host, 0); err != nil {
+			if _, err := route.NewHosts().Add(host, 0); err != nil {
 				v.fault(config.Index(at+".hosts", j), err.Error(), "write a host name without port")
 				continue
 			}

@@ -12,6 +12,10 @@ import (
 type AuthorizationServer struct {
 	// The issuer: discovery starts from it, and it is the as_uri of challenges.
 	Issuer string `yaml:"issuer" jsonschema:"required"`
+	// Further names of the same AS: a former one, or one that it has inside a cluster.
+	// They are taken in its metadata and in iss. With them, an iss that is neither one of
+	// them nor the issuer is refused.
+	IssuerAliases []string `yaml:"issuer_aliases" jsonschema:"minItems=1"`
 	// Which AS it is: auto (default, told from discovery), generic, keycloak, gluu or wso2.
 	Dialect as.DialectName `yaml:"dialect"`
 	// on (default) reads the AS's metadata; off takes the endpoints below, and for
@@ -75,6 +79,9 @@ type TLS struct {
 	// start beside umagate.yaml.
 	CA []byte `yaml:"-"`
 }
+
+// Names are the issuer and its aliases.
+func (a *AuthorizationServer) Names() []string { return append([]string{a.Issuer}, a.IssuerAliases...) }
 
 func (a *AuthorizationServer) setDefaults() {
 	a.Dialect = as.DialectAuto

@@ -97,6 +97,7 @@ func (v *validator) validate() {
 		v.site(config.Index("sites", i), &f.Sites[i])
 	}
 	v.sharedResources()
+	v.sharedHosts()
 	v.groups()
 	v.core()
 }

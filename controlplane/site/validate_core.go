@@ -93,6 +93,9 @@ func sourcePath(path string) string {
 	if before, _, ok := strings.Cut(path, ".claims["); ok {          // sorted by name there
 		return before + ".claims"
 	}
+	if before, _, ok := strings.Cut(path, ".authorization_server.issuers"); ok {
+		return before + ".authorization_server.issuer"
+	}
 	before, after, ok := strings.Cut(path, ".ticket[")
 	if !ok {
 		return path

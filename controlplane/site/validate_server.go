@@ -3,6 +3,7 @@ package site
 import (
 	"crypto/x509"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/as"
@@ -12,6 +13,7 @@ import (
 func (v *validator) authorizationServer(path string, s *Site) {
 	server := &s.AuthorizationServer
 	v.issuer(path, server)
+	v.aliases(path, server)
 	v.endpoints(path+".endpoints", server)
 	v.discovery(path, s)
 	v.client(path+".client", server)
@@ -40,6 +42,19 @@ func (v *validator) issuer(path string, server *AuthorizationServer) {
 		v.warn(path+".insecure_http", "tokens and credentials go in the clear", "give the authorization server a certificate and write https://")
 	case u.Scheme == "http":
 		v.fault(at, "is http: tokens and credentials would go in the clear", "write https://, or insecure_http: true beside it")
+	}
+}
+
+func (v *validator) aliases(path string, server *AuthorizationServer) {
+	for i, alias := range server.IssuerAliases {
+		at := config.Index(path+".issuer_aliases", i)
+		switch u := v.url(at, alias); {
+		case u == nil:
+		case u.RawQuery != "":
+			v.fault(at, "has a query", "take away ? and what follows (RFC 8414 section 2)")
+		case slices.Contains(server.Names()[:i+1], alias):
+			v.fault(at, "is there already", "take one of them out")
+		}
 	}
 }
 

@@ -72,6 +72,15 @@ type Site struct {
 // Settings are what a site chooses. They stand in umagate.yaml as they are here, so
 // that a new one is written down once.
 type Settings struct {
+	// The paths of the hosts that are this site's, where sites share a host: those at and
+	// below these prefixes, in whole segments ("/tenants/a"). Default: all that no other
+	// site of the host has. The longest prefix counts.
+	PathPrefixes []string `json:"path_prefixes,omitempty" yaml:"path_prefixes" jsonschema:"minItems=1"`
+	// What makes a request one of this site, where sites share hosts and path prefixes:
+	// path (default), or issuer, which takes the requests whose token names an issuer of
+	// this site's AS. One site of them has path: it takes those without a token. All must
+	// cover the same paths and methods, alike public, denied and enforced.
+	ChosenBy ChosenBy `json:"chosen_by,omitempty" yaml:"chosen_by"`
 	// The realm of the WWW-Authenticate challenge. Default: the name.
 	Realm string `json:"realm,omitempty" yaml:"realm"`
 	// enforce (default); monitor decides and reports but lets pass; off lets pass,
@@ -185,6 +194,10 @@ type Token struct {
 	StaleMS int `json:"stale_ms,omitempty"`
 	// Refresh says when the AS is asked again about a token that is in use.
 	Refresh Refresh `json:"refresh,omitempty"`
+	// WithoutIssuer says what becomes of a token that names no issuer, where sites of the
+	// same paths are chosen by it: deny (default), or allow, which asks the AS of the site
+	// that is chosen by path.
+	WithoutIssuer Verdict `json:"without_issuer,omitempty"`
 	// AuthorizationHeader says whether the API gets to see the token.
 	AuthorizationHeader Keep `json:"authorization_header,omitempty"`
 }
@@ -222,6 +235,10 @@ type AuthorizationServer struct {
 	Unknown bool `json:"unknown,omitempty"`
 	// URI is the as_uri of the UMA challenge (UMA Grant section 3.2.1).
 	URI string `json:"uri"`
+	// Issuers are the names of the AS in the iss of its tokens. When not empty, an iss that
+	// the AS says must be one of them, and a token is brought to the site by them where
+	// its site is chosen by issuer.
+	Issuers []string `json:"issuers,omitempty"`
 	// Introspection is the RFC 7662 endpoint.
 	Introspection Introspection `json:"introspection"`
 	// Permission is the UMA permission endpoint; not used, and may be left out,
@@ -366,6 +383,8 @@ type (
 	Verdict string
 	// Unmatched is what becomes of a path that no condition names.
 	Unmatched string
+	// ChosenBy is what makes a request one of a site.
+	ChosenBy string
 	// AmbiguousPaths is reject or normalize.
 	AmbiguousPaths string
 	// Case is sensitive or insensitive.
@@ -400,6 +419,9 @@ const (
 	// passes the site's Token, and looks at no permission.
 	UnmatchedAuthenticated Unmatched = "authenticated"
 	UnmatchedAllow         Unmatched = "allow"
+
+	ChosenByPath   ChosenBy = "path"
+	ChosenByIssuer ChosenBy = "issuer"
 
 	PathsReject    AmbiguousPaths = "reject"
 	PathsNormalize AmbiguousPaths = "normalize"

@@ -68,16 +68,18 @@ func (x *Exchange) status(reason Reason) int {
 }
 
 // mode is the mode in force: the condition's, once it is known. Before that it is
-// the strictest of the site: nobody knows yet that the request is not for what is
-// enforced there.
+// the strictest of the site, and before that of all sites of the host: nobody knows yet
+// that the request is not for what is enforced there.
 func (x *Exchange) mode() config.Mode {
 	switch {
-	case x.unfit || x.site == nil:
+	case x.unfit || x.site == nil && x.shared == nil:
 		return config.ModeEnforce
 	case x.cond != nil:
 		return x.cond.mode
+	case x.site != nil:
+		return x.site.strictest
 	}
-	return x.site.strictest
+	return x.shared.strictest
 }
 
 func (x *Exchange) enforced() bool { return x.mode() == config.ModeEnforce }

@@ -70,6 +70,7 @@ type Exchange struct {
 	evaluator *Evaluator
 	site      *site
 	state     *siteState
+	shared    *sharing // where several sites have the host
 	rule      *rule
 	cond      *condition
 
@@ -90,6 +91,7 @@ type Exchange struct {
 	problem    route.Problem
 	unfit      bool // it is refused whatever the mode
 	asCame     bool // its path is forwarded in another form than the one judged
+	foreign    bool // its token is of no AS that judges here, and no AS is shown it
 
 	before, behind *Exchange // in the call's queue
 	headers        []Header  // all of them, while the request begins
@@ -104,6 +106,14 @@ type Exchange struct {
 
 // Decision returns what was decided, once the last step was Allow or Deny.
 func (x *Exchange) Decision() Decision { return x.decided }
+
+// Site returns the name of the site that the request is one of; empty where none is found.
+func (x *Exchange) Site() string {
+	if x.site == nil {
+		return ""
+	}
+	return x.site.name
+}
 
 // begin takes an exchange to its first step.
 func (x *Exchange) begin(now time.Time) *Step {
@@ -131,6 +141,9 @@ func (x *Exchange) proceed(now time.Time) *Step {
 		return x.refuse(ReasonNoToken, now)
 	case uma.CredentialBearer:
 	}
+	if x.foreign {
+		return x.refuse(ReasonWrongIssuer, now)
+	}
 	if x.site.unknownAS {
 		x.note("token", "the authorization server is not known yet")
 		return x.finish(ReasonASUnreachable)
@@ -143,17 +156,25 @@ func (x *Exchange) proceed(now time.Time) *Step {
 func (x *Exchange) locate() (step *Step, done bool) {
 	index, forwarded, passes := x.evaluator.site(x.request.authority)
 	x.authority = forwarded
-	if index < 0 {
+	sites := len(x.evaluator.policy.sites)
+	switch {
+	case index < 0:
 		x.note("host", x.request.authority, ": ", passes.String())
 		if !passes.Allows() {
 			return x.finish(passes), true
 		}
-	} else {
-		x.site, x.state = x.evaluator.policy.sites[index], x.evaluator.states[index]
-		x.note("site", x.request.authority, " belongs to site ", x.site.name, ", mode ", string(x.site.mode), x.site.stricter())
-		if x.site.mode == config.ModeOff {
-			passes = ReasonOff
+	case index < sites:
+		x.enter(index)
+	default:
+		x.shared = x.evaluator.policy.shared[index-sites]
+		if x.shared.strictest == config.ModeOff { // whoever's it is
+			index = x.shared.sites[0]
+			x.shared = nil
+			x.enter(index)
 		}
+	}
+	if x.site != nil && x.site.mode == config.ModeOff {
+		passes = ReasonOff
 	}
 	// What protects the connection comes before any mode.
 	if reason := x.request.misuse(); reason != ReasonPermitted {
@@ -166,22 +187,37 @@ func (x *Exchange) locate() (step *Step, done bool) {
 		}
 		return x.finish(passes), true
 	}
+	if x.shared != nil {
+		if step, done := x.locateShared(); done {
+			return step, true
+		}
+	} else {
+		x.findOrigin()
+		if step := x.parsePath(x.site.normalize); step != nil {
+			return step, true
+		}
+	}
 	return x.locatePath()
 }
 
-func (x *Exchange) locatePath() (step *Step, done bool) {
-	x.findOrigin()
-	path, err := route.ParsePath(x.request.path, x.request.authority, x.site.normalize)
+// parsePath judges the path by itself, and returns nil where it is good.
+func (x *Exchange) parsePath(normalize bool) *Step {
+	path, err := route.ParsePath(x.request.path, x.request.authority, normalize)
 	if err != nil {
-		return x.ambiguous(pathProblem(err)), true
+		return x.ambiguous(pathProblem(err))
 	}
 	x.path = path
 	if path.Rewritten {
 		// As it came in, the path may be one that a condition guards. Only where none is
 		// enforced does it go on like that: monitor changes nothing.
-		x.asCame = x.site.strictest != config.ModeEnforce && pathMisuse(x.request.path) == ""
+		x.asCame = x.strictest() != config.ModeEnforce && pathMisuse(x.request.path) == ""
 		x.note("path", "rewritten to ", path.Target)
 	}
+	return nil
+}
+
+func (x *Exchange) locatePath() (step *Step, done bool) {
+	path := x.path
 	if !x.site.keepOverrides && namesOtherMethod(path.Target, x.request.method) {
 		x.note("method", "the query names another one than ", x.request.method)
 		return x.finish(ReasonMethodOverride), true

@@ -20,6 +20,7 @@ type Policy struct {
 	cache             config.Cache
 	hosts             *route.Hosts
 	sites             []*site
+	shared            []*sharing // of hosts that several sites have
 	revocations       []config.Revocations
 	removals          map[string]string
 }
@@ -56,7 +57,10 @@ func (p *Policy) WaitingBytes() int {
 
 type site struct {
 	name, realm, asURI string
-	hosts              []string
+	hosts, prefixes    []string
+	names              []string // of its AS in iss
+	byIssuer           bool     // the token's issuer makes a request one of the site
+	withoutIssuer      bool     // its AS may be asked about tokens that name no issuer
 	mode               config.Mode
 	strictest          config.Mode // of the site and its conditions; off is off for all
 	allowUnmatched     bool
@@ -177,7 +181,7 @@ func compile(c *config.Config, compiled []*site) (*Policy, error) {
 	if len(c.Sites) == 0 {
 		b.fault(place{name: "sites"}, "at least one site is needed")
 	}
-	names := make(map[string]bool, len(c.Sites))
+	names := make(map[string]bool, len(compiled))
 	for i, s := range compiled {
 		path := (&place{}).element("sites", i)
 		if s == nil {
@@ -187,12 +191,13 @@ func compile(c *config.Config, compiled []*site) (*Policy, error) {
 			b.fault(path.member("name"), "another site has this name already")
 		}
 		names[s.name] = true
-		for j, host := range s.hosts {
-			if err := b.policy.hosts.Add(host, i); err != nil {
-				b.fault(path.element("hosts", j), err.Error())
-			}
-		}
 		b.policy.sites = append(b.policy.sites, s)
+		for j, host := range s.hosts {
+			b.host(path.element("hosts", j), host, len(compiled))
+		}
+	}
+	for _, s := range b.policy.shared {
+		b.share(s)
 	}
 	b.revocations(c.Revocations)
 	b.policy.removals = c.Removals
@@ -246,7 +251,7 @@ func (b *builder) cache(c config.Cache) {
 }
 
 func (b *builder) site(path place, c *config.Site) *site {
-	s := &site{name: c.Name, realm: c.Realm, asURI: c.AuthorizationServer.URI, hosts: c.Hosts}
+	s := &site{name: c.Name, realm: c.Realm, asURI: c.AuthorizationServer.URI, hosts: c.Hosts, prefixes: c.PathPrefixes, names: c.AuthorizationServer.Issuers}
 	if !isSiteName(c.Name) {
 		b.fault(path.member("name"), `must be 1 to 63 lower-case letters, digits, "-" and "_"`)
 	}
@@ -258,6 +263,12 @@ func (b *builder) site(path place, c *config.Site) *site {
 	}
 	s.mode = choice(b, path.member("mode"), c.Mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	s.strictest = s.mode
+	s.byIssuer = choice(b, path.member("chosen_by"), c.ChosenBy, config.ChosenByPath, config.ChosenByIssuer) == config.ChosenByIssuer
+	for i, prefix := range c.PathPrefixes {
+		if _, err := route.ParsePrefix(prefix); err != nil {
+			b.fault(path.element("path_prefixes", i), err.Error())
+		}
+	}
 	switch choice(b, path.member("unmatched"), c.Unmatched, config.UnmatchedDeny, config.UnmatchedAllow, config.UnmatchedAuthenticated) {
 	case config.UnmatchedAllow:
 		s.allowUnmatched = true
@@ -275,6 +286,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 	b.token(path.member("token"), s, &c.Token)
 	b.limits(path.member("limits"), s, c.Limits)
 	b.authorizationServer(path.member("authorization_server"), s, &c.AuthorizationServer)
+	s.key += "\x00" + chosenBy(c)
 
 	s.fold = choice(b, path.member("case"), c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
 	s.paths = route.NewTable(s.fold)
@@ -321,6 +333,7 @@ func (b *builder) token(path place, s *site, t *config.Token) {
 		b.fault(path.member("stale_ms"), "must be between 0 and 86400000 (a day)")
 	}
 	s.stale = time.Duration(t.StaleMS) * time.Millisecond
+	s.withoutIssuer = choice(b, path.member("without_issuer"), t.WithoutIssuer, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	s.ahead = choice(b, path.member("refresh"), t.Refresh, config.RefreshAhead, config.RefreshOnDemand) == config.RefreshAhead && s.maxTTL > 0
 	s.dropAuthorization = choice(b, path.member("authorization_header"), t.AuthorizationHeader, config.HeaderKeep, config.HeaderStrip) == config.HeaderStrip
 }

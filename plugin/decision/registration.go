@@ -62,8 +62,8 @@ func (w *Worker) Ended(x *Exchange, status int, location string, now time.Time) 
 // authority that was asked (RFC 9110 section 10.2.2). Whoever can shape a Location,
 // as by a header that the API takes for its own prefix, must not name an instance
 // with it: nothing follows from one that has a query or a fragment, in which the
-// rest of the path may stand, from one of another authority, and from one that has
-// two readings.
+// rest of the path may stand, from one of another authority or of another site of the
+// host, and from one that has two readings.
 func (x *Exchange) locationPath(location string) (route.Path, bool) {
 	if strings.ContainsAny(location, "?#") {
 		return route.Path{}, false
@@ -80,7 +80,7 @@ func (x *Exchange) locationPath(location string) (route.Path, bool) {
 		return route.Path{}, false // of another host
 	}
 	path, err := route.ParsePath(location, x.request.authority, false)
-	return path, err == nil
+	return path, err == nil && x.owns(path)
 }
 
 // authorityOf is an authority as URLs of a scheme compare it: without a port that

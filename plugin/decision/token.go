@@ -73,6 +73,8 @@ func (x *Exchange) checkClaims(t *uma.Token, now int64) Reason {
 		return ReasonExpired
 	case t.NotBefore != 0 && now < t.NotBefore-s.leeway:
 		return ReasonNotYetValid
+	case len(s.names) > 0 && t.Issuer != "" && !contains(s.names, t.Issuer):
+		return ReasonWrongIssuer
 	case len(s.issuers) > 0 && !contains(s.issuers, t.Issuer):
 		return ReasonWrongIssuer
 	case len(s.audiences) > 0 && !overlap(s.audiences, t.Audience):

@@ -114,15 +114,41 @@ func NewHosts() *Hosts {
 	return &Hosts{exact: make(map[string]int), suffix: make(map[string]int)}
 }
 
-// Add enters a host of the configuration. The error is [ErrHostForm] or
-// [ErrHostDuplicate].
-func (h *Hosts) Add(pattern string, value int) error {
-	if pattern == "*" {
-		if h.any != 0 {
-			return ErrHostDuplicate
+// Add enters a host of the configuration. The error is [ErrHostForm], or
+// [ErrHostDuplicate] with the value that is kept: the one that was there.
+func (h *Hosts) Add(pattern string, value int) (present int, err error) {
+	table, host, err := h.entry(pattern)
+	switch {
+	case err != nil:
+		return 0, err
+	case table != nil:
+		if present, taken := table[host]; taken {
+			return present, ErrHostDuplicate
 		}
+		table[host] = value
+	case h.any != 0:
+		return h.any - 1, ErrHostDuplicate
+	default:
 		h.any = value + 1
-		return nil
+	}
+	return value, nil
+}
+
+// Replace gives a host that was added another value.
+func (h *Hosts) Replace(pattern string, value int) {
+	switch table, host, err := h.entry(pattern); {
+	case err != nil:
+	case table != nil:
+		table[host] = value
+	default:
+		h.any = value + 1
+	}
+}
+
+// entry is where a host of the configuration stands; without a table, it is every host.
+func (h *Hosts) entry(pattern string) (table map[string]int, host string, err error) {
+	if pattern == "*" {
+		return nil, "", nil
 	}
 	table, name := h.exact, pattern
 	if strings.HasPrefix(pattern, "*.") {
@@ -130,19 +156,15 @@ func (h *Hosts) Add(pattern string, value int) error {
 	}
 	host, ok := CanonicalHost(name)
 	if !ok || !ascii.EqualFold(host, name) { // a port was cut
-		return ErrHostForm
+		return nil, "", ErrHostForm
 	}
 	if name != pattern {
 		if host[0] == '[' { // an address has no suffix
-			return ErrHostForm
+			return nil, "", ErrHostForm
 		}
 		host = "." + host
 	}
-	if _, present := table[host]; present {
-		return ErrHostDuplicate
-	}
-	table[host] = value
-	return nil
+	return table, host, nil
 }
 
 // Find returns the value of a canonical host.

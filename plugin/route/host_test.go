@@ -95,7 +95,8 @@ func TestCanonicalAuthority(t *testing.T) {
 func TestHosts(t *testing.T) {
 	h := NewHosts()
 	for value, pattern := range []string{"example.com", "*.example.com", "a.example.com", "*.b.example.com", "*"} {
-		require.NoError(t, h.Add(pattern, value))
+		_, err := h.Add(pattern, value)
+		require.NoError(t, err)
 	}
 	tests := []struct {
 		name, host string
@@ -126,29 +127,47 @@ func TestHostsRefuses(t *testing.T) {
 	tests := []struct {
 		name, pattern string
 		err           error
+		present       int
 	}{
-		{"again", "example.com", ErrHostDuplicate},
-		{"again, other case", "EXAMPLE.com", ErrHostDuplicate},
-		{"suffix again", "*.example.com", ErrHostDuplicate},
-		{"any again", "*", ErrHostDuplicate},
-		{"empty", "", ErrHostForm},
-		{"port", "h.example:80", ErrHostForm},
-		{"scheme", "http://h.example", ErrHostForm},
-		{"path", "h.example/a", ErrHostForm},
-		{"trailing dot", "h.example.", ErrHostForm},
-		{"star inside", "a.*.example", ErrHostForm},
-		{"star of a part", "a*.example", ErrHostForm},
-		{"empty suffix", "*.", ErrHostForm},
-		{"suffix of an address", "*.[::1]", ErrHostForm},
-		{"two stars", "*.*.example", ErrHostForm},
+		{"again", "example.com", ErrHostDuplicate, 0},
+		{"again, other case", "EXAMPLE.com", ErrHostDuplicate, 0},
+		{"suffix again", "*.example.com", ErrHostDuplicate, 1},
+		{"any again", "*", ErrHostDuplicate, 2},
+		{"empty", "", ErrHostForm, 0},
+		{"port", "h.example:80", ErrHostForm, 0},
+		{"scheme", "http://h.example", ErrHostForm, 0},
+		{"path", "h.example/a", ErrHostForm, 0},
+		{"trailing dot", "h.example.", ErrHostForm, 0},
+		{"star inside", "a.*.example", ErrHostForm, 0},
+		{"star of a part", "a*.example", ErrHostForm, 0},
+		{"empty suffix", "*.", ErrHostForm, 0},
+		{"suffix of an address", "*.[::1]", ErrHostForm, 0},
+		{"two stars", "*.*.example", ErrHostForm, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := NewHosts()
 			for value, pattern := range []string{"example.com", "*.example.com", "*"} {
-				require.NoError(t, h.Add(pattern, value))
+				_, err := h.Add(pattern, value)
+				require.NoError(t, err)
 			}
-			require.ErrorIs(t, h.Add(tt.pattern, 9), tt.err)
+			present, err := h.Add(tt.pattern, 9)
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.present, present)
 		})
+	}
+}
+
+func TestHostsReplace(t *testing.T) {
+	h := NewHosts()
+	for value, pattern := range []string{"example.com", "*.example.com", "*"} {
+		_, err := h.Add(pattern, value)
+		require.NoError(t, err)
+		h.Replace(pattern, 10+value)
+	}
+	for value, host := range []string{"example.com", "a.example.com", "other.test"} {
+		got, ok := h.Find(host)
+		require.True(t, ok)
+		require.Equal(t, 10+value, got, host)
 	}
 }

@@ -14,6 +14,7 @@ var (
 	ErrTemplateName    = errors.New(`a name in braces has letters, digits, "_" and "-", and stands once in a template; write a literal character "*" as %2A, "{" as %7B and "}" as %7D`)
 	ErrTemplateLiteral = errors.New("a literal segment must be in canonical form (no empty or dot segment, no encoded slash, no matrix parameter)")
 	ErrTemplateQuery   = errors.New("a path template has no query and no fragment")
+	ErrPrefix          = errors.New(`a path prefix is whole segments of letters, digits, "-", "_", "~" and "." that do not end in a dot, such as "/tenants/a"`)
 )
 
 type segmentKind uint8
@@ -132,6 +133,23 @@ func ParseTemplate(source string) (Template, error) {
 	if t.slash && t.segments[len(t.segments)-1].kind == rest {
 		return t, ErrTemplateRest
 	}
+	return t, nil
+}
+
+// ParsePrefix reads a prefix of paths: what is at it and below it matches the template.
+// Its characters are those of which a path has one spelling, so that whoever compares the
+// path as it is sent sees the same.
+func ParsePrefix(source string) (Template, error) {
+	t, err := ParseTemplate(source)
+	if err != nil || t.slash || len(t.segments) == 0 || strings.Contains(source, "%") {
+		return t, ErrPrefix
+	}
+	for _, s := range t.segments {
+		if s.kind != literal || !isOrdinary(s.text) || strings.HasSuffix(s.text, ".") {
+			return t, ErrPrefix
+		}
+	}
+	t.segments = append(t.segments, segment{kind: rest})
 	return t, nil
 }
 

@@ -194,3 +194,24 @@ func TestTableAddTwice(t *testing.T) {
 		require.Equal(t, tt.present, present, tt.source)
 	}
 }
+
+func TestPrefix(t *testing.T) {
+	for _, source := range []string{"", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a.", "/{x}", "/a/*", "/**", "/caf%C3%A9", "/caf\u00e9", "/%61", "/a;b", "/a b", "/a?b", "/a+b"} {
+		_, err := ParsePrefix(source)
+		require.ErrorIs(t, err, ErrPrefix, source)
+	}
+	template, err := ParsePrefix("/tenants/a.b-c_~1")
+	require.NoError(t, err)
+	table := NewTable(false)
+	table.Add(template, 7)
+	for path, want := range map[string]int{
+		"/tenants/a.b-c_~1": 7, "/tenants/a.b-c_~1/": 7, "/tenants/a.b-c_~1/x/y": 7,
+		"/tenants/a.b-c_~12": -1, "/tenants": -1, "/tenants/a": -1, "/Tenants/a.b-c_~1": -1, "/x/tenants/a.b-c_~1": -1,
+	} {
+		p, err := ParsePath(path, "", false)
+		require.NoError(t, err)
+		got, others := table.Match(p, nil)
+		require.Equal(t, want, got, path)
+		require.Empty(t, others)
+	}
+}
