@@ -16,11 +16,14 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/plugin/config"
 )
 
-// DecisionState is the filter state in which the filter reports its decision, as
-// a JSON object.
-const DecisionState = "wasm.umagate"
+// Decision is the command of an access log's format that prints the filter's decision: as
+// a JSON object in a json_format, null where there is none. The filter leaves it in the
+// filter state, as a google.protobuf.Struct; of what Envoy has to print one, only this
+// prints its fields and nothing around them.
+const Decision = "%TYPED_CEL(filter_state['wasm." + config.DecisionProperty + "'])%"
 
 // maxRequestHeadersKB bounds the headers of a request, the token among them.
 const maxRequestHeadersKB = 96
@@ -51,7 +54,7 @@ func listener(file *site.File, filter *hcmv3.HttpFilter, routes *routev3.RouteCo
 	if err != nil {
 		return nil, err
 	}
-	logs, err := accessLog(file.Envoy.AccessLog)
+	logs, err := AccessLog(file.Envoy.AccessLog)
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +115,11 @@ func filterChains(manager *hcmv3.HttpConnectionManager) ([]*listenerv3.FilterCha
 	}}}}, nil
 }
 
-// accessLog writes one JSON object for each request, the decision in it. The path
-// is without its query, which may hold what nobody should read in a log.
-func accessLog(path string) ([]*accesslogv3.AccessLog, error) {
-	if path == "off" {
+// AccessLog writes one JSON object for each request into the file at path, the decision in
+// it; none for [site.AccessLogOff]. The path of a request is without its query, which may
+// hold what nobody should read in a log.
+func AccessLog(path string) ([]*accesslogv3.AccessLog, error) {
+	if path == site.AccessLogOff {
 		return nil, nil
 	}
 	format, err := structpb.NewStruct(map[string]any{
@@ -131,7 +135,7 @@ func accessLog(path string) ([]*accesslogv3.AccessLog, error) {
 		"duration":  "%DURATION%",
 		"client":    "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
 		"upstream":  "%UPSTREAM_HOST%",
-		"decision":  "%FILTER_STATE(" + DecisionState + ":PLAIN)%",
+		"decision":  Decision,
 		"bytes_in":  "%BYTES_RECEIVED%",
 		"bytes_out": "%BYTES_SENT%",
 	})

@@ -79,6 +79,7 @@ func Compile(file *File, facts map[string]Facts) (config.Config, error) {
 	out := config.Config{
 		Version:      config.Version,
 		UnknownHosts: file.UnknownHosts,
+		Unreported:   file.Envoy.AccessLog == AccessLogOff,
 		Cache:        file.Cache,
 		Sites:        []config.Site{},
 	}

@@ -105,7 +105,7 @@ type Envoy struct {
 	// The node.cluster that Envoy tells the control plane. Default umagate.
 	NodeCluster string `yaml:"node_cluster"`
 	// File of the access log, with the filter's decision in it. Default
-	// /dev/stdout; "off" leaves it out.
+	// /dev/stdout; "off" leaves it out, and the filter leaves its decisions to no log.
 	AccessLog string `yaml:"access_log"`
 	// File with the certificates that Envoy trusts for an https AS or upstream.
 	// Default /etc/ssl/certs/ca-certificates.crt.
@@ -131,6 +131,9 @@ func (f *File) Site(name string) (*Site, bool) {
 	}
 	return nil, false
 }
+
+// AccessLogOff as envoy.access_log means that there is none.
+const AccessLogOff = "off"
 
 func (f *File) setDefaults() {
 	f.Listen = Listen{API: "127.0.0.1:8090", XDS: "127.0.0.1:18000", Instances: "127.0.0.1:18001"}

@@ -113,6 +113,8 @@ func hostCalls() map[string]hostCall {
 		"proxy_get_property": {4, abiGetProperty},
 		"proxy_set_property": {4, abiSetProperty},
 
+		"proxy_call_foreign_function": {6, abiCallForeignFunction},
+
 		"proxy_define_metric":    {4, abiDefineMetric},
 		"proxy_increment_metric": {2, abiIncrementMetric},
 		"proxy_record_metric":    {2, abiRecordMetric},

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 func TestMetrics(t *testing.T) {
@@ -66,4 +69,33 @@ func FuzzRawURL(f *testing.F) {
 			require.Equal(t, "127.0.0.1:80", u.Host)
 		}
 	})
+}
+
+// TestDeclaredProperty: a property that the filter declared to be a Struct is an object in
+// the access log; any other is bytes.
+func TestDeclaredProperty(t *testing.T) {
+	message, err := structpb.NewStruct(map[string]any{"decision": "deny", "status": 403})
+	require.NoError(t, err)
+	value, err := proto.Marshal(message)
+	require.NoError(t, err)
+	declared := func(name, schema string, kind uint64) []byte {
+		b := protowire.AppendString(protowire.AppendTag(nil, declaredName, protowire.BytesType), name)
+		b = protowire.AppendVarint(protowire.AppendTag(b, declaredType, protowire.VarintType), kind)
+		return protowire.AppendString(protowire.AppendTag(b, declaredSchema, protowire.BytesType), schema)
+	}
+	const schema = "type.googleapis.com/google.protobuf.Struct"
+	p := &plugin{declared: map[string]string{}}
+	require.Equal(t, statusOK, p.declare(declared("a", schema, typeProtobuf)))
+	require.Equal(t, statusBadArgument, p.declare(declared("a", schema, typeProtobuf)), "it is declared already")
+	require.Equal(t, statusBadArgument, p.declare(declared("", schema, typeProtobuf)))
+	require.Equal(t, statusBadArgument, p.declare([]byte{0xff}))
+	require.Equal(t, statusOK, p.declare(declared("text", schema, 1)))
+	require.Equal(t, statusOK, p.declare(declared("other", "type.googleapis.com/google.protobuf.Value", typeProtobuf)))
+	e := Entry{declared: p.declared, FilterState: map[string][]byte{"wasm.a": value, "wasm.text": value, "wasm.other": value, "wasm.undeclared": value}}
+	require.Equal(t, map[string]any{"decision": "deny", "status": 403.0}, e.Typed("wasm.a"))
+	for _, name := range []string{"wasm.text", "wasm.other", "wasm.undeclared", "wasm.nothing"} {
+		require.Nil(t, e.Typed(name), name)
+	}
+	e.FilterState["wasm.a"] = []byte("\x0a\x0f\x0a\x06reason\x12\x05\x1a\x03a\xffb")
+	require.Nil(t, e.Typed("wasm.a"), "it is not UTF-8")
 }

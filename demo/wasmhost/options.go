@@ -103,6 +103,8 @@ type Entry struct {
 	RemoteAddr string
 	// FilterState has the properties the filter set, each name with "wasm." before it.
 	FilterState map[string][]byte
+
+	declared map[string]string
 }
 
 func (o *Options) complete() error {

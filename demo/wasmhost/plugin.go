@@ -19,6 +19,7 @@ type plugin struct {
 	superseded  bool
 	finishing   bool // waits for proxy_done
 
+	declared map[string]string // the types of properties, by their names in the filter state
 	calls    map[uint32]context.CancelFunc
 	answer   *callAnswer // while proxy_on_http_call_response runs
 	period   time.Duration
@@ -30,7 +31,7 @@ type plugin struct {
 // that is active.
 func (v *vm) startPlugin(ctx context.Context, config []byte) (*plugin, error) {
 	v.nextID++
-	p := &plugin{vm: v, id: v.nextID, config: config, calls: map[uint32]context.CancelFunc{}}
+	p := &plugin{vm: v, id: v.nextID, config: config, declared: map[string]string{}, calls: map[uint32]context.CancelFunc{}}
 	v.plugins[p.id] = p
 	if _, err := v.call(ctx, v.exports.contextCreate, p.id, 0, 0); err != nil {
 		return nil, err

@@ -260,6 +260,9 @@ func (s *stream) fill(e *Entry) {
 	e.Method, e.Path = s.requestMap.value(":method"), s.requestMap.value(":path")
 	e.Authority, e.RequestID = s.requestMap.value(":authority"), s.requestMap.value("x-request-id")
 	e.FilterState = s.filterState
+	if s.plugin != nil { // nil where the filter was not asked
+		e.declared = s.plugin.declared
+	}
 	if e.Details == "" {
 		e.Details = s.details
 	}

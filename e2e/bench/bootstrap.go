@@ -22,6 +22,9 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: main
+{{- with .AccessLog}}
+          access_log: [{{.}}]
+{{- end}}
           route_config:
             virtual_hosts:
             - name: all
@@ -70,10 +73,10 @@ type address struct{ Host, Port string }
 
 func bootstrap(v variant, b *backend) (string, error) {
 	var data struct {
-		Filters    string
-		API, Authz address
+		Filters, AccessLog string
+		API, Authz         address
 	}
-	data.Filters = v.filters
+	data.Filters, data.AccessLog = v.filters, v.accessLog
 	var err error
 	if data.API.Host, data.API.Port, err = net.SplitHostPort(b.api); err != nil {
 		return "", err

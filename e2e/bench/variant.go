@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -22,11 +26,14 @@ type variant struct {
 	status int
 	// wasm reports whether the filter is a module.
 	wasm bool
+	// accessLog is JSON, empty for none.
+	accessLog string
 }
 
 // The names that the table compares by.
 const (
 	nameNone      = "no filter"
+	nameLogged    = "umagate, token cached, access log"
 	nameCached    = "umagate, token cached"
 	nameJWTCached = "jwt_authn + RBAC, token cached"
 	nameJWT       = "jwt_authn + RBAC, RS256 each time"
@@ -35,7 +42,17 @@ const (
 
 // variants lists what is compared, the baseline first.
 func variants(b *backend, o options) ([]variant, error) {
-	cached, err := wasmFilter(o.wasm, filterConfig(b, 0))
+	quiet := filterConfig(b, 0)
+	quiet.Unreported = true
+	cached, err := wasmFilter(o.wasm, quiet)
+	if err != nil {
+		return nil, err
+	}
+	logged, err := wasmFilter(o.wasm, filterConfig(b, 0))
+	if err != nil {
+		return nil, err
+	}
+	log, err := accessLog()
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +71,8 @@ func variants(b *backend, o options) ([]variant, error) {
 	all := []variant{
 		{name: nameNone, tokens: true, status: 200},
 		{name: nameCached, filters: cached, tokens: true, status: 200, wasm: true},
+		{name: nameLogged, filters: logged, tokens: true, status: 200, wasm: true, accessLog: log},
+		{name: "no filter, access log", tokens: true, status: 200, accessLog: log},
 		{name: "umagate, public path", filters: cached, status: 200, wasm: true},
 		{name: "umagate, introspection each time", filters: each, tokens: true, status: 200, wasm: true},
 		{name: "umagate, no token → ticket", filters: cached, status: 401, wasm: true},
@@ -74,6 +93,16 @@ func variants(b *backend, o options) ([]variant, error) {
 		})
 	}
 	return all, nil
+}
+
+// accessLog is the log that umagate renders, into no file.
+func accessLog() (string, error) {
+	logs, err := envoyconf.AccessLog(os.DevNull)
+	if err != nil {
+		return "", fmt.Errorf("the access log: %w", err)
+	}
+	document, err := protojson.Marshal(logs[0])
+	return string(document), err
 }
 
 // path is what the variant asks for.

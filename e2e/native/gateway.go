@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
@@ -54,6 +57,15 @@ type Cluster struct {
 type Entry struct {
 	Method, Authority, Path string
 	Decision                decision.Decision
+}
+
+// Report is the decision as Envoy's access log prints it, an object.
+func (e *Entry) Report() (map[string]any, error) {
+	var message structpb.Struct
+	if err := proto.Unmarshal(e.Decision.AppendStruct(nil), &message); err != nil {
+		return nil, fmt.Errorf("native gateway: a decision that no access log could print: %w", err)
+	}
+	return message.AsMap(), nil
 }
 
 // Gateway is the proxy. It is an http.Handler; serve it with [Gateway.Server]. Its

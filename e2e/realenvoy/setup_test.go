@@ -41,6 +41,8 @@ type setup struct {
 	// UpstreamExtra is YAML for the API's cluster, four spaces deep.
 	UpstreamExtra string
 	AccessLogs    []string
+	// AccessLogJSON is a whole access log, in JSON, in place of that.
+	AccessLogJSON string
 	LogFile       string
 	Listeners     string // YAML list items, two spaces deep
 	Clusters      string // YAML list items, two spaces deep
@@ -66,7 +68,9 @@ static_resources:
 {{- if .HCM}}
 {{.HCM}}
 {{- end}}
-{{- if .AccessLogs}}
+{{- if .AccessLogJSON}}
+          access_log: [{{.AccessLogJSON}}]
+{{- else if .AccessLogs}}
           access_log:
           - name: envoy.access_loggers.file
             typed_config:

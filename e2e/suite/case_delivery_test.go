@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -325,35 +326,69 @@ func counters(e *env) {
 	})
 }
 
+// reportOf waits for the decision on a path in the access log.
+func (e *env) reportOf(t *testing.T, marker string) map[string]any {
+	t.Helper()
+	var d map[string]any
+	waitFor(t, "the access log line of "+marker, func() (ok bool) {
+		d, ok = e.gw.logged(marker)
+		return ok
+	})
+	return d
+}
+
+// accessLogLine: each gateway prints the decision as an object with the same fields.
 func accessLogLine(e *env) {
 	t := e.t
 	token := e.fresh(t, "view")
+	// The gateway keeps the lines of the AS before.
+	own := strings.ReplaceAll(t.Name(), "/", "-")
+	album := map[string]any{
+		"decision": "allow", "reason": "permitted", "site": "access-log", "resource": "album", "condition": "/echo/album/**",
+		"subject": e.as.subjects["alice"], "client_id": "app", "scopes": "view",
+	}
+	with := func(more map[string]any) map[string]any {
+		out := maps.Clone(album)
+		maps.Copy(out, more)
+		return out
+	}
 	for _, c := range []struct {
-		path, token, want string
-		status            int
+		path, token string
+		want        map[string]any
+		status      int
 	}{
-		{"/echo/public/log-a", "", `{"decision":"allow","reason":"public","site":"access-log","resource":"open","condition":"/echo/public/**"}`, 200},
-		{
-			"/echo/album/log-b", token, `{"decision":"allow","reason":"permitted","site":"access-log","resource":"album","condition":"/echo/album/**","subject":"` +
-				e.as.subjects["alice"] + `","client_id":"app","cache":"miss"}`, 200,
-		},
-		{
-			"/echo/album/log-c", token, `{"decision":"allow","reason":"permitted","site":"access-log","resource":"album","condition":"/echo/album/**","subject":"` +
-				e.as.subjects["alice"] + `","client_id":"app","cache":"hit"}`, 200,
-		},
-		{"/echo/nowhere/log-d", "", `{"decision":"deny","reason":"unmatched_path","site":"access-log","status":403}`, 403},
-		{"/echo/public/log-e;", "", `{"decision":"deny","reason":"ambiguous_path","site":"access-log","problem":"matrix_parameter","status":400}`, 400},
+		{"/echo/public/a-" + own, "", map[string]any{"decision": "allow", "reason": "public", "site": "access-log", "resource": "open", "condition": "/echo/public/**"}, 200},
+		{"/echo/album/b-" + own, token, with(map[string]any{"cache": "miss"}), 200},
+		{"/echo/album/c-" + own, token, with(map[string]any{"cache": "hit"}), 200},
+		{"/echo/nowhere/d-" + own, "", map[string]any{"decision": "deny", "reason": "unmatched_path", "site": "access-log", "status": 403.0}, 403},
+		{"/echo/public/e-" + own + ";", "", map[string]any{"decision": "deny", "reason": "ambiguous_path", "site": "access-log", "problem": "matrix_parameter", "status": 400.0}, 400},
 	} {
 		a := e.client.do(t, e.request(t, &step{path: c.path}, c.token))
 		require.Equal(t, c.status, a.status)
-		var line string
-		waitFor(t, "the access log line of "+c.path, func() bool {
-			var ok bool
-			line, ok = e.gw.logged(c.path[len(c.path)-6:])
-			return ok
-		})
-		require.JSONEq(t, c.want, line, c.path)
+		require.Equal(t, c.want, e.reportOf(t, c.path), c.path)
 	}
+	// What the AS says of a token is a text, whatever is in it, and has an end.
+	for i, c := range []struct{ name, subject, want string }{
+		{"quotes", `b","decision":"deny"},"status":"\`, `b","decision":"deny"},"status":"\`},
+		{"control bytes", "a\r\n{\"decision\":\"deny\"}\n\x00\x1b[31m\x7f\u2028", "a\r\n{\"decision\":\"deny\"}\n\x00\x1b[31m\x7f\u2028"},
+		{"long", strings.Repeat("é", 300), strings.Repeat("é", 126) + "…"},
+	} {
+		said, err := json.Marshal(map[string]any{
+			"active": true, "sub": c.subject, "client_id": c.subject, "permissions": []any{map[string]any{"resource_id": e.as.resources["album"], "resource_scopes": []string{"view", c.subject}}},
+		})
+		require.NoError(t, err)
+		e.front.spoil(t, introspection, sayJSON(string(said)))
+		path := fmt.Sprintf("/echo/album/hostile-%d-%s", i, own)
+		e.step(t, &step{name: c.name, path: path, token: fmt.Sprintf("=opaque-%d-%s", i, own), status: 200, introspections: 1})
+		got := e.reportOf(t, path)
+		scopes, _ := got["scopes"].(string)
+		require.Truef(t, strings.HasPrefix(scopes, "view"), "%s: %q", c.name, scopes)
+		delete(got, "scopes")
+		want := with(map[string]any{"cache": "miss", "subject": c.want, "client_id": c.want})
+		delete(want, "scopes")
+		require.Equal(t, want, got, c.name)
+	}
+	e.front.mend(introspection)
 }
 
 // killedUnderTraffic: a gateway that is killed lets nothing pass that it should

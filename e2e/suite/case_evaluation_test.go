@@ -144,8 +144,8 @@ func plainTokenMonitor(e *env) {
 	t := e.t
 	e.evaluated(t, 1, step{name: "not permitted", path: "/echo/album/monitored", token: "=" + e.plain(t, "bob"), status: 200})
 	waitFor(t, "the decision", func() bool {
-		text, ok := e.gw.logged("/echo/album/monitored")
-		return ok && strings.Contains(text, `"decision":"monitor"`) && strings.Contains(text, "insufficient_permission")
+		d, ok := e.gw.logged("/echo/album/monitored")
+		return ok && d["decision"] == "monitor" && d["reason"] == "insufficient_permission"
 	})
 }
 

@@ -267,15 +267,17 @@ func (g *envoyGateway) active(ctx context.Context) (uint64, bool) {
 	return stats[gauge], err == nil
 }
 
-func (g *envoyGateway) logged(marker string) (string, bool) {
+func (g *envoyGateway) logged(marker string) (found map[string]any, ok bool) {
 	file, err := os.Open(g.log)
 	if err != nil {
-		return "", false
+		return nil, false
 	}
 	defer file.Close()
-	found, ok := "", false
 	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var line struct{ Path, Decision string }
+		var line struct {
+			Path     string
+			Decision map[string]any
+		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && strings.Contains(line.Path, marker) {
 			found, ok = line.Decision, true
 		}

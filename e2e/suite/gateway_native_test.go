@@ -50,7 +50,11 @@ func nativeKind() gatewayKind {
 }
 
 func (g *nativeGateway) note(e native.Entry) {
-	g.log.add(e.Path, string(e.Decision.AppendJSON(nil)))
+	report, err := e.Report()
+	if err != nil {
+		panic(err) // the test that runs it fails
+	}
+	g.log.add(e.Path, report)
 }
 
 func (*nativeGateway) name() string      { return "native" }
@@ -84,7 +88,7 @@ func (g *nativeGateway) decisions(context.Context) (map[counted]uint64, error) {
 	return maps.Clone(g.counts), nil
 }
 
-func (g *nativeGateway) logged(marker string) (string, bool) { return g.log.find(marker) }
+func (g *nativeGateway) logged(marker string) (map[string]any, bool) { return g.log.find(marker) }
 
 // inFlight counts the requests of a server.
 type inFlight struct{ n atomic.Uint64 }
@@ -127,9 +131,12 @@ type accessLog struct {
 	lines []logLine
 }
 
-type logLine struct{ path, decision string }
+type logLine struct {
+	path     string
+	decision map[string]any
+}
 
-func (l *accessLog) add(path, decision string) {
+func (l *accessLog) add(path string, decision map[string]any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.lines) >= 2000 {
@@ -138,7 +145,7 @@ func (l *accessLog) add(path, decision string) {
 	l.lines = append(l.lines, logLine{path, decision})
 }
 
-func (l *accessLog) find(marker string) (string, bool) {
+func (l *accessLog) find(marker string) (map[string]any, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range slices.Backward(l.lines) {
@@ -146,5 +153,5 @@ func (l *accessLog) find(marker string) (string, bool) {
 			return line.decision, true
 		}
 	}
-	return "", false
+	return nil, false
 }

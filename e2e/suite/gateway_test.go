@@ -53,7 +53,7 @@ type gateway interface {
 	active(ctx context.Context) (n uint64, known bool)
 	// logged returns the decision, as the access log has it, of the last request
 	// whose path contains marker; false when there is none yet.
-	logged(marker string) (string, bool)
+	logged(marker string) (map[string]any, bool)
 }
 
 // counted is what decisions are counted by.

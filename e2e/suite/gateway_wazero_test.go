@@ -50,7 +50,7 @@ func wasmKind() gatewayKind {
 		g.Host, err = wasmhost.New(t.Context(), wasmhost.Options{
 			Wasm: readModule(t), Config: document, Upstream: &url.URL{Scheme: "http", Host: api}, Workers: suiteWorkers,
 			CompilationCacheDir: compiled,
-			RootID:              "umagate", AccessLog: func(e wasmhost.Entry) { g.log.add(e.OriginalPath, string(e.FilterState["wasm.umagate"])) },
+			RootID:              "umagate", AccessLog: func(e wasmhost.Entry) { g.log.add(e.OriginalPath, e.Typed("wasm."+config.DecisionProperty)) },
 		})
 		require.NoError(t, err)
 		t.Logf("the wasm module is ready after %s", time.Since(began).Round(time.Millisecond))
@@ -100,4 +100,4 @@ func (g *wasmGateway) decisions(context.Context) (map[counted]uint64, error) {
 	return counts, nil
 }
 
-func (g *wasmGateway) logged(marker string) (string, bool) { return g.log.find(marker) }
+func (g *wasmGateway) logged(marker string) (map[string]any, bool) { return g.log.find(marker) }

@@ -15,6 +15,10 @@ import "encoding/json"
 // Version is the version of the contract. The filter refuses any other.
 const Version = 1
 
+// DecisionProperty is the property that has the decision on a request, for Envoy's access
+// log: a google.protobuf.Struct. Envoy's filter state has it as wasm.umagate.decision.
+const DecisionProperty = "umagate.decision"
+
 // Config is the whole configuration of one filter. The zero value is not valid.
 type Config struct {
 	// Version must be [Version].
@@ -24,6 +28,8 @@ type Config struct {
 	Revision string `json:"revision,omitempty"`
 	// UnknownHosts says what becomes of a request whose host no site has.
 	UnknownHosts Verdict `json:"unknown_hosts,omitempty"`
+	// Unreported says that no access log prints decisions: the filter leaves none for it.
+	Unreported bool `json:"unreported,omitempty"`
 	// Cache bounds what each Envoy worker remembers of tokens.
 	Cache Cache  `json:"cache,omitzero"`
 	Sites []Site `json:"sites,omitempty"`

@@ -30,7 +30,7 @@ func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 		d.Resource = x.cond.resource
 	}
 	if x.token != nil {
-		d.Subject, d.ClientID = x.token.Subject, x.token.ClientID
+		d.Subject, d.ClientID, d.Scopes = x.token.Subject, x.token.ClientID, joinScopes(x.held)
 	}
 	switch {
 	case reason.Allows():
@@ -97,7 +97,7 @@ func (x *Exchange) allow(reason Reason) Allow {
 	if (reason == ReasonPermitted || reason == ReasonAuthenticated) && !x.asCame {
 		set = appendIdentity(set, "x-uma-subject", x.token.Subject)
 		set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
-		set = appendIdentity(set, "x-uma-scopes", joinScopes(x.held))
+		set = appendIdentity(set, "x-uma-scopes", x.decided.Scopes)
 		set = appendIdentity(set, "x-uma-resource-id", x.resourceID)
 	}
 	if x.request.badOption && x.request.upgrade {

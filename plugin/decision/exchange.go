@@ -55,7 +55,9 @@ type Decision struct {
 	Status    int           // of a denial, or of another answer of the filter's own
 	Subject   string
 	ClientID  string
-	Cache     CacheUse
+	// Scopes are those that the token has for the resource, with spaces between.
+	Scopes string
+	Cache  CacheUse
 	// Failed is the call to the AS that the request waited for and that failed, if its
 	// outcome is not CallOK.
 	Failed Ended

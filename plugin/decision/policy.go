@@ -15,6 +15,8 @@ import (
 type Policy struct {
 	// Revision is the control plane's name for the configuration.
 	Revision string
+	// Unreported says that nobody reads decisions.
+	Unreported bool
 
 	allowUnknownHosts bool
 	cache             config.Cache
@@ -175,7 +177,7 @@ func Compile(c *config.Config) (*Policy, error) {
 
 // compile takes the sites that are compiled already as they are.
 func compile(c *config.Config, compiled []*site) (*Policy, error) {
-	b := builder{policy: &Policy{Revision: c.Revision, cache: c.Cache, hosts: route.NewHosts()}}
+	b := builder{policy: &Policy{Revision: c.Revision, Unreported: c.Unreported, cache: c.Cache, hosts: route.NewHosts()}}
 	b.policy.allowUnknownHosts = choice(&b, place{name: "unknown_hosts"}, c.UnknownHosts, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	b.cache(c.Cache)
 	if len(c.Sites) == 0 {

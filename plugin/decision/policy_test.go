@@ -179,27 +179,3 @@ func TestReasons(t *testing.T) {
 		}
 	}
 }
-
-// TestReport: the access log's object is JSON whatever the AS says.
-func TestReport(t *testing.T) {
-	h := newHarness(t)
-	x, _ := h.decide(ask("GET", "/albums/1", "token"), `{"active":true,"sub":"b\"\\\r\n\u0000ö","client_id":"app","permissions":[{"resource_id":"r1","resource_scopes":["view"]}]}`)
-	d := x.Decision()
-	require.JSONEq(t, `{"decision":"allow","reason":"permitted","site":"photos","resource":"albums","condition":"/albums/{id}",
-		"subject":"b\"\\\r\n\u0000ö","client_id":"app","cache":"miss"}`, string(d.AppendJSON(nil)))
-	require.NotContains(t, string(d.AppendJSON(nil)), "\n")
-	// What the AS answered, where it is the cause.
-	x, step := h.start(ask("GET", "/albums/1", "another"))
-	h.worker.Reply(step.Call.ID, answer(401, `{"error":"invalid_client"}`), h.now)
-	d = x.Decision()
-	require.JSONEq(t, `{"decision":"deny","reason":"as_refused","site":"photos","resource":"albums","condition":"/albums/{id}","cache":"miss","status":503,
-		"as_outcome":"unauthorized","as_status":401}`, string(d.AppendJSON(nil)))
-	x, step = h.start(ask("GET", "/albums/1", ""))
-	h.worker.Reply(step.Call.ID, decision.Response{}, h.now)
-	d = x.Decision()
-	require.JSONEq(t, `{"decision":"deny","reason":"no_ticket","site":"photos","resource":"albums","condition":"/albums/{id}","status":403,
-		"as_outcome":"unreachable","as_status":0}`, string(d.AppendJSON(nil)))
-	x, _ = h.decide(ask("GET", "/a/../b", ""), "")
-	d = x.Decision()
-	require.JSONEq(t, `{"decision":"deny","reason":"ambiguous_path","site":"photos","problem":"dot_segment","status":400}`, string(d.AppendJSON(nil)))
-}

@@ -159,16 +159,3 @@ func (s *stream) fail(why string) {
 		proxywasm.LogError("umagate: a request could not be answered; it stays stopped: " + err.Error())
 	}
 }
-
-var reportPath = []string{"umagate"}
-
-// report leaves the decision in the filter state, where Envoy's access log finds
-// it as %FILTER_STATE(wasm.umagate:PLAIN)%.
-func (s *stream) report() {
-	d := s.exchange.Decision()
-	w := s.plugin.worker
-	w.report = d.AppendJSON(w.report[:0])
-	if err := proxywasm.SetProperty(reportPath, w.report); err != nil {
-		proxywasm.LogDebug("umagate: the decision could not be reported: " + err.Error())
-	}
-}

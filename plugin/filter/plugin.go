@@ -46,6 +46,7 @@ type plugin struct {
 	hurried bool  // the tick is hurriedTick
 	swept   int64 // when overdue calls were looked for, in nanoseconds since 1970
 	leaving bool  // Envoy waits for the calls before it deletes the context
+	reports bool  // somebody reads decisions
 }
 
 // OnPluginStart implements types.PluginContext. A configuration that is refused
@@ -67,6 +68,7 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	debug.SetGCPercent(heapGrowth)
 	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()) + int64(policy.WaitingBytes()))
 	p.evaluator = p.worker.Evaluator(policy)
+	p.reports = !policy.Unreported && declareReport()
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
 }

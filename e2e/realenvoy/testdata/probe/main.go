@@ -4,6 +4,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"strings"
 
@@ -47,6 +48,12 @@ func (p *plugin) OnPluginStart(size int) types.OnPluginStartStatus {
 		return types.OnPluginStartStatusFailed
 	}
 	p.config = string(config)
+	if name, ok := strings.CutPrefix(p.config, "declare "); ok {
+		if _, err := proxywasm.CallForeignFunction("declare_property", declareStruct(name)); err != nil {
+			proxywasm.LogCritical("declare_property: " + err.Error())
+			return types.OnPluginStartStatusFailed
+		}
+	}
 	if p.config == "refuse" {
 		proxywasm.LogCritical("probe refuses its configuration")
 		return types.OnPluginStartStatusFailed
@@ -87,6 +94,13 @@ func (s *stream) OnHttpRequestHeaders(_ int, end bool) types.Action {
 	case "property": // name value
 		name, value, _ := strings.Cut(argument, " ")
 		if err := proxywasm.SetProperty([]string{name}, []byte(value)); err != nil {
+			return answer(500, "set_property: "+err.Error())
+		}
+		return types.ActionContinue
+	case "binary": // name hex
+		name, value, _ := strings.Cut(argument, " ")
+		decoded, _ := hex.DecodeString(value)
+		if err := proxywasm.SetProperty([]string{name}, decoded); err != nil {
 			return answer(500, "set_property: "+err.Error())
 		}
 		return types.ActionContinue
@@ -178,4 +192,15 @@ func answer(status uint32, body string) types.Action {
 		proxywasm.LogWarn(err.Error())
 	}
 	return types.ActionPause
+}
+
+// declareStruct is Envoy's DeclarePropertyArguments: the property's values are
+// google.protobuf.Struct, of the request.
+func declareStruct(name string) []byte {
+	const schema = "type.googleapis.com/google.protobuf.Struct"
+	b := append([]byte{1<<3 | 2, byte(len(name))}, name...)
+	b = append(b, 3<<3|0, 3) // type: Protobuf
+	b = append(b, 4<<3|2, byte(len(schema)))
+	b = append(b, schema...)
+	return append(b, 5<<3|0, 1) // span: DownstreamRequest
 }
