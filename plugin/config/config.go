@@ -256,13 +256,25 @@ type AuthorizationServer struct {
 }
 
 // Evaluation is the token endpoint, where an AS evaluates its policies for a token that
-// has no permission: by the UMA grant.
+// has no permission: by the UMA grant. There are two ways to ask.
 type Evaluation struct {
 	Endpoint
 	// Audience is the client_id of the resource server, whose permissions are asked for.
 	// The token itself is the credential of the call, and the answer is a list of
 	// permissions (response_mode=permissions), as Keycloak has it.
-	Audience string `json:"audience"`
+	Audience string `json:"audience,omitempty"`
+	// ClaimTokenFormat stands in place of Audience: the grant is asked with a permission
+	// ticket and with the token as the claim_token of this format (UMA Grant section
+	// 3.3.1), as the resource server's own client, and its RPT is introspected.
+	ClaimTokenFormat string `json:"claim_token_format,omitempty"`
+	// ClientID is sent with it as client_id when not empty, as Introspection's is.
+	ClientID string `json:"client_id,omitempty"`
+	// TokenIntrospection is where the AS knows the tokens that are no RPTs, when
+	// Introspection is for RPTs only; with ClaimTokenFormat.
+	TokenIntrospection *Endpoint `json:"token_introspection,omitempty"`
+	// AskOwner has the AS ask the owner of what it does not permit (Keycloak's
+	// submit_request); with Audience.
+	AskOwner bool `json:"ask_owner,omitempty"`
 }
 
 // Endpoint is where a call to the AS goes. Credentials are Envoy's business: the

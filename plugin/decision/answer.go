@@ -177,6 +177,9 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		{"cache-control", "no-store"},
 	}
 	later := x.pause
+	if because == ReasonRequestSubmitted {
+		later = max(later, x.interval)
+	}
 	switch reason {
 	case ReasonNoTicket, ReasonNotRegistered:
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})

@@ -15,11 +15,12 @@ type entry struct {
 
 	checked    *revoked // what it was compared with last
 	status     revocationStatus
-	reason     Reason // of a no to an evaluation, see Worker.rememberNo
-	complete   bool   // the AS has said all that it has to say of it
-	evaluated  bool   // the AS has evaluated it, see evaluation
-	mixed      bool   // and it has permissions that are no answer to that
-	refreshing bool   // see Worker.refresh
+	reason     Reason  // of a no to an evaluation, see Worker.rememberNo
+	later      instant // when the AS wants to be asked again for it
+	complete   bool    // the AS has said all that it has to say of it
+	evaluated  bool    // the AS has evaluated it, see evaluation
+	mixed      bool    // and it has permissions that are no answer to that
+	refreshing bool    // see Worker.refresh
 	refreshAt  instant
 
 	value string // the token itself
@@ -48,6 +49,14 @@ func (c *tokenCache) shrink() {
 func (e *entry) drop() {
 	e.unlink()
 	delete(e.state.tokens, e.value)
+}
+
+// active returns the entry of a token that is active, nil of another.
+func (e *entry) active() *entry {
+	if e.token.Active {
+		return e
+	}
+	return nil
 }
 
 // freshness says what the age of an entry leaves it good for.

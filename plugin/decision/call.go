@@ -126,6 +126,9 @@ func (w *Worker) end(id uint64, r Response, now time.Time) []Outcome {
 		c.noteRetryAfter(r, now.Unix())
 	}
 	c.read(w, r, now)
+	if in := c.introspection; in != nil && in.continues() {
+		return w.follow(in, now)
+	}
 	if c.waiting.n > 0 {
 		w.ready = append(w.ready, c)
 	}

@@ -42,6 +42,10 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	if c.ScopeExpression != nil {
 		compiled.asks += "\x00" + string(c.ScopeExpression.Rule)
 	}
+	for _, p := range c.Ticket {
+		compiled.wanted = append(compiled.wanted, uma.Permission{ResourceID: p.ResourceID, Scopes: p.ResourceScopes})
+		compiled.asks += "\x00" + p.ResourceID + " " + strings.Join(p.ResourceScopes, " ")
+	}
 	if !s.oauth && !c.Public && !c.Deny {
 		compiled.ticket = b.ticket(path, r, c, compiled.need.Scopes())
 		if t != nil {

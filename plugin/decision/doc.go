@@ -34,6 +34,7 @@
 //	begin          what introspecting finds, of a cached token                                    ticketing
 //	begin          what leads to ticketing, where there are no tickets                            Deny 401
 //	begin          insufficient_permission, as cached, of oauth_scopes or with challenge bearer   Deny 403
+//	begin          need_info, request_submitted: as cached, with challenge bearer                 Deny 403
 //	begin          insufficient_user_authentication                                               Deny 401
 //	begin          insufficient_claims                                                            Deny 403
 //	begin          a cached token, not all of whose claims are known                              introspecting
@@ -48,19 +49,21 @@
 //	introspecting  inactive_token, revoked_token, revocation_unknown                              ticketing
 //	introspecting  expired_token, token_not_yet_valid, wrong_issuer, wrong_audience               ticketing
 //	introspecting  wrong_client, not_an_access_token, sender_constrained_token                    ticketing
-//	introspecting  insufficient_permission                                                        ticketing
+//	introspecting  insufficient_permission, request_submitted                                     ticketing
 //	introspecting  too little, or another audience, where the AS evaluates the token              evaluating
 //	introspecting  what leads to ticketing, where there are no tickets                            Deny 401
 //	introspecting  insufficient_user_authentication                                               Deny 401
 //	introspecting  insufficient_claims                                                            Deny 403
 //	introspecting  active, and not said what claims it has that count                             introspecting
 //	introspecting  insufficient_permission, of oauth_scopes or with challenge bearer              Deny 403
+//	introspecting  request_submitted, before, with challenge bearer                               Deny 403
 //	introspecting  resource_not_registered, no_ticket                                             Deny 403
 //	introspecting  too_many_tickets, too_many_calls, too_many_waiting, too_many_evaluations       Deny 429
 //	introspecting  as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
 //	evaluating     permitted                                                                      Allow
 //	evaluating     no answer, and what was known of the token is enough                           Allow
 //	evaluating     answered, and its turn has not come                                            evaluating
+//	evaluating     a ticket, an RPT, or another call to follow                                    evaluating
 //	evaluating     granted, not said whose the token is, and somebody's are revoked               introspecting
 //	evaluating     inactive_token, revoked_token                                                  ticketing
 //	evaluating     expired_token, token_not_yet_valid, wrong_issuer, wrong_audience               ticketing
@@ -101,7 +104,8 @@
 //
 // Where the AS evaluates tokens, one that has no permission for a request is asked about
 // once more: whether it may. Yes becomes a permission of the token, no is remembered
-// beside the tokens that are not active.
+// beside the tokens that are not active. That is one call, or several where the AS wants a
+// permission ticket; the first of the requests that wait carries each.
 //
 // An instance that the API creates or removes is told to the control plane after
 // its answer has gone out ([Worker.Ended]), again and again until it has heard.

@@ -16,27 +16,47 @@ const (
 	maxEvaluated = 256
 	// maxEvaluatedAhead bounds what one call asks for again.
 	maxEvaluatedAhead = 32
+	// tokenShare is the part of a site's further evaluations that one token may use: one
+	// quarter.
+	tokenShare = 4
 )
 
 // evaluator is how the AS of a site is asked what a token may.
 type evaluator struct {
 	endpoint
-	audience string
-	rate     config.Limits // for bucket
+	audience  string
+	format    string    // claim_token_format; empty for Keycloak's way
+	clientID  string    // client_id of the grant
+	verify    *endpoint // where the AS knows the token
+	askOwner  bool
+	rate      config.Limits // for bucket
+	tokenRate config.Limits // of one token's
 }
 
 // evaluation is an introspection that asks what a token may, which has no permission for
-// it: by the UMA grant, with the token itself as the credential. An AS that answers has
-// verified it.
+// it: by the UMA grant, with the token itself as the credential or as a claim_token. An AS
+// that answers has verified it.
 type evaluation struct {
-	key   string // of the call, and of what is remembered of a no
-	asked []uma.Permission
-	since instant // when the oldest part of the result was asked for
-	mixed bool    // the result has permissions that were not asked for in this way
-	whole bool    // nothing more is to be known of whose the token is
-	// denied is the answer, where it is no; claims are the token's then.
-	denied Reason
-	claims *uma.Token
+	key       string // of the call, and of what is remembered of a no
+	asked     []uma.Permission
+	condition *condition // of the request; nil where none waits for it
+	step      evaluationStep
+	// about is what the AS has said of the token, where it is a claim_token.
+	about *entry
+	party string // see partyOf
+	// ticket is what the grant is asked with, polls that it came when the owner was asked.
+	ticket string
+	polls  bool
+	rpt    string  // between the grant and its introspection
+	began  instant // the first step
+	since  instant // when the oldest part of the result was asked for
+	mixed  bool    // the result has permissions that were not asked for in this way
+	whole  bool    // nothing more is to be known of whose the token is
+	// denied is the answer, where it is no; claims are the token's then. interval is how
+	// many seconds the AS wants to be left alone.
+	denied   Reason
+	claims   *uma.Token
+	interval int64
 }
 
 // evaluator compiles how the AS is asked what a token may.
@@ -47,11 +67,26 @@ func (b *builder) evaluator(path place, s *site, e *config.Evaluation) {
 	if s.oauth {
 		b.fault(path, "a site that requires oauth_scopes has no permissions to ask for")
 	}
-	if e.Audience == "" {
-		b.fault(path.member("audience"), "the client_id of the resource server is needed")
+	const formType = "application/x-www-form-urlencoded"
+	switch {
+	case (e.Audience == "") == (e.ClaimTokenFormat == ""):
+		b.fault(path.member("audience"), "the client_id of the resource server is needed, or a claim_token_format, and not both")
+	case e.AskOwner && e.Audience == "":
+		b.fault(path.member("ask_owner"), "with claim_token_format the policies of the AS say whether the owner is asked")
+	case e.TokenIntrospection != nil && e.Audience != "":
+		b.fault(path.member("token_introspection"), "with audience the token is not introspected first")
 	}
-	s.evaluator = &evaluator{endpoint: b.endpoint(path, &e.Endpoint, "application/x-www-form-urlencoded"), audience: e.Audience}
-	s.evaluator.rate = config.Limits{TicketsPerSecond: s.limits.EvaluationsPerSecond, TicketBurst: s.limits.EvaluationBurst}
+	s.evaluator = &evaluator{
+		endpoint: b.endpoint(path, &e.Endpoint, formType), audience: e.Audience, format: e.ClaimTokenFormat, clientID: e.ClientID,
+		verify: &s.introspect, askOwner: e.AskOwner,
+	}
+	if e.TokenIntrospection != nil {
+		verify := b.endpoint(path.member("token_introspection"), e.TokenIntrospection, formType)
+		s.evaluator.verify = &verify
+	}
+	rate, burst := s.limits.EvaluationsPerSecond, s.limits.EvaluationBurst
+	s.evaluator.rate = config.Limits{TicketsPerSecond: rate, TicketBurst: burst}
+	s.evaluator.tokenRate = config.Limits{TicketsPerSecond: (rate + tokenShare - 1) / tokenShare, TicketBurst: (burst + tokenShare - 1) / tokenShare}
 }
 
 // evaluates reports whether the AS is to be asked what the token may, rather than to end
@@ -63,20 +98,34 @@ func (x *Exchange) evaluates(reason Reason, evaluated bool) bool {
 	case reason == ReasonNotPermitted:
 		return true
 	}
-	// Introspection calls a token inactive that was issued for another audience. What
-	// carries permissions was issued for this one.
-	return reason == ReasonInactive && !evaluated && !uma.CarriesPermissions(x.request.token)
+	// Introspection calls a token inactive that was issued for another audience, or that is
+	// no RPT. What carries permissions was issued for this one.
+	v := x.site.evaluator
+	return reason == ReasonInactive && !evaluated && (v.direct() || v.verify != &x.site.introspect) && !uma.CarriesPermissions(x.request.token)
 }
+
+// direct reports whether the token is the credential, so that the AS need say nothing of
+// it before.
+func (v *evaluator) direct() bool { return v.format == "" }
 
 // evaluatesFirst reports whether the AS is asked what a token may that nothing is known of,
 // instead of what it has.
 func (x *Exchange) evaluatesFirst() bool {
-	return x.evaluates(ReasonNotPermitted, false) && !uma.CarriesPermissions(x.request.token)
+	return x.evaluates(ReasonNotPermitted, false) && x.site.evaluator.direct() && !uma.CarriesPermissions(x.request.token)
 }
 
-// evaluate asks the AS whether it permits what the request needs.
-func (x *Exchange) evaluate(now time.Time) *Step {
+// evaluate asks the AS whether it permits what the request needs. about is what the AS has
+// said of the token; nil for nothing that it is known by.
+func (x *Exchange) evaluate(about *entry, now time.Time) *Step {
 	w, m := x.evaluator.worker, x.state
+	if about != nil && about.state == nil { // of an answer, and the request's turn may have come late
+		if e, f := w.lookUp(m, x.site, x.request.token, now); f == fresh && e.evaluated && (e.complete || !e.status.needsMore()) {
+			if x.checkRevoked(e.token, e.status, now) == ReasonPermitted {
+				return x.decide(ReasonPermitted, now)
+			}
+			x.token, x.held = about.token, nil
+		}
+	}
 	key := x.evaluationKey()
 	if e, f := w.lookUp(m, x.site, key, now); f == fresh {
 		if x.cache == CacheNone {
@@ -84,6 +133,9 @@ func (x *Exchange) evaluate(now time.Time) *Step {
 			m.stats.CacheHits++
 		}
 		x.note("evaluation", "the AS has been asked a moment ago")
+		if e.later != 0 {
+			x.interval = seconds(e.later, now)
+		}
 		return x.refused(e.reason, e.token, now)
 	}
 	if x.trace != nil {
@@ -98,16 +150,46 @@ func (x *Exchange) evaluate(now time.Time) *Step {
 	}
 	// A token that nothing is known of costs one call, as an introspection would: who sends
 	// bad ones takes nothing from good ones.
-	if e := m.tokens[x.request.token]; e != nil && e.token.Active && !m.evaluations.take(now, x.site.evaluator.rate) {
-		return x.finish(ReasonTooManyEvaluations) // the AS could be asked
+	if e := m.tokens[x.request.token]; about != nil || e != nil && e.token.Active {
+		if v := x.site.evaluator; !m.tokenBudgets.take(x.request.token, now, v.tokenRate) || !m.evaluations.take(now, v.rate) {
+			return x.finish(ReasonTooManyEvaluations) // the AS could be asked
+		}
 	}
 	x.cache = CacheMiss
 	x.request.token = strings.Clone(x.request.token) // the host's text is part of much more
-	// So are the configuration's, and what a token has lives longer.
-	asked := append([]string{x.resourceID}, x.cond.need.Scopes()...)
-	Own(asked)
-	c, to, form := m.newEvaluation(x.site, x.request.token, key, []uma.Permission{{ResourceID: asked[0], Scopes: asked[1:]}})
+	c := m.newEvaluation(x.request.token, key, x.asked())
+	c.evaluation.condition = x.cond
+	if v := x.site.evaluator; about != nil && !v.direct() {
+		c.site, c.state = x.site, m
+		if reason := c.knows(about, now); reason != ReasonInternal {
+			delete(m.introspections, key)
+			w.rememberNo(c, reason, about.token, now)
+			x.interval = c.evaluation.interval
+			return x.refused(reason, about.token, now)
+		}
+	}
+	to, form := c.begin(x.site, now)
 	return x.send(&c.call, PurposeEvaluate, to, form, now)
+}
+
+// asked is what the AS is asked for: what the condition needs, or, with a ticket, what its
+// tickets are for. A rule that a scope more would fail needs all of its scopes.
+func (x *Exchange) asked() []uma.Permission {
+	wanted := x.cond.wanted
+	if x.site.evaluator.direct() || len(wanted) == 0 || x.cond.need.Negates() {
+		wanted = []uma.Permission{{Scopes: x.cond.need.Scopes()}}
+	}
+	asked := slices.Clone(wanted)
+	for i := range asked {
+		if i == 0 {
+			asked[i].ResourceID = x.resourceID
+		}
+		// The texts are the configuration's, and what a token has lives longer.
+		texts := append([]string{asked[i].ResourceID}, asked[i].Scopes...)
+		Own(texts)
+		asked[i].ResourceID, asked[i].Scopes = texts[0], texts[1:]
+	}
+	return asked
 }
 
 // evaluationKey tells what the request asks of its token from everything else.
@@ -115,67 +197,33 @@ func (x *Exchange) evaluationKey() string {
 	return strings.Join([]string{x.request.token, x.resourceID, x.cond.asks}, "\x00") // a token has no such byte
 }
 
-// newEvaluation makes the one call that asks for these permissions of a token, where it
-// goes and the form that is sent.
-func (m *siteState) newEvaluation(s *site, token, key string, asked []uma.Permission) (*introspection, *endpoint, []byte) {
-	form := appendForm(nil, "grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket")
-	form = appendForm(form, "audience", s.evaluator.audience)
-	form = appendForm(form, "response_mode", "permissions")
-	for i := range asked {
-		form = appendForm(form, "permission", asked[i].ResourceID+"#"+strings.Join(asked[i].Scopes, ","))
-	}
-	to := s.evaluator.endpoint
-	to.headers = append(slices.Clip(to.headers), Header{"authorization", "Bearer " + token})
+// newEvaluation makes the one evaluation that asks for these permissions of a token.
+func (m *siteState) newEvaluation(token, key string, asked []uma.Permission) *introspection {
 	c := &introspection{token: token, evaluation: &evaluation{key: key, asked: asked}}
 	c.introspection = c
 	m.introspections[key] = c
-	return c, &to, form
-}
-
-// readEvaluation reads the answer of an evaluation. A 200 may grant less than was asked
-// for, so that only what is in it counts.
-func (c *introspection) readEvaluation(r Response, now time.Time) CallOutcome {
-	outcome := classify(r, 200)
-	if outcome == CallOK {
-		granted, err := uma.ParsePermissions(r.Body)
-		if err != nil || !c.grant(granted, now) {
-			return CallBadAnswer
-		}
-		return CallOK
-	}
-	if r.Status != 400 && r.Status != 401 && r.Status != 403 || r.TooLarge {
-		return outcome
-	}
-	e := c.evaluation
-	switch uma.ParseGrantError(r.Body) {
-	case uma.GrantInvalidToken:
-		c.result = &uma.Token{}
-		return CallOK
-	case uma.GrantDenied:
-		e.denied = ReasonNotPermitted
-	case uma.GrantSubmitted:
-		e.denied = ReasonRequestSubmitted
-	case uma.GrantNeedsInfo:
-		e.denied = ReasonNeedsInfo
-	case uma.GrantUnknownResource:
-		e.denied = ReasonNotRegistered
-		return CallError
-	case uma.GrantErrorOther:
-		return outcome
-	}
-	return CallOK
+	return c
 }
 
 // grant makes the result of what the AS has granted and of what is known of the token.
 func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 	e := c.evaluation
-	t := &uma.Token{Active: true}
-	if err := uma.AddJWTClaims(t, c.token, c.site.named...); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
-		return false
+	var t *uma.Token
+	old := c.known(now)
+	if e.about == nil {
+		if t = c.verified(); t == nil {
+			return false
+		}
+		e.since, e.whole = at(now), c.site.hint == ""
+	} else {
+		own := *e.about.token
+		own.Permissions, own.Asked = nil, nil
+		t, e.since, e.whole = &own, e.about.fetched, e.about.complete
+		if old == nil {
+			old = e.about
+		}
 	}
-	uma.Restrict(t, c.token)
-	e.since, e.whole = at(now), c.site.hint == ""
-	if old := c.known(now); old != nil {
+	if old != nil {
 		left, asked := old.token.Permissions, old.token.Asked
 		for _, a := range e.asked {
 			left, asked = uma.Without(left, a.ResourceID, a.Scopes), uma.Without(asked, a.ResourceID, a.Scopes)
@@ -184,7 +232,7 @@ func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 			t = t.With(old.token)
 			t.Permissions, t.Asked, e.whole = left, asked, e.whole || old.complete
 			if len(left) > 0 {
-				e.since, e.mixed = old.fetched, old.mixed || old.token.Asked == nil
+				e.since, e.mixed = min(e.since, old.fetched), old.mixed || old.token.Asked == nil
 			}
 		}
 	}
@@ -194,6 +242,17 @@ func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 	}
 	c.result = t
 	return true
+}
+
+// verified is what the token says, which the AS has verified, nil where that cannot be
+// read. An opaque one says nothing.
+func (c *introspection) verified() *uma.Token {
+	t := &uma.Token{Active: true}
+	if err := uma.AddJWTClaims(t, c.token, c.site.named...); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
+		return nil
+	}
+	uma.Restrict(t, c.token)
+	return t
 }
 
 // known is what is known and believed of the token.
@@ -210,7 +269,7 @@ func (c *introspection) known(now time.Time) *entry {
 func (c *introspection) takeBack() {
 	old := c.state.tokens[c.token]
 	switch {
-	case old == nil || !old.token.Active:
+	case old == nil || !old.token.Active || old.token.Asked == nil:
 		return
 	case c.evaluation.denied == ReasonNotRegistered: // of which, where many were asked for, is not known
 		old.drop()
@@ -236,9 +295,13 @@ func (w *Worker) rememberNo(c *introspection, reason Reason, claims *uma.Token, 
 	if claims != nil {
 		said.Subject, said.ClientID = strings.Clone(claims.Subject), strings.Clone(claims.ClientID)
 	}
-	w.put(c.state, c.site, &entry{
+	no := &entry{
 		token: said, reason: reason, fetched: at(now), expires: at(now.Add(c.site.negativeTTL)), value: e.key, state: c.state,
-	}, now)
+	}
+	if e.interval > 0 && reason == ReasonRequestSubmitted {
+		no.later = at(now.Add(time.Duration(e.interval) * time.Second))
+	}
+	w.put(c.state, c.site, no, now)
 }
 
 // grantedBefore reports whether a token has all that is asked for.

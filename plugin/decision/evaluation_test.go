@@ -69,11 +69,19 @@ func evaluationWalks() []walk {
 		}
 	}
 	other := func(token string) *decision.Request { return ask("GET", "/albums/1", token) }
+	waits := func(h *harness) {
+		h.converse(bearer, knows, tickets, said{"/token", "", 403, `{"error":"request_submitted","ticket":"t2","interval":60}`})
+	}
 	list := []walk{
 		{transition{"begin", "a token that is not cached, where the AS evaluates it", "evaluating"}, plain, nil, bearer, nil, nil},
 		{transition{"begin", "a cached token that lacks a permission, where the AS evaluates it", "evaluating"}, plain, allowed, ask("PUT", "/albums/1", "token"), nil, nil},
 		{transition{"begin", "too_many_evaluations", "Deny 429"}, with(siteOf(func(s *config.Site) { s.Limits.EvaluationsPerSecond, s.Limits.EvaluationBurst = 1, 1 })), drained, ask("GET", "/reports/1", "token"), nil, nil},
 		{transition{"begin", "insufficient_permission", "Deny 403"}, with(bearerChallenge), denied(bearer, notAuthorized), bearer, nil, nil},
+		{transition{"begin", "need_info", "Deny 403"}, with(bearerChallenge), denied(bearer, `{"error":"need_info"}`), bearer, nil, nil},
+		{transition{"begin", "request_submitted", "Deny 403"}, with(bearerChallenge), denied(bearer, submitted), bearer, nil, nil},
+		{transition{"introspecting", "request_submitted", "ticketing"}, []func(*config.Config){byTicket}, waits, other("other"), replies(answer(200, bobs)), nil},
+		{transition{"introspecting", "request_submitted", "Deny 403"}, []func(*config.Config){byTicket, bearerChallenge}, waits, other("other"), replies(answer(200, bobs)), nil},
+		{transition{"evaluating", "a ticket, an RPT, or another call to follow", "evaluating"}, []func(*config.Config){byTicket}, func(h *harness) { h.converse(ask("GET", "/reports/1", "token"), knows) }, bearer, replies(answer(201, ticketed)), nil},
 		{transition{"introspecting", "too little, or another audience, where the AS evaluates the token", "evaluating"}, plain, nil, rpt, replies(lacking), nil},
 		{transition{"introspecting", "too little, or another audience, where the AS evaluates the token", "evaluating"}, with(hinted, siteOf(authenticatedPaths)), func(h *harness) {
 			_, step := h.start(ask("GET", "/nothing", "token"))
@@ -400,7 +408,7 @@ func TestEvaluatedIsBounded(t *testing.T) {
 	h := newHarness(t, evaluating, func(c *config.Config) {
 		*c = *manyResources(2000)
 		evaluating(c)
-		c.Sites[0].Limits.EvaluationBurst = 5000
+		c.Sites[0].Limits.EvaluationBurst = 20_000
 	})
 	for i := range 2000 {
 		id := fmt.Sprintf("5f0c7a52-3f6c-4d3e-9b53-%012d", i)

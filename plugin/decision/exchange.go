@@ -87,6 +87,7 @@ type Exchange struct {
 	held       []string // scopes the token has for the resource
 	reason     Reason   // why a ticket is asked for
 	pause      int64    // seconds that the AS wants to be left alone
+	interval   int64    // the same, for what the owner is asked
 	cache      CacheUse
 	kept       bool  // see keep
 	call       *call // what it waits for
@@ -314,7 +315,7 @@ func (x *Exchange) verify(now time.Time) *Step {
 		}
 		reason := x.checkRevoked(e.token, e.status, now)
 		if reason != ReasonPermitted && x.evaluates(reason, e.evaluated) {
-			return x.evaluate(now)
+			return x.evaluate(e.active(), now)
 		}
 		// An RPT may have been given more rights since (UMA Grant section 3.3.5,
 		// "upgraded"): a lack of them is believed only while it is fresh.
@@ -336,7 +337,7 @@ func (x *Exchange) verify(now time.Time) *Step {
 		return x.decide(ReasonRevoked, now) // whatever the AS would say
 	}
 	if x.evaluatesFirst() {
-		return x.evaluate(now)
+		return x.evaluate(nil, now)
 	}
 	return x.introspect(nil, now)
 }

@@ -95,23 +95,13 @@ func (x *Exchange) mayCall(p Purpose, now time.Time) Reason {
 // newIntrospection makes the one introspection of a token that is under way, and the
 // form that is sent.
 func (m *siteState) newIntrospection(s *site, token string, about *entry) (*introspection, []byte) {
-	form := appendForm(nil, "token", token)
-	if s.hint != "" && about == nil {
-		form = appendForm(form, "token_type_hint", s.hint)
-	}
-	if s.clientID != "" {
-		form = appendForm(form, "client_id", s.clientID)
-	}
 	c := &introspection{token: token, about: about}
 	c.introspection = c
 	m.introspections[token] = c
-	return c, form
+	return c, s.introspectionForm(token, about == nil)
 }
 
 func (c *introspection) read(w *Worker, r Response, now time.Time) {
-	if c.state.introspections[c.key()] == c {
-		delete(c.state.introspections, c.key())
-	}
 	outcome := CallRefused
 	switch {
 	case r.notSent:
@@ -124,12 +114,27 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 			}
 		}
 	}
-	if old := c.state.tokens[c.token]; old != nil && old.evaluated && !old.token.Active && c.result != nil && old.fetched >= c.began {
+	if outcome != CallOK && c.evaluation != nil {
+		c.evaluation.step = stepEnd
+	}
+	if c.continues() {
+		w.count(&c.call, outcome, r.Status)
+		return
+	}
+	if c.state.introspections[c.key()] == c {
+		delete(c.state.introspections, c.key())
+	}
+	began := c.began
+	if c.evaluation != nil {
+		began = c.evaluation.began
+	}
+	if old := c.state.tokens[c.token]; old != nil && old.evaluated && !old.token.Active && c.result != nil && old.fetched >= began {
 		c.result = old.token // the AS was asked this before it refused the token itself
 	}
 	c.failure = outcome.failure()
 	w.count(&c.call, outcome, r.Status)
-	if c.unanswered = outcome.unanswered(r.Status); c.unanswered {
+	denied := c.evaluation != nil && c.evaluation.denied != ReasonInternal
+	if c.unanswered = outcome.unanswered(r.Status) && !denied; c.unanswered {
 		w.noteOutage(c, now)
 	} else {
 		w.endOutage(c.state)
@@ -137,13 +142,22 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 	if c.refreshes {
 		w.refreshed(c)
 	}
-	switch {
-	case c.result != nil:
+	if c.result != nil {
 		w.remember(c, now)
-	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
-		c.evaluation.claims, _ = uma.ParseJWT(c.token) // the AS has verified it
-		c.takeBack()
-		w.rememberNo(c, c.evaluation.denied, c.evaluation.claims, now)
+	}
+	if denied {
+		e := c.evaluation
+		switch {
+		case c.result != nil: // less than was asked for
+			e.claims = c.result
+		case e.about != nil:
+			e.claims = e.about.token
+			c.takeBack()
+		default:
+			e.claims, _ = uma.ParseJWT(c.token) // the AS has verified it
+			c.takeBack()
+		}
+		w.rememberNo(c, e.denied, e.claims, now)
 	}
 }
 
@@ -153,7 +167,7 @@ func (c *introspection) parse(body []byte) *uma.Token {
 	switch {
 	case err != nil:
 		return nil
-	case !token.Active && c.about != nil && c.about.evaluated && !c.about.mixed:
+	case !token.Active && c.about != nil && c.about.evaluated && !c.about.mixed && (c.site.evaluator == nil || c.site.evaluator.direct()):
 		return c.about.token // which the AS has verified; it says no more of another audience's
 	case !token.Active:
 		return token
@@ -180,6 +194,7 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	}
 	switch {
 	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
+		x.interval = c.evaluation.interval
 		return x.refused(c.evaluation.denied, c.evaluation.claims, now)
 	case c.result == nil:
 		x.failed = c.ended
@@ -202,11 +217,23 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	reason := x.checkRevoked(c.result, status, now)
 	switch {
 	case c.evaluation == nil && x.evaluates(reason, c.about != nil && c.about.evaluated) && (c.about == nil || c.about.value != x.evaluationKey()):
-		return x.evaluate(now)
+		return x.evaluate(c.told(), now)
 	case c.evaluation != nil && reason == ReasonNotPermitted:
 		w.rememberNo(c, reason, c.result, now)
 	}
 	return x.decide(reason, now)
+}
+
+// told is what is known of the token by the answer; nil where it says nothing of it.
+func (c *introspection) told() *entry {
+	if !c.result.Active {
+		return nil
+	}
+	e := &entry{token: c.result, fetched: c.began, complete: c.complete()}
+	if c.about != nil {
+		e.fetched, e.evaluated, e.mixed = c.about.fetched, c.about.evaluated, c.about.mixed
+	}
+	return e
 }
 
 // revocationStatus compares the token with what is revoked now, whichever policy the

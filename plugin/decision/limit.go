@@ -28,6 +28,29 @@ func (b *bucket) take(now time.Time, l config.Limits) bool {
 	return true
 }
 
+// tokenBudgets are buckets that tokens share by their hash: each has one, and their
+// number is bounded. Only tokens that the AS has called good take from them, so that
+// nobody chooses with whom to share.
+type tokenBudgets []bucket
+
+const tokenBuckets = 512
+
+func (b *tokenBudgets) take(token string, now time.Time, l config.Limits) bool {
+	if *b == nil {
+		*b = make(tokenBudgets, tokenBuckets)
+	}
+	return (*b)[hashOf(token)%tokenBuckets].take(now, l)
+}
+
+// hashOf is FNV-1a.
+func hashOf(s string) uint32 {
+	hash := uint32(2166136261)
+	for i := range len(s) {
+		hash = (hash ^ uint32(s[i])) * 16777619
+	}
+	return hash
+}
+
 // appendForm appends one field of application/x-www-form-urlencoded.
 func appendForm(dst []byte, name, value string) []byte {
 	const hex = "0123456789ABCDEF"

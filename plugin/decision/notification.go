@@ -100,10 +100,12 @@ func (w *Worker) lose(n *notification) {
 }
 
 // Due returns the calls that no request waits for and that are to be sent now:
-// notifications, and introspections of tokens that are known ([Worker.refresh]). The
-// host calls it every second, and when [Worker.Pending] says so.
+// notifications, introspections of tokens that are known ([Worker.refresh]), and what
+// follows in an evaluation. The host calls it every second, and when [Worker.Pending]
+// says so.
 func (w *Worker) Due(now time.Time) []*Call {
-	calls := w.dueRefreshes(now)
+	calls := w.dueFollowUps()
+	calls = append(calls, w.dueRefreshes(now)...)
 	queued := w.outbox
 	w.outbox = nil
 	for _, n := range queued {

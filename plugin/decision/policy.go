@@ -159,7 +159,8 @@ type condition struct {
 	anyToken   bool // no permission is looked at
 	mode       config.Mode
 	need       scope.Requirement
-	ticket     []byte // permission request; nil when there is none to ask for
+	ticket     []byte           // permission request; nil when there is none to ask for
+	wanted     []uma.Permission // what it is for, where the configuration says so; the first is the resource's own
 	claims     []claimRule
 	acr        []string
 	maxAuthAge int64  // in seconds; 0 for any
@@ -390,7 +391,7 @@ func (b *builder) authorizationServer(path place, s *site, a *config.Authorizati
 	}
 	s.key = strings.Join([]string{
 		s.name, in.Cluster, in.Scheme, in.Authority, in.Path, s.hint, s.clientID, string(in.Claims),
-		ev.Cluster, ev.Scheme, ev.Authority, ev.Path, ev.Audience,
+		ev.Cluster, ev.Scheme, ev.Authority, ev.Path, ev.Audience, ev.ClaimTokenFormat,
 	}, "\x00")
 }
 

@@ -18,6 +18,12 @@ func TestCompileFaults(t *testing.T) {
 		return siteOf(func(s *config.Site) { change(&s.Resources[0].Conditions[0]) })
 	}
 	const condition = "sites[0].resources[0].conditions[0]"
+	evaluation := func(change func(*config.Evaluation)) func(*config.Config) {
+		return func(c *config.Config) {
+			evaluating(c)
+			change(c.Sites[0].AuthorizationServer.Evaluation)
+		}
+	}
 	tests := []struct {
 		name   string
 		change func(*config.Config)
@@ -57,6 +63,15 @@ func TestCompileFaults(t *testing.T) {
 		{"long leeway", site(func(s *config.Site) { s.Token.LeewayMS = 300_001 }), "sites[0].token.leeway_ms", "five minutes"},
 		{"max_ttl", site(func(s *config.Site) { s.Token.MaxTTLMS = -2 }), "sites[0].token.max_ttl_ms", "-1"},
 		{"refresh", site(func(s *config.Site) { s.Token.Refresh = "never" }), "sites[0].token.refresh", "ahead, on_demand"},
+		{"evaluation for nobody", evaluation(func(e *config.Evaluation) { e.Audience = "" }), "sites[0].authorization_server.evaluation.audience", "claim_token_format"},
+		{"evaluation in two ways", evaluation(func(e *config.Evaluation) { e.ClaimTokenFormat = "urn:x" }), "sites[0].authorization_server.evaluation.audience", "not both"},
+		{"owner asked with a ticket", evaluation(func(e *config.Evaluation) { e.Audience, e.ClaimTokenFormat, e.AskOwner = "", "urn:x", true }), "sites[0].authorization_server.evaluation.ask_owner", "policies of the AS"},
+		{"token introspected in vain", evaluation(func(e *config.Evaluation) {
+			e.TokenIntrospection = &config.Endpoint{Cluster: "c", Authority: "a", Path: "/"}
+		}), "sites[0].authorization_server.evaluation.token_introspection", "not introspected"},
+		{"token introspected nowhere", evaluation(func(e *config.Evaluation) {
+			e.Audience, e.ClaimTokenFormat, e.TokenIntrospection = "", "urn:x", &config.Endpoint{Cluster: "c", Authority: "a"}
+		}), "sites[0].authorization_server.evaluation.token_introspection.path", "begin"},
 		{"refreshes", site(func(s *config.Site) { s.Limits.RefreshesPerSecond = -1 }), "sites[0].limits.refreshes_per_second", "too small"},
 		{"stale", site(func(s *config.Site) { s.Token.StaleMS = -1 }), "sites[0].token.stale_ms", "a day"},
 		{"long stale", site(func(s *config.Site) { s.Token.StaleMS = 86_400_001 }), "sites[0].token.stale_ms", "a day"},

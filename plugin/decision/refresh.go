@@ -49,10 +49,7 @@ func (c *introspection) refreshAt(end instant) instant {
 	if e := c.evaluation; e != nil && (e.mixed || len(c.result.Asked) > maxEvaluatedAhead) {
 		return 0
 	}
-	hash := uint32(2166136261) // FNV-1a
-	for i := range len(c.token) {
-		hash = (hash ^ uint32(c.token[i])) * 16777619
-	}
+	hash := hashOf(c.token)
 	tenth := instant(c.site.maxTTL / 10)
 	return end - 2*tenth + tenth/(1<<16)*instant(hash>>16^hash&0xFFFF)
 }
@@ -101,7 +98,8 @@ func (w *Worker) sendRefresh(r refresh, now time.Time) *Call {
 	var form []byte
 	to := &r.site.introspect
 	if r.purpose() == PurposeEvaluate {
-		c, to, form = m.newEvaluation(r.site, r.entry.value, r.entry.value+"\x00", r.entry.token.Asked)
+		c = m.newEvaluation(r.entry.value, r.entry.value+"\x00", r.entry.token.Asked)
+		to, form = c.begin(r.site, now)
 	} else {
 		c, form = m.newIntrospection(r.site, r.entry.value, nil)
 	}

@@ -154,6 +154,10 @@ func TestStateTableHasAll(t *testing.T) {
 		{owned(narrow), hinted, evaluating, briefly},
 		{owned(), hinted, evaluating, revoke(config.Revocations{Subjects: digests("eve", hour, 0)})},
 		{owned(authenticatedPaths), hinted, evaluating, bearerChallenge},
+		{owned(), byTicket},
+		{owned(narrow), apart, briefly, bearerChallenge},
+		{owned(), hinted, asking, bearerChallenge},
+		{owned(), hinted, byTicket, revoke(config.Revocations{Subjects: digests("eve", hour, 0)})},
 	}
 	paths := []string{"/albums/1", "/boxes/7", "/boxes/8", "/boxes/" + strings.Repeat("x", 200), "/reports/1", "/drafts", "/healthz", "/nothing", "/a/../b", "/watched/1", "/guests"}
 	answers := []decision.Response{
@@ -161,6 +165,7 @@ func TestStateTableHasAll(t *testing.T) {
 		busy(429, "30"), answer(500, ""), answer(401, ""), answer(404, ""), answer(200, viewR1), answer(200, unknown), answer(200, whose), answer(200, anonymous),
 		answer(200, `{"active":true,"exp":1}`), answer(200, `{"active":true,"scope":"view"}`), answer(201, `{"ticket":"t"}`), answer(200, `{"resource_id":"r1"}`), answer(200, "{"),
 		answer(200, granted), answer(200, "[]"), answer(403, notAuthorized), answer(403, submitted), answer(403, `{"error":"need_info"}`), answer(400, badToken), answer(400, noResource),
+		answer(200, issuedRPT), answer(200, bobs), answer(200, inspected), answer(403, `{"error":"request_submitted","ticket":"t2","interval":1}`),
 	}
 	for range 300 {
 		h := newHarness(t, configurations[random.IntN(len(configurations))]...)

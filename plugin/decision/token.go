@@ -29,7 +29,7 @@ func (x *Exchange) checkRevoked(t *uma.Token, status revocationStatus, now time.
 // is for this request only: nothing of it is cached.
 func (x *Exchange) checkToken(t *uma.Token, now time.Time) Reason {
 	x.token = t
-	if reason := x.checkClaims(t, now.Unix()); reason != ReasonPermitted {
+	if reason := x.site.checkClaims(t, now.Unix()); reason != ReasonPermitted {
 		x.note("token", reason.Detail())
 		return reason
 	}
@@ -60,8 +60,7 @@ func (c *condition) authenticated(t *uma.Token, now int64) bool {
 }
 
 // checkClaims applies the site's rules, the same for every condition.
-func (x *Exchange) checkClaims(t *uma.Token, now int64) Reason {
-	s := x.site
+func (s *site) checkClaims(t *uma.Token, now int64) Reason {
 	switch {
 	case !t.Active:
 		return ReasonInactive

@@ -147,7 +147,9 @@ func (w *Worker) spend() bool {
 
 // Pending reports whether the budget is spent, or that something waits for one: the
 // host must call Bound and Next soon.
-func (w *Worker) Pending() bool { return len(w.ready) > 0 || w.bound && w.budget <= 0 }
+func (w *Worker) Pending() bool {
+	return len(w.ready) > 0 || len(w.followUps) > 0 || w.bound && w.budget <= 0
+}
 
 // Next takes requests whose call has been answered to their next steps. Each is
 // judged when its turn comes, so what was revoked or has expired meanwhile counts.

@@ -22,6 +22,7 @@ type Worker struct {
 	unknown   SiteStats       // of requests that belong to no site
 	outbox    []*notification // to be sent, or sent again
 	refreshes []refresh       // to be sent
+	followUps []*Call         // of evaluations that no request waits for, to be sent
 	policy    *Policy         // the newest
 
 	ready  []*call // answered, and not all who waited have been taken on
@@ -59,6 +60,8 @@ type siteState struct {
 	tickets        bucket
 	refreshes      bucket
 	evaluations    bucket
+	tokenBudgets   tokenBudgets // of that, for each token
+	owners         ownerRequests
 	retryAt        [PurposeEvaluate + 1]int64 // when the AS may be asked again, by purpose
 	stats          SiteStats
 	revoked        *revoked // nil for nothing

@@ -39,14 +39,24 @@ const (
 	GrantDenied                     // access_denied, request_denied: the policies say no
 	GrantSubmitted                  // the owner is asked
 	GrantNeedsInfo                  // need_info: the AS wants to know more of the requesting party
-	GrantInvalidToken               // invalid_grant, invalid_token: the token is not active
+	GrantInvalid                    // invalid_grant, invalid_token, invalid_ticket: what was shown is not good
 	GrantUnknownResource            // invalid_resource, invalid_resource_id, invalid_scope
 )
 
-// ParseGrantError reads a refusal. Keycloak says access_denied for every no, and in the
+// Refusal is what the token endpoint, or the permission endpoint, says with a no.
+type Refusal struct {
+	Error GrantError
+	// Ticket is what takes the place of the one that was used, and Interval how many
+	// seconds it is to be kept until the AS is asked with it.
+	Ticket   string
+	Interval int64
+}
+
+// ParseRefusal reads a refusal. Keycloak says access_denied for every no, and in the
 // description that the owner is asked.
-func ParseGrantError(body []byte) GrantError {
+func ParseRefusal(body []byte) Refusal {
 	var code, description string
+	var out Refusal
 	var r reader
 	if r.object(body, func(name string, v gjson.Result) error {
 		switch name {
@@ -54,11 +64,23 @@ func ParseGrantError(body []byte) GrantError {
 			return r.text(0, v, &code)
 		case "error_description":
 			return r.text(1, v, &description)
+		case "ticket":
+			return r.text(2, v, &out.Ticket)
+		case "interval":
+			if v.Type == gjson.Number && v.Num > 0 && v.Num < lastSecond {
+				out.Interval = int64(v.Num)
+			}
+			return r.once(3)
 		}
 		return nil
 	}) != nil {
-		return GrantErrorOther
+		return Refusal{}
 	}
+	out.Error = grantError(code, description)
+	return out
+}
+
+func grantError(code, description string) GrantError {
 	switch code {
 	case "access_denied":
 		if description == "request_submitted" {
@@ -71,12 +93,31 @@ func ParseGrantError(body []byte) GrantError {
 		return GrantSubmitted
 	case "need_info":
 		return GrantNeedsInfo
-	case "invalid_grant", "invalid_token":
-		return GrantInvalidToken
+	case "invalid_grant", "invalid_token", "invalid_ticket":
+		return GrantInvalid
 	case "invalid_resource", "invalid_resource_id", "invalid_scope":
 		return GrantUnknownResource
 	}
 	return GrantErrorOther
+}
+
+// ParseRPT reads the answer to a UMA grant that gives an RPT (UMA Grant section 3.3.5).
+func ParseRPT(body []byte) (string, error) {
+	var rpt string
+	var r reader
+	err := r.object(body, func(name string, v gjson.Result) error {
+		if name == "access_token" {
+			return r.text(0, v, &rpt)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case !IsToken(rpt):
+		return "", ErrNoRPT
+	}
+	return rpt, nil
 }
 
 // CarriesPermissions tells that a token is a JWT that says that it has permissions, as

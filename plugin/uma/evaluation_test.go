@@ -37,7 +37,7 @@ func TestParsePermissions(t *testing.T) {
 	}
 }
 
-func TestParseGrantError(t *testing.T) {
+func TestParseRefusal(t *testing.T) {
 	for body, want := range map[string]uma.GrantError{
 		`{"error":"access_denied","error_description":"not_authorized"}`:           uma.GrantDenied,
 		`{"error":"access_denied"}`:                                                uma.GrantDenied,
@@ -45,8 +45,8 @@ func TestParseGrantError(t *testing.T) {
 		`{"error":"request_denied"}`:                                               uma.GrantDenied,
 		`{"error":"request_submitted","ticket":"t","interval":5}`:                  uma.GrantSubmitted,
 		`{"error":"need_info","ticket":"t","required_claims":[]}`:                  uma.GrantNeedsInfo,
-		`{"error":"invalid_grant","error_description":"Invalid bearer token"}`:     uma.GrantInvalidToken,
-		`{"error":"invalid_token"}`:                                                uma.GrantInvalidToken,
+		`{"error":"invalid_grant","error_description":"Invalid bearer token"}`:     uma.GrantInvalid,
+		`{"error":"invalid_token"}`:                                                uma.GrantInvalid,
 		`{"error":"invalid_resource","error_description":"Resource with id [x]…"}`: uma.GrantUnknownResource,
 		`{"error":"invalid_scope"}`:                                                uma.GrantUnknownResource,
 		`{"error":"invalid_request"}`:                                              uma.GrantErrorOther,
@@ -54,7 +54,42 @@ func TestParseGrantError(t *testing.T) {
 		`{"error":"access_denied","error":"invalid_grant"}`:                        uma.GrantErrorOther,
 		`{"error":1}`: uma.GrantErrorOther, `[]`: uma.GrantErrorOther, ``: uma.GrantErrorOther, `access_denied`: uma.GrantErrorOther,
 	} {
-		require.Equal(t, want, uma.ParseGrantError([]byte(body)), body)
+		require.Equal(t, want, uma.ParseRefusal([]byte(body)).Error, body)
+	}
+}
+
+// TestRefusalAsksToWait: a refusal may have a ticket for the next time, and say when.
+func TestRefusalAsksToWait(t *testing.T) {
+	for body, want := range map[string]uma.Refusal{
+		`{"error":"request_submitted","ticket":"t","interval":5}`:             {Error: uma.GrantSubmitted, Ticket: "t", Interval: 5},
+		`{"error":"request_submitted","interval":2.5}`:                        {Error: uma.GrantSubmitted, Interval: 2},
+		`{"error":"request_submitted","interval":-5}`:                         {Error: uma.GrantSubmitted},
+		`{"error":"request_submitted","interval":1e300}`:                      {Error: uma.GrantSubmitted},
+		`{"error":"request_submitted","interval":"5"}`:                        {Error: uma.GrantSubmitted},
+		`{"error":"request_submitted","ticket":null}`:                         {Error: uma.GrantSubmitted},
+		`{"error":"request_submitted","ticket":1}`:                            {},
+		`{"error":"request_submitted","interval":5,"interval":6}`:             {},
+		`{"error":"need_info","ticket":"t","redirect_user":"https://as.com"}`: {Error: uma.GrantNeedsInfo, Ticket: "t"},
+		`{"error":"invalid_ticket"}`:                                          {Error: uma.GrantInvalid},
+	} {
+		require.Equal(t, want, uma.ParseRefusal([]byte(body)), body)
+	}
+}
+
+func TestParseRPT(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"access_token":"a.b-c_d~e+f/g=","token_type":"Bearer","pct":"p","upgraded":true}`: "a.b-c_d~e+f/g=",
+		`{"access_token":"a b"}`:                  "",
+		`{"access_token":""}`:                     "",
+		`{"access_token":7}`:                      "",
+		`{"access_token":"a","access_token":"b"}`: "",
+		`{"token_type":"Bearer"}`:                 "",
+		`[{"rsid":"r1","scopes":["view"]}]`:       "",
+		``:                                        "",
+	} {
+		rpt, err := uma.ParseRPT([]byte(body))
+		require.Equal(t, want, rpt, body)
+		require.Equal(t, want == "", err != nil, body)
 	}
 }
 
@@ -109,8 +144,8 @@ func FuzzParsePermissions(f *testing.F) {
 	})
 }
 
-// FuzzParseGrantError: only an object that says so, once, is a no.
-func FuzzParseGrantError(f *testing.F) {
+// FuzzParseRefusal: only an object that says so, once, is a no.
+func FuzzParseRefusal(f *testing.F) {
 	for _, seed := range []string{
 		`{"error":"access_denied","error_description":"not_authorized"}`, `{"error":"access_denied","error_description":"request_submitted"}`,
 		`{"error":"invalid_grant"}`, `{"error":"need_info"}`, `{"error":"invalid_scope"}`, `[]`, `{"error":["access_denied"]}`,
@@ -118,7 +153,7 @@ func FuzzParseGrantError(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if uma.ParseGrantError(body) == uma.GrantErrorOther {
+		if uma.ParseRefusal(body).Error == uma.GrantErrorOther {
 			return
 		}
 		var naive map[string]any

@@ -9,6 +9,7 @@ var (
 	ErrWrongType  = errors.New("a member has the wrong type")
 	ErrNoActive   = errors.New(`"active" is missing`)
 	ErrNoTicket   = errors.New(`"ticket" is missing`)
+	ErrNoRPT      = errors.New(`"access_token" is missing, or no token`)
 	ErrNotJWT     = errors.New("the token is not a JWT")
 	ErrBadTicket  = errors.New("the ticket has characters that a header cannot carry")
 	ErrManyRights = errors.New("the token has too many permissions")
