@@ -148,6 +148,13 @@ func keycloakShape(t *testing.T, k *kit) {
 		a = umaGrant(t, "bob", ticket(t, "edit"), "submit_request", "false")
 		require.Equal(t, "not_authorized", a.body["error_description"])
 		require.Equal(t, "invalid_ticket", umaGrant(t, "bob", "garbage").body["error"])
+		a = umaGrant(t, "bob", ticket(t, "edit"), "submit_request", "true", "response_mode", "permissions")
+		require.Equal(t, "request_submitted", a.body["error_description"])
+	})
+	t.Run("permissions instead of an RPT", func(t *testing.T) {
+		a := umaGrant(t, "alice", ticket(t, "view"), "submit_request", "true", "response_mode", "permissions")
+		require.Equal(t, 200, a.status, a.raw)
+		require.Equal(t, []any{map[string]any{"rsid": id, "rsname": "album", "scopes": []any{"view"}}}, a.list)
 	})
 	t.Run("a token is evaluated", func(t *testing.T) {
 		other := post(t, `{"name":"other","resource_scopes":["view","edit"]}`)

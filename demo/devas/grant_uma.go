@@ -28,6 +28,20 @@ func (s *Server) grantUMAByBearer(r *http.Request) (tokenAnswer, error) {
 	return s.grantUMA(r, client, party{clientID: client.ID, user: t.user})
 }
 
+// servePermissions answers a grant with what the RPT permits instead of the RPT, which
+// nobody gets (response_mode=permissions, Keycloak).
+func (s *Server) servePermissions(w http.ResponseWriter, a tokenAnswer, err error) error {
+	if err != nil {
+		return err
+	}
+	t, ok := s.state.activeToken(a.AccessToken, s.now())
+	if !ok {
+		return invalidGrant("the RPT has ended")
+	}
+	writeJSON(w, http.StatusOK, s.describePermissions(t.permissions, false))
+	return nil
+}
+
 // grantUMA is the UMA grant (UMA Grant section 3.3).
 func (s *Server) grantUMA(r *http.Request, client *Client, who party) (tokenAnswer, error) {
 	form := r.PostForm

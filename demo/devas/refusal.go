@@ -2,6 +2,7 @@ package devas
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -68,6 +69,9 @@ func (s *Server) submit(t *ticket, asked []permission, who party) string {
 		if !ok || !res.AskOwner {
 			continue
 		}
+		if s.options.Dialect.AccessDenied && s.state.waits(res.ID, p.scopes, who) {
+			continue // Keycloak has one for each person and scope
+		}
 		r := &AccessRequest{
 			ID: randomID(), Resource: res.ID, Owner: res.Owner, Scopes: p.scopes, Subject: who.user, Client: who.clientID,
 		}
@@ -77,4 +81,15 @@ func (s *Server) submit(t *ticket, asked []permission, who party) string {
 		}
 	}
 	return first
+}
+
+// waits reports whether a request of the party for all of these scopes waits. The caller
+// holds the lock.
+func (st *state) waits(resource string, scopes []string, who party) bool {
+	for _, r := range st.requests {
+		if r.Resource == resource && r.Subject == who.user && !slices.ContainsFunc(scopes, func(s string) bool { return !slices.Contains(r.Scopes, s) }) {
+			return true
+		}
+	}
+	return false
 }

@@ -31,7 +31,11 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) error {
 		if s.options.Dialect.PermissionGrant && r.PostForm.Get("ticket") == "" {
 			return s.serveEvaluation(w, r)
 		}
-		return reply(w)(s.grantUMAByBearer(r))
+		answer, err := s.grantUMAByBearer(r)
+		if s.options.Dialect.PermissionGrant && r.PostForm.Get("response_mode") == "permissions" {
+			return s.servePermissions(w, answer, err)
+		}
+		return reply(w)(answer, err)
 	}
 	client, err := s.authenticateClient(r)
 	if err != nil {
