@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,7 +22,6 @@ import (
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/demo/sampleapi"
-	"github.com/umagate/umagate/e2e/keycloak"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
@@ -168,7 +168,12 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 		require.NotContains(t, problems, "wrong\"")
 	})
 
-	t.Run("clients without UMA", func(t *testing.T) { plainTokensRecipe(t, binary, kc, vars) })
+	t.Run("clients without UMA", func(t *testing.T) {
+		plainTokensRecipe(t, binary, vars, func(user string) (string, error) { return kc.Token(t.Context(), user) }, func(recipe string) string {
+			// Another recipe's store has registered it already.
+			return strings.Replace(recipe, "  - name: albums\n", "  - name: albums\n    adopt: true\n", 1)
+		})
+	})
 
 	t.Run("registered by umagate", func(t *testing.T) {
 		token, err := kc.InitialAccessToken(t.Context(), 1)
@@ -178,8 +183,44 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 	})
 }
 
+// TestPlainTokensOfAnotherAS follows docs/plain-tokens.md with an AS that takes no token
+// alone, and so is asked with a permission ticket.
+func TestPlainTokensOfAnotherAS(t *testing.T) {
+	t.Parallel()
+	binary := envoytest.Binary(t)
+	server, err := devas.New(devas.Options{
+		Users:   []devas.User{{Name: "alice", Password: "alice"}, {Name: "bob", Password: "bob"}},
+		Clients: []devas.Client{{ID: "photos-api", Secret: "photos-api-secret"}, {ID: "app", Secret: "app-secret"}},
+		Scopes:  []string{"view", "edit"},
+	})
+	require.NoError(t, err)
+	stop, err := server.Start(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	_, err = server.Permit(devas.Policy{Resource: "albums", Subjects: []string{"alice"}})
+	require.NoError(t, err)
+	api, err := sampleapi.New().Start(t.Context(), "127.0.0.1:0", nil)
+	require.NoError(t, err)
+	t.Cleanup(api.Stop)
+	token := func(user string) (string, error) {
+		form := url.Values{"grant_type": {"password"}, "username": {user}, "password": {user}, "client_id": {"app"}, "client_secret": {"app-secret"}}
+		response, err := http.PostForm(server.Issuer()+"/token", form) //nolint:noctx // a test's own AS
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = response.Body.Close() }()
+		var answer struct {
+			Token string `json:"access_token"`
+		}
+		err = json.NewDecoder(response.Body).Decode(&answer)
+		return answer.Token, err
+	}
+	plainTokensRecipe(t, binary, map[string]string{"ISSUER": server.Issuer(), "UPSTREAM": "http://" + api.Address, "PHOTOS_API_SECRET": "photos-api-secret"},
+		token, func(recipe string) string { return strings.Replace(recipe, "    dialect: keycloak\n", "", 1) })
+}
+
 // plainTokensRecipe follows docs/plain-tokens.md: nobody has a ticket.
-func plainTokensRecipe(t *testing.T, binary envoy.Binary, kc *keycloak.Server, vars map[string]string) {
+func plainTokensRecipe(t *testing.T, binary envoy.Binary, vars map[string]string, token func(user string) (string, error), change func(recipe string) string) {
 	t.Helper()
 	wasm, err := filepath.Abs("../build/umagate.wasm")
 	require.NoError(t, err)
@@ -187,8 +228,8 @@ func plainTokensRecipe(t *testing.T, binary envoy.Binary, kc *keycloak.Server, v
 	require.NoError(t, err)
 	blocks := yamlBlock.FindAllStringSubmatch(string(text), -1)
 	require.NotEmpty(t, blocks)
-	// Another recipe's store has registered it already.
-	recipe := strings.Replace(blocks[0][1], "  - name: albums\n", "  - name: albums\n    adopt: true\n", 1)
+	recipe := change(blocks[0][1])
+	require.NotEqual(t, blocks[0][1], recipe)
 	// What render envoy prints is for any Envoy then, see docs/authorization-servers.md.
 	const client = "client: {id: photos-api, secret: {env: PHOTOS_API_SECRET}"
 	require.Contains(t, recipe, client)
@@ -201,21 +242,24 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 	code, bootstrap, problems := k.run("render", "envoy", "-c", k.path)
 	require.Equal(t, cli.ExitOK, code, problems)
 	process := envoytest.Start(t, envoy.Options{Binary: binary, Bootstrap: []byte(bootstrap)})
-	url := "http://" + envoytest.Address(t.Context(), t, process, "umagate") + "/albums/2"
-	require.Equal(t, http.StatusUnauthorized, statusOf(t, http.MethodGet, url, ""))
-	alice, err := kc.Token(t.Context(), "alice")
+	address := "http://" + envoytest.Address(t.Context(), t, process, "umagate") + "/albums/2"
+	require.Equal(t, http.StatusUnauthorized, statusOf(t, http.MethodGet, address, ""))
+	alice, err := token("alice")
 	require.NoError(t, err)
-	bob, err := kc.Token(t.Context(), "bob")
+	bob, err := token("bob")
 	require.NoError(t, err)
+	// Envoy gets its PAT by itself, shortly after it has begun to listen.
+	require.Eventually(t, func() bool { return statusOf(t, http.MethodGet, address, alice) < 300 }, 2*time.Minute, 50*time.Millisecond)
 	for _, method := range []string{http.MethodGet, http.MethodDelete} {
-		require.Equal(t, http.StatusForbidden, statusOf(t, method, url, bob))
-		require.Less(t, statusOf(t, method, url, alice), 300)
+		require.Equal(t, http.StatusForbidden, statusOf(t, method, address, bob))
+		require.Less(t, statusOf(t, method, address, alice), 300)
 	}
-	require.Equal(t, http.StatusUnauthorized, statusOf(t, http.MethodGet, url, "garbage"))
+	require.Equal(t, http.StatusUnauthorized, statusOf(t, http.MethodGet, address, "garbage"))
 	for token, exit := range map[string]int{alice: cli.ExitOK, bob: cli.ExitDenied} {
 		code, out, problems := k.run("check", "-c", k.path, "--host", "photos.example.com", "--path", "/albums/2", "--token", token)
 		require.Equal(t, exit, code, "%s%s", out, problems)
 		require.Contains(t, out, "evaluation")
+		require.NotContains(t, out, "access_token")
 	}
 }
 

@@ -43,6 +43,12 @@ const (
 	SearchExactName NameSearch = "exact_name"
 )
 
+// The formats of a claim_token (UMA Grant section 3.3.1, RFC 8693 section 3).
+const (
+	FormatAccessToken = "urn:ietf:params:oauth:token-type:access_token"                //nolint:gosec // the name of a format
+	FormatIDToken     = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken" //nolint:gosec // the name of a format
+)
+
 const scopeUMAProtection = "uma_protection"
 
 // Dialect is what an AS does otherwise than the specifications, and nothing
@@ -57,6 +63,12 @@ type Dialect struct {
 	// may: the UMA grant, with the token as the credential and permissions instead of a
 	// ticket.
 	EvaluatesTokens bool
+	// ClaimTokenFormat is the claim_token_format by which the token endpoint takes a
+	// requesting party's access token with a permission ticket (UMA Grant section 3.3.1).
+	ClaimTokenFormat string
+	// tokenIntrospection is where access tokens are introspected, from what is known,
+	// where the introspection endpoint knows RPTs only; nil where it knows all.
+	tokenIntrospection func(m Metadata) string
 	// Claims is where the filter reads sub, iss, aud and client_id.
 	Claims config.ClaimsSource
 	// Roles is the claim that has the roles of a token's owner.
@@ -105,6 +117,15 @@ type Dialect struct {
 	endpoints func(m Metadata) Endpoints
 	// detect recognises the AS by its metadata.
 	detect func(m Metadata) bool
+}
+
+// TokenIntrospection is where access tokens are introspected, where that is not the
+// introspection endpoint.
+func (s *Server) TokenIntrospection() string {
+	if s.dialect.tokenIntrospection == nil {
+		return ""
+	}
+	return s.dialect.tokenIntrospection(s.metadata)
 }
 
 // DialectNames lists the names that umagate.yaml may have.

@@ -32,8 +32,11 @@ func genericDialect() Dialect {
 		Audience:      AudienceTokenEndpoint,
 		Names:         SearchEach,
 		Description:   true,
-		endpoints:     func(Metadata) Endpoints { return Endpoints{} },
-		detect:        func(Metadata) bool { return true },
+
+		ClaimTokenFormat: FormatAccessToken,
+
+		endpoints: func(Metadata) Endpoints { return Endpoints{} },
+		detect:    func(Metadata) bool { return true },
 	}
 }
 
@@ -46,7 +49,8 @@ func keycloakDialect() Dialect {
 	d.Claims = config.ClaimsFromToken
 	d.Roles = []string{"realm_access", "roles"} // those of clients are in resource_access
 	d.EvaluatesTokens = true
-	d.PATScopes = nil // scope=uma_protection is invalid_scope: the right is a client role
+	d.ClaimTokenFormat = FormatIDToken // or an access token; of the resource server's own client only
+	d.PATScopes = nil                  // scope=uma_protection is invalid_scope: the right is a client role
 	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}
 	// The UMA grant type is what gives a client authorization services.
 	d.GrantTypes = []string{GrantClientCredentials, GrantUMATicket}
@@ -107,6 +111,14 @@ func gluuDialect() Dialect {
 	d.Introspection = CredentialPAT // the RPT's own status endpoint wants the PAT
 	// 406 is a PAT without the scope uma_protection.
 	d.PATRefused = []int{http.StatusUnauthorized, http.StatusNotAcceptable}
+	d.ClaimTokenFormat = FormatIDToken // any JWT of its own
+	d.tokenIntrospection = func(m Metadata) string {
+		base, found := strings.CutSuffix(m.IntrospectionEndpoint, "/rpt/status")
+		if !found {
+			return ""
+		}
+		return base + "/introspection"
+	}
 	d.Lifetime = tenYears // a resource without exp is forgotten after a month
 	d.endpoints = func(m Metadata) Endpoints {
 		base := strings.TrimSuffix(m.Issuer, "/") + "/jans-auth" + api
@@ -137,6 +149,7 @@ func wso2Dialect() Dialect {
 	d := genericDialect()
 	d.Name = DialectWSO2
 	d.Introspection = CredentialPAT
+	d.ClaimTokenFormat = FormatIDToken
 	// The second is the right to introspect.
 	d.PATScopes = []string{scopeUMAProtection, "internal_application_mgt_view"}
 	d.PATRefused = []int{http.StatusUnauthorized, http.StatusForbidden}

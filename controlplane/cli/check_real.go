@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/clientauth"
+	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/decision"
@@ -32,7 +35,7 @@ func (c *checker) introspect(ctx context.Context, s *site.Site) (decision.Respon
 }
 
 // evaluate asks the real AS what a real token may, as Envoy would: the token itself is the
-// credential.
+// credential, or the site's client and its PAT are.
 func (c *checker) evaluate(ctx context.Context, s *site.Site, call *decision.Call) (decision.Response, asked, error) {
 	transport, err := transportOf(c.env, s)
 	if err != nil {
@@ -53,6 +56,15 @@ func (c *checker) evaluate(ctx context.Context, s *site.Site, call *decision.Cal
 			header.Set(h.Name, h.Value)
 		}
 	}
+	if header.Get("Authorization") == "" {
+		credential, err := c.credential(ctx, s, call.Cluster)
+		if err != nil {
+			return decision.Response{}, asked{}, err
+		}
+		if !credential.IsZero() {
+			header.Set("Authorization", credential.Reveal())
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, call.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(call.Body))
@@ -69,7 +81,53 @@ func (c *checker) evaluate(ctx context.Context, s *site.Site, call *decision.Cal
 	if err != nil {
 		return decision.Response{}, asked{}, fmt.Errorf("asking what the token may: %w", err)
 	}
-	return decision.Response{Status: response.StatusCode, Body: body}, asked{What: "evaluation", Answer: string(body)}, nil
+	return decision.Response{Status: response.StatusCode, Body: body}, asked{What: "evaluation", Answer: shown(body)}, nil
+}
+
+// shown is an answer without what is as good as a password.
+func shown(body []byte) string {
+	var secrets struct {
+		Ticket string `json:"ticket"`
+		Token  string `json:"access_token"`
+		Error  string `json:"error"`
+	}
+	if err := json.Unmarshal(body, &secrets); err != nil {
+		return string(body) // no object, so that it has no member
+	}
+	switch {
+	case secrets.Token != "":
+		return "an RPT, which is introspected"
+	case secrets.Ticket != "" && secrets.Error == "":
+		return "a permission ticket"
+	case secrets.Ticket != "":
+		return secrets.Error
+	}
+	return string(body)
+}
+
+// credential is what Envoy adds to a call to a cluster of the site's AS; zero for a
+// client that shows a certificate.
+func (c *checker) credential(ctx context.Context, s *site.Site, cluster string) (secret.Text, error) {
+	server, auth, err := c.server(ctx, s)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	pat := cluster == site.ProtectionCluster(s.Name)
+	if cluster == site.IntrospectionCluster(s.Name) {
+		pat = cmp.Or(s.AuthorizationServer.Introspection.Credential, server.Dialect().Introspection) == as.CredentialPAT
+	}
+	client := s.AuthorizationServer.Client
+	switch method := client.TokenEndpointAuthMethod; {
+	case pat:
+		token, err := server.PAT(ctx, auth)
+		return envoyconf.Bearer(token.Value), err
+	case method.UsesTLS():
+		return secret.Text{}, nil
+	case method == clientauth.SecretBasic || method == clientauth.SecretPost:
+		return envoyconf.Basic(client.ID, client.Secret), nil
+	default:
+		return secret.Text{}, fmt.Errorf("Envoy cannot sign the assertions of %s; write client.token_endpoint_auth_method: client_secret_basic or tls_client_auth", method) //nolint:staticcheck // a name
+	}
 }
 
 func (c *checker) server(ctx context.Context, s *site.Site) (*as.Server, clientauth.Auth, error) {

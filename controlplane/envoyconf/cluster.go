@@ -52,7 +52,11 @@ func (in Input) eachEndpoint(s *site.Site, c *config.Site, build func(config.End
 	if server.Evaluation == nil {
 		return nil
 	}
-	if err := build(server.Evaluation.Endpoint, as.CredentialNone); err != nil {
+	credential := as.CredentialNone // the token is
+	if server.Evaluation.ClaimTokenFormat != "" {
+		credential = as.CredentialClient
+	}
+	if err := build(server.Evaluation.Endpoint, credential); err != nil {
 		return fmt.Errorf("token endpoint: %w", err)
 	}
 	return nil

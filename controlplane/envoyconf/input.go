@@ -82,7 +82,8 @@ func (in Input) sites(yield func(s *site.Site, c *config.Site) error) error {
 
 // Clusters are the clusters of every site's AS, for CDS: one for introspection
 // and, where the site requires UMA, one for the protection API, and one for the token
-// endpoint where tokens are evaluated there: they are its credential. The others'
+// endpoint where tokens are evaluated there: they are its credential, or, with a
+// permission ticket, the client's is. The others'
 // come by SDS under [site.IntrospectionSecret] and [site.PATSecret]. Where a
 // resource has instances, the control plane itself is one more.
 func Clusters(in Input) ([]*clusterv3.Cluster, error) {

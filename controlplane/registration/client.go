@@ -20,6 +20,9 @@ import (
 // errNoEnvoyCredential: Envoy can send a header, and this client needs more.
 var errNoEnvoyCredential = errors.New("the introspection endpoint takes the client's authentication, and Envoy cannot sign assertions")
 
+// errNoGrantCredential is the same for token.evaluate: at_as.
+var errNoGrantCredential = errors.New("token.evaluate: at_as takes the client's authentication at the token endpoint, and Envoy cannot sign assertions")
+
 // Client is who the site is at its AS. It does not change: with another secret or
 // key it is another Client.
 type Client struct {
@@ -304,10 +307,13 @@ func (c *client) checkEnvoyCredential(server *as.Server) error {
 
 // envoyNeedsNoneOf refuses a method that Envoy cannot authenticate by, where it has to.
 func (c *client) envoyNeedsNoneOf(server *as.Server, method clientauth.Method) error {
-	if introspectionCredential(c.site, server) == as.CredentialPAT {
-		return nil
+	switch {
+	case introspectionCredential(c.site, server) != as.CredentialPAT:
+		return fmt.Errorf("%w (%s)", errNoEnvoyCredential, method)
+	case c.site.EvaluatesByTicket(server.Dialect().EvaluatesTokens):
+		return fmt.Errorf("%w (%s)", errNoGrantCredential, method)
 	}
-	return fmt.Errorf("%w (%s)", errNoEnvoyCredential, method)
+	return nil
 }
 
 // envoySends reports whether Envoy can authenticate by that method, by a header or by the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -218,6 +219,9 @@ func (c *client) metadata(server *as.Server) (as.ClientMetadata, string, error) 
 	m := as.ClientMetadata{
 		Name: c.clientName(), GrantTypes: dialect.GrantTypes, AuthMethod: settings.TokenEndpointAuthMethod, Scope: dialect.RegisterScope,
 		SoftwareStatement: settings.Register.SoftwareStatement.Reveal(), SigningAlg: string(settings.TokenEndpointAuthSigningAlg),
+	}
+	if c.site.EvaluatesByTicket(dialect.EvaluatesTokens) && !slices.Contains(m.GrantTypes, as.GrantUMATicket) {
+		m.GrantTypes = append(slices.Clone(m.GrantTypes), as.GrantUMATicket)
 	}
 	if c.site.AuthorizationServer.PAT.Grant == site.PATAuthorizationCode {
 		m.GrantTypes = append([]string{as.GrantAuthorizationCode, as.GrantRefreshToken}, m.GrantTypes...)

@@ -32,6 +32,7 @@ func Remedy(err error) string {
 		{errNoManagement, "Change the client at the authorization server, or begin anew: umagate deregister --force, and then umagate apply."},
 		{errMethodRefused, "Correct client in umagate.yaml: for private_key_jwt with keys.jwks_uri, see that the authorization server reaches it. It is tried again when the file changes, or with umagate apply."},
 		{errNoKey, "Restore the store's backup, or begin anew: umagate deregister --force, and then umagate apply."},
+		{errNoGrantCredential, "Write client.token_endpoint_auth_method: tls_client_auth or client_secret_basic; or token.evaluate: as_issued."},
 		{errNoEnvoyCredential, "Write client.token_endpoint_auth_method: tls_client_auth or client_secret_basic; or, where the authorization server takes the PAT there (Keycloak does not), introspection.credential: pat."},
 		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},
 	} {
@@ -44,5 +45,5 @@ func Remedy(err error) string {
 
 // NeedsPerson reports whether a site waits for what only a person can do about it.
 func NeedsPerson(err error) bool {
-	return errors.Is(err, errLogin) || errors.Is(err, errDeregistered) || errors.Is(err, errNoEnvoyCredential)
+	return errors.Is(err, errLogin) || errors.Is(err, errDeregistered) || errors.Is(err, errNoEnvoyCredential) || errors.Is(err, errNoGrantCredential)
 }

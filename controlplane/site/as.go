@@ -89,6 +89,8 @@ func FactsOf(server *as.Server, ids map[string]string) Facts {
 		Claims:                  d.Claims,
 		IntrospectionCredential: d.Introspection,
 		EvaluatesTokens:         d.EvaluatesTokens,
+		ClaimTokenFormat:        d.ClaimTokenFormat,
+		TokenIntrospection:      server.TokenIntrospection(),
 		PATScopes:               d.PATScopes,
 		ResourceIDs:             ids,
 	}

@@ -39,6 +39,10 @@ type Facts struct {
 	// its token endpoint, and Audience is the client_id whose resources are meant.
 	EvaluatesTokens bool   `json:"evaluates_tokens,omitempty"`
 	Audience        string `json:"audience,omitempty"`
+	// ClaimTokenFormat is what another AS takes a token as, with a permission ticket, and
+	// TokenIntrospection where it knows the token, when that is not Introspection.
+	ClaimTokenFormat   string `json:"claim_token_format,omitempty"`
+	TokenIntrospection string `json:"token_introspection_endpoint,omitempty"`
 	// PATScopes is what a PAT is asked for with; none where the AS refuses it.
 	PATScopes []string `json:"pat_scopes,omitempty"`
 	// ResourceIDs maps a resource's name to its resource_id. One that is not there
@@ -57,7 +61,7 @@ func IntrospectionCluster(site string) string { return "umagate/" + site + "/int
 func ProtectionCluster(site string) string { return "umagate/" + site + "/protection" }
 
 // EvaluationCluster names the Envoy cluster of a site's token endpoint, for tokens that
-// are evaluated at the AS.
+// are evaluated at the AS: with a credential where that is asked with a ticket.
 func EvaluationCluster(site string) string { return "umagate/" + site + "/evaluation" }
 
 // IntrospectionSecret names the SDS secret that the introspection cluster uses.
@@ -192,18 +196,43 @@ func compileEvaluation(s *Site, facts Facts) (*config.Evaluation, error) {
 	if s.Token.Evaluate != EvaluateAtAS {
 		return nil, nil //nolint:nilnil // none is an answer
 	}
-	if !facts.EvaluatesTokens {
-		return nil, fmt.Errorf("%w: token.evaluate: at_as needs an authorization server that evaluates tokens, which is Keycloak; this one is of dialect %s", ErrIncomplete, facts.Dialect)
+	endpoint, err := compileEndpoint(cmp.Or(s.AuthorizationServer.Endpoints.Token, facts.Token), EvaluationCluster(s.Name), s.AuthorizationServer.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("token endpoint: %w", err)
+	}
+	if s.EvaluatesByTicket(facts.EvaluatesTokens) {
+		return compileTicketEvaluation(s, facts, endpoint)
 	}
 	audience := cmp.Or(facts.Audience, s.AuthorizationServer.Client.ID)
 	if audience == "" {
 		return nil, fmt.Errorf("%w: token.evaluate: at_as needs the client_id of the resource server; write authorization_server.client {id, secret}", ErrIncomplete)
 	}
-	endpoint, err := compileEndpoint(cmp.Or(s.AuthorizationServer.Endpoints.Token, facts.Token), EvaluationCluster(s.Name), s.AuthorizationServer.Timeout)
-	if err != nil {
-		return nil, fmt.Errorf("token endpoint: %w", err)
+	return &config.Evaluation{Endpoint: endpoint, Audience: audience, AskOwner: s.Token.AskOwner}, nil
+}
+
+// EvaluatesByTicket reports whether the site's tokens are evaluated with a permission
+// ticket, as the site's own client, because the AS takes no token by itself or the file
+// says so.
+func (s *Site) EvaluatesByTicket(takesToken bool) bool {
+	return s.Token.Evaluate == EvaluateAtAS && (!takesToken || s.AuthorizationServer.ClaimTokenFormat != "")
+}
+
+func compileTicketEvaluation(s *Site, facts Facts, endpoint config.Endpoint) (*config.Evaluation, error) {
+	out := &config.Evaluation{
+		Endpoint: endpoint, ClaimTokenFormat: cmp.Or(s.AuthorizationServer.ClaimTokenFormat, facts.ClaimTokenFormat), ClientID: facts.ClientID,
 	}
-	return &config.Evaluation{Endpoint: endpoint, Audience: audience}, nil
+	if out.ClaimTokenFormat == "" {
+		return nil, fmt.Errorf("%w: token.evaluate: at_as needs authorization_server.claim_token_format", ErrIncomplete)
+	}
+	if facts.TokenIntrospection == "" || s.AuthorizationServer.Endpoints.Introspection != "" {
+		return out, nil
+	}
+	tokens, err := compileEndpoint(facts.TokenIntrospection, IntrospectionCluster(s.Name), s.AuthorizationServer.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("introspection endpoint of access tokens: %w", err)
+	}
+	out.TokenIntrospection = &tokens
+	return out, nil
 }
 
 func compileEndpoint(raw, cluster string, timeout time.Duration) (config.Endpoint, error) {

@@ -54,8 +54,13 @@ type Token struct {
 	Validate Validation `yaml:"validate"`
 	// Who evaluates what a token may: as_issued (default), by the permissions that the AS
 	// says it has; at_as, where it has none for a request, by asking the AS, so that
-	// clients that know OAuth and not UMA get what its policies permit. Needs Keycloak.
+	// clients that know OAuth and not UMA get what its policies permit: Keycloak with the
+	// token alone, others with a permission ticket and the token as a claim_token.
 	Evaluate Evaluate `yaml:"evaluate"`
+	// With evaluate: at_as and Keycloak, have the owner of a resource asked for what is not
+	// permitted (submit_request), once in ten minutes for each person, client and condition.
+	// Other ASs ask by their own policies.
+	AskOwner bool `yaml:"ask_owner"`
 	// The token's iss must be one of these.
 	Issuers []string `yaml:"issuers" jsonschema:"minItems=1"`
 	// One of the token's aud must be one of these.

@@ -29,6 +29,9 @@ type AuthorizationServer struct {
 	PAT PAT `yaml:"pat"`
 	// How the filter reads introspection answers, where the dialect's way does not fit.
 	Introspection Introspection `yaml:"introspection"`
+	// With token.evaluate: at_as, ask with a permission ticket and the caller's token as a
+	// claim_token of this format, as the site's own client, instead of the dialect's way.
+	ClaimTokenFormat string `yaml:"claim_token_format"`
 	// TLS towards the AS.
 	TLS TLS `yaml:"tls"`
 	// Take http where the AS is not on loopback, for its issuer or for endpoints of an

@@ -90,9 +90,7 @@ func (v *validator) token(path string, s *Site) {
 	}
 	v.claims(path+".claims", s.Token.Claims)
 	if s.Require != config.RequireOAuthScopes {
-		if d := s.AuthorizationServer.Dialect; t.Evaluate == EvaluateAtAS && d != as.DialectAuto && d != as.DialectKeycloak {
-			v.fault(path+".evaluate", fmt.Sprintf("an authorization server of dialect %s does not evaluate tokens", d), "write evaluate: as_issued, or the dialect keycloak where it is one")
-		}
+		v.evaluation(path, s)
 		return
 	}
 	if t.Evaluate == EvaluateAtAS {
@@ -104,6 +102,26 @@ func (v *validator) token(path string, s *Site) {
 			"write audiences: with this API's name, or insecure_any_audience: true")
 	case t.InsecureAnyAudience:
 		v.warn(path+".insecure_any_audience", "a token that was issued for any other API does here too", "write audiences: with this API's name")
+	}
+}
+
+// evaluation looks at what belongs to evaluate: at_as.
+func (v *validator) evaluation(path string, s *Site) {
+	t, server := s.Token, &s.AuthorizationServer
+	at := strings.TrimSuffix(path, ".token") + ".authorization_server.claim_token_format"
+	switch {
+	case t.Evaluate != EvaluateAtAS:
+		if t.AskOwner {
+			v.fault(path+".ask_owner", "the authorization server is not asked what tokens may", "write evaluate: at_as beside it")
+		}
+		if server.ClaimTokenFormat != "" {
+			v.fault(at, "the authorization server is not asked what tokens may", "write token: {evaluate: at_as}, or take it out")
+		}
+	case t.AskOwner && (server.ClaimTokenFormat != "" || server.Dialect != as.DialectAuto && server.Dialect != as.DialectKeycloak):
+		v.fault(path+".ask_owner", "asked with a permission ticket, the authorization server itself says whether the owner is asked", "take it out; only Keycloak, asked with the token alone, needs it")
+	}
+	if f := server.ClaimTokenFormat; f != "" && (!strings.Contains(f, ":") || strings.ContainsAny(f, " \t\r\n")) {
+		v.fault(at, fmt.Sprintf("%q is no URI", f), "write the format that the authorization server documents, such as "+as.FormatAccessToken)
 	}
 }
 
