@@ -86,10 +86,10 @@ func (s *Server) ManageAuthorization(ctx context.Context, clientID string) error
 	return s.Admin(ctx, http.MethodPost, "/users/"+account.ID+"/role-mappings/clients/"+management, []any{role}, nil)
 }
 
-// Share lets a person have scopes on a resource, as its owner does in the account
-// console. token is the owner's.
+// Share lets a person have these scopes on a resource, and no others, as its owner does in
+// the account console. token is the owner's.
 func (s *Server) Share(ctx context.Context, token, resourceID, person string, scopes ...string) error {
-	document, err := json.Marshal([]map[string]any{{"username": person, "scopes": scopes}})
+	document, err := json.Marshal([]map[string]any{{"username": person, "scopes": append([]string{}, scopes...)}})
 	if err != nil {
 		return fmt.Errorf("writing the request to Keycloak: %w", err)
 	}

@@ -39,6 +39,7 @@ func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	a := &authServer{
 		kind: "devas", issuer: server.Issuer(), caps: canUpgradeRPT | canOAuth | canExpire,
 		rs: client{"photos-rs", secret.New("rs secret/+%")}, app: newAppClient(), light: newAppClient(),
+		claimFormat: devas.FormatAccessToken, claimant: newAppClient(),
 		patScope: devas.ScopePAT, expirePATs: server.ExpirePATs,
 		subjects: map[string]string{"alice": "sub-of-alice", "bob": "sub-of-bob"},
 	}
@@ -50,6 +51,26 @@ func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	} {
 		_, err := server.Permit(p)
 		require.NoError(t, err)
+	}
+	a.registerOne(t, "owned", "view", "edit")
+	require.NoError(t, server.SetOwner("owned", "alice", true))
+	id := a.resources["owned"]
+	a.owned = ownedResource{
+		requests: func(*testing.T) int { return len(server.Requests()) },
+		approve: func(t *testing.T) {
+			t.Helper()
+			for _, r := range server.Requests() {
+				require.Equal(t, []any{id, "bob"}, []any{r.Resource, r.Subject})
+				require.NoError(t, server.Answer(r.ID, true))
+			}
+		},
+		takeBack: func(*testing.T) {
+			for _, p := range server.Policies() {
+				if p.Resource == id {
+					server.Forbid(p.ID)
+				}
+			}
+		},
 	}
 	return a
 }

@@ -44,6 +44,8 @@ func keycloakKind() asKind {
 		for _, user := range []string{"alice", "bob"} {
 			a.subjects[user] = subjectOf(t, a.accessToken(t.Context(), t, user))
 		}
+		claimOwnTokens(t, server, a)
+		ownResource(t, server, a)
 		return a
 	}}
 }
@@ -98,19 +100,77 @@ func registerClient(t *testing.T, issuer string) client {
 	return client{answer.ID, secret.New(answer.Secret)}
 }
 
-// importPolicies says that alice may view and edit "album" and bob may view
-// "other".
-func importPolicies(t *testing.T, server *keycloak.Server, clientID string) {
+// claimOwnTokens makes Keycloak take tokens as claim_token: only those that were issued to
+// the resource server's own client, and they must name it, or introspection calls them
+// inactive.
+func claimOwnTokens(t *testing.T, server *keycloak.Server, a *authServer) {
+	t.Helper()
+	a.claimFormat, a.claimant = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken", a.rs
+	id := clientUUID(t, server, a.rs.id)
+	var whole map[string]any
+	require.NoError(t, server.Admin(t.Context(), http.MethodGet, "/clients/"+id, nil, &whole))
+	whole["directAccessGrantsEnabled"] = true
+	require.NoError(t, server.Admin(t.Context(), http.MethodPut, "/clients/"+id, whole, nil))
+	require.NoError(t, server.Admin(t.Context(), http.MethodPost, "/clients/"+id+"/protocol-mappers/models", map[string]any{
+		"name": "itself", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
+		"config": map[string]string{"included.client.audience": a.rs.id, "access.token.claim": "true", "introspection.token.claim": "true"},
+	}, nil))
+}
+
+// ownResource gives alice the resource "owned".
+func ownResource(t *testing.T, server *keycloak.Server, a *authServer) {
+	t.Helper()
+	var made struct {
+		ID string `json:"_id"`
+	}
+	require.NoError(t, server.Admin(t.Context(), http.MethodPost, "/clients/"+clientUUID(t, server, a.rs.id)+"/authz/resource-server/resource", map[string]any{
+		"name": "owned", "owner": map[string]string{"id": a.subjects["alice"]}, "ownerManagedAccess": true,
+		"scopes": []any{map[string]string{"name": "view"}, map[string]string{"name": "edit"}},
+	}, &made))
+	require.NotEmpty(t, made.ID)
+	a.resources["owned"] = made.ID
+	share := func(scopes ...string) func(t *testing.T) {
+		return func(t *testing.T) {
+			t.Helper()
+			require.NoError(t, server.Share(t.Context(), a.accessToken(t.Context(), t, "alice"), made.ID, "bob", scopes...))
+		}
+	}
+	a.owned = ownedResource{approve: share("view"), takeBack: share(), requests: func(t *testing.T) int {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.issuer+"/account/resources/"+made.ID+"/permissions/requests", http.NoBody)
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+a.accessToken(t.Context(), t, "alice"))
+		request.Header.Set("Accept", "application/json")
+		status, body := send(t.Context(), t, request)
+		require.Equal(t, http.StatusOK, status, "%s", body)
+		var waiting []struct{ Username string }
+		require.NoError(t, json.Unmarshal(body, &waiting), "%s", body)
+		for _, w := range waiting {
+			require.Equal(t, "bob", w.Username)
+		}
+		return len(waiting)
+	}}
+}
+
+// clientUUID is what the administration API knows a client by.
+func clientUUID(t *testing.T, server *keycloak.Server, clientID string) string {
 	t.Helper()
 	var clients []struct {
 		ID string `json:"id"`
 	}
 	require.NoError(t, server.Admin(t.Context(), http.MethodGet, "/clients?clientId="+url.QueryEscape(clientID), nil, &clients))
 	require.Len(t, clients, 1)
+	return clients[0].ID
+}
+
+// importPolicies says that alice may view and edit "album" and bob may view
+// "other".
+func importPolicies(t *testing.T, server *keycloak.Server, clientID string) {
+	t.Helper()
 	policy := func(name, kind string, config map[string]string) map[string]any {
 		return map[string]any{"name": name, "type": kind, "logic": "POSITIVE", "decisionStrategy": "UNANIMOUS", "config": config}
 	}
-	require.NoError(t, server.Admin(t.Context(), http.MethodPost, "/clients/"+clients[0].ID+"/authz/resource-server/import", map[string]any{
+	require.NoError(t, server.Admin(t.Context(), http.MethodPost, "/clients/"+clientUUID(t, server, clientID)+"/authz/resource-server/import", map[string]any{
 		"policyEnforcementMode": "ENFORCING", "decisionStrategy": "UNANIMOUS", "allowRemoteResourceManagement": true,
 		"resources": []any{}, "scopes": []any{},
 		"policies": []any{

@@ -55,12 +55,24 @@ type authServer struct {
 	front     *front
 	resources map[string]string // name to _id
 	subjects  map[string]string // name to sub
+	// claimFormat is the claim_token_format of an access token, and claimant the client whose
+	// tokens are taken as one.
+	claimFormat string
+	claimant    client
+	// owned is what alice decides at the AS.
+	owned ownedResource
 	// expirePATs makes every PAT inactive at once; needs canExpire.
 	expirePATs func()
 
 	mu     sync.Mutex
 	pat    secret.Text
 	logins map[string]login // of people, without scopes
+}
+
+// ownedResource is the resource "owned", which is alice's.
+type ownedResource struct {
+	requests          func(t *testing.T) int // of bob to view it, that wait for her word
+	approve, takeBack func(t *testing.T)
 }
 
 // login is a person's access token, good for a while.
@@ -100,11 +112,16 @@ func (a *authServer) register(t *testing.T) {
 	t.Helper()
 	a.resources = map[string]string{}
 	for name, scopes := range resourceScopes() {
-		status, answer := a.protection(t.Context(), t, a.endpoints.Resources, map[string]any{"name": name, "resource_scopes": scopes})
-		require.Equal(t, http.StatusCreated, status, "%v", answer)
-		a.resources[name], _ = answer["_id"].(string)
-		require.NotEmpty(t, a.resources[name])
+		a.registerOne(t, name, scopes...)
 	}
+}
+
+func (a *authServer) registerOne(t *testing.T, name string, scopes ...string) {
+	t.Helper()
+	status, answer := a.protection(t.Context(), t, a.endpoints.Resources, map[string]any{"name": name, "resource_scopes": scopes})
+	require.Equal(t, http.StatusCreated, status, "%v", answer)
+	a.resources[name], _ = answer["_id"].(string)
+	require.NotEmpty(t, a.resources[name])
 }
 
 // send sends a request and returns status and body.
@@ -291,6 +308,7 @@ const (
 	introspectionCluster = "as-introspection"
 	permissionCluster    = "as-protection"
 	evaluationCluster    = "as-evaluation"
+	grantCluster         = "as-grant"
 )
 
 // server is the AS in a site's configuration.
@@ -315,19 +333,31 @@ func (a *authServer) evaluation() *config.Evaluation {
 	}
 }
 
-// endToken has the AS revoke a token (RFC 7009).
+// claimEvaluation is how the AS is asked it with a permission ticket.
+func (a *authServer) claimEvaluation() *config.Evaluation {
+	return &config.Evaluation{
+		Endpoint: config.Endpoint{Cluster: grantCluster, Scheme: "http", Authority: a.front.address, Path: evaluation}, ClaimTokenFormat: a.claimFormat,
+	}
+}
+
+// endToken has the AS revoke a token of the people's client (RFC 7009).
 func (a *authServer) endToken(t *testing.T, token string) {
 	t.Helper()
+	a.endTokenOf(t, a.app, token)
+}
+
+func (a *authServer) endTokenOf(t *testing.T, c client, token string) {
+	t.Helper()
 	form := url.Values{"token": {token}}
-	if a.app.secret.IsZero() {
-		form.Set("client_id", a.app.id)
+	if c.secret.IsZero() {
+		form.Set("client_id", c.id)
 	}
 	endpoint := cmp.Or(a.endpoints.Revocation, strings.TrimSuffix(a.endpoints.Token, "/token")+"/revoke") // Keycloak's UMA metadata has none
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if !a.app.secret.IsZero() {
-		request.SetBasicAuth(url.QueryEscape(a.app.id), url.QueryEscape(a.app.secret.Reveal()))
+	if !c.secret.IsZero() {
+		request.SetBasicAuth(url.QueryEscape(c.id), url.QueryEscape(c.secret.Reveal()))
 	}
 	status, body := send(t.Context(), t, request)
 	require.Equal(t, 200, status, "%s", body)
@@ -340,6 +370,7 @@ func (a *authServer) clusters(ctx context.Context, t *testing.T) map[string]clus
 		introspectionCluster: {a.front.address, envoyconf.Basic(a.rs.id, a.rs.secret)},
 		permissionCluster:    {a.front.address, envoyconf.Bearer(a.currentPAT(ctx, t))},
 		evaluationCluster:    {address: a.front.address},
+		grantCluster:         {a.front.address, envoyconf.Basic(a.rs.id, a.rs.secret)},
 	}
 }
 

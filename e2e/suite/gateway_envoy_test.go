@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +31,6 @@ import (
 	"github.com/umagate/umagate/demo/port"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
-	"github.com/umagate/umagate/plugin/config"
 )
 
 // envoyGateway is a real Envoy that has everything from the control plane's own
@@ -150,32 +150,43 @@ func (g *envoyGateway) push(ctx context.Context, d delivery) (map[xds.Type]strin
 		return nil, err //nolint:wrapcheck // a test's own
 	}
 	// The clusters are every site's; those of the first that names them count.
-	first, evaluates := "", false
+	first, evaluates, grants := "", false, ""
 	named := *g.file
 	named.Sites = nil
 	for i := range d.config.Sites {
 		s := &d.config.Sites[i]
 		named.Sites = append(named.Sites, site.Site{Name: s.Name, Hosts: s.Hosts})
 		whole := s.AuthorizationServer.Introspection.Cluster == introspectionCluster && s.AuthorizationServer.Permission != nil
-		if whole && (first == "" || !evaluates && s.AuthorizationServer.Evaluation != nil) {
-			first, evaluates = s.Name, s.AuthorizationServer.Evaluation != nil
+		e := s.AuthorizationServer.Evaluation
+		direct := e != nil && e.Audience != ""
+		if whole && (first == "" || !evaluates && direct) {
+			first, evaluates = s.Name, direct
+		}
+		if whole && grants == "" && e != nil && !direct {
+			grants = s.Name
 		}
 	}
 	in.File = &named
 	in.Config.Sites = nil
-	for i := range d.config.Sites {
-		if d.config.Sites[i].Name == first {
-			in.Config.Sites = []config.Site{d.config.Sites[i]}
-			break
+	for _, name := range []string{first, grants} {
+		for i := range d.config.Sites {
+			if d.config.Sites[i].Name == name {
+				in.Config.Sites = append(in.Config.Sites, d.config.Sites[i])
+			}
 		}
 	}
 	clusters, err := envoyconf.Clusters(in)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a test's own
 	}
-	secrets := envoyconf.Secrets(map[string]envoyconf.Credentials{first: {
-		Introspection: d.clusters[introspectionCluster].credential, PAT: d.clusters[permissionCluster].credential,
-	}})
+	seen := map[string]bool{}
+	clusters = slices.DeleteFunc(clusters, func(c *clusterv3.Cluster) bool {
+		had := seen[c.GetName()]
+		seen[c.GetName()] = true
+		return had
+	})
+	credentials := envoyconf.Credentials{Introspection: d.clusters[introspectionCluster].credential, PAT: d.clusters[permissionCluster].credential}
+	secrets := envoyconf.Secrets(map[string]envoyconf.Credentials{first: credentials, grants: credentials})
 	upstreams, err := envoyconf.Upstreams(g.file)
 	if err == nil {
 		err = speakHTTP2(upstreams)
