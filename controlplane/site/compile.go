@@ -136,6 +136,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			NegativeTTLMS:       ttl(s.Token.NegativeTTL),
 			StaleMS:             int(s.Token.Stale / time.Millisecond),
 			Refresh:             s.Token.Refresh,
+			From:                s.Token.From,
 			AuthorizationHeader: s.Token.AuthorizationHeader,
 			WithoutIssuer:       s.Token.WithoutIssuer,
 		},

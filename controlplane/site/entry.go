@@ -91,6 +91,8 @@ type Token struct {
 	// told apart by it (chosen_by: issuer): deny (default); allow asks the AS of the site
 	// that is chosen by path, which then sees tokens of other ASs, too, if they name none.
 	WithoutIssuer config.Verdict `yaml:"without_issuer"`
+	// Where a token may be beside the Authorization header, for browsers. Default: nowhere.
+	From config.TokenSources `yaml:"from"`
 	// Whether the API gets to see the token: keep (default) or strip.
 	AuthorizationHeader config.Keep `yaml:"authorization_header"`
 }

@@ -20,6 +20,9 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	authority, target := aim(r)
 	w := g.workerOf(r)
 	p := w.start(&decision.Request{Headers: headersOf(r, authority, target)})
+	if t := p.taken; t != nil {
+		target = take(r, target, t)
+	}
 	var d decided
 	select {
 	case d = <-p.done:
@@ -49,7 +52,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	g.forward(rw, r, authority, target, &d.step.Allow, d.answering, func(response *http.Response) error {
 		answered.status, answered.locations = response.StatusCode, response.Header.Values("Location")
-		amend(response.Header, d.answering)
+		amend(response.Header, response.StatusCode, d.answering)
 		return nil
 	})
 	if answered.status != 0 {
@@ -57,8 +60,22 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// amend adds to an answer what the core says.
-func amend(header http.Header, a *decision.Answering) {
+// take takes a token out of the request, and returns the target without.
+func take(r *http.Request, target string, t *decision.Taken) string {
+	for _, name := range t.Remove {
+		r.Header.Del(name)
+	}
+	for _, h := range t.Set {
+		r.Header.Add(h.Name, h.Value)
+	}
+	if t.Path != "" {
+		return t.Path
+	}
+	return target
+}
+
+// amend changes an answer as the core says.
+func amend(header http.Header, status int, a *decision.Answering) {
 	if a == nil {
 		return
 	}
@@ -68,7 +85,12 @@ func amend(header http.Header, a *decision.Answering) {
 			headers = append(headers, decision.Header{Name: strings.ToLower(name), Value: v})
 		}
 	}
-	for _, h := range a.Amend(headers) {
+	headers = append(headers, decision.Header{Name: ":status", Value: strconv.Itoa(status)})
+	remove, add := a.Amend(headers)
+	for _, name := range remove {
+		header.Del(name)
+	}
+	for _, h := range add {
 		header.Add(h.Name, h.Value)
 	}
 }
@@ -158,7 +180,7 @@ func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, ta
 		ModifyResponse: answered,
 		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, _ error) {
 			// As Envoy shows the filter its own answers in place of the API's.
-			amend(rw.Header(), answering)
+			amend(rw.Header(), http.StatusServiceUnavailable, answering)
 			rw.WriteHeader(http.StatusServiceUnavailable)
 		},
 	}

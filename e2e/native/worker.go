@@ -21,6 +21,7 @@ func newWorker(g *Gateway) *worker { return &worker{gateway: g, core: decision.N
 type pending struct {
 	exchange *decision.Exchange
 	done     chan decided // room for one
+	taken    *decision.Taken
 }
 
 type decided struct {
@@ -33,7 +34,7 @@ func (w *worker) start(r *decision.Request) *pending {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	x, step := w.evaluator.Start(r, time.Now())
-	p := &pending{exchange: x, done: make(chan decided, 1)}
+	p := &pending{exchange: x, done: make(chan decided, 1), taken: x.Taken()}
 	x.Owner = p
 	w.apply([]decision.Outcome{{Exchange: x, Step: step}}, nil)
 	return p

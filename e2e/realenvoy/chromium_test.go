@@ -1,12 +1,17 @@
 package realenvoy_test
 
 import (
+	"crypto/sha1" // RFC 6455 section 4.2.2
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,4 +118,111 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 		require.Equal(t, map[string]any{"error": "TypeError"}, result, name)
 	}
 	requireNoTrap(t, process)
+}
+
+// secretToken is a token that nobody but the AS may see.
+const secretToken = "secret-token"
+
+const tokenPage = `<!doctype html><script>
+const api = %q, name = "bearer.example.com", token = "secret-token";
+const protocol = name + "." + btoa(token).replace(/=/g, "").replace(/\+/g, "-").replace(/\//g, "_");
+const once = (target, good) => new Promise(done => {
+	target.onmessage = e => { done(good(e)); target.close(); };
+	target.onerror = () => done("error");
+});
+const socket = protocols => {
+	const s = new WebSocket(api.replace("http", "ws") + "/albums/socket", protocols);
+	return once(s, e => s.protocol + " " + e.data);
+};
+(async () => {
+	document.cookie = "token=" + token;
+	const report = {
+		cookie: await fetch(api + "/albums/1", {credentials: "include"}).then(r => r.status, e => e.name),
+		change: await fetch(api + "/albums/1", {method: "PUT", credentials: "include"}).then(r => r.status, e => e.name),
+	};
+	document.cookie = "token=; max-age=0";
+	report.without = await fetch(api + "/albums/1", {credentials: "include"}).then(r => r.status, e => e.name);
+	report.events = await once(new EventSource(api + "/albums/events?a=b&access_token=" + token), e => e.data);
+	report.badEvents = await once(new EventSource(api + "/albums/events?access_token=bad-secret-token"), e => e.data);
+	report.socket = await socket([name, protocol]);
+	report.noToken = await socket([name]);
+	await fetch("/report", {method: "POST", body: JSON.stringify(report)});
+})();
+</script>`
+
+// talkingAPI has events and a WebSocket that says one word, and keeps the headers that
+// it gets.
+func talkingAPI(t *testing.T) (address string, seen func() string) {
+	t.Helper()
+	var mu sync.Mutex
+	var all strings.Builder
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		fmt.Fprintln(&all, r.Method, r.RequestURI, r.Header)
+		mu.Unlock()
+		switch r.URL.Path {
+		case "/albums/events":
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "data: hello\n\n")
+		case "/albums/socket":
+			sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455 section 4.2.2
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Sec-Websocket-Accept", base64.StdEncoding.EncodeToString(sum[:]))
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer connection.Close()
+			_, _ = connection.Write([]byte("\x81\x05hello"))
+			_, _ = connection.Read(make([]byte, 64)) // until the page closes it
+		}
+	}))
+	t.Cleanup(api.Close)
+	return api.Listener.Addr().String(), func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return all.String()
+	}
+}
+
+// TestTokensOfPages: a page shows its token by a cookie, an EventSource and a WebSocket, and
+// neither the API nor an access log gets to see it.
+func TestTokensOfPages(t *testing.T) {
+	as := browserAS(t)
+	wasm, err := filepath.Abs("../../build/umagate.wasm")
+	require.NoError(t, err)
+	var base string
+	page := func() string { return fmt.Sprintf(tokenPage, base) }
+	ours, reports := origin(t, page)
+	others, foreign := origin(t, page)
+	api, seen := talkingAPI(t)
+	log := filepath.Join(t.TempDir(), "access.log")
+	process, address := setup{
+		Wasm: wasm, Config: browserSite(t, as, ours), Clusters: cluster("as", as.Listener.Addr().String()), Upstream: api,
+		HCM:     "          upgrade_configs: [{upgrade_type: websocket}]",
+		LogFile: log, AccessLogs: []string{"%REQ(:PATH)%", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", "%REQ(COOKIE)%", "%REQ(SEC-WEBSOCKET-PROTOCOL)%", "%REQ(REFERER)%", "%RESP(SEC-WEBSOCKET-PROTOCOL)%", "%CEL(filter_state['wasm.umagate.decision'].reason)%"},
+	}.start(t)
+	base = address
+	openPage(t, ours)
+	require.Equal(t, map[string]any{
+		"cookie": 200., "change": 200., "without": 401., "events": "hello", "badEvents": "error", "socket": "bearer.example.com hello", "noToken": "error",
+	}, awaitReport(t, reports))
+	openPage(t, others)
+	require.Equal(t, map[string]any{
+		"cookie": "TypeError", "change": "TypeError", "without": "TypeError", "events": "error", "badEvents": "error",
+		// A token that a page has itself does from anywhere.
+		"socket": "bearer.example.com hello", "noToken": "error",
+	}, awaitReport(t, foreign))
+	process.Stop()
+	logged, err := os.ReadFile(log)
+	require.NoError(t, err)
+	require.Contains(t, string(logged), "/albums/events?a=b|")
+	require.Contains(t, string(logged), "foreign_page")
+	for _, text := range []string{string(logged), seen()} {
+		require.NotContains(t, text, secretToken)
+		require.NotContains(t, text, base64.RawURLEncoding.EncodeToString([]byte(secretToken)))
+	}
+	require.Contains(t, seen(), "/albums/events?a=b ")
 }

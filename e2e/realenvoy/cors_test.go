@@ -40,7 +40,7 @@ func browserAS(t *testing.T) *httptest.Server {
 		case r.URL.Path == "/permission":
 			w.WriteHeader(http.StatusCreated)
 			fmt.Fprint(w, `{"ticket":"t1"}`)
-		case r.PostFormValue("token") == "good":
+		case r.PostFormValue("token") == "good" || r.PostFormValue("token") == secretToken:
 			fmt.Fprint(w, `{"active":true,"sub":"bob","permissions":[{"resource_id":"r-1","resource_scopes":["view"]}]}`)
 		default:
 			fmt.Fprint(w, `{"active":false}`)
@@ -58,7 +58,8 @@ func browserSite(t *testing.T, as *httptest.Server, origins ...string) string {
 		Version: config.Version,
 		Sites: []config.Site{{
 			Name: "photos", Hosts: []string{"*"},
-			CORS: &config.CORS{AllowOrigins: origins, AllowCredentials: true},
+			CORS:  &config.CORS{AllowOrigins: origins, AllowCredentials: true},
+			Token: config.Token{From: config.TokenSources{Cookie: "token", WebSocketProtocol: "bearer.example.com", Query: "access_token"}},
 			AuthorizationServer: config.AuthorizationServer{
 				URI: "https://as.example.com",
 				Introspection: config.Introspection{Endpoint: config.Endpoint{

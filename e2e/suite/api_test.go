@@ -116,6 +116,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // upgrade switches protocols, tells of the Connection header it got, and sends back
 // each line in upper case.
 func upgrade(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Offered", strings.Join(r.Header.Values("Sec-Websocket-Protocol"), ", "))
 	w.Header().Set("X-Connection", strings.Join(r.Header.Values("Connection"), ", "))
 	w.Header().Set("Connection", "Upgrade")
 	w.Header().Set("Upgrade", "websocket")

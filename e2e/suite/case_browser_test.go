@@ -1,8 +1,11 @@
 package suite_test
 
 import (
+	"encoding/base64"
 	"maps"
 	"net/http"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -39,6 +42,14 @@ func browserScenarios() []scenario {
 	own["Access-Control-Allow-Origin"], own["Vary"] = "https://b.example", ""
 	const asks = "Access-Control-Request-Method"
 	return []scenario{
+		{
+			name: "token-sources", once: true, needs: canUpgrade,
+			site: func(e *env, s *config.Site) {
+				withCORS(e, s)
+				s.Token.From = config.TokenSources{Cookie: "token", WebSocketProtocol: "bearer.example.com", Query: "access_token"}
+			},
+			run: tokenSources,
+		},
 		{
 			name: "cors", once: true, site: withCORS,
 			steps: []step{
@@ -86,4 +97,55 @@ func withoutPolicy(hidden map[string]string) map[string]string {
 	none := maps.Clone(hidden)
 	none["Vary"] = ""
 	return none
+}
+
+// tokenSources sends tokens where pages can put them. The API gets none of them.
+func tokenSources(e *env) {
+	t, token := e.t, e.fresh(e.t, "view")
+	ask := func(s step) *answer {
+		s.path = "/echo/album/" + s.path
+		return e.client.do(t, e.request(t, &s, ""))
+	}
+	a := ask(step{path: "cookie", header: http.Header{"Cookie": {"a=b; token=" + token}, "Origin": {appOrigin}}})
+	require.Equal(t, 200, a.status, string(a.body))
+	require.Equal(t, []string{"a=b"}, a.echo.Headers.Values("Cookie"))
+	require.Empty(t, a.echo.Headers.Values("Authorization"))
+	require.Equal(t, "private", a.header.Get("Cache-Control"))
+	a = ask(step{path: "cookie", header: http.Header{"Cookie": {"token=" + token}, "Origin": {"https://evil.example"}}})
+	require.Equal(t, 403, a.status)
+	require.Equal(t, "foreign_page", a.code)
+	a = ask(step{path: "cookie", method: "PUT", header: http.Header{"Cookie": {"token=" + token}}})
+	require.Equal(t, "foreign_page", a.code)
+
+	events := http.Header{"Accept": {"text/event-stream"}}
+	a = ask(step{path: "query?a=b&access_token=" + token + "&c=d", header: events})
+	require.Equal(t, 200, a.status, string(a.body))
+	require.Equal(t, "/echo/album/query?a=b&c=d", a.echo.Target)
+	require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
+	for _, c := range []step{
+		{path: "query?access_token=" + token},
+		{path: "query?access_token=" + token, header: http.Header{"Accept": {"text/event-stream"}, "Cookie": {"token=" + token}}},
+		{path: "query", header: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"token=" + token}}},
+	} {
+		a = ask(c)
+		require.Equal(t, 400, a.status, c)
+		require.Equal(t, "invalid_request", a.code)
+	}
+
+	protocol := "bearer.example.com." + base64.RawURLEncoding.EncodeToString([]byte(token))
+	for offered, want := range map[string]struct {
+		status          int
+		chosen, arrives string
+	}{
+		"bearer.example.com, " + protocol: {101, "bearer.example.com", ""},
+		protocol + ", chat":               {101, "", "chat"},
+		protocol:                          {400, "", ""},
+		protocol + ", chat\r\nAuthorization: Bearer " + token: {400, "", ""},
+	} {
+		a := rawRequest(t, e.gw.address(), "GET /echo/album/socket HTTP/1.1\r\nHost: "+e.host+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: "+offered+"\r\n\r\n")
+		require.NotNil(t, a)
+		require.Equal(t, want.status, a.status, offered)
+		require.Equal(t, want.chosen, a.header.Get("Sec-Websocket-Protocol"), offered)
+		require.Equal(t, want.arrives, a.header.Get("X-Offered"), offered)
+	}
 }

@@ -204,8 +204,24 @@ type Token struct {
 	// same paths are chosen by it: deny (default), or allow, which asks the AS of the site
 	// that is chosen by path.
 	WithoutIssuer Verdict `json:"without_issuer,omitempty"`
+	// From are places beside Authorization that a token may be in.
+	From TokenSources `json:"from,omitzero"`
 	// AuthorizationHeader says whether the API gets to see the token.
 	AuthorizationHeader Keep `json:"authorization_header,omitempty"`
+}
+
+// TokenSources are the places beside Authorization that a token may be in, for pages that
+// cannot set that header. A request may have a token in one place (RFC 6750 section 2). The
+// API gets none of these.
+type TokenSources struct {
+	// Name of a cookie. A request with it must be of a page of this host or of an origin
+	// in cors.allow_origins with allow_credentials.
+	Cookie string `json:"cookie,omitempty" yaml:"cookie"`
+	// Name of a WebSocket subprotocol: NAME.TOKEN, the token in base64url, beside another
+	// protocol or NAME alone, which the filter answers where the API chooses none.
+	WebSocketProtocol string `json:"websocket_protocol,omitempty" yaml:"websocket_protocol"`
+	// Name of a field of the query, such as access_token, for a GET of text/event-stream.
+	Query string `json:"query,omitempty" yaml:"query"`
 }
 
 // Limits protect the AS, and Envoy's memory, from the clients of a site. Each is

@@ -201,23 +201,62 @@ func (c *cors) readable(headers []Header, origin string) []Header {
 
 // Answering is what the filter adds to the API's answer to one request.
 type Answering struct {
-	cors   *cors
-	origin string
+	cors     *cors
+	origin   string
+	private  bool   // the token was where caches do not look for one
+	queried  bool   // in the URL
+	protocol string // that is answered if the API chooses none
 }
 
 // Answering returns what is to be added to the API's answer, nil where that is nothing. It
 // is for an exchange whose last step was Allow.
 func (x *Exchange) Answering() *Answering {
-	if x.site == nil || x.site.cors == nil || x.decided.Reason == ReasonOff {
+	if x.site == nil || x.site.cors == nil && x.site.sources == nil || x.decided.Reason == ReasonOff {
 		return nil
 	}
-	return &Answering{x.site.cors, x.origin}
+	a := &Answering{cors: x.site.cors, origin: x.origin, private: x.request.indirect, queried: x.request.queried}
+	if x.request.protocolNamed && x.site.strictest == config.ModeEnforce {
+		a.protocol = x.site.sources.WebSocketProtocol
+	}
+	return a
 }
 
-// Amend returns what to add to the headers of an answer. An API, or another filter, that
+// Amend returns what to remove from the headers of an answer, and what to add then.
+func (a *Answering) Amend(headers []Header) (remove []string, add []Header) {
+	if a.cors != nil {
+		add = a.amendCORS(headers)
+	}
+	cached, referred, chosen := a.private, a.queried, a.protocol == ""
+	for i := range headers {
+		switch h := &headers[i]; h.Name {
+		case ":status":
+			chosen = chosen || h.Value != "101"
+		case "sec-websocket-protocol":
+			chosen = true
+		case "referrer-policy":
+			referred = false
+		case "cache-control":
+			if listsName(h.Value, "private") || listsName(h.Value, "no-store") {
+				cached = false
+			}
+		}
+	}
+	if cached { // RFC 6750 section 2.3; a shared cache looks for Authorization only
+		remove, add = append(remove, "cache-control"), append(add, Header{"cache-control", "private"})
+	}
+	if referred {
+		add = append(add, Header{"referrer-policy", "no-referrer"})
+	}
+	if !chosen {
+		add = append(add, Header{"sec-websocket-protocol", a.protocol})
+	}
+	return remove, add
+}
+
+// amendCORS returns what to add for pages of other origins. An API, or another filter, that
 // says itself who may read it is left alone: a header that is there twice has a browser
 // refuse the answer.
-func (a *Answering) Amend(headers []Header) (add []Header) {
+func (a *Answering) amendCORS(headers []Header) (add []Header) {
 	varies := false
 	for i := range headers {
 		switch h := &headers[i]; h.Name {

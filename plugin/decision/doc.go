@@ -16,6 +16,7 @@
 //	begin          method_not_forwarded                                                           Deny 405
 //	begin          expectation_failed                                                             Deny 417
 //	begin          unknown_host, unmatched_path, method_not_covered, denied                       Deny 403
+//	begin          foreign_page                                                                   Deny 403
 //	begin          cors_origin_not_allowed                                                        Deny 403
 //	begin          resource_unknown: its values are empty or too long, or cached so               Deny 403
 //	begin          resource_not_registered                                                        Deny 403

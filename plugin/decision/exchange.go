@@ -83,6 +83,7 @@ type Exchange struct {
 	// resourceID is the condition's, or the instance's.
 	resourceID string
 	origin     string // that may read the answer, see cors
+	taken      *Taken
 	token      *uma.Token
 	held       []string // scopes the token has for the resource
 	reason     Reason   // why a ticket is asked for
@@ -125,6 +126,10 @@ func (x *Exchange) begin(now time.Time) *Step {
 	}
 	if x.request.credentials == uma.CredentialMalformed {
 		return x.finish(ReasonInvalidCredentials)
+	}
+	if x.request.foreign {
+		x.note("token", "a cookie has it, and the request is not of a page of this site or of a listed origin")
+		return x.finish(ReasonForeignPage)
 	}
 	if x.cond.instance == nil {
 		x.resourceID = x.cond.resourceID
@@ -196,6 +201,7 @@ func (x *Exchange) locate() (step *Step, done bool) {
 		}
 	} else {
 		x.findOrigin()
+		x.gather(x.site)
 		if step := x.parsePath(x.site.normalize); step != nil {
 			return step, true
 		}

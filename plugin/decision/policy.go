@@ -68,7 +68,8 @@ type site struct {
 	allowUnmatched     bool
 	unmatched          *condition // asks for a token, and for no permission
 	allowPreflight     bool
-	cors               *cors // nil for none
+	cors               *cors                // nil for none
+	sources            *config.TokenSources // beside Authorization; nil for none
 	normalize          bool
 	keepOverrides      bool
 	dropAuthorization  bool
@@ -325,6 +326,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 }
 
 func (b *builder) token(path place, s *site, t *config.Token) {
+	b.sources(path.member("from"), s, &t.From)
 	s.issuers, s.audiences, s.clientIDs = t.Issuers, t.Audiences, t.ClientIDs
 	if t.LeewayMS < 0 || t.LeewayMS > 300_000 {
 		b.fault(path.member("leeway_ms"), "must be between 0 and 300000 (five minutes)")

@@ -21,7 +21,7 @@ const (
 	// The request is wrong in itself.
 	ReasonInvalidHost
 	ReasonAmbiguousPath
-	ReasonInvalidCredentials // more than one Authorization header, or a malformed one
+	ReasonInvalidCredentials // more than one token, or a malformed one
 	ReasonNotForwarded       // CONNECT and OPTIONS *
 	ReasonExpectation        // an Expect header other than 100-continue
 	ReasonMethodOverride     // the query names another method
@@ -31,6 +31,7 @@ const (
 	ReasonUnmatched
 	ReasonMethodNotCovered
 	ReasonDenied           // the condition denies everybody
+	ReasonForeignPage      // a token in a cookie, sent for a page that is not listed
 	ReasonOriginNotAllowed // a CORS preflight of another origin
 
 	// There is no token, or an insufficient one. With UMA the client gets a ticket.
@@ -101,7 +102,7 @@ var verdicts = [Reasons]verdict{
 
 	ReasonInvalidHost:        {"invalid_host", 400, "The host of the request is missing or malformed."},
 	ReasonAmbiguousPath:      {"ambiguous_path", 400, "The path of the request is not in canonical form."},
-	ReasonInvalidCredentials: {"invalid_request", 400, "The request must have one well-formed Authorization header."},
+	ReasonInvalidCredentials: {"invalid_request", 400, "The request must have one well-formed token, in one place."},
 	ReasonNotForwarded:       {"method_not_forwarded", 405, "This method is not forwarded."},
 	ReasonExpectation:        {"expectation_failed", 417, "The Expect header of the request is not supported."},
 	ReasonMethodOverride:     {"method_override", 400, "The query of the request names another method than its own."},
@@ -109,6 +110,7 @@ var verdicts = [Reasons]verdict{
 	ReasonUnknownHost:      {"unknown_host", 403, "No protected site answers on this host."},
 	ReasonUnmatched:        {"unmatched_path", 403, "No condition allows this path."},
 	ReasonMethodNotCovered: {"method_not_covered", 403, "No condition allows this method on this path."},
+	ReasonForeignPage:      {"foreign_page", 403, "The token is in a cookie, and the request may be of another site's page."},
 	ReasonOriginNotAllowed: {"cors_origin_not_allowed", 403, "Pages of this origin may not read what this site answers."},
 	ReasonDenied:           {"denied", 403, "A condition denies this request."},
 

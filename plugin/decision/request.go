@@ -25,6 +25,9 @@ type screened struct {
 	token                   string // not looked at yet, see verify
 	credentials             uma.Credential
 	authorizations          int
+	indirect, queried       bool     // the token was in another place than Authorization; in the query
+	foreign                 bool     // in a cookie, and another site may have made the request
+	protocolNamed           bool     // see gathering.protocol
 	identity                []string // headers a client has no right to send
 	overrides               []string // headers that make some upstreams see another method or path
 }

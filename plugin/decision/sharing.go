@@ -89,9 +89,11 @@ func (b *builder) share(s *sharing) {
 			{"ambiguous_paths", site.normalize != first.normalize},
 			{"case", site.fold != first.fold},
 			{"override_headers", site.keepOverrides != first.keepOverrides},
+			{"token.from", !sameSources(site.sources, first.sources)},
+			{"cors", first.sources != nil && first.sources.Cookie != "" && !site.cors.same(first.cors)},
 		} {
 			if d.differ {
-				b.fault(at.member(d.name), "must be that of site "+first.name+", which has a host in common: whose a request is may not depend on who reads its path")
+				b.fault(at.member(d.name), "must be that of site "+first.name+", which has a host in common: whose a request is may not depend on who reads it")
 			}
 		}
 		if len(site.prefixes) == 0 {
@@ -194,6 +196,13 @@ func (s *site) differs(other *site) string {
 	return ""
 }
 
+func sameSources(one, other *config.TokenSources) bool {
+	if one == nil || other == nil {
+		return one == other
+	}
+	return *one == *other
+}
+
 func (c *cors) same(other *cors) bool {
 	if c == nil || other == nil {
 		return c == other
@@ -253,6 +262,7 @@ func (s *sharing) elsewhere(p route.Path, found int) bool {
 // none has it.
 func (x *Exchange) locateShared() (step *Step, done bool) {
 	s := x.shared
+	x.gather(x.evaluator.policy.sites[s.sites[0]]) // a token in the query is no part of the path
 	if step := x.parsePath(s.normalize); step != nil {
 		return step, true
 	}

@@ -414,6 +414,11 @@ func TestSharingFaults(t *testing.T) {
 		{"one answers other pages", pair(func(a, b *config.Site) {
 			a.CORS, b.CORS = &config.CORS{AllowOrigins: []string{"https://app.example.com"}}, &config.CORS{AllowOrigins: []string{"https://other.example.com"}}
 		}), "sites[1].cors: must be as in site a"},
+		{"one takes tokens from elsewhere", prefixed(func(_, b *config.Site) { b.Token.From.Query = "access_token" }), "sites[1].token.from: must be that of site a"},
+		{"one lists other pages for its cookie", prefixed(func(a, b *config.Site) {
+			a.Token.From.Cookie, b.Token.From.Cookie = "token", "token"
+			b.CORS = &config.CORS{AllowOrigins: []string{"https://app.example.com"}}
+		}), "sites[1].cors: must be that of site a"},
 		{"a condition watches", pair(func(_, b *config.Site) { b.Resources[0].Conditions[0].Mode = config.ModeMonitor }), "sites[1].resources: must be as in site a"},
 		{"a path is public", pair(func(_, b *config.Site) {
 			b.Resources[1].Conditions[0].Paths = append(b.Resources[1].Conditions[0].Paths, "/x")

@@ -92,12 +92,33 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	if step.Kind == decision.KindCall {
 		s.remember(headers)
 	}
+	if t := exchange.Taken(); t != nil && !take(t) {
+		proxywasm.LogError("umagate: a token could not be taken out of a request")
+		s.plugin.worker.Abandon(exchange)
+		s.apply(&decision.Step{})
+		return types.ActionPause
+	}
 	s.plugin.apply(s.apply(&step), nil)
 	s.started, s.away = true, true
 	if step.Kind == decision.KindCall {
 		s.plugin.pace()
 	}
 	return s.action()
+}
+
+// take takes a token out of the request, and reports whether it could.
+func take(t *decision.Taken) bool {
+	for _, name := range t.Remove {
+		if proxywasm.RemoveHttpRequestHeader(name) != nil {
+			return false
+		}
+	}
+	for _, h := range t.Set {
+		if proxywasm.AddHttpRequestHeader(h.Name, h.Value) != nil {
+			return false
+		}
+	}
+	return t.Path == "" || proxywasm.ReplaceHttpRequestHeader(":path", t.Path) == nil
 }
 
 // asHeaders looks at the SDK's pairs as the core's headers, which have the same
@@ -152,7 +173,13 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 		proxywasm.LogError("umagate: an answer could not be read: " + err.Error())
 		return types.ActionContinue // a page cannot read it, then
 	}
-	for _, h := range a.Amend(asHeaders(headers)) {
+	remove, add := a.Amend(asHeaders(headers))
+	for _, name := range remove {
+		if err := proxywasm.RemoveHttpResponseHeader(name); err != nil {
+			proxywasm.LogError("umagate: a header of an answer could not be removed: " + err.Error())
+		}
+	}
+	for _, h := range add {
 		if err := proxywasm.AddHttpResponseHeader(h.Name, h.Value); err != nil {
 			proxywasm.LogError("umagate: a header of an answer could not be set: " + err.Error())
 		}

@@ -1,6 +1,7 @@
 package uma
 
 import (
+	"encoding/base64"
 	"strings"
 
 	"github.com/umagate/umagate/plugin/internal/ascii"
@@ -45,6 +46,13 @@ func CutBearer(value string) (token string, kind Credential) {
 		return "", CredentialMalformed
 	}
 	return token, CredentialBearer
+}
+
+// DecodeBearer reads a token in base64url without padding, as a name that has no room for
+// every character of a token carries it.
+func DecodeBearer(encoded string) (token string, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	return string(raw), err == nil
 }
 
 // joinsBearer finds a bearer credential behind another one: Envoy joins two
