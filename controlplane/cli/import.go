@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,13 +16,16 @@ func newImport(env Environment) *cobra.Command {
 		Use:   "import",
 		Short: "Write a first umagate.yaml from what an API has already",
 		Example: `  umagate import openapi openapi.yaml --out umagate.yaml
-  umagate import keycloak-enforcer keycloak.json
+  umagate import keycloak-enforcer keycloak.json --authorization settings.json
+  umagate import keycloak-authorization settings.json
+  umagate import quarkus application.properties
   umagate import gluu uma_rs_protect.json
   umagate import oxd /opt/oxd-server`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportGluu(env))
+	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportAuthorization(env), newImportQuarkus(env), newImportSpring(env), newImportAPISIX(env), newImportPingGateway(env),
+		newImportGluu(env))
 	for _, e := range extensions {
 		cmd.AddCommand(e.importCommand(env))
 	}
@@ -122,10 +126,16 @@ from that object itself: paths, methods and their scopes with scopes-enforcement
 ANY or DISABLED, enforcement-mode ENFORCING, PERMISSIVE (unmatched: authenticated) or
 DISABLED, http-method-as-scope.
 
-Keycloak's authorization export (console: client, Authorization, Export) is read, too, and
-the export of a whole client. It has what an enforcer takes from the server: the URIs of
-the resources. Import it where no path of the enforcer's file is enforced, or where
-lazy-load-paths is on.
+--authorization names Keycloak's export of the client's authorization settings (console:
+client, Authorization, Export). It has what an enforcer takes from the server: paths, where
+the file enforces none or lazy-load-paths or path-cache is on, and the resource for one
+value of a path's parameters. Resources are then used as they are there, by their id.
+Without it, what the server may have is noted.
+
+A file without user-managed-access is of clients that send plain access tokens: token:
+{evaluate: at_as} and challenge: bearer ask Keycloak what such a token may, as the enforcer
+does. Where the enforcer pushes claims (claim-information-point), a path is denied unless
+the export shows that no policy reads them.
 
 Which path an enforcer takes for a request is worked out as Keycloak's own matcher does.
 It is not the most specific one: "/orders/{id}/*" before "/orders/{id}" has /orders/1,
@@ -138,9 +148,118 @@ that one is enforced here.
 Issuer and client are taken over; the client's secret is not, but read from the
 environment variable CLIENT_SECRET.` + importNotes,
 		Example: `  umagate import keycloak-enforcer keycloak.json --host photos.example.com --out umagate.yaml
+  umagate import keycloak-enforcer keycloak.json --authorization settings.json
   CLIENT_SECRET=… umagate plan -c umagate.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: flags.read(env, importer.KeycloakEnforcer),
+	}
+	flags.register(cmd)
+	flags.registerAuthorization(cmd)
+	return cmd
+}
+
+// registerAuthorization adds what imports of a policy enforcer have.
+func (f *importFlags) registerAuthorization(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.settings.Authorization, "authorization", "", "`FILE` of Keycloak's export of the client's authorization settings")
+}
+
+func newImportAuthorization(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "keycloak-authorization FILE",
+		Short: "Make resources and conditions from Keycloak's authorization export",
+		Long: `Make resources and conditions from Keycloak's export of a client's authorization settings
+(console: client, Authorization, Export), or from the export of the whole client. The URIs
+of a resource are its paths, and a request needs one of its scopes, as with a policy
+enforcer that loads its paths. Resources are used as they are at Keycloak, by their id.
+
+Policies and permissions stay at Keycloak, which evaluates them: token: {evaluate: at_as}.
+They are counted in a note, and a resource that none names is noted.` + importNotes,
+		Example: `  umagate import keycloak-authorization settings.json --issuer https://sso.example.com/realms/photos`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    flags.read(env, importer.KeycloakAuthorization),
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func newImportQuarkus(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "quarkus FILE",
+		Short: "Make resources and conditions from Quarkus's Keycloak policy enforcer",
+		Long: `Make resources and conditions from quarkus.keycloak.policy-enforcer of an
+application.properties or application.yaml: paths, methods, scopes and their modes, as
+umagate import keycloak-enforcer does it. Issuer and client are those of quarkus.oidc.
+
+Quarkus asks Keycloak for resources when a path is asked for (lazy-load-paths is on there
+by default): --authorization has them. Where quarkus.http.auth.permission or another tenant
+may guard paths, too, nothing is made public.` + importNotes,
+		Example: `  umagate import quarkus src/main/resources/application.properties --authorization settings.json`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    flags.read(env, importer.Quarkus),
+	}
+	flags.register(cmd)
+	flags.registerAuthorization(cmd)
+	cmd.Flags().StringVar(&flags.settings.Profile, "profile", "prod", "`NAME` of the profile whose settings hold")
+	return cmd
+}
+
+func newImportSpring(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "spring FILE",
+		Short: "Make resources and conditions from a Spring Boot application's policy enforcer",
+		Long: `Make resources and conditions from keycloak.policy-enforcer-config of an application.yaml or
+application.properties, or from a policy-enforcer wherever an application keeps it, as
+umagate import keycloak-enforcer does it. server.servlet.context-path stands before the
+paths. Where keycloak.security-constraints may guard paths, too, nothing is made public.` + importNotes,
+		Example: `  umagate import spring src/main/resources/application.yaml --authorization settings.json`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    flags.read(env, importer.Spring),
+	}
+	flags.register(cmd)
+	flags.registerAuthorization(cmd)
+	cmd.Flags().StringVar(&flags.settings.Profile, "profile", "", "`NAME` of the profile whose documents hold beside those of none")
+	return cmd
+}
+
+func newImportAPISIX(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "apisix FILE",
+		Short: "Make resources and conditions from APISIX routes with authz-keycloak",
+		Long: `Make resources and conditions from the routes of an apisix.yaml, from one route, or from
+what APISIX's admin API lists: those with the plugin authz-keycloak ask for its permissions,
+by the path and the methods of the route. One of the permissions is enough; those on other
+resources than the first's are left out. http_method_as_scope asks for the method.
+
+Routes without the plugin are public, unless another plugin, a global rule, a host or vars
+may keep a request from them. lazy_load_paths asks Keycloak: such a route is denied, and
+umagate import keycloak-authorization reads what Keycloak has.` + importNotes,
+		Example: `  umagate import apisix apisix.yaml --host api.example.com --out umagate.yaml`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    flags.read(env, importer.APISIX),
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func newImportPingGateway(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "pinggateway FILE",
+		Short: "Make resources and conditions from a PingGateway's UmaService",
+		Long: `Make resources and conditions from the UmaService of a PingGateway (ForgeRock Identity
+Gateway, OpenIG), wherever it is in a route or in config.json: each pattern of a resource is
+one resource here, and a request needs the scopes of all actions for its method together.
+
+Patterns of text with ".*" at the end are read. Of another one, whatever begins so needs
+what it asks for. A path of several patterns needs what all of them ask for, as PingGateway
+may take any. Shares are not carried over.` + importNotes,
+		Example: `  umagate import pinggateway uma-route.json --issuer https://am.example.com/am/oauth2`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    flags.read(env, importer.PingGateway),
 	}
 	flags.register(cmd)
 	return cmd
@@ -179,6 +298,9 @@ func (f *importFlags) read(env Environment, read func(source string, data []byte
 			return err
 		}
 		draft, err := read(args[0], data, f.settings)
+		if err != nil && !strings.Contains(err.Error(), args[0]) {
+			err = fmt.Errorf("%s: %w", args[0], err)
+		}
 		return f.finish(env, draft, err)
 	})
 }

@@ -19,6 +19,11 @@ func TestImport(t *testing.T) {
 	}{
 		{"openapi", "openapi-photos.yaml", "note (changed): paths./search.get: a token is optional"},
 		{"keycloak-enforcer", "keycloak-photoz.json", "has no path"},
+		{"keycloak-authorization", "authorization-photoz.json", "are not carried over"},
+		{"quarkus", "quarkus-shop.properties", "newer versions of Quarkus do not read path"},
+		{"spring", "spring-cars.yaml", "keycloak.security-constraints (line 6) may guard paths, too"},
+		{"apisix", "apisix-orders.yaml", "lazy_load_paths: the plugin asks Keycloak"},
+		{"pinggateway", "pinggateway-guides.json", "Shares are not carried over"},
 		{"gluu", "gluu-protect.json", "Every method of \"/empty\" is denied now"},
 		{"gluu", "gluu-gateway.json", "matches nothing in the gateway"},
 	}

@@ -74,16 +74,22 @@ func (j *judge) choose(target string) []int {
 	}
 	j.candidates, j.indexes = paths, index
 	j.work += 1 + len(paths)
-	outcomes := []int{0}
-	if j.unordered {
+	var outcomes []int
+	switch {
+	case j.server != nil:
+		outcomes = paths.Resolved(target, j.unordered, func(i int) []int { return j.server.parts(paths[i], target) })
+	case j.unordered:
 		outcomes = paths.Possible(target)
-	} else {
-		outcomes[0] = paths.Choose(target)
+	default:
+		outcomes = []int{paths.Choose(target)}
 	}
 	for i, outcome := range outcomes {
 		if outcome >= 0 {
 			outcomes[i] = index[outcome]
 		}
 	}
-	return outcomes
+	if j.server == nil {
+		return outcomes
+	}
+	return j.ofServer(outcomes, target)
 }

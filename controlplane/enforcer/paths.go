@@ -16,7 +16,11 @@ const (
 )
 
 // Choose gives the index of the path that the enforcer takes for a request.
-func (ps Paths) Choose(target string) int {
+func (ps Paths) Choose(target string) int { return ps.chooseWith(target, nil) }
+
+// chooseWith does so where a template that was taken stands for a resource of the
+// server from then on: parts is how many parts that one's URI has, by index.
+func (ps Paths) chooseWith(target string, parts func(i int) int) int {
 	length, brackets := 0, 0 // of the template that is ahead
 	exact, wildcard, suffix := None, None, None
 	for i, path := range ps {
@@ -44,7 +48,7 @@ func (ps Paths) Choose(target string) int {
 			exact = i
 		}
 		if strings.HasSuffix(path, "*") {
-			if wildcard == None || javaParts(ps[wildcard], "/") < javaParts(matching, "/") {
+			if wildcard == None || ps.parts(wildcard, parts) < javaParts(matching, "/") {
 				wildcard = i
 			}
 		} else if at := strings.Index(path, "*."); at >= 0 && strings.HasSuffix(target, path[at+1:]) {
@@ -59,6 +63,19 @@ func (ps Paths) Choose(target string) int {
 	}
 	return wildcard
 }
+
+// parts is how many parts a path has, or the URI of what it stands for.
+func (ps Paths) parts(i int, of func(i int) int) int {
+	if of != nil && strings.Contains(ps[i], "{") {
+		if n := of(i); n >= 0 {
+			return n
+		}
+	}
+	return javaParts(ps[i], "/")
+}
+
+// Parts is how many parts the enforcer sees in a URI.
+func Parts(uri string) int { return javaParts(uri, "/") }
 
 // Begin gives a text with which each request begins that a path may be taken for.
 func Begin(path string) string {

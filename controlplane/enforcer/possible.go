@@ -12,7 +12,31 @@ const maxOrdered = 5
 // once: the enforcer loads resources from the server in any order, and where several
 // are equal to a request it is the order that decides. Of very many that may be taken,
 // it gives more than those that can be.
-func (ps Paths) Possible(target string) []int {
+func (ps Paths) Possible(target string) []int { return ps.possible(target, nil) }
+
+// Resolved gives what Choose or, where the order is not known, Possible may give where a
+// template stands for a resource of the server once it is taken. parts are the numbers
+// of parts that the URI of that one may have, by index; none where it stands for itself.
+func (ps Paths) Resolved(target string, unordered bool, parts func(i int) []int) []int {
+	var out []int
+	for _, pick := range []func([]int) int{slices.Min[[]int], slices.Max[[]int]} {
+		of := func(i int) int {
+			if all := parts(i); len(all) > 0 {
+				return pick(all)
+			}
+			return -1
+		}
+		if unordered {
+			out = append(out, ps.possible(target, of)...)
+		} else {
+			out = append(out, ps.chooseWith(target, of))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (ps Paths) possible(target string, parts func(i int) int) []int {
 	var concerned Paths
 	var index []int
 	for i, path := range ps {
@@ -20,10 +44,16 @@ func (ps Paths) Possible(target string) []int {
 			concerned, index = append(concerned, path), append(index, i)
 		}
 	}
-	concerned, index = withoutShorter(concerned, index, target)
+	if parts == nil {
+		concerned, index = withoutShorter(concerned, index, target)
+	}
 	found := map[int]bool{}
 	note := func(paths Paths, index []int) {
-		outcome := paths.Choose(target)
+		var of func(i int) int
+		if parts != nil {
+			of = func(i int) int { return parts(index[i]) }
+		}
+		outcome := paths.chooseWith(target, of)
 		if outcome >= 0 {
 			outcome = index[outcome]
 		}

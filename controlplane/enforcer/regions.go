@@ -52,6 +52,12 @@ type judge struct {
 	keep      bool         // what is denied stays, for a reader to change it
 	// demands gives what an outcome asks for, by method.
 	demands func(outcome int) []demand
+	// server has what the enforcer asks Keycloak for, where it is known. pair makes the
+	// outcome of a path that stands for a resource of it, with the resource's own scopes if
+	// whole; taken has those that were made, see ofServer.
+	server *Server
+	pair   func(of, resource int, whole bool) int
+	taken  map[[2]int]int
 
 	forms   []*region
 	known   map[string]*region
@@ -117,10 +123,17 @@ func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
 			}
 		}
 	}
+	if j.server != nil {
+		for _, uri := range j.server.paths {
+			for _, f := range slices.Concat(covers(uri), verbatim(uri)) {
+				j.add(f, true)
+			}
+		}
+	}
 	if j.other, err = j.unheard(anything, "some", "other", "zqz", "0q0", "~", "~~", "_-_", "-_-", "9z", "kqx", "jxk"); err != nil {
 		return nil, nil, err
 	}
-	if j.shortAt = shortValues(j.paths); len(j.shortAt) > 0 {
+	if j.shortAt = shortValues(j.allPaths()); len(j.shortAt) > 0 {
 		if j.short, err = j.unheard(strings.Split("~0987654321_zqjkxwvu", "")...); err != nil {
 			return nil, nil, err
 		}
@@ -137,6 +150,14 @@ func (j *judge) tellApart() (regions []*region, unmatched *region, err error) {
 	}
 	j.drop()
 	return j.forms, unmatched, nil
+}
+
+// allPaths are those of the enforcer and of the server.
+func (j *judge) allPaths() Paths {
+	if j.server == nil {
+		return j.paths
+	}
+	return slices.Concat(j.paths, j.server.paths)
 }
 
 func (j *judge) add(f outline, derived bool) bool {

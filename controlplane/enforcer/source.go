@@ -24,6 +24,11 @@ type Source struct {
 	// Loaded: the entries are all that Keycloak has, with all of their scopes, and a condition
 	// can ask for any permission on a resource.
 	Loaded bool
+	// Server has what the enforcer asks Keycloak for; nil where that is not known.
+	Server *Server
+	// Pushes: the enforcer pushes claims for every path, by which a policy may refuse: what
+	// is the server's alone is denied.
+	Pushes bool
 	// Notes is told what is not exact.
 	Notes Notes
 }
@@ -49,6 +54,9 @@ type Entry struct {
 	Denied         bool // it is not known whose it is
 	Scopes         []string
 	Methods        []Method
+	// ResourceScopes are those of the resource at Keycloak, where they are known: any
+	// permission on it has one of them.
+	ResourceScopes []string
 }
 
 // Method is one that an entry lists.
@@ -187,6 +195,8 @@ func (c *Source) otherMethods(e *Entry) func(method string) demand {
 		}
 	case len(e.Scopes) > 0:
 		asked = c.scopeDemand(e.Place, e.Resource, e.Scopes, false)
+	case len(e.ResourceScopes) > 0:
+		asked = c.scopeDemand(e.Place, e.Resource, e.ResourceScopes, false)
 	case len(e.Methods) > 0:
 		c.Notes.Narrowed(e.Place, "methods that are not listed need any permission on the resource at Keycloak; here they are denied")
 	default:
@@ -199,6 +209,9 @@ func (c *Source) otherMethods(e *Entry) func(method string) demand {
 
 // listedDemand carries over which of the scopes a method needs.
 func (c *Source) listedDemand(e *Entry, m Method) demand {
+	if len(m.Scopes) == 0 && len(e.ResourceScopes) > 0 {
+		return c.scopeDemand(m.Place, e.Resource, e.ResourceScopes, false)
+	}
 	if len(m.Scopes) == 0 {
 		made := MadeUp(strings.ToUpper(m.Method))
 		c.Notes.Narrowed(m.Place, "no scope: any permission on the resource would do at Keycloak; scope %q is made up", made)
@@ -275,6 +288,9 @@ func (c *Source) judge(methods []string) *judge {
 			return none
 		}
 		return never
+	}
+	if c.Server != nil {
+		c.serve(j, methods, &demands)
 	}
 	return j
 }

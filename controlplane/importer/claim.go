@@ -51,7 +51,12 @@ type claims struct {
 	// leftToRight: the source chooses for each method on its own, segment by segment.
 	// Otherwise it chooses the most specific pattern, and then its method.
 	leftToRight bool
-	methods     map[string]bool // that the source names
+	// byMethod: the source looks for the most specific pattern among those that have the
+	// request's method, of which HEAD is one like others.
+	byMethod bool
+	// unranked: the source may choose any pattern that matches.
+	unranked bool
+	methods  map[string]bool // that the source names
 	// ofResource: what is said of two resources needs one of its own.
 	ofResource bool
 	count      int
@@ -220,6 +225,11 @@ func (cs *claims) judge(r *rule, keys map[string]bool) {
 			if m != "" && r.methods[m] == nil {
 				r.methods[m] = &outcome{claims: r.methods[""].claims, need: nobody(), unmatched: true}
 			}
+		}
+	}
+	if cs.byMethod && r.methods["GET"] != nil && r.methods["HEAD"] == nil {
+		if cs.judgeMethod(r, "HEAD", matching, partly); r.methods["HEAD"] == nil {
+			r.methods["HEAD"] = &outcome{claims: r.methods["GET"].claims, need: nobody(), unmatched: true}
 		}
 	}
 	// The filter judges HEAD by what holds for GET, where HEAD is not named; to the source

@@ -10,7 +10,7 @@ func (cs *claims) of(o *origin, method string) []*claim {
 	if cs.leftToRight && method != "" && cs.methods[method] {
 		return nil // the source looks no further than at those that name it
 	}
-	if method == "HEAD" && len(o.claims[""]) == 0 && !cs.leftToRight {
+	if method == "HEAD" && len(o.claims[""]) == 0 && !cs.leftToRight && !cs.byMethod {
 		return o.claims["GET"] // as the filter has it
 	}
 	return o.claims[""]
@@ -22,8 +22,8 @@ func (cs *claims) choose(matching []*origin, method string) (found []*claim) {
 		return cs.chooseFirst(matching, method)
 	}
 	for _, o := range matching {
-		hidden := slices.ContainsFunc(matching, func(other *origin) bool {
-			return !other.wide && o.pattern.covers(&other.pattern) && !other.pattern.covers(&o.pattern)
+		hidden := !cs.unranked && slices.ContainsFunc(matching, func(other *origin) bool {
+			return !other.wide && (!cs.byMethod || len(cs.of(other, method)) > 0) && o.pattern.covers(&other.pattern) && !other.pattern.covers(&o.pattern)
 		})
 		if !hidden {
 			found = append(found, cs.of(o, method)...)

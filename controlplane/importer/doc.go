@@ -1,7 +1,9 @@
 // Package importer makes the beginning of a umagate.yaml from what an API has
 // already: an OpenAPI document ([OpenAPI]), a Keycloak policy enforcer's
-// configuration ([KeycloakEnforcer]), or what an oxd application or a Gluu Gateway
-// protects ([Gluu]). "umagate import" uses it.
+// configuration ([KeycloakEnforcer], in an application's settings [Quarkus] and [Spring]),
+// Keycloak's authorization export ([KeycloakAuthorization]), routes of [APISIX], the service of a
+// [PingGateway], or what an oxd application
+// or a Gluu Gateway protects ([Gluu]). "umagate import" uses it.
 //
 // Each reader fills a [Draft]; [Draft.Finish] denies what umagate would refuse,
 // so that what [Draft.WriteTo] prints passes "umagate validate".

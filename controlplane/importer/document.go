@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 
 	"go.yaml.in/yaml/v4"
@@ -79,6 +80,14 @@ func (v *value) get(key string) *value {
 	return nil
 }
 
+// keysOf are the keys of an object.
+func (v *value) keysOf() []string {
+	if !v.is(isObject) {
+		return nil
+	}
+	return v.keys
+}
+
 // string is the text of a scalar member, empty when there is none.
 func (v *value) string(key string) string {
 	if one := v.get(key); one.is(isText) {
@@ -104,10 +113,7 @@ func readDocument(path string, data []byte) (*file, error) {
 		if ofJSON != nil {
 			return nil, ofJSON
 		}
-		if at, ok := errors.AsType[*yaml.LoadError](err); ok {
-			return nil, fmt.Errorf("line %d: neither YAML nor JSON: %s", at.Mark.Line, at.Message)
-		}
-		return nil, fmt.Errorf("neither YAML nor JSON: %w", err)
+		return nil, yamlFault(err)
 	}
 	if len(document.Content) == 0 {
 		return nil, errors.New("the file is empty")
@@ -119,6 +125,17 @@ func readDocument(path string, data []byte) (*file, error) {
 	}
 	return f, nil
 }
+
+// yamlFault names the line of what is no YAML.
+func yamlFault(err error) error {
+	if at, ok := errors.AsType[*yaml.LoadError](err); ok {
+		return fmt.Errorf("line %d: neither YAML nor JSON: %s", at.Mark.Line, at.Message)
+	}
+	return fmt.Errorf("neither YAML nor JSON: %w", err)
+}
+
+// isEnd reports that there is no further document.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) }
 
 // withoutMark takes off a byte order mark.
 func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\uFEFF")) }

@@ -30,6 +30,11 @@ type Settings struct {
 	DocumentURL string
 	// ServerVariables are values of variables in the URLs of its servers.
 	ServerVariables map[string]string
+	// Authorization is the file of Keycloak's authorization export, with what a policy
+	// enforcer takes from the server.
+	Authorization string
+	// Profile is the one whose settings of a Quarkus or Spring application hold.
+	Profile string
 }
 
 // Draft is a site in the making.
@@ -44,18 +49,21 @@ type Draft struct {
 	// ClientID is a client that exists; empty registers one. Its secret is taken
 	// from the environment variable CLIENT_SECRET.
 	ClientID string
-	// Mode, Unmatched and Case are empty for the default.
-	Mode, Unmatched, Case string
+	// Mode, Unmatched, Case, Evaluate, Challenge and Require are empty for the default.
+	Mode, Unmatched, Case, Evaluate, Challenge, Require string
 
 	Resources []Resource
 	Notes     []Note
 
 	noted map[Note]bool
+	lines map[string]int // by place
 }
 
 // Resource is one registration.
 type Resource struct {
 	Name, Type string
+	// ID is the resource_id at the AS, where the resource is there already.
+	ID         string
 	Conditions []Condition
 }
 

@@ -114,6 +114,15 @@ func findGluu(data []byte) (gluuDocument, error) {
 	return out, fmt.Errorf("%w: it has no resources (uma_rs_protect) and no uma_scope_expression (Gluu Gateway)", ErrSource)
 }
 
+// object reads the members of the outermost object.
+func object(data []byte) (map[string]json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return nil, fmt.Errorf("%w: not a JSON object: %w", ErrSource, err)
+	}
+	return members, nil
+}
+
 // list reads an array, or a string with one in it, as Kong's database keeps it.
 func list(raw json.RawMessage, place string, to *[]json.RawMessage) error {
 	var text string

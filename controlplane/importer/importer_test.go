@@ -18,6 +18,19 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// readers are the importers by the kind of their files.
+func readers() map[string]func(string, []byte, importer.Settings) (*importer.Draft, error) {
+	return map[string]func(string, []byte, importer.Settings) (*importer.Draft, error){
+		"apisix":        importer.APISIX,
+		"authorization": importer.KeycloakAuthorization,
+		"gluu":          importer.Gluu,
+		"keycloak":      importer.KeycloakEnforcer,
+		"pinggateway":   importer.PingGateway,
+		"quarkus":       importer.Quarkus,
+		"spring":        importer.Spring,
+	}
+}
+
 // read imports a file by the kind that its name begins with.
 func read(path string) (*importer.Draft, error) {
 	name := filepath.Base(path)
@@ -32,10 +45,12 @@ func read(path string) (*importer.Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(name, "keycloak") {
-		return importer.KeycloakEnforcer(path, data, importer.Settings{})
+	var settings importer.Settings
+	if strings.Contains(name, "-with-settings") { // the enforcer's file that Keycloak has settings for
+		settings.Authorization = "testdata/authorization-photoz.json"
 	}
-	return importer.Gluu(path, data, importer.Settings{})
+	kind, _, _ := strings.Cut(strings.TrimSuffix(name, filepath.Ext(name)), "-")
+	return readers()[kind](path, data, settings)
 }
 
 // check finishes and prints a draft, and judges what is printed as "umagate
@@ -190,6 +205,9 @@ func fuzz(f *testing.F, kind string) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(t.TempDir(), kind+".json")
+		if kind == "quarkus" || kind == "spring" {
+			path = filepath.Join(t.TempDir(), kind) // by what is in it
+		}
 		require.NoError(t, os.WriteFile(path, data, 0o600))
 		draft, err := read(path)
 		if err == nil {
@@ -203,6 +221,11 @@ func fuzz(f *testing.F, kind string) {
 	})
 }
 
-func FuzzOpenAPI(f *testing.F)  { fuzz(f, "openapi") }
-func FuzzKeycloak(f *testing.F) { fuzz(f, "keycloak") }
-func FuzzGluu(f *testing.F)     { fuzz(f, "gluu") }
+func FuzzOpenAPI(f *testing.F)               { fuzz(f, "openapi") }
+func FuzzKeycloak(f *testing.F)              { fuzz(f, "keycloak") }
+func FuzzAPISIX(f *testing.F)                { fuzz(f, "apisix") }
+func FuzzKeycloakAuthorization(f *testing.F) { fuzz(f, "authorization") }
+func FuzzPingGateway(f *testing.F)           { fuzz(f, "pinggateway") }
+func FuzzQuarkus(f *testing.F)               { fuzz(f, "quarkus") }
+func FuzzSpring(f *testing.F)                { fuzz(f, "spring") }
+func FuzzGluu(f *testing.F)                  { fuzz(f, "gluu") }

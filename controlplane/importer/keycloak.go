@@ -2,156 +2,158 @@ package importer
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/enforcer"
 	"github.com/umagate/umagate/controlplane/glob"
-	"github.com/umagate/umagate/plugin/config"
 )
 
-// enforcerConfig is a policy enforcer's configuration, alone or inside of
-// keycloak.json.
-type enforcerConfig struct {
-	Mode             text            `json:"enforcement-mode"`
-	Paths            []enforcedPath  `json:"paths"`
-	MethodAsScope    flag            `json:"http-method-as-scope"`
-	Realm            text            `json:"realm"`
-	Server           text            `json:"auth-server-url"`
-	Client           text            `json:"resource"`
-	LazyLoad         flag            `json:"lazy-load-paths"`
-	PathCache        json.RawMessage `json:"path-cache"`
-	DenyRedirect     text            `json:"on-deny-redirect-to"`
-	ClaimInformation json.RawMessage `json:"claim-information-point"`
+// enforcerSource is the configuration of a policy enforcer, from whichever file.
+type enforcerSource struct {
+	enforcerConfig
+
+	place string
+	// places are those of the paths, where they are not counted in the source.
+	places []string
+	notes  []Note
+	// unordered: in which order the enforcer has its paths is not known.
+	unordered bool
+	// guards says what else guards paths than the enforcer, if anything does: then
+	// nothing is known to be public.
+	guards string
 }
 
-type enforcedPath struct {
-	Name             text             `json:"name"`
-	Type             text             `json:"type"`
-	Path             text             `json:"path"`
-	Mode             text             `json:"enforcement-mode"`
-	Scopes           []text           `json:"scopes"`
-	Methods          []enforcedMethod `json:"methods"`
-	ClaimInformation json.RawMessage  `json:"claim-information-point"`
-}
-
-type enforcedMethod struct {
-	Method text   `json:"method"`
-	Scopes []text `json:"scopes"`
-	Mode   text   `json:"scopes-enforcement-mode"`
-}
-
-// The modes of a policy enforcer.
-const (
-	modeEnforcing  = "ENFORCING"
-	modePermissive = "PERMISSIVE"
-	modeDisabled   = "DISABLED"
-)
-
-// maxSegments bounds the segments of a path.
-const maxSegments = 32
-
-const unmatchedAuthenticated = string(config.UnmatchedAuthenticated)
-
-// text is a string as Keycloak reads one: numbers and booleans do, too.
-type text string
-
-// UnmarshalJSON reads a scalar.
-func (t *text) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] != '"' && data[0] != '{' && data[0] != '[' {
-		if string(data) != "null" {
-			*t = text(data)
-		}
-		return nil
-	}
-	return json.Unmarshal(data, (*string)(t))
-}
-
-// flag is a boolean as Keycloak reads one: "true" does, too.
-type flag bool
-
-// UnmarshalJSON reads a boolean, or its name.
-func (f *flag) UnmarshalJSON(data []byte) error {
-	switch strings.ToLower(strings.Trim(string(data), `" `)) {
-	case "true", "1":
-		*f = true
-	case "false", "0", "", "null":
-		*f = false
-	default:
-		return fmt.Errorf("%w: %s is neither true nor false", ErrSource, data)
-	}
-	return nil
-}
-
-func strs(list []text) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = string(s)
-	}
-	return enforcer.Unique(out)
+// tell adds a note for the draft.
+func (s *enforcerSource) tell(severity Severity, place string, line int, format string, args ...any) {
+	s.notes = append(s.notes, Note{Severity: severity, Place: strings.TrimSuffix(s.place+place, "."), Line: line, Text: fmt.Sprintf(format, args...), kind: format})
 }
 
 // KeycloakEnforcer reads the configuration of a Keycloak policy enforcer: the
 // "policy-enforcer" of a keycloak.json, or that object itself. It reads Keycloak's
-// authorization export, too, which has the paths that an enforcer loads from the
-// server: the URIs of its resources.
+// authorization export, too, as [KeycloakAuthorization] does.
 func KeycloakEnforcer(source string, data []byte, settings Settings) (*Draft, error) {
-	data = withoutMark(data)
-	members, err := object(data)
+	document, err := readObject(source, data)
 	if err != nil {
 		return nil, err
 	}
-	if export, place := findExport(members); export != nil {
-		return keycloakExport(source, export, place, members, settings)
-	}
-	var e enforcerConfig
-	if err := json.Unmarshal(data, &e); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSource, err)
-	}
-	place := ""
-	if inner, ok := members["policy-enforcer"]; ok {
-		outer := e
-		e = enforcerConfig{}
-		if err := json.Unmarshal(inner, &e); err != nil {
-			return nil, fmt.Errorf("%w: policy-enforcer: %w", ErrSource, err)
+	root := document.root
+	if settings.Authorization == "" {
+		if export, err := findExport(root); err != nil || export != nil {
+			return keycloakAuthorization(source, export, settings, err)
 		}
-		e.Realm, e.Server, e.Client = cmp.Or(e.Realm, outer.Realm), cmp.Or(e.Server, outer.Server), cmp.Or(e.Client, outer.Client)
-		place = "policy-enforcer."
-	} else if members["paths"] == nil && members["enforcement-mode"] == nil {
-		return nil, fmt.Errorf("%w: it has neither policy-enforcer nor paths, and is no authorization export; is it a keycloak.json?", ErrSource)
 	}
+	s := &enforcerSource{}
+	if inner := root.get("policy-enforcer"); inner != nil {
+		outer, fault := readEnforcer(root)
+		if fault != nil {
+			return nil, fault
+		}
+		s.place = "policy-enforcer."
+		if inner.kind != isObject {
+			return nil, fmt.Errorf("%w: %s: policy-enforcer is %s, not an object", ErrSource, inner.at(), inner.kind)
+		}
+		s.enforcerConfig, err = readEnforcer(inner)
+		s.realm, s.server, s.client = cmp.Or(s.realm, outer.realm), cmp.Or(s.server, outer.server), cmp.Or(s.client, outer.client)
+	} else {
+		if !root.has("paths", "enforcement-mode") && (settings.Authorization == "" || !root.has("realm", "auth-server-url", "resource", "lazy-load-paths")) {
+			return nil, fmt.Errorf("%w: it has neither policy-enforcer nor paths, and is no authorization export; is it a keycloak.json?", ErrSource)
+		}
+		s.enforcerConfig, err = readEnforcer(root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return fromEnforcer(source, s, settings)
+}
+
+// readObject reads a document that is an object.
+func readObject(source string, data []byte) (*file, error) {
+	document, err := readDocument(source, data)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrSource, err)
+	case document.root.kind != isObject:
+		return nil, fmt.Errorf("%w: it is %s, not an object", ErrSource, document.root.kind)
+	}
+	return document, nil
+}
+
+// fromEnforcer makes conditions of what a policy enforcer does.
+func fromEnforcer(source string, s *enforcerSource, settings Settings) (*Draft, error) {
 	d := newDraft(settings, source)
-	d.keycloakServer(place, &e, settings)
-	c := d.newKeycloakSource(place)
-	d.enforcement(c, &e)
-	if strings.TrimSpace(string(e.Mode)) == modeDisabled {
+	d.Notes = append(d.Notes, s.notes...)
+	e := &s.enforcerConfig
+	for _, key := range e.root.keysOf() {
+		d.at(s.place+key, e.root.get(key))
+	}
+	d.keycloakServer(s.place, e, settings)
+	var server *keycloakResources
+	if settings.Authorization != "" {
+		var err error
+		if server, err = readAuthorization(settings.Authorization); err != nil {
+			return nil, err
+		}
+		d.noteAuthorization(server)
+	}
+	c := d.newKeycloakSource(s.place)
+	c.Unordered = s.unordered
+	if server != nil {
+		c.server, c.Server = server, server.Server
+	}
+	d.enforcement(c, e)
+	if e.mode == modeDisabled {
+		if s.guards != "" {
+			d.noteChanged(s.place+"enforcement-mode", "%s", s.guards)
+		}
 		d.Resources = nil
 		return d, nil
 	}
-	for i := range e.Paths {
-		if err := d.enforced(c, place+"paths["+strconv.Itoa(i)+"]", &e.Paths[i]); err != nil {
+	d.tokens(c, e.uma)
+	for i := range e.paths {
+		place := s.place + "paths[" + strconv.Itoa(i) + "]"
+		if len(s.places) > 0 {
+			place = s.places[i]
+		}
+		if err := d.enforced(c, place, &e.paths[i]); err != nil {
 			return nil, err
 		}
 	}
-	d.serverPaths(c, &e)
+	if s.guards != "" {
+		c.Untrusted, c.Permissive = true, false
+		d.noteNarrowed(s.place+"paths", "%s: what is public here, or open to every authenticated caller, is denied until you have looked", s.guards)
+	}
+	if err := d.serverPaths(c, e); err != nil {
+		return nil, err
+	}
 	return d.putKeycloak(c, "no path", "resource")
+}
+
+// tokens says which tokens the enforcer's clients send.
+func (d *Draft) tokens(c *keycloakSource, uma bool) {
+	if uma {
+		d.note(c.Place+"user-managed-access", "a client that lacks a permission gets a ticket, as from the enforcer")
+		return
+	}
+	d.Evaluate, d.Challenge = "at_as", "bearer"
+	d.note(c.Place+"user-managed-access", "it is not there: the enforcer sends no ticket, and asks Keycloak what a plain access token may. So do token: {evaluate: at_as} and challenge: bearer. Write challenge: both if some clients know UMA")
 }
 
 // keycloakServer carries over the AS and the client.
 func (d *Draft) keycloakServer(place string, e *enforcerConfig, settings Settings) {
-	d.Dialect, d.ClientID = "keycloak", string(e.Client)
+	d.Dialect, d.ClientID = "keycloak", e.client
 	if strings.Contains(d.ClientID, "${") {
 		d.ClientID = ""
-		d.note("resource", "the client is named where the application runs: %q. Write client: {id: …, secret: {env: %s}} for one that exists", e.Client, secretVariable)
+		d.note("resource", "the client is named where the application runs: %q. Write client: {id: …, secret: {env: %s}} for one that exists", e.client, secretVariable)
 	}
 	switch {
-	case d.Issuer != "" || e.Server == "" || e.Realm == "":
-	case strings.Contains(string(e.Server+e.Realm), "${"):
-		d.note(place+"auth-server-url", "the authorization server is named where the application runs (%q, realm %q): give its issuer with --issuer", e.Server, e.Realm)
+	case d.Issuer != "" || e.server == "" || e.realm == "":
+	case strings.Contains(e.server+e.realm, "${"):
+		d.note(place+"auth-server-url", "the authorization server is named where the application runs (%q, realm %q): give its issuer with --issuer", e.server, e.realm)
 	default:
-		d.Issuer = strings.TrimSuffix(string(e.Server), "/") + "/realms/" + string(e.Realm)
+		d.Issuer = strings.TrimSuffix(e.server, "/") + "/realms/" + e.realm
 	}
 	d.nameSite(settings)
 }
@@ -161,15 +163,6 @@ func (d *Draft) nameSite(settings Settings) {
 	if settings.Site == "" && d.ClientID != "" {
 		d.Site = siteName(d.ClientID)
 	}
-}
-
-// object reads the members of the outermost object.
-func object(data []byte) (map[string]json.RawMessage, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return nil, fmt.Errorf("%w: not a JSON object: %w", ErrSource, err)
-	}
-	return members, nil
 }
 
 // siteName makes a site's name of any text.
@@ -188,7 +181,7 @@ func siteName(text string) string {
 
 // enforcement carries over what holds for every path.
 func (d *Draft) enforcement(c *keycloakSource, e *enforcerConfig) {
-	switch strings.TrimSpace(string(e.Mode)) {
+	switch e.mode {
 	case "", modeEnforcing:
 	case modePermissive:
 		c.Permissive = true
@@ -197,78 +190,152 @@ func (d *Draft) enforcement(c *keycloakSource, e *enforcerConfig) {
 		d.authenticated(c)
 		d.noteChanged(c.Place+"enforcement-mode", "DISABLED looks at no path and no permission, and wants an authenticated caller: so does unmatched: authenticated. The paths are left out; write ENFORCING to have them")
 	default:
-		d.noteNarrowed(c.Place+"enforcement-mode", "%q is not known: enforced", e.Mode)
+		d.noteNarrowed(c.Place+"enforcement-mode", "%q is not known: enforced", e.mode)
 	}
-	c.MethodAsScope = bool(e.MethodAsScope)
-	if e.DenyRedirect != "" {
-		d.note(c.Place+"on-deny-redirect-to", "nobody is redirected: a client gets 401 with a ticket, or 403")
+	c.MethodAsScope = e.methodAsScope
+	if e.denyRedirect != "" {
+		d.note(c.Place+"on-deny-redirect-to", "nobody is redirected: a client gets 401 or 403")
 	}
-	if len(e.ClaimInformation) > 0 {
-		d.note(c.Place+"claim-information-point", "claims are not pushed to the authorization server")
+	if e.claims {
+		c.Pushes = d.pushes(c, c.Place+"claim-information-point")
 	}
+}
+
+// pushes notes that claims are not pushed to Keycloak, and reports whether that can
+// matter: a policy may refuse by them.
+func (d *Draft) pushes(c *keycloakSource, place string) bool {
+	switch {
+	case c.server == nil:
+		d.noteNarrowed(place, "claims are not pushed to Keycloak, and a policy there may refuse by them: what it holds for is denied. Give Keycloak's authorization export with --authorization, which has the policies")
+		return true
+	case len(c.server.readers) > 0:
+		d.noteNarrowed(place, "claims are not pushed to Keycloak, where %s may refuse by them: what it holds for is denied", strings.Join(c.server.readers, ", "))
+		return true
+	}
+	d.note(place, "claims are not pushed to the authorization server; no policy there reads them")
+	return false
 }
 
 // enforced reads one path. Those of the same text are one: the mode of the first
 // holds, and what their methods and scopes say is joined.
 func (d *Draft) enforced(c *keycloakSource, place string, p *enforcedPath) error {
-	path := string(p.Path)
+	d.at(place, p.at)
+	path := p.path
 	switch {
-	case path == "" && p.Name == "":
+	case path == "" && p.name == "":
 		d.note(place, "an entry has neither path nor name")
 		return nil
 	case path == "":
-		d.noteNarrowed(place, "%q has no path, which Keycloak takes for no request: it is in Keycloak's resource, its URIs; add it", p.Name)
-		c.serverOnly = c.serverOnly || p.Mode != modeDisabled
+		d.noteNarrowed(place, "%q has no path, which Keycloak takes for no request: it is in Keycloak's resource, its URIs; add it", p.name)
+		c.serverOnly = c.serverOnly || p.mode != modeDisabled
 		return nil
-	case strings.Contains(path, "${"):
-		return fmt.Errorf("%w: %s.path: %q is completed where the application runs: write its value", ErrSource, place, path)
 	}
-	if strings.Count(path, "/") > maxSegments {
-		return fmt.Errorf("%w: %s.path: it has more than %d segments", ErrSource, place, maxSegments)
-	}
-	for segment := range strings.SplitSeq(path, "/") {
-		if strings.ContainsAny(glob.Braces().ReplaceAllString(segment, ""), "{}") {
-			return fmt.Errorf("%w: %s.path: %q has a brace too few or too many in a segment, by which Keycloak's enforcer loses its way", ErrSource, place, path)
-		}
-	}
-	if len(p.ClaimInformation) > 0 {
-		d.note(place+".claim-information-point", "claims are not pushed to the authorization server")
+	if err := enforceable(place+".path", path); err != nil {
+		return err
 	}
 	entry, first := c.Entry(place, path)
 	if first {
-		entry.Name = string(cmp.Or(p.Name, p.Path))
-		entry.Resource = entry.Name
-		if c.types[entry.Name] == "" {
-			c.types[entry.Name] = string(p.Type)
-		}
-		switch p.Mode {
+		d.nameEntry(c, entry, p)
+		switch p.mode {
 		case "", modeEnforcing:
 		case modeDisabled:
 			entry.Disabled = true
 		default:
-			d.noteNarrowed(place+".enforcement-mode", "%q is enforced", p.Mode)
+			d.noteNarrowed(place+".enforcement-mode", "%q is enforced", p.mode)
 		}
 	} else {
+		c.serverOnly = c.serverOnly || p.mode != modeDisabled // it counts, though its mode does not hold
 		d.note(place, "%q is there twice: mode and name of the first hold, and of its methods the first of each", path)
 	}
-	entry.Scopes = enforcer.Unique(append(entry.Scopes, strs(p.Scopes)...))
-	for i, m := range p.Methods {
-		at := place + ".methods[" + strconv.Itoa(i) + "]"
-		entry.Methods = append(entry.Methods, enforcer.Method{Place: at, Method: string(m.Method), Scopes: strs(m.Scopes), Mode: string(m.Mode)})
+	if p.deny {
+		entry.Denied = true
+		d.noteNarrowed(place+".deny", "%q is denied", path)
+	}
+	if !entry.Disabled && (c.Pushes || p.claims && d.pushes(c, place+".claim-information-point")) {
+		entry.Denied = true
+	}
+	entry.Scopes = enforcer.Unique(append(entry.Scopes, p.scopes...))
+	for i, m := range p.methods {
+		at := d.at(place+".methods["+strconv.Itoa(i)+"]", m.at)
+		entry.Methods = append(entry.Methods, enforcer.Method{Place: at, Method: m.method, Scopes: m.scopes, Mode: m.mode})
 	}
 	return nil
 }
 
-// serverPaths looks at what the enforcer takes from the server beside the file.
-func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) {
-	const remedy = "export the client's authorization settings (Keycloak's console: Authorization, Export) and import that file"
-	lazy := bool(e.LazyLoad) || len(e.PathCache) > 0 && string(e.PathCache) != "null"
+// enforceable says why nobody can know what the enforcer does with a path.
+func enforceable(place, path string) error {
+	if strings.Contains(path, "${") {
+		return fmt.Errorf("%w: %s: %q is completed where the application runs: write its value", ErrSource, place, path)
+	}
+	if strings.Count(path, "/") > maxSegments {
+		return fmt.Errorf("%w: %s: it has more than %d segments", ErrSource, place, maxSegments)
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if strings.ContainsAny(glob.Braces().ReplaceAllString(segment, ""), "{}") {
+			return fmt.Errorf("%w: %s: %q has a brace too few or too many in a segment, by which Keycloak's enforcer loses its way", ErrSource, place, path)
+		}
+	}
+	return nil
+}
+
+// nameEntry names what a path asks for: the resource that the enforcer binds it to.
+func (d *Draft) nameEntry(c *keycloakSource, entry *enforcer.Entry, p *enforcedPath) {
+	entry.Name = cmp.Or(p.name, p.path)
+	entry.Resource = entry.Name
+	defer func() {
+		if c.types[entry.Name] == "" {
+			c.types[entry.Name] = p.kind
+		}
+	}()
+	if c.server == nil || p.mode == modeDisabled {
+		return
+	}
+	found := c.server.named(p.name)
+	if p.name == "" {
+		found = c.Server.Matching(p.path)
+	}
+	found = slices.DeleteFunc(found, func(r int) bool { return r < 0 })
 	switch {
-	case !bool(e.LazyLoad) && !c.enforces():
+	case len(found) == 1:
+		r := &c.server.list[found[0]]
+		entry.Name, entry.Resource, entry.ResourceScopes = r.name, r.name, r.scopes
+	case len(found) > 1:
+		entry.Denied = true
+		d.noteNarrowed(entry.Place, "%q may be of more than one of Keycloak's resources: it is denied", p.path)
+	default:
+		d.noteNarrowed(entry.Place, "Keycloak has no resource for it, so that the enforcer lets nobody pass: it is denied. Create %q there, export anew and import again", entry.Name)
+		entry.Denied = true
+	}
+}
+
+// serverPaths takes what the enforcer takes from the server beside the file, or notes
+// that it is not known.
+func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) error {
+	const remedy = "export the client's authorization settings (Keycloak's console: Authorization, Export) and give that file with --authorization"
+	lazy := e.lazyLoad || e.pathCache
+	if c.server != nil {
+		c.Server.Lazy = lazy
+		if !e.lazyLoad && !c.enforces() {
+			c.Unordered = true
+			if err := d.serverEntries(c); err != nil {
+				return err
+			}
+		}
+		if c.Permissive {
+			d.authenticated(c)
+		}
+		return nil
+	}
+	switch {
+	case !e.lazyLoad && !c.enforces():
 		c.Untrusted = true
 		d.noteChanged(c.Place+"paths", "no path is enforced here, so the enforcer takes its paths from Keycloak's resources (their URIs), which may have any of these: what is public here is denied until you have looked. %s", capital(remedy))
-	case bool(e.LazyLoad):
-		d.noteChanged(c.Place+"lazy-load-paths", "paths that are kept in Keycloak's resources (their URIs) are not in this file, and below a \"*\" another resource may be asked for: %s", remedy)
+	case lazy:
+		place := "lazy-load-paths"
+		if !e.lazyLoad {
+			place = "path-cache"
+		}
+		d.noteChanged(c.Place+place, "paths that are kept in Keycloak's resources (their URIs) are not in this file, and below a \"*\" another resource may be asked for: %s", remedy)
 	}
 	if c.Permissive && (lazy || c.Untrusted) {
 		c.Permissive = false
@@ -277,6 +344,7 @@ func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) {
 	if c.Permissive {
 		d.authenticated(c)
 	}
+	return nil
 }
 
 // authenticated lets an authenticated caller pass where no path is named.

@@ -24,6 +24,11 @@ import (
 func policyOf(t *testing.T, text []byte) (policy *decision.Policy, printed string) {
 	t.Helper()
 	draft, err := importer.KeycloakEnforcer("keycloak.json", text, importer.Settings{})
+	return policyOfDraft(t, text, draft, err)
+}
+
+func policyOfDraft(t *testing.T, text []byte, draft *importer.Draft, err error) (policy *decision.Policy, printed string) {
+	t.Helper()
 	if err == nil {
 		err = draft.Finish()
 	}
@@ -39,9 +44,11 @@ func policyOf(t *testing.T, text []byte) (policy *decision.Policy, printed strin
 	require.NotContains(t, out.String(), "is left out", "a condition that umagate refuses")
 	facts := site.Facts{
 		URI: "https://as.example.com", Introspection: "https://as.example.com/introspect", Permission: "https://as.example.com/permission",
+		Token: "https://as.example.com/token", EvaluatesTokens: true, Audience: "api",
 		ResourceIDs: map[string]string{},
 	}
 	for i := range file.Sites[0].Resources {
+		file.Sites[0].Resources[i].ID = "" // so that it is its name
 		facts.ResourceIDs[file.Sites[0].Resources[i].Name] = file.Sites[0].Resources[i].Name
 	}
 	compiled, err := site.Compile(file, map[string]site.Facts{file.Sites[0].Name: facts})

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,9 @@ type keycloakSource struct {
 
 	// types are those of resources, by name.
 	types map[string]string
-	// serverOnly: an entry is enforced and has no path.
+	// server is Keycloak's export, where there is one.
+	server *keycloakResources
+	// serverOnly: a path is enforced that is no entry: it has no text, or that of another.
 	serverOnly bool
 }
 
@@ -58,7 +61,7 @@ func (d *Draft) putKeycloak(c *keycloakSource, nothing, place string) (*Draft, e
 	// A resource of Keycloak that has one value of a parameter in its URI is asked for in
 	// place of the path's.
 	for _, e := range c.Entries {
-		if strings.Contains(e.Path, "{") && !e.Disabled && !e.Denied {
+		if c.server == nil && strings.Contains(e.Path, "{") && !e.Disabled && !e.Denied {
 			d.noteChanged(e.Place+".path", "if Keycloak has a resource for one value of %q (by its URI), a permission on that one is needed there; here it is %q for all values, unless its name has the variable", e.Path, e.Name)
 		}
 	}
@@ -74,7 +77,10 @@ func (d *Draft) putKeycloak(c *keycloakSource, nothing, place string) (*Draft, e
 	if len(d.Resources) == 0 {
 		return nil, fmt.Errorf("%w: %s%s", ErrNothing, nothing, d.reasons())
 	}
-	if d.ClientID != "" {
+	switch known := slices.ContainsFunc(d.Resources, func(r Resource) bool { return r.ID != "" }); {
+	case known:
+		d.note(place, "the resources are used as Keycloak has them, by their id: umagate neither changes nor removes them there")
+	case d.ClientID != "":
 		d.note(place, "resources of these names that client %q has at Keycloak already are not touched: umagate plan calls them conflicts; write their id: to use them as they are, or adopt: true", d.ClientID)
 	}
 	return d, nil
@@ -105,6 +111,12 @@ func (d *Draft) putKeycloakCondition(c *keycloakSource, from *enforcer.Condition
 	to := d.resource(name)
 	if to.Type == "" {
 		to.Type = c.types[name]
+	}
+	if c.server != nil && !out.Deny {
+		if found := c.server.named(name); len(found) == 1 {
+			to.ID = c.server.list[found[0]].id
+			to.Type = cmp.Or(to.Type, c.server.list[found[0]].kind)
+		}
 	}
 	to.Conditions = append(to.Conditions, out)
 }

@@ -21,8 +21,9 @@ const (
 // Note is something that was not carried over, or not exactly.
 type Note struct {
 	Severity Severity `json:"severity"`
-	// Place is where it stands in the source.
+	// Place is where it stands in the source, Line in which line of it; 0 is not known.
 	Place string `json:"place"`
+	Line  int    `json:"line,omitempty"`
 	Text  string `json:"text"`
 
 	// kind is the same for notes that say the same of other places.
@@ -42,11 +43,41 @@ func (d *Draft) noteChanged(place, format string, args ...any) {
 }
 
 func (d *Draft) addNote(severity Severity, place, format string, args []any) {
-	n := Note{Severity: severity, Place: place, Text: fmt.Sprintf(format, args...), kind: format}
+	n := Note{Severity: severity, Place: place, Line: d.lineOf(place), Text: fmt.Sprintf(format, args...), kind: format}
 	if !d.noted[n] {
 		d.noted[n] = true
 		d.Notes = append(d.Notes, n)
 	}
+}
+
+// at remembers in which line a place stands, and gives the place.
+func (d *Draft) at(place string, v *value) string {
+	if d.lines == nil {
+		d.lines = map[string]int{}
+	}
+	if v != nil && v.line > 0 {
+		d.lines[place] = v.line
+	}
+	return place
+}
+
+// lineOf is the line of a place, or of what it is inside of.
+func (d *Draft) lineOf(place string) int {
+	for place != "" {
+		if line := d.lines[place]; line > 0 {
+			return line
+		}
+		place = place[:max(0, strings.LastIndexAny(place, ".["))]
+	}
+	return 0
+}
+
+// where is the place with its line.
+func (n Note) where() string {
+	if n.Line == 0 || strings.HasPrefix(n.Place, "line ") {
+		return n.Place
+	}
+	return fmt.Sprintf("%s (line %d)", n.Place, n.Line)
 }
 
 // Shown are the notes in the order of their severity, and of those of one kind the
@@ -96,7 +127,7 @@ func lines(notes []Note) []string {
 		if places[n.Text] == nil {
 			texts = append(texts, n.Text)
 		}
-		places[n.Text] = append(places[n.Text], n.Place)
+		places[n.Text] = append(places[n.Text], n.where())
 	}
 	var out []string
 	shown := 0

@@ -12,7 +12,7 @@ import (
 
 // sortedKeys are the indexes of an object's members in the order of its keys.
 func sortedKeys(v *value) []int {
-	out := make([]int, len(v.keys))
+	out := make([]int, len(v.keysOf()))
 	for i := range out {
 		out[i] = i
 	}

@@ -37,6 +37,7 @@ func serve(t testing.TB, d *importer.Draft) *imported {
 	}
 	compiled, err := site.Compile(f, map[string]site.Facts{f.Sites[0].Name: {
 		Introspection: "https://as.example.com/introspect", Permission: "https://as.example.com/permission", ResourceIDs: ids,
+		Token: "https://as.example.com/token", EvaluatesTokens: true, Audience: "api",
 	}})
 	require.NoError(t, err)
 	policy, err := decision.Compile(&compiled)

@@ -63,7 +63,16 @@ func (d *Draft) writeSite(p *printer) {
 	} else {
 		p.line("    client: {register: {}}")
 	}
-	for _, setting := range []struct{ key, value string }{{"mode", d.Mode}, {"unmatched", d.Unmatched}, {"case", d.Case}} {
+	if d.Evaluate != "" {
+		p.line("  token: {evaluate: %s}", d.Evaluate)
+	}
+	for _, setting := range []struct{ key, value string }{
+		{"require", d.Require},
+		{"challenge", d.Challenge},
+		{"mode", d.Mode},
+		{"unmatched", d.Unmatched},
+		{"case", d.Case},
+	} {
 		if setting.value != "" {
 			p.line("  %s: %s", setting.key, setting.value)
 		}
@@ -77,6 +86,9 @@ func (d *Draft) writeSite(p *printer) {
 
 func (r *Resource) write(p *printer) {
 	p.line("  - name: %s", site.Quote(r.Name))
+	if r.ID != "" {
+		p.line("    id: %s", site.Quote(r.ID))
+	}
 	if r.Type != "" {
 		p.line("    type: %s", site.Quote(r.Type))
 	}

@@ -115,6 +115,11 @@ func (s *sandbox) files() {
 	}
 	s.copyOf("controlplane/importer/testdata/openapi-photos.yaml", "openapi.yaml")
 	s.copyOf("controlplane/importer/testdata/keycloak-photoz.json", "keycloak.json")
+	s.copyOf("controlplane/importer/testdata/authorization-photoz.json", "settings.json")
+	s.copyOf("controlplane/importer/testdata/quarkus-shop.properties", "application.properties")
+	s.copyOf("controlplane/importer/testdata/spring-cars.yaml", "application.yaml")
+	s.copyOf("controlplane/importer/testdata/apisix-orders.yaml", "apisix.yaml")
+	s.copyOf("controlplane/importer/testdata/pinggateway-guides.json", "uma-route.json")
 	s.copyOf("controlplane/importer/testdata/gluu-protect.json", "uma_rs_protect.json")
 
 	self, err := os.Executable()
