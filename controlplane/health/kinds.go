@@ -173,6 +173,13 @@ var (
 		Remedy:  "If no other condition of the site says why, look whether that Envoy has taken its credentials (umagate status), and for a proxy between it and the authorization server.",
 		Urgent:  true,
 	}
+	EnvoyFilterTrapped = Kind{
+		Name:    "EnvoyFilterTrapped",
+		Summary: "The filter of an Envoy has broken off (trapped) within the last five minutes.",
+		Affects: "Requests that were on that worker of that Envoy: 503, or no answer until envoy.stream_idle_timeout. The next ones: 503 until the filter is started anew, by itself, a second after its last start at the earliest; then each token is asked about again.",
+		Remedy:  "Keep that Envoy's log, which has the reason, and report it: it is a fault of umagate. If it comes again and again, look for lines of the access log with status 503 and no decision: one kind of request may do it.",
+		Urgent:  true,
+	}
 	EnvoyClockSkew = Kind{
 		Name:    "EnvoyClockSkew",
 		Summary: "An Envoy's clock differs from this host's.",
@@ -360,7 +367,7 @@ func Kinds() []Kind {
 		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyNotLetIn, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
-		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
+		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
 	}

@@ -106,7 +106,7 @@ func (s *several) add(since time.Time, format string, args ...any) {
 // envoyConditions lists what keeps Envoys from having what they are given.
 func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []publishedGroup, now time.Time) []health.Condition {
 	gone, refused, behind, turned := several{kind: health.EnvoyGone}, several{kind: health.EnvoyRefused}, several{kind: health.EnvoyBehind}, several{kind: health.EnvoyTurnedAway}
-	clocks := several{kind: health.EnvoyClockSkew}
+	clocks, trapped := several{kind: health.EnvoyClockSkew}, several{kind: health.EnvoyFilterTrapped}
 	for _, r := range away {
 		turned.add(r.Since, "%s (cluster %q, certificate %q)", r.NodeID, r.Cluster, r.Certificate)
 	}
@@ -122,6 +122,9 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 				gone.add(e.DisconnectedAt, "%s", e.NodeID)
 			}
 			continue
+		}
+		if t := e.Trapped; t != nil {
+			trapped.add(t.Since, "%s (%s) %s", e.NodeID, e.Address, trapState(t))
 		}
 		if c := e.Clock; c != nil {
 			by, direction := time.Duration(c.AheadMS)*time.Millisecond, "ahead of"
@@ -147,11 +150,24 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 			}
 		}
 	}
-	all := []several{gone, refused, behind, turned, clocks}
+	all := []several{gone, refused, behind, turned, clocks, trapped}
 	for _, name := range slices.Sorted(maps.Keys(unlike)) {
 		all = append(all, *unlike[name])
 	}
 	return together(all...)
+}
+
+// trapState says how things stand after the last trap.
+func trapState(t *xds.Traps) string {
+	now := "does not serve on one worker"
+	if t.Serves {
+		now = "serves again"
+	}
+	out := fmt.Sprintf("%s: started anew %d times, %d requests refused meanwhile", now, t.Restarted, t.Refused)
+	if t.Failed > 0 {
+		out += fmt.Sprintf(", %d starts failed", t.Failed)
+	}
+	return out + fmt.Sprintf("; last reported at %s", t.Last.UTC().Format(time.TimeOnly))
 }
 
 // together makes one condition of each that somebody has.

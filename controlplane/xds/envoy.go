@@ -36,6 +36,8 @@ type Envoy struct {
 	ReportedAt time.Time `json:"reported_at,omitzero"`
 	// Failing are its calls to authorization servers that fail.
 	Failing []Calls `json:"failing,omitempty"`
+	// Trapped is what it reports of VMs of the filter that broke off lately.
+	Trapped *Traps `json:"trapped,omitempty"`
 	// Clock is how its clock differs from this host's; nil where it does not, or is not known.
 	Clock *Clock `json:"clock,omitempty"`
 	// Stale are its sites whose tokens are believed while the AS cannot be asked.

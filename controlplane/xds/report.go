@@ -103,6 +103,7 @@ type reports struct {
 	calls  map[callsKey]Calls  // those that fail
 	stale  map[string]Stale    // by site
 	clock  Clock
+	traps  Traps
 }
 
 // take reads the counts of a message.
@@ -131,9 +132,10 @@ func (r *reports) take(now time.Time, counts map[countKey]uint64) {
 // judge finds the calls that fail, of those that were reported since the last time.
 func (r *reports) judge(now time.Time) {
 	r.judgeStale(now)
+	r.judgeTraps(now)
 	failing, most := map[callsKey]Calls{}, map[callsKey]uint64{}
 	for key, n := range r.grown {
-		if key.operation == staleLookups {
+		if key.operation == staleLookups || key.operation == reloads {
 			continue
 		}
 		at := callsKey{key.site, key.operation}
@@ -282,7 +284,8 @@ const (
 	fieldName    protowire.Number = 1 // of MetricFamily
 )
 
-// callCounts reads the filter's counters of calls and of stale tokens from a StreamMetricsMessage.
+// callCounts reads the filter's counters of calls and of stale tokens, and Envoy's of the
+// filter's VMs, from a StreamMetricsMessage.
 func callCounts(message []byte) (map[countKey]uint64, error) {
 	out := map[countKey]uint64{}
 	for len(message) > 0 {
@@ -362,6 +365,9 @@ func nameOf(family []byte) string {
 // keyOf takes the name of a counter apart. One that the filter does not have is
 // none: what is shown of an Envoy's reports are the filter's words and a site's name.
 func keyOf(name string) (key countKey, ok bool) {
+	if key, ok := reloadOf(name); ok {
+		return key, true
+	}
 	rest, begins := strings.CutPrefix(name, countsPrefix)
 	if site, ends := strings.CutSuffix(rest, staleSuffix); begins && ends {
 		return countKey{site: site, operation: staleLookups}, site == printable.Line(site, maxSite)

@@ -31,12 +31,15 @@ func TestCallCounts(t *testing.T) {
 			counter("wasmcustom.umagate.site.photos.operation.permission.outcome.unreachable.as_calls_total", 4),
 			counter("wasmcustom.umagate.site.photos.result.allow.reason.permitted.decisions_total", 5),
 			counter("wasmcustom.umagate.site.photos.as_calls_total", 6),
+			counter("wasm.umagate.vm_reload_backoff", 8),
+			counter("wasm.umagate.vm_reload_"+"\x1b[2J", 8),
+			counter("wasm.another.vm_reload_failure", 9),
 		},
 	})
 	require.NoError(t, err)
 	counts, err := callCounts(message)
 	require.NoError(t, err)
-	require.Equal(t, map[countKey]uint64{{"pho-to_s", "introspection", "ok"}: 3, {"photos", "permission", "unreachable"}: 4}, counts)
+	require.Equal(t, map[countKey]uint64{{"pho-to_s", "introspection", "ok"}: 3, {"photos", "permission", "unreachable"}: 4, {"", reloads, reloadBackoff}: 8}, counts)
 	for n := range message {
 		_, _ = callCounts(message[:n]) // no panic
 	}

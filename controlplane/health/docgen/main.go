@@ -40,7 +40,8 @@ AS lists are compared. It tries a write to the store every 3 s. So what requests
 umagate also reads what Envoys report: each sends what it counts every 5 s, on its connection to ` + "`listen.xds`" + `. If a tenth of its calls to
 the AS of a site fail, that is a condition, also where umagate itself reaches the AS. So is a clock that differs by more than 10 s, by the
 time that a report says. An Envoy whose bootstrap has no stats sink
-(` + "`stats_sinks`" + `) reports nothing, and ` + "`umagate status`" + ` says so of it.
+(` + "`stats_sinks`" + `) reports nothing, and ` + "`umagate status`" + ` says so of it. The same report tells of a filter that broke off and was
+started anew, as soon as the next request found it so.
 
 "Replica" marks what only this replica has: ` + "`/readyz`" + ` is 503, so that Envoys connect to another one. "Urgent" marks what somebody has to be
 woken for.
@@ -58,7 +59,7 @@ const triedHead = `
 
 Tests make these faults for real, with real parts as Envoy, Keycloak, PostgreSQL and SQLite. Meanwhile somebody makes requests five times a
 second, and looks at status. What requests meet and what status says never differ for more than 15 s, and all is well again by itself once
-the cause is mended.
+the cause is mended. A filter that broke off is told for five minutes more.
 
 | Condition | Test |
 |---|---|
