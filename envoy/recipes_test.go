@@ -170,6 +170,10 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 
 	t.Run("clients without UMA", func(t *testing.T) {
 		plainTokensRecipe(t, binary, vars, func(user string) (string, error) { return kc.Token(t.Context(), user) }, func(recipe string) string {
+			// What render envoy prints is for any Envoy then, see docs/authorization-servers.md.
+			const client = "client: {id: photos-api, secret: {env: PHOTOS_API_SECRET}"
+			require.Contains(t, recipe, client)
+			recipe = strings.Replace(recipe, client, client+", token_endpoint_auth_method: client_secret_post", 1)
 			// Another recipe's store has registered it already.
 			return strings.Replace(recipe, "  - name: albums\n", "  - name: albums\n    adopt: true\n", 1)
 		})
@@ -188,6 +192,9 @@ envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.J
 func TestPlainTokensOfAnotherAS(t *testing.T) {
 	t.Parallel()
 	binary := envoytest.Binary(t)
+	if binary.Version < "1.40" { // and the development AS takes nothing but what a client has registered
+		t.Skip("an older Envoy does not authenticate with client_secret_basic by itself")
+	}
 	server, err := devas.New(devas.Options{
 		Users:   []devas.User{{Name: "alice", Password: "alice"}, {Name: "bob", Password: "bob"}},
 		Clients: []devas.Client{{ID: "photos-api", Secret: "photos-api-secret"}, {ID: "app", Secret: "app-secret"}},
@@ -203,8 +210,12 @@ func TestPlainTokensOfAnotherAS(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(api.Stop)
 	token := func(user string) (string, error) {
-		form := url.Values{"grant_type": {"password"}, "username": {user}, "password": {user}, "client_id": {"app"}, "client_secret": {"app-secret"}}
-		response, err := http.PostForm(server.Issuer()+"/token", form) //nolint:noctx // a test's own AS
+		form := url.Values{"grant_type": {"password"}, "username": {user}, "password": {user}}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.Issuer()+"/token", strings.NewReader(form.Encode()))
+		require.NoError(t, err)
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.SetBasicAuth("app", "app-secret")
+		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			return "", err
 		}
@@ -213,6 +224,7 @@ func TestPlainTokensOfAnotherAS(t *testing.T) {
 			Token string `json:"access_token"`
 		}
 		err = json.NewDecoder(response.Body).Decode(&answer)
+		require.NotEmpty(t, answer.Token)
 		return answer.Token, err
 	}
 	plainTokensRecipe(t, binary, map[string]string{"ISSUER": server.Issuer(), "UPSTREAM": "http://" + api.Address, "PHOTOS_API_SECRET": "photos-api-secret"},
@@ -230,10 +242,6 @@ func plainTokensRecipe(t *testing.T, binary envoy.Binary, vars map[string]string
 	require.NotEmpty(t, blocks)
 	recipe := change(blocks[0][1])
 	require.NotEqual(t, blocks[0][1], recipe)
-	// What render envoy prints is for any Envoy then, see docs/authorization-servers.md.
-	const client = "client: {id: photos-api, secret: {env: PHOTOS_API_SECRET}"
-	require.Contains(t, recipe, client)
-	recipe = strings.Replace(recipe, client, client+", token_endpoint_auth_method: client_secret_post", 1)
 	k := cook(t, recipe+`plugin: {wasm: `+wasm+`}
 envoy: {listener: "127.0.0.1:0", admin: "127.0.0.1:0", access_log: "`+filepath.Join(t.TempDir(), "access.log")+`"}
 `, vars)

@@ -76,12 +76,14 @@ func (e *env) plain(t *testing.T, user string) string {
 	return e.as.accessToken(t.Context(), t, user)
 }
 
-// evaluated does a step and checks how often the AS was asked what the token may.
+// evaluated does a step and checks how often the AS was asked what its token may: others in
+// use are asked about again meanwhile.
 func (e *env) evaluated(t *testing.T, n int, s step) {
 	t.Helper()
-	before, dials := e.front.count(evaluation), e.client.dials.Load()
+	token := strings.TrimPrefix(s.token, "=")
+	before, dials := e.front.evaluationsOf(token), e.client.dials.Load()
 	e.step(t, &s)
-	asked, slack := e.front.count(evaluation)-before, int(e.client.dials.Load()-dials)
+	asked, slack := e.front.evaluationsOf(token)-before, int(e.client.dials.Load()-dials)
 	require.True(t, asked == n || asked > n && asked <= n+slack, "%s: %d evaluations", s.name, asked)
 }
 

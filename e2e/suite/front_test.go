@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -38,7 +39,9 @@ type front struct {
 	counts map[string]int
 	last   map[string]call
 	bodies map[string]int // calls by what they sent
-	faults map[string]fault
+	// evaluations are by the token that is asked about.
+	evaluations map[string]int
+	faults      map[string]fault
 }
 
 // call is a request to the AS.
@@ -75,7 +78,7 @@ func startFront(t *testing.T, o owner, introspect, permit, evaluate *url.URL) *f
 		address: address,
 		targets: map[string]*url.URL{introspection: introspect, permission: permit, evaluation: evaluate},
 		client:  &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
-		counts:  map[string]int{}, last: map[string]call{}, bodies: map[string]int{}, faults: map[string]fault{},
+		counts:  map[string]int{}, last: map[string]call{}, bodies: map[string]int{}, evaluations: map[string]int{}, faults: map[string]fault{},
 	}
 	f.owner = o
 	f.up(t)
@@ -141,6 +144,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.counts[endpoint]++
 	f.last[endpoint] = call{r.Header.Clone(), string(body)}
 	f.bodies[string(body)]++
+	if endpoint == evaluation {
+		f.evaluations[evaluatedToken(r.Header, body)]++
+	}
 	spoil := f.faults[endpoint]
 	f.mu.Unlock()
 	ask := func() asAnswer { return f.ask(r, body) }
@@ -149,6 +155,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ask().write(w)
+}
+
+func evaluatedToken(header http.Header, body []byte) string {
+	if form, err := url.ParseQuery(string(body)); err == nil && form.Has("claim_token") {
+		return form.Get("claim_token")
+	}
+	return strings.TrimPrefix(header.Get("Authorization"), "Bearer ")
 }
 
 func (f *front) ask(r *http.Request, body []byte) asAnswer {
@@ -205,6 +218,14 @@ func (f *front) askedAbout(token string) int {
 		}
 	}
 	return n
+}
+
+// evaluationsOf counts how often the AS was asked what a token may: with the token as the
+// credential, or as a claim_token.
+func (f *front) evaluationsOf(token string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.evaluations[token]
 }
 
 func (f *front) lastCall(endpoint string) call {
