@@ -2,6 +2,7 @@ package site
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -80,6 +81,19 @@ func compileClaims(claims Claims) []config.Claim {
 			path = []string{}
 		}
 		out = append(out, compileClaim(path, claims[name]))
+	}
+	return out
+}
+
+// compileClaimHeaders translates which claims the API is told.
+func compileClaimHeaders(headers map[string]string) []config.ClaimHeader {
+	var out []config.ClaimHeader
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		path, err := ParseClaim(headers[name])
+		if err != nil {
+			path = []string{}
+		}
+		out = append(out, config.ClaimHeader{Name: name, Path: path})
 	}
 	return out
 }

@@ -141,6 +141,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			WithoutIssuer:       s.Token.WithoutIssuer,
 		},
 		Limits:              s.Limits,
+		ClaimHeaders:        compileClaimHeaders(s.ClaimHeaders),
 		AuthorizationServer: server,
 		Instances:           compileInstances(s),
 	}

@@ -26,6 +26,9 @@ type Site struct {
 	CORS *CORS `yaml:"cors"`
 	// What every token of this site must be.
 	Token Token `yaml:"token"`
+	// Headers for the API with claims of the token: the name of a header, which begins
+	// with x-uma-, and that of a claim, as a condition has it (x-uma-groups: groups).
+	ClaimHeaders map[string]string `yaml:"claim_headers" jsonschema:"minProperties=1"`
 	// How tokens of this site are refused before they expire.
 	Revocation Revocation `yaml:"revocation"`
 	// What protects the AS from this site's clients.

@@ -90,8 +90,10 @@ func (v *validator) rules() {
 // condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
 	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s") // durations have a unit in umagate.yaml
-	if before, _, ok := strings.Cut(path, ".claims["); ok {          // sorted by name there
-		return before + ".claims"
+	for _, list := range [...]string{".claims", ".claim_headers"} {  // sorted by name there
+		if before, _, ok := strings.Cut(path, list+"["); ok {
+			return before + list
+		}
 	}
 	if before, _, ok := strings.Cut(path, ".authorization_server.issuers"); ok {
 		return before + ".authorization_server.issuer"

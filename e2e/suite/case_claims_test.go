@@ -20,6 +20,7 @@ func claimScenarios() []scenario {
 	own := config.Claim{Path: []string{"sub"}, Variables: []string{"user"}}
 	group := config.Claim{Path: []string{"groups"}, AnyOf: []string{"crew", "staff"}}
 	conditions := func(_ *env, s *config.Site) {
+		s.ClaimHeaders = []config.ClaimHeader{{Name: "x-uma-groups", Path: []string{"groups"}}, {Name: "x-uma-none", Path: []string{"none"}}}
 		for i := range s.Resources[:2] {
 			root := "/echo/" + s.Resources[i].Name
 			s.Resources[i].Conditions = append(s.Resources[i].Conditions,
@@ -49,9 +50,12 @@ func claimScenarios() []scenario {
 func claims(e *env) {
 	t := e.t
 	const alice, bob, none = "alice/album/view", "bob/other/view", "insufficient_claims"
-	e.step(t, &step{name: "a role", path: "/echo/album-editors/a", token: alice, status: 200, introspections: -1})
+	forged := http.Header{"X-Uma-Groups": {"root"}, "X_uma_groups": {"root"}, "X-Uma-None": {"root"}}
+	told := map[string]string{"X-Uma-Groups": "crew%2C and friends,staff", "X_uma_groups": "", "X-Uma-None": ""}
+	e.step(t, &step{name: "a role", path: "/echo/album-editors/a", token: alice, status: 200, introspections: -1, header: forged, api: told})
+	e.step(t, &step{name: "nothing asked for", path: "/echo/album/a", token: alice, status: 200, header: forged, api: told})
 	e.step(t, &step{name: "another role", path: "/echo/album-auditors/a", token: alice, status: 403, code: none})
-	e.step(t, &step{name: "another role, watched", path: "/echo/album-watched/a", token: alice, status: 200, api: map[string]string{"X-Uma-Subject": ""}})
+	e.step(t, &step{name: "another role, watched", path: "/echo/album-watched/a", token: alice, status: 200, header: forged, api: map[string]string{"X-Uma-Subject": "", "X-Uma-Groups": ""}})
 	e.step(t, &step{name: "a role and a group", path: "/echo/album-staff/a", token: alice, status: 200})
 	e.step(t, &step{name: "her own", path: "/echo/album-of/" + e.as.subjects["alice"] + "/a", token: alice, status: 200})
 	e.step(t, &step{name: "his", path: "/echo/album-of/" + e.as.subjects["bob"] + "/a", token: alice, status: 403, code: none})

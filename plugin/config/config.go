@@ -68,6 +68,8 @@ type Site struct {
 	CORS   *CORS  `json:"cors,omitempty"`
 	Token  Token  `json:"token,omitzero"`
 	Limits Limits `json:"limits,omitzero"`
+	// ClaimHeaders are the claims of a token that the API is told, each in a header.
+	ClaimHeaders []ClaimHeader `json:"claim_headers,omitempty"`
 
 	AuthorizationServer AuthorizationServer `json:"authorization_server"`
 	// Instances is how instances are found; needed where a resource has them.
@@ -399,6 +401,14 @@ type Claim struct {
 	// Variables are names of variables that each of the condition's paths has. Their
 	// values are compared as they are after the path's percent-encoding is undone.
 	Variables []string `json:"variables,omitempty"`
+}
+
+// ClaimHeader is a header for the API with the values of a claim.
+type ClaimHeader struct {
+	// Name begins with "x-uma-" and is in lower case.
+	Name string `json:"name"`
+	// Path is that of a [Claim].
+	Path []string `json:"path"`
 }
 
 // Permission is one entry of a permission request (UMA Federated Authorization

@@ -99,6 +99,9 @@ func (x *Exchange) allow(reason Reason) Allow {
 		set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
 		set = appendIdentity(set, "x-uma-scopes", x.decided.Scopes)
 		set = appendIdentity(set, "x-uma-resource-id", x.resourceID)
+		if x.site.headers != nil {
+			set = x.appendClaims(set)
+		}
 	}
 	if x.request.badOption && x.request.upgrade {
 		set = append(set, Header{"connection", "upgrade"})

@@ -34,6 +34,9 @@ func (b *builder) named(path place, s *site, c *config.Site) {
 		}
 	}
 	add(c.Token.Claims)
+	for i := range c.ClaimHeaders {
+		s.keepClaim(c.ClaimHeaders[i].Path)
+	}
 	for i := range c.Resources {
 		for j := range c.Resources[i].Conditions {
 			add(c.Resources[i].Conditions[j].Claims)

@@ -33,9 +33,9 @@ func everywhere(list ...config.Claim) func(*config.Config) {
 // sales asks for a department and a role.
 var sales = claiming(claim([]string{"sales", "it"}, "department"), claim([]string{"admin"}, "realm_access", "roles"))
 
-// with adds members to an answer.
-func withMembers(answer, members string) string {
-	return answer[:len(answer)-1] + "," + members + "}"
+// withMembers adds members to viewR1.
+func withMembers(members string) string {
+	return viewR1[:len(viewR1)-1] + "," + members + "}"
 }
 
 func TestClaims(t *testing.T) {
@@ -73,7 +73,7 @@ func TestClaims(t *testing.T) {
 				}
 			}
 			h := newHarness(t, sales)
-			x, step := h.decide(ask("GET", "/albums/1", "token"), withMembers(viewR1, tt.claims))
+			x, step := h.decide(ask("GET", "/albums/1", "token"), withMembers(tt.claims))
 			check(x, step, "introspected")
 			x, step = h.start(ask("GET", "/albums/1", "token"))
 			check(x, step, "cached")
@@ -91,7 +91,7 @@ func TestClaims(t *testing.T) {
 			check(x, step, "plain scopes")
 
 			h = newHarness(t, func(c *config.Config) { c.Sites[0].Mode = config.ModeMonitor }, sales)
-			x, step = h.decide(ask("GET", "/albums/1", "token"), withMembers(viewR1, tt.claims))
+			x, step = h.decide(ask("GET", "/albums/1", "token"), withMembers(tt.claims))
 			if !tt.permitted {
 				require.Equal(t, "monitor insufficient_claims", outcome(x, step))
 				require.Empty(t, step.Allow.Set, "no identity of who would be denied")
@@ -115,9 +115,9 @@ func TestClaims(t *testing.T) {
 func TestClaimsOfEveryToken(t *testing.T) {
 	h := newHarness(t, everywhere(claim([]string{"acme"}, "tenant")), siteOf(authenticatedPaths))
 	for _, path := range []string{"/albums/1", "/nothing"} {
-		x, step := h.decide(ask("GET", path, "good"), withMembers(viewR1, `"tenant":"acme"`))
+		x, step := h.decide(ask("GET", path, "good"), withMembers(`"tenant":"acme"`))
 		require.Equal(t, decision.KindAllow, step.Kind, "%s: %s", path, outcome(x, step))
-		x, step = h.decide(ask("GET", path, "bad"), withMembers(viewR1, `"tenant":"other"`))
+		x, step = h.decide(ask("GET", path, "bad"), withMembers(`"tenant":"other"`))
 		require.Equal(t, "403 insufficient_claims", outcome(x, step), path)
 	}
 }
@@ -125,7 +125,7 @@ func TestClaimsOfEveryToken(t *testing.T) {
 // TestClaimsOfOtherSettings: what was kept of tokens for other claims says nothing.
 func TestClaimsOfOtherSettings(t *testing.T) {
 	h := newHarness(t, claiming(claim([]string{"a"}, "b"), claim([]string{"a"}, "a")))
-	_, step := h.decide(ask("GET", "/albums/1", "token"), withMembers(viewR1, `"a":"a","b":"a"`))
+	_, step := h.decide(ask("GET", "/albums/1", "token"), withMembers(`"a":"a","b":"a"`))
 	require.Equal(t, decision.KindAllow, step.Kind)
 	h.configure(claiming(claim([]string{"a"}, "a"), claim([]string{"a"}, "b")))
 	require.Equal(t, "allow permitted", outcome(h.start(ask("GET", "/albums/1", "token"))), "in another order they are the same")
@@ -150,7 +150,7 @@ func TestClaimsOfTheToken(t *testing.T) {
 	x, step = h.decide(request, viewR1)
 	require.Equal(t, "allow permitted", outcome(x, step))
 	h = newHarness(t, sales, fromToken)
-	x, step = h.decide(request, withMembers(viewR1, `"department":"x"`))
+	x, step = h.decide(request, withMembers(`"department":"x"`))
 	require.Equal(t, "403 insufficient_claims", outcome(x, step), "the answer stands")
 	h = newHarness(t, sales, fromToken)
 	x, step = h.decide(request, unknown)
@@ -329,11 +329,11 @@ func FuzzClaimMatching(f *testing.F) {
 	})
 }
 
-func naivelyHas(raw json.RawMessage, any ...string) bool {
+func naivelyHas(raw json.RawMessage, wanted ...string) bool {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
-		return slices.Contains(any, text)
+		return slices.Contains(wanted, text)
 	}
 	var list []string
-	return json.Unmarshal(raw, &list) == nil && strings.HasPrefix(string(raw), "[") && slices.ContainsFunc(list, func(s string) bool { return slices.Contains(any, s) })
+	return json.Unmarshal(raw, &list) == nil && strings.HasPrefix(string(raw), "[") && slices.ContainsFunc(list, func(s string) bool { return slices.Contains(wanted, s) })
 }

@@ -88,6 +88,8 @@ type site struct {
 	named  []uma.ClaimPath // claims that are kept of a token
 	claims []claimRule     // for every token
 
+	headers []claimHeader // for the API
+
 	limits     config.Limits
 	introspect endpoint
 	hint       string // token_type_hint
@@ -295,6 +297,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 	s.fold = choice(b, path.member("case"), c.Case, config.CaseSensitive, config.CaseInsensitive) == config.CaseInsensitive
 	s.paths = route.NewTable(s.fold)
 	b.named(path, s, c)
+	b.claimHeaders(path, s, c.ClaimHeaders)
 	s.claims = b.claims(path.member("token"), s, c.Token.Claims)
 	for i := range s.claims {
 		if len(s.claims[i].variables) > 0 {

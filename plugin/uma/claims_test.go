@@ -96,7 +96,7 @@ func TestCompletedClaims(t *testing.T) {
 			before := got.With(&uma.Token{})
 			require.NoError(t, uma.AddJWTClaims(got, payload, asked[:2]...))
 			require.Equal(t, tt.want, got.Claims)
-			require.NotEqual(t, before.Claims, [][]string{{"sales"}, {"admin"}}, "another token keeps its own")
+			require.NotEqual(t, [][]string{{"sales"}, {"admin"}}, before.Claims, "another token keeps its own")
 		})
 	}
 	opaque := &uma.Token{Active: true}
