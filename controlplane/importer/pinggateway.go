@@ -84,16 +84,14 @@ func (d *Draft) pingResource(cs *claims, place string, v *value) error {
 			return of.err
 		}
 		methods := actionMethods(condition)
-		switch {
-		case methods == nil:
+		if methods == nil {
 			if strings.ReplaceAll(condition, " ", "") != "${true}" {
 				d.noteNarrowed(at+".condition", "%q is not checked: its scopes are asked for in any case", condition)
 			}
 			always = append(always, scopes...)
-		default:
-			for _, method := range methods {
-				named[method] = append(named[method], scopes...)
-			}
+		}
+		for _, method := range methods {
+			named[method] = append(named[method], scopes...)
 		}
 	}
 	if m.err != nil {
@@ -131,8 +129,9 @@ func (d *Draft) pingResource(cs *claims, place string, v *value) error {
 // actionMethods are those of a condition such as "${request.method == 'GET' or
 // request.method == 'HEAD'}"; nil where it is another one.
 func actionMethods(condition string) []string {
-	text, ok := strings.CutPrefix(strings.TrimSpace(condition), "${")
-	if text, ok = strings.CutSuffix(text, "}"); !ok {
+	text, opened := strings.CutPrefix(strings.TrimSpace(condition), "${")
+	text, closed := strings.CutSuffix(text, "}")
+	if !opened || !closed {
 		return nil
 	}
 	var out []string

@@ -3,6 +3,7 @@ package importer
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -177,8 +178,8 @@ func (s *settings) put(key string, v *value) {
 
 // nested is an object with one member that has one, and so on.
 func nested(steps []string, v *value) *value {
-	for i := len(steps) - 1; i >= 0; i-- {
-		v = &value{kind: isObject, keys: []string{steps[i]}, items: []*value{v}, line: v.line, file: v.file}
+	for _, step := range slices.Backward(steps) {
+		v = &value{kind: isObject, keys: []string{step}, items: []*value{v}, line: v.line, file: v.file}
 	}
 	return v
 }
@@ -204,10 +205,7 @@ func merged(v, over *value) *value {
 	return v
 }
 
-// putAll sets what a document of YAML has. Its keys may have dots in them, and a list
-// replaces what was set of it.
-func (s *settings) putAll(v *value) { s.root = merged(s.root, spread(v, 0)) }
-
+// spread makes a tree of an object whose keys may have dots in them.
 func spread(v *value, depth int) *value {
 	if v.kind != isObject || depth > maxDepth {
 		return v
