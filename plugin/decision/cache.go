@@ -23,6 +23,10 @@ type entry struct {
 	refreshing bool    // see Worker.refresh
 	refreshAt  instant
 
+	// area is where the token has chosen the state's site last. Elsewhere, or under another
+	// policy, it may choose another one.
+	area *area
+
 	value string // the token itself
 	state *siteState
 	node[*entry]
@@ -165,7 +169,7 @@ func (s *site) ttl(active bool) time.Duration {
 
 // size estimates the bytes an entry takes.
 func size(value string, t *uma.Token) int {
-	const perEntry, perString, perPermission = 336, 16, 64
+	const perEntry, perString, perPermission = 344, 16, 64
 	n := perEntry + len(value) + len(t.Subject) + len(t.Issuer) + len(t.ClientID) + len(t.JWTID) + len(t.SessionID) + len(t.ACR)
 	for _, s := range t.Audience {
 		n += perString + len(s)

@@ -242,20 +242,29 @@ func (s *sharing) find(p route.Path) int {
 // elsewhere reports whether some server is known to read the path as one of another area
 // than found.
 func (s *sharing) elsewhere(p route.Path, found int) bool {
-	if s.folded != nil {
-		if index, _ := s.folded.Match(p, nil); index != found {
-			return true
-		}
+	if !s.has(p, found) {
+		return true
 	}
 	if !p.Odd() {
 		return false
 	}
 	for n := range route.Readings {
-		if other, _, ok := p.Reading(n, 0, nil); ok && s.find(other) != found {
+		if other, _, ok := p.Reading(n, 0, nil); ok && !s.has(other, found) {
 			return true
 		}
 	}
 	return false
+}
+
+// has reports whether a path is one of the area found, also where the case of letters
+// means nothing: a server may cut off a dot and ignore case, both.
+func (s *sharing) has(p route.Path, found int) bool {
+	if s.folded != nil {
+		if index, _ := s.folded.Match(p, nil); index != found {
+			return false
+		}
+	}
+	return s.find(p) == found
 }
 
 // locateShared finds the site of a request whose host several sites have. done tells that
@@ -290,14 +299,23 @@ func (x *Exchange) choose(a *area) int {
 	if len(a.byIssuer) == 0 || x.request.credentials != uma.CredentialBearer || !uma.IsToken(x.request.token) {
 		return a.byPath
 	}
-	if v.states[a.byPath].tokens[x.request.token] != nil {
+	if e := v.states[a.byPath].tokens[x.request.token]; e != nil && e.area == a {
 		return a.byPath
 	}
 	for _, i := range a.byIssuer {
-		if v.states[i].tokens[x.request.token] != nil {
-			return i // as before: a state is not kept when what chooses changes
+		if e := v.states[i].tokens[x.request.token]; e != nil && e.area == a {
+			return i
 		}
 	}
+	i := x.chooseByIssuer(a)
+	if e := v.states[i].tokens[x.request.token]; e != nil && !x.foreign {
+		e.area = a
+	}
+	return i
+}
+
+func (x *Exchange) chooseByIssuer(a *area) int {
+	v := x.evaluator
 	claims, err := uma.ParseJWT(x.request.token)
 	if errors.Is(err, uma.ErrNotJWT) || err == nil && claims.Issuer == "" {
 		x.note("issuer", "the token names none")

@@ -119,6 +119,10 @@ func TestPathChoosesTheSite(t *testing.T) {
 		{"/tenants/b%D0%BBx", refused},
 		{"/tenants/a../b", refused},
 		{"/tenants/a::$INDEX_ALLOCATION/1", refused},
+		{"/Tenants/a./1", refused},
+		{"/TENANTS/B%20/1", refused},
+		{"/tenants/A::$INDEX_ALLOCATION/1", refused},
+		{"/Tenants/A%C4%AFx", refused},
 	}
 	for _, tt := range tests {
 		t.Run(tt.path, func(t *testing.T) {
@@ -277,6 +281,33 @@ func TestIssuerChoosesTheSite(t *testing.T) {
 			require.Equal(t, tt.want, h.judged(ask("GET", "/1", tt.token)))
 			require.Equal(t, "a: allow public", h.judged(ask("GET", "/x/open", "")))
 		})
+	}
+}
+
+// TestIssuerChoosesInEachPlace: a token that the AS of some paths knows chooses all the same
+// where sites are chosen by issuer, and again where they are other ones after a push.
+func TestIssuerChoosesInEachPlace(t *testing.T) {
+	sites := func(prefixes ...string) func(*config.Config) {
+		b := tenant("b", issuerB, below(prefixes...))
+		b.ChosenBy = config.ChosenByIssuer
+		return of(tenant("a", issuerA, below("/a", "/c")), b)
+	}
+	for token, want := range map[string]string{
+		"opaque":                       "a: protect-a 401 wrong_issuer",
+		jwtFrom("https://x.example"):   "a: protect-a 401 wrong_issuer",
+		jwtFrom(issuerB):               "b: introspect-b protect-b 401 inactive_token",
+		jwtFrom(issuerA):               "a: allow permitted",
+		jwtOf(`{"iss":1,"sub":"bob"}`): "a: protect-a 401 wrong_issuer",
+	} {
+		h := newHarness(t, sites("/a"))
+		x, step := h.decide(ask("GET", "/c/1", token), viewR1)
+		require.Equal(t, "allow permitted", outcome(x, step), "only one AS has these paths")
+		require.Equal(t, want, h.judged(ask("GET", "/a/1", token)), token)
+		require.Equal(t, "a: allow permitted", h.judged(ask("GET", "/c/1", token)))
+		h.configure(sites("/a", "/c"))
+		h.after(10 * time.Second) // what b's AS said is not believed any more
+		require.Equal(t, want, h.judged(ask("GET", "/c/1", token)), token)
+		require.Equal(t, want == "a: allow permitted", h.judged(ask("GET", "/c/1", token)) == "a: allow permitted")
 	}
 }
 
