@@ -255,19 +255,28 @@ func (a *Answering) Amend(headers []Header) (remove []string, add []Header) {
 
 // amendCORS returns what to add for pages of other origins. An API, or another filter, that
 // says itself who may read it is left alone: a header that is there twice has a browser
-// refuse the answer.
+// refuse the answer. One that allows cookies and no origin, as frameworks do for an origin
+// that they do not know, must not become an answer to cookies that the site does not allow.
 func (a *Answering) amendCORS(headers []Header) (add []Header) {
-	varies := false
+	varies, credentials, origin := false, false, a.origin
 	for i := range headers {
 		switch h := &headers[i]; h.Name {
 		case "access-control-allow-origin":
 			return nil
+		case "access-control-allow-credentials":
+			credentials = true
 		case "vary":
 			varies = varies || listsName(h.Value, "origin") || listsName(h.Value, "*")
 		}
 	}
-	add = a.cors.readable(add, a.origin)
-	if a.origin != "" {
+	if credentials && !a.cors.credentials && !a.cors.anyOrigin {
+		origin = ""
+	}
+	add = a.cors.readable(add, origin)
+	if credentials && a.cors.credentials && origin != "" {
+		add = add[:len(add)-1] // it is there
+	}
+	if origin != "" {
 		add = append(add, Header{"access-control-expose-headers", a.cors.expose})
 	}
 	if varies && !a.cors.anyOrigin {

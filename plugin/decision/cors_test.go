@@ -90,7 +90,7 @@ func TestPreflightIsNotForTheAPI(t *testing.T) {
 		{"monitor", func(s *config.Site) { s.Mode = config.ModeMonitor }, decision.ReasonPreflight},
 		{"off", func(s *config.Site) { s.Mode = config.ModeOff }, decision.ReasonOff},
 		{"no policy", func(s *config.Site) { s.CORS = nil }, decision.ReasonMethodNotCovered},
-		{"a public path", func(s *config.Site) {}, decision.ReasonPreflightAnswered},
+		{"a public path", func(*config.Site) {}, decision.ReasonPreflightAnswered},
 	} {
 		h := newHarness(t, siteOf(shared), siteOf(c.change))
 		r := preflightOf("https://app.example.com")
@@ -181,6 +181,8 @@ func TestAnswersOfTheAPI(t *testing.T) {
 		{"it varies already", "https://app.example.com", with("vary", "accept, Origin"), added[1:]},
 		{"it varies by something else", "https://app.example.com", with("vary", "accept"), added},
 		{"another origin", "https://evil.example", with(":status", "200"), added[:1]},
+		{"the API allows cookies already", "https://app.example.com", with("access-control-allow-credentials", "true"), slices.Delete(slices.Clone(added), 2, 3)},
+		{"it does so for every origin", "https://evil.example", with("access-control-allow-credentials", "true"), added[:1]},
 		{"the API has a policy", "https://app.example.com", with("access-control-allow-origin", "https://app.example.com"), nil},
 		{"the API has another policy", "https://evil.example", with("access-control-allow-origin", "*"), nil},
 	} {
@@ -190,11 +192,16 @@ func TestAnswersOfTheAPI(t *testing.T) {
 		_, add := x.Answering().Amend(c.api)
 		require.Equal(t, c.want, add, c.name)
 	}
-	h := newHarness(t, siteOf(shared), siteOf(func(s *config.Site) {
+	// An origin beside it would have browsers read answers to cookies.
+	h := newHarness(t, siteOf(shared), siteOf(func(s *config.Site) { s.CORS.AllowCredentials = false }))
+	x, _ := h.decide(ask("GET", "/albums/1", "token", "origin", "https://app.example.com"), viewR1)
+	_, add := x.Answering().Amend(with("access-control-allow-credentials", "true"))
+	require.Equal(t, added[:1], add)
+	h = newHarness(t, siteOf(shared), siteOf(func(s *config.Site) {
 		s.CORS.AllowOrigins, s.CORS.AllowCredentials = []string{"*"}, false
 	}))
-	x, _ := h.decide(ask("GET", "/albums/1", "token", "origin", "null"), viewR1)
-	_, add := x.Answering().Amend(nil)
+	x, _ = h.decide(ask("GET", "/albums/1", "token", "origin", "null"), viewR1)
+	_, add = x.Answering().Amend(nil)
 	require.Equal(t, with("access-control-allow-origin", "*", "access-control-expose-headers", "www-authenticate, retry-after, warning"), add)
 	h = newHarness(t)
 	x, _ = h.decide(ask("GET", "/albums/1", "token", "origin", "https://app.example.com"), viewR1)
