@@ -169,7 +169,7 @@ func (s *site) ttl(active bool) time.Duration {
 
 // size estimates the bytes an entry takes.
 func size(value string, t *uma.Token) int {
-	const perEntry, perString, perPermission = 344, 16, 64
+	const perEntry, perString, perPermission = 368, 16, 64
 	n := perEntry + len(value) + len(t.Subject) + len(t.Issuer) + len(t.ClientID) + len(t.JWTID) + len(t.SessionID) + len(t.ACR)
 	for _, s := range t.Audience {
 		n += perString + len(s)
@@ -178,10 +178,12 @@ func size(value string, t *uma.Token) int {
 		n += perString + len(s)
 	}
 	const perList = 24
-	for _, claim := range t.Claims {
-		n += perList
-		for _, s := range claim {
-			n += perString + len(s)
+	for _, claims := range [...][][]string{t.Claims, t.Own} {
+		for _, claim := range claims {
+			n += perList
+			for _, s := range claim {
+				n += perString + len(s)
+			}
 		}
 	}
 	for _, list := range [...][]uma.Permission{t.Permissions, t.Asked} {

@@ -33,6 +33,10 @@ func everywhere(list ...config.Claim) func(*config.Config) {
 // sales asks for a department and a role.
 var sales = claiming(claim([]string{"sales", "it"}, "department"), claim([]string{"admin"}, "realm_access", "roles"))
 
+func fromToken(c *config.Config) {
+	c.Sites[0].AuthorizationServer.Introspection.Claims = config.ClaimsFromToken
+}
+
 // withMembers adds members to viewR1.
 func withMembers(members string) string {
 	return viewR1[:len(viewR1)-1] + "," + members + "}"
@@ -82,7 +86,7 @@ func TestClaims(t *testing.T) {
 			check(x, step, "cached, and old enough to be asked for a permission")
 			require.Equal(t, 1, h.asked)
 
-			h = newHarness(t, sales, evaluating)
+			h = newHarness(t, sales, fromToken, evaluating)
 			x, step = h.evaluated(ask("GET", "/albums/1", jwt("{"+tt.claims+"}")), 200, granted)
 			check(x, step, "evaluated")
 
@@ -145,7 +149,6 @@ func TestClaimsOfTheToken(t *testing.T) {
 	x, step := h.decide(request, viewR1)
 	require.Equal(t, "403 insufficient_claims", outcome(x, step), "nobody has vouched for the payload")
 
-	fromToken := siteOf(func(s *config.Site) { s.AuthorizationServer.Introspection.Claims = config.ClaimsFromToken })
 	h = newHarness(t, sales, fromToken)
 	x, step = h.decide(request, viewR1)
 	require.Equal(t, "allow permitted", outcome(x, step))

@@ -51,7 +51,9 @@ type evaluation struct {
 	began  instant // the first step
 	since  instant // when the oldest part of the result was asked for
 	mixed  bool    // the result has permissions that were not asked for in this way
-	whole  bool    // nothing more is to be known of whose the token is
+	// carries tells that it has claims that an introspection has told before.
+	carries bool
+	whole   bool // nothing more is to be known of whose the token is
 	// denied is the answer, where it is no; claims are the token's then. interval is how
 	// many seconds the AS wants to be left alone.
 	denied   Reason
@@ -214,7 +216,7 @@ func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 		if t = c.verified(); t == nil {
 			return false
 		}
-		e.since, e.whole = at(now), c.site.hint == ""
+		e.since, e.whole = at(now), c.site.hint == "" && (c.site.fromToken || len(c.site.named) == 0)
 	} else {
 		own := *e.about.token
 		own.Permissions, own.Asked = nil, nil
@@ -229,7 +231,13 @@ func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 			left, asked = uma.Without(left, a.ResourceID, a.Scopes), uma.Without(asked, a.ResourceID, a.Scopes)
 		}
 		if len(left)+len(granted) <= maxEvaluated && len(asked)+len(e.asked) <= maxEvaluated {
-			t = t.With(old.token)
+			known := *old.token
+			if e.about != nil && e.about.complete {
+				known.Claims, known.Own = nil, nil // the AS has said just now which there are
+			} else if e.carries = carries(t, &known); e.carries {
+				e.since = min(e.since, old.fetched)
+			}
+			t = t.With(&known)
 			t.Permissions, t.Asked, e.whole = left, asked, e.whole || old.complete
 			if len(left) > 0 {
 				e.since, e.mixed = min(e.since, old.fetched), old.mixed || old.token.Asked == nil
@@ -244,12 +252,26 @@ func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 	return true
 }
 
+// carries reports whether a token gets claims that the AS has told of it before: they are
+// as old as they were.
+func carries(t, known *uma.Token) bool {
+	for i, claim := range known.Claims {
+		if claim != nil && (i >= len(t.Claims) || t.Claims[i] == nil) {
+			return true
+		}
+	}
+	return false
+}
+
 // verified is what the token says, which the AS has verified, nil where that cannot be
 // read. An opaque one says nothing.
 func (c *introspection) verified() *uma.Token {
 	t := &uma.Token{Active: true}
 	if err := uma.AddJWTClaims(t, c.token, c.site.named...); err != nil && err != uma.ErrNotJWT { //nolint:errorlint // returned bare
 		return nil
+	}
+	if !c.site.fromToken {
+		t.Own = nil // only answers say claims here
 	}
 	uma.Restrict(t, c.token)
 	return t

@@ -107,7 +107,7 @@ func evaluationWalks() []walk {
 		{transition{"evaluating", "insufficient_user_authentication", "Deny 401"}, with(stepUp), nil, bearer, replies(answer(200, granted)), nil},
 		{transition{"begin", "insufficient_claims", "Deny 403"}, []func(*config.Config){sales}, func(h *harness) { h.decide(bearer, viewR1) }, bearer, nil, nil},
 		{transition{"introspecting", "insufficient_claims", "Deny 403"}, []func(*config.Config){sales}, nil, bearer, replies(answer(200, viewR1)), nil},
-		{transition{"evaluating", "insufficient_claims", "Deny 403"}, with(sales), nil, bearer, replies(answer(200, granted)), nil},
+		{transition{"evaluating", "insufficient_claims", "Deny 403"}, with(sales, fromToken), nil, bearer, replies(answer(200, granted)), nil},
 		{transition{"begin", "a cached token, not all of whose claims are known", "introspecting"}, []func(*config.Config){sales, hinted}, func(h *harness) {
 			_, step := h.start(ask("PUT", "/albums/1", "token"))
 			h.reply(step, 200, editR1)

@@ -46,7 +46,7 @@ func (c *introspection) refreshAt(end instant) instant {
 	if !c.site.ahead || !c.result.Active || c.about != nil {
 		return 0
 	}
-	if e := c.evaluation; e != nil && (e.mixed || len(c.result.Asked) > maxEvaluatedAhead) {
+	if e := c.evaluation; e != nil && (e.mixed || e.carries || len(c.result.Asked) > maxEvaluatedAhead) {
 		return 0
 	}
 	hash := hashOf(c.token)

@@ -20,12 +20,16 @@ type ClaimPath []string
 var none = []string{}
 
 // Claim is what the token has of the nth claim that was asked for: nil when nothing has
-// been said of it, and empty when what was said is no text and no list of texts.
+// been said of it, and empty when what was said is no text and no list of texts. The
+// token's own word counts only for what the server does not speak of.
 func (t *Token) Claim(n int) []string {
-	if n >= len(t.Claims) {
-		return nil
+	if n < len(t.Claims) && t.Claims[n] != nil {
+		return t.Claims[n]
 	}
-	return t.Claims[n]
+	if n < len(t.Own) {
+		return t.Own[n]
+	}
+	return nil
 }
 
 // ask makes the reader keep claims.
@@ -113,18 +117,18 @@ func bounded(list []string) []string {
 	return list
 }
 
-// completeClaims adds what has been said of claims that t does not speak of, in memory
-// of its own: t may share its list with another token.
-func (t *Token) completeClaims(own [][]string) {
-	if len(own) == 0 {
-		return
+// completeClaims adds what more says of claims that has does not speak of, in memory of
+// its own: another token may have the same list.
+func completeClaims(has, more [][]string) [][]string {
+	if len(more) == 0 {
+		return has
 	}
-	claims := make([][]string, len(own))
-	copy(claims, t.Claims)
+	claims := make([][]string, len(more))
+	copy(claims, has)
 	for i := range claims {
 		if claims[i] == nil {
-			claims[i] = own[i]
+			claims[i] = more[i]
 		}
 	}
-	t.Claims = claims
+	return claims
 }

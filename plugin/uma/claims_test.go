@@ -95,8 +95,18 @@ func TestCompletedClaims(t *testing.T) {
 			require.NoError(t, err)
 			before := got.With(&uma.Token{})
 			require.NoError(t, uma.AddJWTClaims(got, payload, asked[:2]...))
-			require.Equal(t, tt.want, got.Claims)
-			require.NotEqual(t, [][]string{{"sales"}, {"admin"}}, before.Claims, "another token keeps its own")
+			require.Equal(t, tt.want, [][]string{got.Claim(0), got.Claim(1)})
+			require.NotEqual(t, [][]string{{"sales"}, {"admin"}}, [][]string{before.Claim(0), before.Claim(1)}, "another token keeps its own")
+			later, err := uma.ParseIntrospection([]byte(`{"active":true,"department":[],"realm_access":1}`), asked[:2]...)
+			require.NoError(t, err)
+			both := got.With(later)
+			for i := range tt.want {
+				want := tt.want[i]
+				if got.Claims[i] == nil {
+					want = []string{}
+				}
+				require.Equal(t, want, both.Claim(i), "a later answer stands, too")
+			}
 		})
 	}
 	opaque := &uma.Token{Active: true}

@@ -47,8 +47,9 @@ type Token struct {
 	ACR         string
 	AuthTime    int64
 	Permissions []Permission
-	// Claims are those that were asked for, in that order. See Claim.
-	Claims [][]string
+	// Claims are those that were asked for, in that order, as the server says them; Own are
+	// the same as the token itself does, whom the server has vouched for. See Claim.
+	Claims, Own [][]string
 	// Unread is how many permissions more there are that could not be read.
 	Unread int
 	// Asked is what the server was asked for, where Permissions are the answer to that

@@ -20,6 +20,7 @@ func AddJWTClaims(t *Token, jwt string, named ...ClaimPath) error {
 	if err != nil {
 		return err
 	}
+	own.Own, own.Claims = own.Claims, nil
 	t.complete(own)
 	return nil
 }
@@ -55,7 +56,7 @@ func (t *Token) complete(own *Token) {
 	if t.AuthTime == 0 {
 		t.AuthTime = own.AuthTime
 	}
-	t.completeClaims(own.Claims)
+	t.Claims, t.Own = completeClaims(t.Claims, own.Claims), completeClaims(t.Own, own.Own)
 	t.Bound = t.Bound || own.Bound
 	t.NotAccess = t.NotAccess || own.NotAccess
 	t.pack()

@@ -24,8 +24,10 @@ func (t *Token) eachText(visit func(*string)) {
 	}
 	visitAll(t.Audience)
 	visitAll(t.Scopes)
-	for _, claim := range t.Claims {
-		visitAll(claim)
+	for _, claims := range [...][][]string{t.Claims, t.Own} {
+		for _, claim := range claims {
+			visitAll(claim)
+		}
 	}
 	for i := range t.Permissions {
 		visit(&t.Permissions[i].ResourceID)
