@@ -347,7 +347,7 @@ type Resource struct {
 }
 
 // Condition is what a token needs for some methods on some paths. Exactly one
-// of Public, Deny, Scopes and ScopeExpression is set.
+// of Public, Deny, Scopes, ScopeExpression and AnyPermission is set.
 type Condition struct {
 	// Templates, segment by segment: literal text, "{name}" or "*" for a whole
 	// segment or for a part of one byte or more ("{id}.json", "{id}:export",
@@ -365,6 +365,10 @@ type Condition struct {
 	Scopes []string `json:"scopes,omitempty" yaml:"scopes" jsonschema:"minItems=1"`
 	// A JsonLogic rule over the scopes of the token.
 	ScopeExpression *ScopeExpression `json:"scope_expression,omitempty" yaml:"scope_expression"`
+	// AnyPermission: any permission on the resource is enough, also one without scopes,
+	// as an AS gives for a resource that has none. umagate.yaml has no such condition: it
+	// is made of what an AS keeps.
+	AnyPermission bool `json:"any_permission,omitempty" yaml:"-"`
 	// Ticket lists the permissions a permission ticket asks for. When empty:
 	// this resource, with the expression's data or the scopes. Of a resource with
 	// instances, the first entry is the instance's own and has no resource_id.

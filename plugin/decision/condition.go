@@ -12,7 +12,7 @@ import (
 
 // condition compiles one condition and enters it under each of its paths.
 func (b *builder) condition(path place, s *site, r *config.Resource, c *config.Condition, t *template) {
-	compiled := &condition{resource: r.Name, resourceID: r.ID, public: c.Public, deny: c.Deny}
+	compiled := &condition{resource: r.Name, resourceID: r.ID, public: c.Public, deny: c.Deny, anyPermission: c.AnyPermission}
 	compiled.mode = choice(b, path.member("mode"), c.Mode, s.mode, config.ModeEnforce, config.ModeMonitor, config.ModeOff)
 	if s.mode == config.ModeMonitor && compiled.mode == config.ModeEnforce && !c.Public {
 		s.strictest = config.ModeEnforce
@@ -37,6 +37,9 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	}
 	if c.MaxAuthAgeS < 0 {
 		b.fault(path.member("max_auth_age_s"), "must be a number of seconds")
+	}
+	if c.AnyPermission && s.oauth {
+		b.fault(path.member("any_permission"), "a site that requires oauth_scopes has no permissions")
 	}
 	compiled.asks = strings.Join(compiled.need.Scopes(), " ")
 	if c.ScopeExpression != nil {
@@ -132,7 +135,7 @@ func (b *builder) enter(path place, r *rule, methods []string, c *condition) {
 
 func (b *builder) requirement(path place, compiled *condition, c *config.Condition) {
 	given := 0
-	for _, there := range [...]bool{c.Public, c.Deny, c.Scopes != nil, c.ScopeExpression != nil} {
+	for _, there := range [...]bool{c.Public, c.Deny, c.Scopes != nil, c.ScopeExpression != nil, c.AnyPermission} {
 		if there {
 			given++
 		}

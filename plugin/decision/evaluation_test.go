@@ -620,3 +620,40 @@ func TestKeyOfANoIsNoToken(t *testing.T) {
 	x, step := h.start(ask("GET", "/albums/1", "token\x00r1\x00view all"))
 	require.Equal(t, "400 invalid_request", outcome(x, step))
 }
+
+// anyPermission asks for any permission on the resource where it asked for scopes.
+func anyPermission(c *config.Config) {
+	for i := range c.Sites[0].Resources[0].Conditions {
+		if one := &c.Sites[0].Resources[0].Conditions[i]; !one.Public && !one.Deny {
+			one.Scopes, one.ScopeExpression, one.Ticket, one.AnyPermission = nil, nil, nil, true
+		}
+	}
+}
+
+// TestAnyPermission: one on the resource is enough, whatever its scopes, and none on
+// another; an AS is asked without a scope.
+func TestAnyPermission(t *testing.T) {
+	for _, tt := range []struct {
+		body string
+		want decision.Kind
+	}{
+		{`{"active":true,"permissions":[{"rsid":"r1"}]}`, decision.KindAllow},
+		{`{"active":true,"permissions":[{"rsid":"r1","scopes":["other"]}]}`, decision.KindAllow},
+		{`{"active":true,"permissions":[{"rsid":"r2","scopes":["view"]}]}`, decision.KindCall},
+		{`{"active":true,"permissions":[{"rsid":"r1","scopes":["view"],"exp":1}]}`, decision.KindCall},
+		{`{"active":true}`, decision.KindCall},
+	} {
+		h := newHarness(t, anyPermission)
+		_, step := h.start(ask("PUT", "/albums/1", "token"))
+		require.Equal(t, tt.want, h.reply(step, 200, tt.body).Kind, tt.body)
+	}
+	h := newHarness(t, evaluating, anyPermission)
+	_, step := h.start(ask("PUT", "/albums/1", "token"))
+	require.Equal(t, []string{"r1"}, form(t, step.Call)["permission"])
+	require.Equal(t, decision.KindAllow, h.reply(step, 200, `[{"rsid":"r1","rsname":"albums"}]`).Kind)
+	_, step = h.start(ask("PUT", "/albums/1", "token"))
+	require.Equal(t, decision.KindAllow, step.Kind, "it is remembered")
+	h = newHarness(t, evaluating, anyPermission)
+	_, step = h.start(ask("PUT", "/albums/1", "token"))
+	require.Equal(t, decision.KindCall, h.reply(step, 200, `[]`).Kind)
+}

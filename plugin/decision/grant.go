@@ -89,7 +89,11 @@ func (c *introspection) request() (*endpoint, []byte) {
 	default:
 		form = appendForm(form, "audience", s.evaluator.audience)
 		for i := range e.asked {
-			form = appendForm(form, "permission", e.asked[i].ResourceID+"#"+strings.Join(e.asked[i].Scopes, ","))
+			permission := e.asked[i].ResourceID
+			if len(e.asked[i].Scopes) > 0 {
+				permission += "#" + strings.Join(e.asked[i].Scopes, ",")
+			}
+			form = appendForm(form, "permission", permission)
 		}
 	}
 	form = appendForm(form, "response_mode", "permissions")

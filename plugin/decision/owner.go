@@ -102,6 +102,9 @@ func (e *evaluation) suffices(t *uma.Token) bool {
 	var set scope.Set
 	for i := range t.Permissions {
 		if p := &t.Permissions[i]; p.ResourceID == e.asked[0].ResourceID {
+			if e.condition.anyPermission {
+				return true
+			}
 			for _, s := range p.Scopes {
 				set = e.condition.need.Add(set, s)
 			}

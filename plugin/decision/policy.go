@@ -160,14 +160,16 @@ type condition struct {
 	public     bool
 	deny       bool
 	anyToken   bool // no permission is looked at
-	mode       config.Mode
-	need       scope.Requirement
-	ticket     []byte           // permission request; nil when there is none to ask for
-	wanted     []uma.Permission // what it is for, where the configuration says so; the first is the resource's own
-	claims     []claimRule
-	acr        []string
-	maxAuthAge int64  // in seconds; 0 for any
-	asks       string // what is asked for in an evaluation, to tell it from others
+	// anyPermission: one on the resource is enough, whatever its scopes.
+	anyPermission bool
+	mode          config.Mode
+	need          scope.Requirement
+	ticket        []byte           // permission request; nil when there is none to ask for
+	wanted        []uma.Permission // what it is for, where the configuration says so; the first is the resource's own
+	claims        []claimRule
+	acr           []string
+	maxAuthAge    int64  // in seconds; 0 for any
+	asks          string // what is asked for in an evaluation, to tell it from others
 	// Of a resource with instances, ticket is what follows the permission on the
 	// instance, for which own are the scopes.
 	own []string

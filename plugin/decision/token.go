@@ -99,12 +99,14 @@ func (x *Exchange) checkScopes(scopes []string) Reason {
 
 // checkPermissions looks at every permission of the right resource that is in
 // force. A permission without scopes is not one for all of them, and an
-// expression that holds without any scope still needs a permission.
+// expression that holds without any scope still needs a permission. Where any
+// permission is enough, one without scopes is.
 func (x *Exchange) checkPermissions(t *uma.Token, now int64) Reason {
 	if x.resourceID == "" {
 		return ReasonNotPermitted
 	}
 	var set scope.Set
+	permitted := false
 	x.held = nil
 	for i := range t.Permissions {
 		p := &t.Permissions[i]
@@ -115,6 +117,7 @@ func (x *Exchange) checkPermissions(t *uma.Token, now int64) Reason {
 			x.note("permission", "for ", p.ResourceID, " is not in force")
 			continue
 		}
+		permitted = x.cond.anyPermission
 		for _, s := range p.Scopes {
 			set = x.cond.need.Add(set, s)
 		}
@@ -128,7 +131,7 @@ func (x *Exchange) checkPermissions(t *uma.Token, now int64) Reason {
 		x.note("permission", "some of the answer cannot be read, and count for nothing")
 	}
 	x.noteScopes("of the resource's permissions", x.held)
-	if len(x.held) > 0 && x.cond.need.Satisfied(set) && (t.Asked == nil || !x.cond.need.Negates() || x.covered(t)) {
+	if permitted || len(x.held) > 0 && x.cond.need.Satisfied(set) && (t.Asked == nil || !x.cond.need.Negates() || x.covered(t)) {
 		return ReasonPermitted
 	}
 	return ReasonNotPermitted

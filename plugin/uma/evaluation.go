@@ -142,7 +142,7 @@ func CarriesPermissions(jwt string) bool {
 }
 
 // Without returns the permissions but for scopes of a resource: what is left of what was
-// known when they are asked for anew.
+// known when they are asked for anew. A permission without scopes is not left.
 func Without(list []Permission, resourceID string, scopes []string) []Permission {
 	var left []Permission
 	for i := range list {
@@ -157,7 +157,8 @@ func Without(list []Permission, resourceID string, scopes []string) []Permission
 	return left
 }
 
-// Within returns what of a list was asked for: scopes of a resource.
+// Within returns what of a list was asked for: scopes of a resource, or, where no scope
+// was named, that there is a permission on it.
 func Within(list []Permission, resourceID string, scopes []string) []Permission {
 	var found []Permission
 	for i := range list {
@@ -165,7 +166,7 @@ func Within(list []Permission, resourceID string, scopes []string) []Permission 
 		if p.ResourceID != resourceID {
 			continue
 		}
-		if p.Scopes = pick(p.Scopes, scopes, true); len(p.Scopes) > 0 {
+		if p.Scopes = pick(p.Scopes, scopes, true); len(p.Scopes) > 0 || len(scopes) == 0 {
 			found = append(found, p)
 		}
 	}
