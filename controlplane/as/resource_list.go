@@ -3,7 +3,9 @@ package as
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -57,6 +59,11 @@ func (p *Protection) List(ctx context.Context) ([]string, error) {
 // the AS names in a Link header (RFC 8288), within its own origin. A page with
 // nothing new is the last: an AS may not heed what it is asked for.
 func (p *Protection) list(ctx context.Context, deep bool) ([]wireEntry, error) {
+	return p.listMost(ctx, deep, math.MaxInt)
+}
+
+// listMost is list of that many at most; [ErrTooMany].
+func (p *Protection) listMost(ctx context.Context, deep bool, most int) ([]wireEntry, error) {
 	size := p.server.dialect.PageSize
 	base := p.server.metadata.ResourceRegistrationEndpoint
 	query := url.Values{}
@@ -90,6 +97,8 @@ func (p *Protection) list(ctx context.Context, deep bool) ([]wireEntry, error) {
 		}
 		address = ""
 		switch {
+		case len(all) > most:
+			return nil, fmt.Errorf("%w: more than %d", ErrTooMany, most)
 		case fresh == 0:
 			return all, nil
 		case next != "":
@@ -207,4 +216,28 @@ func withQuery(address string, query url.Values) string {
 	maps.Copy(merged, query)
 	u.RawQuery = merged.Encode()
 	return u.String()
+}
+
+// KeepsPaths says whether resources of this AS may have paths, in their member "uris".
+func (s *Server) KeepsPaths() bool { return s.dialect.URIs }
+
+// ErrTooMany says that the AS has more resources than are read.
+var ErrTooMany = errors.New("the authorization server has more resources than umagate reads")
+
+// ListDescribed lists the resources with their descriptions, in order of their ids.
+// [ErrTooMany]: there are more than most; [ErrMalformed]: one is not described.
+func (p *Protection) ListDescribed(ctx context.Context, most int) ([]Resource, error) {
+	entries, err := p.listMost(ctx, true, most)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Resource, 0, len(entries))
+	for _, e := range entries {
+		if !e.describes() {
+			return nil, fmt.Errorf("%w: resource %q of the list has no description", ErrMalformed, e.id())
+		}
+		out = append(out, e.resource(p.server.dialect))
+	}
+	slices.SortFunc(out, func(a, b Resource) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
 }

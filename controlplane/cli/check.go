@@ -40,8 +40,9 @@ the filter's own core; nothing is sent to the API, and no ticket is asked for.
 
 Without --scopes and --token the request has no token. With --scopes it has one that
 carries these scopes: on every resource of the site, or on --resource alone, and the
-claims of --claim. With --token (or $UMAGATE_TOKEN) the authorization server is asked about a real one, with
-the client {id, secret} of the file.
+claims of --claim. With --token (or $UMAGATE_TOKEN) the authorization server is asked
+about a real one, with the client {id, secret} of the file. It is asked, too, for what it
+keeps of a site with resources_at_as.
 
 Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
 		Example: `  umagate check --host photos.example.com --method GET --path /albums/1
@@ -88,6 +89,8 @@ type checker struct {
 	file  *site.File
 	flags checkFlags
 	now   time.Time
+	// kept are the resources that the AS of the site keeps.
+	kept []config.Resource
 	// instanceName is what the request is about, of a resource with instances.
 	instanceName string
 }
@@ -110,11 +113,19 @@ func (c *checker) check(ctx context.Context) (*explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Which site's AS is asked shows now, and only that one is.
-	if s, ok := c.file.Site(exchange.Site()); ok && c.flags.token != "" && step.Kind == decision.KindCall {
-		if facts[s.Name], err = factsOf(ctx, c.env, s, false); err != nil {
+	// Which site's AS is asked shows now, and only that one is. What is protected may not be
+	// in the file.
+	if s, ok := c.file.Site(exchange.Site()); ok && (s.ResourcesAtAS != nil || c.flags.token != "" && step.Kind == decision.KindCall) {
+		known, err := factsOf(ctx, c.env, s, false)
+		if err != nil {
 			return nil, fmt.Errorf("site %s: %w", s.Name, err)
 		}
+		if c.flags.token == "" {
+			assumed := facts[s.Name]
+			assumed.Kept, c.kept = known.Kept, known.Kept.Resources
+			known = assumed
+		}
+		facts[s.Name] = known
 		if compiled, worker, exchange, step, err = c.start(facts, request); err != nil {
 			return nil, err
 		}
@@ -241,6 +252,11 @@ func (c *checker) assumed(s *site.Site) ([]byte, error) {
 			if c.flags.resource == "" || slices.Contains(names, c.flags.resource) {
 				id := assumedID(s, names[len(names)-1])
 				permissions = append(permissions, map[string]any{"resource_id": id, "resource_scopes": c.flags.scopes})
+			}
+		}
+		for i := range c.kept {
+			if r := &c.kept[i]; r.ID != "" && (c.flags.resource == "" || c.flags.resource == r.Name) {
+				permissions = append(permissions, map[string]any{"resource_id": r.ID, "resource_scopes": c.flags.scopes})
 			}
 		}
 		if permissions == nil {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/kept"
+	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/config"
 )
@@ -30,11 +32,36 @@ func factsOf(ctx context.Context, env Environment, s *site.Site, offline bool) (
 		}
 	}
 	facts := site.FactsOf(server, ids)
+	if !offline && s.ResourcesAtAS != nil {
+		if facts.Kept, err = keptOf(ctx, server, s); err != nil {
+			return site.Facts{}, err
+		}
+	}
 	facts.Audience = s.AuthorizationServer.Client.ID
 	if client := s.AuthorizationServer.Client; client.TokenEndpointAuthMethod.UsesTLS() {
 		facts.ClientID = client.ID
 	}
 	return facts, nil
+}
+
+// keptOf reads the resources that the AS keeps, and makes conditions of them.
+func keptOf(ctx context.Context, server *as.Server, s *site.Site) (*site.Kept, error) {
+	if s.AuthorizationServer.Client.ID == "" {
+		return nil, errNoClient
+	}
+	if !server.KeepsPaths() {
+		return nil, fmt.Errorf("%w; this one is of dialect %s", registration.ErrNoPaths, server.Dialect().Name)
+	}
+	auth, err := s.AuthorizationServer.Client.GivenAuth()
+	if err != nil {
+		return nil, err
+	}
+	reading, err := registration.Look(ctx, server.Protection(patsOf(server, auth)), s, &kept.Reading{}, false)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := kept.Compile(s, &reading)
+	return &compiled.Kept, err
 }
 
 // authorizationServer is the AS of a site, before discovery.

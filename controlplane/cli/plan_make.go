@@ -26,6 +26,8 @@ type sitePlan struct {
 	// Instances counts those of resources whose name has variables: no plan creates
 	// or removes them.
 	Instances []instance.Counts `json:"instances,omitempty"`
+	// Kept is what comes of resources that the AS keeps (resources_at_as).
+	Kept *keptPlan `json:"kept,omitempty"`
 	// Error and Remedy: why nothing can be said of the site.
 	Error  string `json:"error,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
@@ -180,6 +182,12 @@ func planSite(ctx context.Context, env Environment, options registration.Operati
 	out.RegisterClient = m.Registers()
 	if out.Instances, err = m.Instances(ctx); err != nil {
 		return fail(err)
+	}
+	if options.Site.ResourcesAtAS != nil {
+		if out.Kept, err = planKept(ctx, m); err != nil {
+			return fail(err)
+		}
+		return out
 	}
 	if out.plan, err = m.Plan(ctx); err != nil {
 		return fail(err)

@@ -38,6 +38,11 @@ func printSite(p *page, s sitePlan) {
 	if s.RegisterClient != "" {
 		p.printf("  %s client %s is registered\n", p.green("+"), printable(s.RegisterClient))
 	}
+	if s.Kept != nil {
+		s.Kept.print(p)
+		p.printf("\n")
+		return
+	}
 	for _, c := range s.Changes {
 		printChange(p, c)
 	}

@@ -140,6 +140,9 @@ func printStatus(p *page, s server.Status, now time.Time) {
 	}
 	p.table(rows...)
 	for _, site := range s.Sites {
+		if site.Kept != nil {
+			printKept(p, site.Name, site.Kept, now)
+		}
 		for _, t := range site.Resources.Instances {
 			p.printf("site %s: %s\n", site.Name, instanceLine(t))
 		}
@@ -150,6 +153,21 @@ func printStatus(p *page, s server.Status, now time.Time) {
 	}
 	p.printf("\n")
 	printEnvoys(p, s, now)
+}
+
+// printKept writes what is in force of resources that a site's AS keeps.
+func printKept(p *page, name string, k *server.KeptStatus, now time.Time) {
+	if k.ReadAt.IsZero() {
+		p.printf("site %s: the resources kept at its authorization server are not read yet, and nothing passes\n", name)
+		return
+	}
+	p.printf("site %s: %s with %s kept at its authorization server, read %s ago\n", name, count(k.Resources, "resource"), count(k.Paths, "path"), since(k.ReadAt, now))
+	if k.Withheld > 0 {
+		p.printf("  %d of them are gone there, and stay as they were\n", k.Withheld)
+	}
+	for _, n := range k.Notes {
+		p.printf("  narrower than there: %s: %s\n", printable(dash(n.Resource)), printable(n.Text))
+	}
 }
 
 // printConditions writes what is the matter, since when, whom it hits and what to do.

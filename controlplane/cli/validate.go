@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -156,6 +157,15 @@ func verdict(path string, file *site.File, v validity) string {
 		}
 	}
 	s := fmt.Sprintf("%s: valid: %s, %s, %s", path, count(len(file.Sites), "site"), count(resources, "resource"), count(conditions, "condition"))
+	var elsewhere []string
+	for i := range file.Sites {
+		if file.Sites[i].ResourcesAtAS != nil {
+			elsewhere = append(elsewhere, file.Sites[i].Name)
+		}
+	}
+	if len(elsewhere) > 0 {
+		s += ", and what the authorization server keeps of " + strings.Join(elsewhere, ", ") + " (umagate plan shows it)"
+	}
 	if n := len(v.Warnings); n > 0 {
 		s += ", " + count(n, "warning")
 	}

@@ -224,3 +224,55 @@ func neverTaken(path string) bool {
 	}
 	return true
 }
+
+// Readable reports whether the enforcer does not lose its way in a path: by braces that
+// are one too few or too many in a segment, or by very many segments.
+func Readable(path string) bool {
+	if strings.Count(path, "/") > maxSegments {
+		return false
+	}
+	for text := range strings.SplitSeq(path, "/") {
+		if strings.ContainsAny(glob.Braces().ReplaceAllString(text, ""), "{}") {
+			return false
+		}
+	}
+	return true
+}
+
+// maxSegments bounds the segments of a path.
+const maxSegments = 32
+
+// Templates gives the templates that take, together, what a path was written for.
+func Templates(path string) []string {
+	var out []string
+	for _, f := range distinct(covers(path)) {
+		out = append(out, f.template())
+	}
+	return out
+}
+
+// Meets reports whether a template of the filter may take a path that another one takes.
+// It may be true where that is not so.
+func Meets(template, other string) bool {
+	for _, a := range intended(template) {
+		for _, b := range intended(other) {
+			if !a.apart(b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Key is the same for templates of the filter that take the same paths.
+func Key(template string) string {
+	var b strings.Builder
+	for text := range strings.SplitSeq(strings.TrimPrefix(template, "/"), "/") {
+		if text == "**" {
+			b.WriteString("/\x01")
+			continue
+		}
+		b.WriteString("/" + parsePiece(text, "{*").key)
+	}
+	return b.String()
+}

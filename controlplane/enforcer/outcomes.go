@@ -53,6 +53,7 @@ func (j *judge) outcomes(at *witness) []int {
 	}
 	for _, target := range Unique([]string{at.raw, meant}) {
 		found = append(found, j.choose(target)...)
+		found = append(found, j.resolved(target, found)...)
 	}
 	if slices.ContainsFunc(found, func(outcome int) bool {
 		return slices.ContainsFunc(j.demands(outcome), func(d demand) bool { return d.kind <= demandToken })
@@ -63,12 +64,30 @@ func (j *judge) outcomes(at *witness) []int {
 	return slices.Compact(found)
 }
 
+// resolved are the paths whose resource the enforcer may ask for in place of that of a path
+// with parameters: it lets Keycloak say which resource a request is for, and Keycloak reads
+// a slash at the end otherwise.
+func (j *judge) resolved(target string, found []int) (out []int) {
+	if !j.keycloaks || len(target) < 2 || !strings.HasSuffix(target, "/") ||
+		!slices.ContainsFunc(found, func(outcome int) bool {
+			return outcome >= 0 && outcome < len(j.paths) && strings.Contains(j.paths[outcome], "{")
+		}) {
+		return nil
+	}
+	for i, path := range j.paths {
+		if !j.gone[i] && (concerns(path, target) || concerns(path, strings.TrimSuffix(target, "/"))) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // choose gives the path that the enforcer takes for a target, or those of which it may
 // take any. It is not asked about paths that begin otherwise.
 func (j *judge) choose(target string) []int {
 	paths, index := j.candidates[:0], j.indexes[:0]
 	for i, begin := range j.begins {
-		if strings.HasPrefix(target, begin) {
+		if strings.HasPrefix(target, begin) && !j.gone[i] {
 			paths, index = append(paths, j.paths[i]), append(index, i)
 		}
 	}

@@ -41,10 +41,12 @@ var (
 type judge struct {
 	paths     Paths
 	unordered bool         // in which order the enforcer has them is not known
+	keycloaks bool         // all that Keycloak has
 	begins    []string     // by path: a text that all begin with for which it may be taken
 	endings   [][]fragment // by path
 	covers    [][]outline  // by path
 	never     []bool       // by path: the enforcer takes it for no request
+	gone      []bool       // by path: the enforcer has it no more
 	other     string       // a segment that no path has
 	short     string       // one of a single character
 	shortAt   []int        // where one is told from a longer one, in segments

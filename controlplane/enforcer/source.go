@@ -52,8 +52,11 @@ type Entry struct {
 	Place, Path    string
 	Disabled       bool // it is public
 	Denied         bool // it is not known whose it is
-	Scopes         []string
-	Methods        []Method
+	// Withdrawn: the enforcer has it no more. It is denied where otherwise nothing would be
+	// asked for.
+	Withdrawn bool
+	Scopes    []string
+	Methods   []Method
 	// ResourceScopes are those of the resource at Keycloak, where they are known: any
 	// permission on it has one of them.
 	ResourceScopes []string
@@ -138,9 +141,9 @@ func MadeUp(method string) string {
 // demandsOf gives what an entry asks for, by method, and notes what is not exact.
 func (c *Source) demandsOf(e *Entry, methods []string) []demand {
 	out := make([]demand, len(methods))
-	if e.Disabled || e.Denied {
+	if e.Disabled || e.Denied || e.Withdrawn {
 		for i := range out {
-			if c.Untrusted || e.Denied {
+			if c.Untrusted || e.Denied || e.Withdrawn {
 				out[i].kind = demandNever
 			}
 		}
@@ -251,13 +254,14 @@ func (c *Source) scopeDemand(place, resource string, scopes []string, all bool) 
 
 // judge prepares the comparison of the source with the filter.
 func (c *Source) judge(methods []string) *judge {
-	j := &judge{keep: c.Untrusted, unordered: c.Unordered}
+	j := &judge{keep: c.Untrusted, unordered: c.Unordered, keycloaks: c.Loaded}
 	demands := make([][]demand, len(c.Entries))
 	for i, e := range c.Entries {
 		demands[i] = c.demandsOf(e, methods)
 		j.paths, j.begins = append(j.paths, e.Path), append(j.begins, Begin(e.Path))
 		forms := covers(e.Path)
-		never := neverTaken(e.Path)
+		never := e.Withdrawn || neverTaken(e.Path)
+		j.gone = append(j.gone, e.Withdrawn)
 		if never && e.Disabled {
 			forms = nil
 		}
@@ -267,6 +271,7 @@ func (c *Source) judge(methods []string) *judge {
 		switch {
 		case never && e.Disabled:
 			c.Notes.Changed(e.Place+".path", "Keycloak's matcher takes %q for no request: what holds for a wider path holds", e.Path)
+		case e.Withdrawn:
 		case len(forms) == 0:
 			c.Notes.Note(e.Place+".path", "%q is no path that the filter lets pass", e.Path)
 		case never:

@@ -345,6 +345,19 @@ var (
 		Affects: "Nobody: the key before stays in use.",
 		Remedy:  "The message names what failed. With keys.jwks_uri, see that the authorization server reaches it. It is tried again.",
 	}
+	ResourcesNotTaken = Kind{
+		Name:    "ResourcesNotTaken",
+		Summary: "The resources that the authorization server keeps (resources_at_as) cannot be read, or not be taken over.",
+		Affects: "Nobody at first: what was read last stays in force. What is changed there since does not count, also what closes a path.",
+		Remedy:  "See to what the message names. It is tried again by itself; umagate refresh tries at once.",
+		Urgent:  true,
+	}
+	RemovalsWithheld = Kind{
+		Name:    "RemovalsWithheld",
+		Summary: "More resources are gone at the authorization server than may be without asking (resources_at_as.max_removals).",
+		Affects: "Who has a permission on one of them from before: their paths stay as they were.",
+		Remedy:  "Look with umagate plan at what is gone. If that is meant, run umagate refresh --accept-removals.",
+	}
 	DeletionsWithheld = Kind{
 		Name:    "DeletionsWithheld",
 		Summary: "More resources are no longer declared than umagate deletes unasked.",
@@ -369,6 +382,6 @@ func Kinds() []Kind {
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyNotLetIn, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
 		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
-		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, DeletionsWithheld, NotBeforeUnknown,
+		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, ResourcesNotTaken, RemovalsWithheld, DeletionsWithheld, NotBeforeUnknown,
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/enforcer"
-	"github.com/umagate/umagate/controlplane/glob"
 )
 
 // enforcerSource is the configuration of a policy enforcer, from whichever file.
@@ -270,10 +269,8 @@ func enforceable(place, path string) error {
 	if strings.Count(path, "/") > maxSegments {
 		return fmt.Errorf("%w: %s: it has more than %d segments", ErrSource, place, maxSegments)
 	}
-	for segment := range strings.SplitSeq(path, "/") {
-		if strings.ContainsAny(glob.Braces().ReplaceAllString(segment, ""), "{}") {
-			return fmt.Errorf("%w: %s: %q has a brace too few or too many in a segment, by which Keycloak's enforcer loses its way", ErrSource, place, path)
-		}
+	if !enforcer.Readable(path) {
+		return fmt.Errorf("%w: %s: %q has a brace too few or too many in a segment, by which Keycloak's enforcer loses its way", ErrSource, place, path)
 	}
 	return nil
 }

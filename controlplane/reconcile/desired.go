@@ -27,10 +27,10 @@ type Desired struct {
 }
 
 // Declared lists what the AS has to have for a site. A resource with an id of its
-// own in the file is somebody else's, and the instances of one with variables in
+// own in the file is somebody else's, so are all where they are kept at the AS, and the instances of one with variables in
 // its name come and go at run time (package instance).
 func Declared(s *site.Site) []Desired {
-	if s.Require == config.RequireOAuthScopes {
+	if s.Require == config.RequireOAuthScopes || s.ResourcesAtAS != nil {
 		return nil
 	}
 	var out []Desired

@@ -52,6 +52,7 @@ type Snapshot struct {
 	source      *as.PATSource // renews it; nil where this process does not
 
 	ResourceIDs map[string]string // by name
+	Kept        *Kept             // nil for none, or before the first look
 	SyncedAt    time.Time
 	// Withheld is how many deletions wait for somebody to ask for them.
 	Withheld int
@@ -68,7 +69,7 @@ func (s *Snapshot) enter(p Phase) bool {
 
 // known reports whether the site can be served with what is known.
 func (s *Snapshot) known(of *site.Site) bool {
-	return s.Server != nil && s.Client != nil && (!needsPAT(of, s.Server) || !s.PAT.Value.IsZero())
+	return s.Server != nil && s.Client != nil && (of.ResourcesAtAS == nil || s.Kept != nil) && (!needsPAT(of, s.Server) || !s.PAT.Value.IsZero())
 }
 
 // Failure is what keeps a worker from its next phase.
@@ -90,6 +91,9 @@ func (s *Snapshot) Facts() (site.Facts, envoyconf.Credentials) {
 		return site.Facts{}, credentials // not known yet: the site denies
 	}
 	facts := site.FactsOf(s.Server, s.ResourceIDs)
+	if s.Kept != nil {
+		facts.Kept = &s.Kept.Kept
+	}
 	facts.ClientCertificate = !credentials.Certificate.IsZero()
 	if s.Client != nil {
 		facts.Audience = s.Client.ID()

@@ -111,7 +111,7 @@ func checkEndpoints(s *site.Site, m as.Metadata) error {
 	}{
 		{"introspection_endpoint", m.IntrospectionEndpoint, true},
 		{"permission_endpoint", m.PermissionEndpoint, uma},
-		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(reconcile.Declared(s)) > 0 || s.HasInstances()},
+		{"resource_registration_endpoint", m.ResourceRegistrationEndpoint, len(reconcile.Declared(s)) > 0 || s.HasInstances() || s.ResourcesAtAS != nil},
 		{"registration_endpoint", m.RegistrationEndpoint, s.AuthorizationServer.Client.Register != nil},
 	} {
 		if e.needed && e.value == "" {

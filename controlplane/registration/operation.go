@@ -118,6 +118,9 @@ func (o *Operation) Registers() string {
 // Plan returns what [Operation.Apply] would do with the resources. Nothing is changed
 // but, perhaps, the PAT.
 func (o *Operation) Plan(ctx context.Context) (reconcile.Plan, error) {
+	if o.keeper.active() {
+		return reconcile.Plan{}, nil
+	}
 	return o.reconciler(ctx).Plan(ctx, o.desired)
 }
 
@@ -142,6 +145,9 @@ func (o *Operation) protection(ctx context.Context) *as.Protection {
 // is not in it: ErrPlanChanged; with more deletions than the options have, nothing
 // either: reconcile.ErrManyDeletions. The plan it returns is the one that was carried out.
 func (o *Operation) Apply(ctx context.Context, shown *reconcile.Plan) (done reconcile.Result, plan reconcile.Plan, err error) {
+	if o.keeper.active() {
+		return done, nil, ErrKeptAtAS
+	}
 	if err := o.register(ctx); err != nil {
 		return done, nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/umagate/umagate/controlplane/as"
+	"github.com/umagate/umagate/controlplane/enforcer"
+	"github.com/umagate/umagate/controlplane/kept"
 	"github.com/umagate/umagate/controlplane/reconcile"
 	"github.com/umagate/umagate/controlplane/store"
 )
@@ -20,6 +22,11 @@ func Remedy(err error) string {
 		{reconcile.ErrGone, "None needed: umagate serve registers it anew, and so does another umagate apply."},
 		{reconcile.ErrManyDeletions, "Look at umagate plan; if they are meant, run umagate apply on a terminal, or umagate apply --yes --deletions N."},
 		{reconcile.ErrAmbiguous, "Remove those that are not needed at the AS, or write the id: of the right one into umagate.yaml."},
+		{ErrKeptAtAS, "Change them at the authorization server; umagate refresh reads them at once."},
+		{ErrNoPaths, "Declare the paths in resources, and take resources_at_as out."},
+		{kept.ErrRemovals, "Look with umagate plan at what is gone. If that is meant, run umagate refresh --accept-removals."},
+		{kept.ErrWithdrawn, "Name those that are to be public in resources, and write unmatched: deny."},
+		{enforcer.ErrTooMany, "Give the resources at the authorization server fewer paths that overlap, such as endings (/*.html) below many others."},
 		{store.ErrLocked, "Wait for the other umagate, or look at what it does with umagate status."},
 		{store.ErrReplaced, "Nothing is to be done: another replica leads."},
 		{errLogin, "Let the owner of the resources log in: umagate login --site NAME. Until then Envoys keep the PAT they have."},

@@ -39,6 +39,9 @@ type Removal struct {
 // PlanRemoval returns what would be removed of the site. Nothing is changed.
 func (o *Operation) PlanRemoval(ctx context.Context) (Removal, error) {
 	out := Removal{Resources: []string{}}
+	if o.keeper.active() {
+		return out, ErrKeptAtAS
+	}
 	stored, err := o.client.stored(ctx)
 	if err != nil {
 		return out, err

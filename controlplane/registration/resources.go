@@ -199,5 +199,8 @@ func (r *resources) sample(ctx context.Context) (string, error) {
 			return id, nil
 		}
 	}
+	if k := r.board.read().Kept; k != nil && len(k.Reading.Resources) > 0 {
+		return k.Reading.Resources[0].ID, nil
+	}
 	return "", nil
 }

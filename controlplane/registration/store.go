@@ -16,6 +16,7 @@ type Store interface {
 	keyStore
 	patStore
 	resourceStore
+	keptStore
 	probeStore
 	operationStore
 
@@ -73,6 +74,8 @@ func (t *onTrial) commit(ctx context.Context, key store.Key) error {
 }
 
 func (dryRun) PutDiscovery(context.Context, store.Key, store.Discovery) error { return nil }
+
+func (dryRun) PutKeptResources(context.Context, store.Key, store.KeptResources) error { return nil }
 
 func (dryRun) PutPAT(context.Context, store.Key, store.PAT) error { return nil }
 

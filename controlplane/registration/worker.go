@@ -18,12 +18,13 @@ type owners struct {
 	keys      *keys
 	pat       *pat
 	resources *resources
+	keeper    *keeper
 }
 
 func newOwners(a *account, c *connection, s Store) *owners {
 	o := &owners{
 		discovery: &discovery{account: a, store: s, client: c.client}, keys: newKeys(a, s), pat: &pat{account: a, store: s},
-		resources: &resources{account: a, store: s},
+		resources: &resources{account: a, store: s}, keeper: &keeper{account: a, store: s},
 	}
 	o.client = &client{account: a, store: s, keys: o.keys, connection: c}
 	return o
@@ -38,6 +39,9 @@ func (o *owners) restore(ctx context.Context) error {
 		return err
 	}
 	if err := o.pat.restore(ctx, o.client.current); err != nil {
+		return err
+	}
+	if err := o.keeper.restore(ctx); err != nil {
 		return err
 	}
 	return o.resources.restore(ctx)
@@ -78,12 +82,15 @@ func (o *owners) protect(ctx context.Context, server *as.Server) error {
 	} else if err != nil {
 		return err
 	}
+	if o.keeper.active() {
+		return o.keeper.step(ctx, server, protection)
+	}
 	return o.resources.step(ctx, protection, o.client.current)
 }
 
 // due is when one of them has something to do again.
 func (o *owners) due() time.Time {
-	return earliest(o.discovery.due, o.client.due(), o.keys.due, o.pat.due(), o.resources.due)
+	return earliest(o.discovery.due, o.client.due(), o.keys.due, o.pat.due(), o.resources.due, o.keeper.due)
 }
 
 // Worker keeps one site registered. Its methods are safe for concurrent use, but for
@@ -96,6 +103,8 @@ type Worker struct {
 	prober     prober  // of whoever calls Probe
 	// wake asks for the resources to be compared, doubt for client and PAT to be tried.
 	wake, doubt chan struct{}
+	// accept asks for resources that are gone to be gone, however many they are.
+	accept chan struct{}
 }
 
 // NewWorker makes a worker that knows nothing yet and asks nothing: see
@@ -107,7 +116,7 @@ func NewWorker(options Options) (*Worker, error) {
 	}
 	return &Worker{
 		account: options.account(), connection: c, store: options.Store, prober: newProber(options.Intervals),
-		wake: make(chan struct{}, 1), doubt: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), doubt: make(chan struct{}, 1), accept: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -156,7 +165,9 @@ func (w *Worker) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-w.wake:
-			w.owners.resources.due, failures = time.Time{}, 0
+			w.owners.resources.due, w.owners.keeper.due, failures = time.Time{}, time.Time{}, 0
+		case <-w.accept:
+			w.owners.keeper.accepted, w.owners.keeper.due, failures = true, time.Time{}, 0
 		case <-w.doubt:
 			w.owners.pat.doubted, failures = true, 0
 		case <-timer.C:
@@ -165,10 +176,19 @@ func (w *Worker) Run(ctx context.Context) {
 	}
 }
 
-// SyncNow has the resources compared with the AS at once.
+// SyncNow has the resources compared with the AS at once; those that it keeps, read.
 func (w *Worker) SyncNow() {
 	select {
 	case w.wake <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
+// AcceptRemovals has the AS read at once, and resources that are gone be gone, however
+// many they are. It is for a site with resources_at_as.
+func (w *Worker) AcceptRemovals() {
+	select {
+	case w.accept <- struct{}{}:
 	default: // it is asked for already
 	}
 }

@@ -78,18 +78,29 @@ func (s *controlPlane) siteOperations() []api.Operation {
 		Handler:     api.Handle(s.plan),
 	}, {
 		ID: "syncSite", Method: http.MethodPost, Path: "/v1/sites/{site}/sync", Tag: "sites", Role: api.Write, Status: http.StatusAccepted,
-		Summary:     "Bring the site's resources in step now",
-		Description: "Does not wait for it: the site's resources.synced_at, and its failure, tell what came of it.",
-		Action:      audit.SiteSync, Codes: []api.Code{api.CodeNotLeader},
-		Handler: api.Handle(func(_ context.Context, in SitePath) (SyncRequested, error) {
+		Summary: "Bring the site's resources in step now",
+		Description: "Does not wait for it: the site's resources.synced_at, and its failure, tell what came of it. " +
+			"Where they are kept at the authorization server (resources_at_as), they are read, and nothing is changed there: see kept.read_at.",
+		Action: audit.SiteSync, Codes: []api.Code{api.CodeNotLeader},
+		Handler: api.Handle(func(_ context.Context, in struct {
+			SitePath
+
+			AcceptRemovals bool `query:"accept_removals" doc:"with resources_at_as: resources that are gone there are, however many"`
+		},
+		) (SyncRequested, error) {
 			w, err := s.worker(in.Site)
 			switch {
 			case err != nil:
 				return SyncRequested{}, err
 			case !s.leads():
 				return SyncRequested{}, store.ErrNotLeader
+			case in.AcceptRemovals && w.site.ResourcesAtAS == nil:
+				return SyncRequested{}, api.Conflict("the site's resources are not kept at its authorization server")
+			case in.AcceptRemovals:
+				w.AcceptRemovals()
+			default:
+				w.SyncNow()
 			}
-			w.SyncNow()
 			return SyncRequested{Site: in.Site, RequestedAt: time.Now()}, nil
 		}),
 	}, {

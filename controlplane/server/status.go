@@ -7,6 +7,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/health"
 	"github.com/umagate/umagate/controlplane/instance"
+	"github.com/umagate/umagate/controlplane/kept"
 	"github.com/umagate/umagate/controlplane/registration"
 	"github.com/umagate/umagate/controlplane/xds"
 )
@@ -81,7 +82,9 @@ type SiteStatus struct {
 	PATExpiresAt time.Time          `json:"pat_expires_at,omitzero"`
 	PATRenewsAt  time.Time          `json:"pat_renews_at,omitzero"`
 	Resources    ResourceStatus     `json:"resources"`
-	Failure      *FailureStatus     `json:"failure,omitempty"`
+	// Kept is what is known of resources that the AS keeps (resources_at_as).
+	Kept    *KeptStatus    `json:"kept,omitempty"`
+	Failure *FailureStatus `json:"failure,omitempty"`
 }
 
 // ResourceStatus counts the resources that the site's AS has to have.
@@ -93,6 +96,38 @@ type ResourceStatus struct {
 	SyncedAt time.Time `json:"synced_at,omitzero"`
 	// Instances counts those of resources whose name has variables.
 	Instances []instance.Counts `json:"instances,omitempty"`
+}
+
+// KeptStatus is what is in force of the resources that a site's AS keeps.
+type KeptStatus struct {
+	// ReadAt is when they were read last, zero before the first time.
+	ReadAt    time.Time `json:"read_at,omitzero"`
+	Resources int       `json:"resources"`
+	Paths     int       `json:"paths"`
+	// Withheld are gone at the AS and stay as they were.
+	Withheld int `json:"removals_withheld,omitempty"`
+	// Withdrawn are paths that were protected once, and that no resource has any more.
+	Withdrawn []string `json:"withdrawn,omitempty"`
+	// Notes are what is narrower than at Keycloak's policy enforcer.
+	Notes []kept.Note `json:"notes,omitempty"`
+}
+
+func keptStatus(k *registration.Kept) *KeptStatus {
+	out := &KeptStatus{}
+	if k == nil {
+		return out
+	}
+	out.ReadAt, out.Resources, out.Withheld, out.Withdrawn = k.ReadAt, len(k.Reading.Resources), len(k.Reading.Withheld), k.Reading.Withdrawn
+	for i := range k.Reading.Resources {
+		out.Paths += len(k.Reading.Resources[i].URIs)
+	}
+	for _, n := range k.Notes {
+		const most = 50
+		if n.Narrowed && len(out.Notes) < most {
+			out.Notes = append(out.Notes, n)
+		}
+	}
+	return out
 }
 
 // FailureStatus is what keeps a site from serving as declared.
@@ -113,6 +148,9 @@ func (w *worker) status() SiteStatus {
 		Resources: ResourceStatus{SyncedAt: now.SyncedAt, Withheld: now.Withheld, Instances: instances},
 	}
 	out.Resources.Declared, out.Resources.Registered = w.Declared(now)
+	if w.site.ResourcesAtAS != nil {
+		out.Kept = keptStatus(now.Kept)
+	}
 	if c := now.Client; c != nil {
 		out.Registered, out.AuthMethod, out.SecretExpiresAt, out.KeyID = c.Registered, string(c.Auth.Method()), c.SecretExpiresAt, now.KeyID
 	}

@@ -48,6 +48,16 @@ type Facts struct {
 	// ResourceIDs maps a resource's name to its resource_id. One that is not there
 	// is not registered yet, and what it protects is denied.
 	ResourceIDs map[string]string `json:"resource_ids,omitempty"`
+	// Kept are the conditions that come of what the AS keeps, for a site with
+	// resources_at_as; nil before they are known, and then nothing passes.
+	Kept *Kept `json:"kept,omitempty"`
+}
+
+// Kept is what comes of resources that the AS keeps.
+type Kept struct {
+	Resources []config.Resource `json:"resources"`
+	// Closed: what no condition names is denied, whatever the site says.
+	Closed bool `json:"closed,omitempty"`
 }
 
 // ErrIncomplete is wrapped by Compile's error when the facts of a site lack
@@ -148,6 +158,9 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 	for i := range s.Resources {
 		out.Resources = append(out.Resources, compileResource(s, &s.Resources[i], facts))
 	}
+	if s.ResourcesAtAS != nil {
+		keep(&out, facts.Kept)
+	}
 	return out, err
 }
 
@@ -158,6 +171,17 @@ func compileCORS(c *CORS) *config.CORS {
 	out := c.CORS
 	out.MaxAgeS = int(c.MaxAge / time.Second)
 	return &out
+}
+
+// keep adds what comes of resources that the AS keeps. Nothing that is not known opens
+// anything.
+func keep(out *config.Site, kept *Kept) {
+	if kept == nil || kept.Closed {
+		out.Unmatched = config.UnmatchedDeny
+	}
+	if kept != nil {
+		out.Resources = append(out.Resources, kept.Resources...)
+	}
 }
 
 // ttl is a duration for the filter, where 0 means its default and -1 never.

@@ -38,8 +38,12 @@ type Site struct {
 	Instances Instances `yaml:"instances"`
 	// How the AS's resource registrations are kept equal to those below.
 	Sync Sync `yaml:"sync"`
-	// What is protected.
-	Resources []Resource `yaml:"resources" jsonschema:"required"`
+	// What is protected is kept at the AS, as paths of its resources, and not in this file
+	// (Keycloak). umagate changes nothing there.
+	ResourcesAtAS *ResourcesAtAS `yaml:"resources_at_as"`
+	// What is protected. With resources_at_as, what holds beside that and before it:
+	// conditions that are public or deny, and resources with an id.
+	Resources []Resource `yaml:"resources"`
 }
 
 // CORS is what pages of other origins may read of a site, its refusals too.
@@ -50,6 +54,21 @@ type CORS struct {
 	// browser's own, five seconds.
 	MaxAge time.Duration `yaml:"max_age" range:"1s to 24h" zero:"the browser's own"`
 }
+
+// ResourcesAtAS is how the conditions of a site are made of the resources that its AS has,
+// as Keycloak's policy enforcer does without paths of its own.
+type ResourcesAtAS struct {
+	// How often they are read. Default 1m.
+	Interval time.Duration `yaml:"interval" range:"5s to 24h, such as 1m"`
+	// Ask for the scope of the method's name, where the resource has scopes, rather than
+	// for one of them. Default false.
+	HTTPMethodAsScope bool `yaml:"http_method_as_scope"`
+	// How many resources may be gone at once without being asked; of more, each stays as
+	// it was, until "umagate refresh" is told to. Default 3; 0 lets none be gone.
+	MaxRemovals int `yaml:"max_removals" range:"1" zero:"none"`
+}
+
+func (r *ResourcesAtAS) setDefaults() { r.Interval, r.MaxRemovals = time.Minute, 3 }
 
 // Token is what a site asks of every token, whatever the condition.
 type Token struct {

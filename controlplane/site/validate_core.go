@@ -44,6 +44,19 @@ func Judge(s *Site) error {
 	return err
 }
 
+// JudgeKept lets the filter's own core judge a site with what comes of resources that its
+// AS keeps.
+func JudgeKept(s *Site, kept *Kept) error {
+	facts := placeholderFacts(s)
+	facts.Kept = kept
+	compiled, err := Compile(&File{Sites: []Site{*s}}, map[string]Facts{s.Name: facts})
+	if err != nil && !errors.Is(err, ErrIncomplete) {
+		return err
+	}
+	_, err = decision.Compile(&compiled)
+	return err
+}
+
 // placeholderFacts returns facts that lack nothing, for a site whose AS was not asked.
 func placeholderFacts(s *Site) Facts {
 	f := Facts{

@@ -27,11 +27,14 @@ func (v *validator) site(path string, s *Site) {
 	v.token(path+".token", s)
 	v.revocation(path+".revocation", &s.Revocation)
 	v.authorizationServer(path+".authorization_server", s)
-	if len(s.Resources) == 0 && s.Unmatched != config.UnmatchedAuthenticated {
+	if len(s.Resources) == 0 && s.Unmatched != config.UnmatchedAuthenticated && s.ResourcesAtAS == nil {
 		v.fault(path+".resources", "nothing is protected", `write at least one resource with conditions; paths: ["/**"] is every path`)
 	}
 	for i := range s.Resources {
 		v.resource(config.Index(path+".resources", i), s, &s.Resources[i])
+	}
+	if s.ResourcesAtAS != nil {
+		v.resourcesAtAS(path, s)
 	}
 	v.instances(path, s)
 	v.twins(path, s)

@@ -319,7 +319,7 @@ func (s *SQL) Forget(ctx context.Context, key Key) error {
 
 // deleteSite deletes everything of a key.
 func deleteSite(ctx context.Context, tx *sql.Tx, key Key) error {
-	for _, table := range []string{"discovery", "client", "pat", "client_key", "login", "resource", "instance", "lost_registration"} {
+	for _, table := range []string{"discovery", "client", "pat", "client_key", "login", "resource", "instance", "lost_registration", "kept_resource"} {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+ofSite, key.Site, key.Issuer); err != nil { //nolint:gosec // a name of the schema's own
 			return err
 		}

@@ -64,6 +64,24 @@ func Run(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *sto
 		require.Empty(t, lost)
 	})
 
+	t.Run("what the AS keeps", func(t *testing.T) {
+		t.Parallel()
+		s, _ := open(t)
+		ctx := t.Context()
+		_, err := s.KeptResources(ctx, photos)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		for _, text := range []string{`{"resources":[]}`, `{"resources":[{"id":"a"}]}`} {
+			want := store.KeptResources{Reading: json.RawMessage(text), ReadAt: at}
+			require.NoError(t, s.PutKeptResources(ctx, photos, want))
+			got, err := s.KeptResources(ctx, photos)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		require.NoError(t, s.Forget(ctx, photos))
+		_, err = s.KeptResources(ctx, photos)
+		require.ErrorIs(t, err, store.ErrNotFound)
+	})
+
 	t.Run("records survive and are replaced", func(t *testing.T) {
 		t.Parallel()
 		s, reopen := open(t)
