@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +40,8 @@ var browser = []string{
 
 // TestAllocations bounds what the path that nearly every request takes costs.
 func TestAllocations(t *testing.T) {
+	// One byte more, and Go allocates 1024 for each request.
+	require.LessOrEqual(t, int(unsafe.Sizeof(decision.Exchange{})), 896)
 	tests := []struct {
 		name    string
 		request *decision.Request

@@ -51,13 +51,13 @@ type Decision struct {
 	Condition string // the path template
 	Effect    Effect
 	Reason    Reason
+	Cache     CacheUse
 	Problem   route.Problem // of ReasonAmbiguousPath
 	Status    int           // of a denial, or of another answer of the filter's own
 	Subject   string
 	ClientID  string
 	// Scopes are those that the token has for the resource, with spaces between.
 	Scopes string
-	Cache  CacheUse
 	// Failed is the call to the AS that the request waited for and that failed, if its
 	// outcome is not CallOK.
 	Failed Ended
@@ -86,13 +86,13 @@ type Exchange struct {
 	taken      *Taken
 	token      *uma.Token
 	held       []string // scopes the token has for the resource
-	reason     Reason   // why a ticket is asked for
 	pause      int64    // seconds that the AS wants to be left alone
 	interval   int64    // the same, for what the owner is asked
-	cache      CacheUse
-	kept       bool  // see keep
-	call       *call // what it waits for
+	call       *call    // what it waits for
 	problem    route.Problem
+	reason     Reason // why a ticket is asked for
+	cache      CacheUse
+	kept       bool // see keep
 	unfit      bool // it is refused whatever the mode
 	asCame     bool // its path is forwarded in another form than the one judged
 	foreign    bool // its token is of no AS that judges here, and no AS is shown it

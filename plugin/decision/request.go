@@ -16,15 +16,14 @@ type Request struct {
 type screened struct {
 	authority, method, path string
 	origin                  string // of the page; see origins
-	origins                 int
+	token                   string // not looked at yet, see verify
+	origins, authorizations uint32
+	credentials             uma.Credential
 	preflight               bool
 	privateNetwork          bool // the preflight asks for what is not on the Internet
 	grpc                    bool
 	expects, badExpect      bool
-	upgrade, badOption      bool   // what Connection says
-	token                   string // not looked at yet, see verify
-	credentials             uma.Credential
-	authorizations          int
+	upgrade, badOption      bool     // what Connection says
 	indirect, queried       bool     // the token was in another place than Authorization; in the query
 	foreign                 bool     // in a cookie, and another site may have made the request
 	protocolNamed           bool     // see gathering.protocol
