@@ -40,8 +40,8 @@ var browser = []string{
 
 // TestAllocations bounds what the path that nearly every request takes costs.
 func TestAllocations(t *testing.T) {
-	// One byte more, and Go allocates 1024 for each request.
-	require.LessOrEqual(t, int(unsafe.Sizeof(decision.Exchange{})), 896)
+	// One byte more, and Go, which adds 8, allocates 1024 for each request instead of 896.
+	require.LessOrEqual(t, int(unsafe.Sizeof(decision.Exchange{})), 888)
 	tests := []struct {
 		name    string
 		request *decision.Request

@@ -17,7 +17,7 @@ type screened struct {
 	authority, method, path string
 	origin                  string // of the page; see origins
 	token                   string // not looked at yet, see verify
-	origins, authorizations uint32
+	origins, authorizations uint8  // headers of that name: none, one, or 2 for more
 	credentials             uma.Credential
 	preflight               bool
 	privateNetwork          bool // the preflight asks for what is not on the Internet
@@ -65,7 +65,7 @@ func (s *screened) screen(r *Request) {
 			continue
 		case "origin":
 			s.origin = value
-			s.origins++
+			s.origins = min(s.origins+1, 2)
 			continue
 		case "access-control-request-method":
 			s.preflight = true
@@ -92,7 +92,7 @@ func (s *screened) screen(r *Request) {
 }
 
 func (s *screened) authorization(value string) {
-	if s.authorizations++; s.authorizations > 1 { // whichever the API would believe
+	if s.authorizations = min(s.authorizations+1, 2); s.authorizations > 1 { // whichever the API would believe
 		s.token, s.credentials = "", uma.CredentialMalformed
 		return
 	}
