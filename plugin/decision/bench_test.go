@@ -178,6 +178,20 @@ func BenchmarkConfigure(b *testing.B) {
 	})
 	parsed, err := config.Parse(document)
 	require.NoError(b, err)
+	b.Run("compile_shared_10k", func(b *testing.B) {
+		c := photos()
+		c.Sites = two(func(s *config.Site) {
+			s.Resources, s.Hosts = manyResources(10_000).Sites[0].Resources, nil
+			for i := range 20 {
+				s.Hosts = append(s.Hosts, fmt.Sprintf("h%d.example.com", i))
+			}
+		})
+		for b.Loop() {
+			if _, err := decision.Compile(c); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("compile_10k", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

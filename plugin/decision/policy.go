@@ -216,8 +216,9 @@ func compile(c *config.Config, compiled []*site) (*Policy, error) {
 }
 
 type builder struct {
-	policy *Policy
-	faults config.Faults
+	policy   *Policy
+	faults   config.Faults
+	compared map[[2]int]string // see differs
 }
 
 // choice returns the value of an enumeration; an empty one is the default, the

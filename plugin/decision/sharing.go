@@ -165,10 +165,25 @@ func (b *builder) issuers(a *area) {
 			}
 			names[name] = s.name
 		}
-		if member := first.differs(s); member != "" {
+		if member := b.differs(a.byPath, i); member != "" {
 			b.fault(at.member(member), "must be as in site "+first.name+", which has the same hosts and paths: which of both judges a request is the client's to say, by the issuer that it writes into a token")
 		}
 	}
+}
+
+// differs compares two sites once, however many hosts they have together: a worker's
+// traffic waits.
+func (b *builder) differs(i, j int) string {
+	pair := [2]int{i, j}
+	member, compared := b.compared[pair]
+	if !compared {
+		member = b.policy.sites[i].differs(b.policy.sites[j])
+		if b.compared == nil {
+			b.compared = make(map[[2]int]string)
+		}
+		b.compared[pair] = member
+	}
+	return member
 }
 
 // differs names what a request could get at one of two sites and not at the other without
@@ -186,10 +201,13 @@ func (s *site) differs(other *site) string {
 	case len(s.rules) != len(other.rules):
 		return "resources"
 	}
+	at := make(map[string]int, len(other.rules)) // there may be tens of thousands
+	for i := range other.rules {
+		at[other.rules[i].template] = i
+	}
 	for i := range s.rules {
 		r := &s.rules[i]
-		j := slices.IndexFunc(other.rules, func(o rule) bool { return o.template == r.template })
-		if j < 0 || !r.asOpen(&other.rules[j]) {
+		if j, ok := at[r.template]; !ok || !r.asOpen(&other.rules[j]) {
 			return "resources"
 		}
 	}
