@@ -19,13 +19,14 @@ func newImport(env Environment) *cobra.Command {
   umagate import keycloak-enforcer keycloak.json --authorization settings.json
   umagate import keycloak-authorization settings.json
   umagate import quarkus application.properties
+  umagate import gatekeeper config.yaml
   umagate import gluu uma_rs_protect.json
   umagate import oxd /opt/oxd-server`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportAuthorization(env), newImportQuarkus(env), newImportSpring(env), newImportAPISIX(env), newImportPingGateway(env),
-		newImportGluu(env))
+		newImportGatekeeper(env), newImportGluu(env))
 	for _, e := range extensions {
 		cmd.AddCommand(e.importCommand(env))
 	}
@@ -260,6 +261,29 @@ may take any. Shares are not carried over.` + importNotes,
 		Example: `  umagate import pinggateway uma-route.json --issuer https://am.example.com/am/oauth2`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    flags.read(env, importer.PingGateway),
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func newImportGatekeeper(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "gatekeeper FILE",
+		Short: "Make conditions from a Gatekeeper's (louketo-proxy's) configuration",
+		Long: `Make conditions from the configuration of Gatekeeper (gogatekeeper, before louketo-proxy and
+keycloak-gatekeeper), YAML or JSON: the paths and methods of its resources, and the roles,
+groups and acr that a token needs there. white-listed is public; what no resource names
+needs a token (enable-default-deny), is denied (enable-default-deny-strict), or is public.
+match-claims becomes token.claims.
+
+Gatekeeper asks for no permission, and so does require: oauth_scopes with a rule that holds
+for every token that has a scope, as those of Keycloak do. A token must name the client-id
+in its aud. With enable-uma, Keycloak says what a path needs: it is denied here, and umagate
+import keycloak-authorization or resources_at_as has it.` + importNotes,
+		Example: `  umagate import gatekeeper config.yaml --host shop.example.com --out umagate.yaml`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    flags.read(env, importer.Gatekeeper),
 	}
 	flags.register(cmd)
 	return cmd

@@ -24,6 +24,7 @@ func TestImport(t *testing.T) {
 		{"spring", "spring-cars.yaml", "keycloak.security-constraints (line 6) may guard paths, too"},
 		{"apisix", "apisix-orders.yaml", "lazy_load_paths: the plugin asks Keycloak"},
 		{"pinggateway", "pinggateway-guides.json", "Shares are not carried over"},
+		{"gatekeeper", "gatekeeper-docs.yaml", "note (narrowed): resources[9] (line 43): headers"},
 		{"gluu", "gluu-protect.json", "Every method of \"/empty\" is denied now"},
 		{"gluu", "gluu-gateway.json", "matches nothing in the gateway"},
 	}

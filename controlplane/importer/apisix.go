@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/enforcer"
-	"github.com/umagate/umagate/controlplane/glob"
 )
 
 const authzKeycloak = "authz-keycloak"
@@ -339,7 +338,7 @@ func (r *apisixReading) server(place, discovery, token, client string) {
 
 // prefixed reads a path that may end in "*", which is any text that follows. A parameter
 // or a "*" elsewhere is anything.
-func prefixed(path string) (out []form, inexact string) {
+func prefixed(path string) (forms []form, inexact string) {
 	prefix, open := strings.CutSuffix(path, "*")
 	if !strings.HasPrefix(path, "/") {
 		prefix, open = "/", true
@@ -351,33 +350,5 @@ func prefixed(path string) (out []form, inexact string) {
 		prefix, open = prefix[:at], true
 		inexact = "whether its parameter is one depends on APISIX's router: whatever begins so needs what it asks for"
 	}
-	list := strings.Split(strings.TrimPrefix(prefix, "/"), "/")
-	last := list[len(list)-1]
-	var base pattern
-	for _, s := range list[:len(list)-1] {
-		base.segments = append(base.segments, literalSegment(s, false))
-	}
-	add := func(rest bool, more ...segment) {
-		out = append(out, form{pattern: pattern{segments: append(slices.Clone(base.segments), more...), rest: rest}, wide: inexact != ""})
-	}
-	text := literalSegment(last, false)
-	switch {
-	case !open && last == "" && len(list) == 1:
-		add(false)
-	case !open && last == "":
-		add(false, segment{})
-	case !open:
-		add(false, text)
-	case last == "" && len(list) == 1:
-		add(true)
-	case last == "":
-		add(false, segment{})
-		add(true, variableSegment(""))
-	default:
-		add(false, text)
-		add(false, text, segment{})
-		add(true, text, variableSegment(""))
-		add(true, segment{key: text.key + glob.Variable, text: text.text + "*"})
-	}
-	return out, inexact
+	return prefixForms(nil, prefix, open, inexact != ""), inexact
 }

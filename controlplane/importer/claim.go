@@ -25,6 +25,9 @@ type origin struct {
 	// wide: the pattern has paths that the source's own does not have. It hides
 	// nothing then, and what is less specific counts, too.
 	wide bool
+	// loose: nothing hides it, since the source's own has fewer paths, and is preferred
+	// there.
+	loose bool
 	// dead: the source finds nothing for its paths, see addDeadEnds.
 	dead bool
 	// steps are by what the source chooses, where it does so from left to right.
@@ -71,9 +74,9 @@ func (cs *claims) add(source string, f form, steps []step, method string, c clai
 		return false
 	}
 	// Two that write the same in other words, "/a/{x}" and "/a/{y}", are two.
-	key := fmt.Sprint(f.wide, " ", f.pattern.key(), " ", source)
+	key := fmt.Sprint(f.wide, f.loose, " ", f.pattern.key(), " ", source)
 	cs.methods[method] = true
-	cs.enter(key, origin{pattern: f.pattern, wide: f.wide, steps: steps}, method, c)
+	cs.enter(key, origin{pattern: f.pattern, wide: f.wide, loose: f.loose, steps: steps}, method, c)
 	return true
 }
 

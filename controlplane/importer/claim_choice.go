@@ -22,7 +22,7 @@ func (cs *claims) choose(matching []*origin, method string) (found []*claim) {
 		return cs.chooseFirst(matching, method)
 	}
 	for _, o := range matching {
-		hidden := !cs.unranked && slices.ContainsFunc(matching, func(other *origin) bool {
+		hidden := !cs.unranked && !o.loose && slices.ContainsFunc(matching, func(other *origin) bool {
 			return !other.wide && (!cs.byMethod || len(cs.of(other, method)) > 0) && o.pattern.covers(&other.pattern) && !other.pattern.covers(&o.pattern)
 		})
 		if !hidden {

@@ -51,6 +51,9 @@ type Draft struct {
 	ClientID string
 	// Mode, Unmatched, Case, Evaluate, Challenge and Require are empty for the default.
 	Mode, Unmatched, Case, Evaluate, Challenge, Require string
+	// Audiences and Claims are what is asked of every token.
+	Audiences []string
+	Claims    []Claim
 
 	Resources []Resource
 	Notes     []Note
@@ -67,7 +70,8 @@ type Resource struct {
 	Conditions []Condition
 }
 
-// Condition is one condition. Exactly one of Public, Deny, Scopes and Data is set.
+// Condition is one condition. Exactly one of Public, Deny, Scopes and Data is set. Claims
+// and what else is asked of a token come beside the latter two.
 type Condition struct {
 	// Place is where it stands in the source, Comment what is said of it there.
 	Place, Comment string
@@ -79,6 +83,17 @@ type Condition struct {
 	Rule         string
 	Data         []string
 	TicketScopes []string
+
+	// ACR, Roles, Groups and Claims are needed beside scopes.
+	ACR, Roles, Groups []string
+	Claims             []Claim
+}
+
+// Claim is a claim of a token, by the name that umagate.yaml has for it, and the values of
+// which it must have one.
+type Claim struct {
+	Name   string
+	Values []string
 }
 
 func newDraft(settings Settings, source string) *Draft {
@@ -104,7 +119,7 @@ func (d *Draft) resource(name string) *Resource {
 // conditions.
 func (c *Condition) asksLike(o *Condition) bool {
 	return c.Public == o.Public && c.Deny == o.Deny && slices.Equal(c.Scopes, o.Scopes) && c.Rule == o.Rule &&
-		slices.Equal(c.Data, o.Data) && slices.Equal(c.TicketScopes, o.TicketScopes)
+		slices.Equal(c.Data, o.Data) && slices.Equal(c.TicketScopes, o.TicketScopes) && c.flowClaims() == o.flowClaims()
 }
 
 // add puts a condition into the resource, together with one of the same paths and

@@ -98,6 +98,7 @@ func (d *Draft) denyAtFault(faults []site.Fault) bool {
 			c := &d.Resources[i].Conditions[j]
 			if problem, ok := problems[c]; ok {
 				c.Deny, c.Scopes, c.Rule, c.Data, c.TicketScopes = true, nil, "", nil, nil
+				c.ACR, c.Roles, c.Groups, c.Claims = nil, nil, nil, nil
 				d.noteNarrowed(c.Place, "what it asks for cannot be written: %s. It is denied now", problem)
 			}
 		}

@@ -23,6 +23,7 @@ func readers() map[string]func(string, []byte, importer.Settings) (*importer.Dra
 	return map[string]func(string, []byte, importer.Settings) (*importer.Draft, error){
 		"apisix":        importer.APISIX,
 		"authorization": importer.KeycloakAuthorization,
+		"gatekeeper":    importer.Gatekeeper,
 		"gluu":          importer.Gluu,
 		"keycloak":      importer.KeycloakEnforcer,
 		"pinggateway":   importer.PingGateway,
@@ -121,6 +122,12 @@ func TestRefused(t *testing.T) {
 		{"no oxd document", "gluu", `{"a": 1}`, importer.ErrSource},
 		{"resources of another kind", "gluu", `{"resources": 3}`, importer.ErrSource},
 		{"no resource", "gluu", `{"resources": []}`, importer.ErrNothing},
+		{"no configuration of Gatekeeper", "gatekeeper", `{"a": 1}`, importer.ErrSource},
+		{"a path of Gatekeeper without a slash", "gatekeeper", `{"resources": [{"uri": "a"}]}`, importer.ErrSource},
+		{"a method that Gatekeeper does not know", "gatekeeper", `{"resources": [{"uri": "/a", "methods": ["get"]}]}`, importer.ErrSource},
+		{"a resource of Gatekeeper with an unknown word", "gatekeeper", `{"resources": ["uri=/a|role=b"]}`, importer.ErrSource},
+		{"a claim that no expression is for", "gatekeeper", `{"resources": [], "match-claims": {"a": "("}}`, importer.ErrSource},
+		{"a flag of Gatekeeper that is neither", "gatekeeper", `{"resources": [], "enable-uma": "perhaps"}`, importer.ErrSource},
 		{"not JSON", "gluu", `{`, importer.ErrSource},
 	}
 	for _, tt := range tests {
@@ -228,4 +235,5 @@ func FuzzKeycloakAuthorization(f *testing.F) { fuzz(f, "authorization") }
 func FuzzPingGateway(f *testing.F)           { fuzz(f, "pinggateway") }
 func FuzzQuarkus(f *testing.F)               { fuzz(f, "quarkus") }
 func FuzzSpring(f *testing.F)                { fuzz(f, "spring") }
+func FuzzGatekeeper(f *testing.F)            { fuzz(f, "gatekeeper") }
 func FuzzGluu(f *testing.F)                  { fuzz(f, "gluu") }

@@ -21,6 +21,8 @@ type need struct {
 	// rule is a JsonLogic rule over data.
 	rule any
 	data []string
+	// claims of the token are needed beside the scopes, all of them.
+	claims []Claim
 }
 
 // needs gives the need of alternatives, without those that ask for more than
@@ -59,7 +61,13 @@ func (n need) key() string {
 	if err != nil {
 		return "" // texts and decoded JSON always encode
 	}
-	return string(text)
+	return string(text) + claimsKey(n.claims)
+}
+
+// withoutClaims is what is needed beside claims.
+func (n need) withoutClaims() need {
+	n.claims = nil
+	return n
 }
 
 // implies reports whether whoever has n has o. It may be false where that is so.
@@ -67,8 +75,11 @@ func (n need) implies(o need) bool {
 	if o.public || n.deny || n.key() == o.key() {
 		return true
 	}
-	if n.public || o.deny || n.rule != nil || o.rule != nil {
+	if n.public || o.deny || !claimsImply(n.claims, o.claims) {
 		return false
+	}
+	if n.rule != nil || o.rule != nil {
+		return n.withoutClaims().key() == o.withoutClaims().key()
 	}
 	return enforcer.Implies(n.alternatives, o.alternatives)
 }
@@ -84,7 +95,11 @@ func (n need) and(o need) need {
 	}
 	const most = 8
 	out := need{}
-	if n.rule == nil && o.rule == nil && len(n.alternatives)*len(o.alternatives) <= most {
+	if left, right := n.withoutClaims(), o.withoutClaims(); left.implies(right) {
+		out = left
+	} else if right.implies(left) {
+		out = right
+	} else if n.rule == nil && o.rule == nil && len(n.alternatives)*len(o.alternatives) <= most {
 		var products [][]string
 		for _, a := range n.alternatives {
 			for _, b := range o.alternatives {
@@ -97,6 +112,7 @@ func (n need) and(o need) need {
 		out.data = enforcer.Unique(slices.Concat(left.data, right.data))
 		out.rule = map[string]any{"and": []any{renumber(left.rule, left.data, out.data), renumber(right.rule, right.data, out.data)}}
 	}
+	out.claims = claimsOfBoth(n.claims, o.claims)
 	if out.problem() != nil {
 		return nobody()
 	}
@@ -107,6 +123,9 @@ func (n need) and(o need) need {
 func (n need) problem() error {
 	if n.public || n.deny {
 		return nil
+	}
+	if err := new(Condition).ask(n.claims); err != nil {
+		return err
 	}
 	if list, ok := n.oneOf(); ok {
 		_, err := scope.OneOf(list)
@@ -215,6 +234,10 @@ func (n need) into(c *Condition) {
 		return
 	case n.deny:
 		c.Deny = true
+		return
+	}
+	if c.ask(n.claims) != nil {
+		c.Deny = true // readers and and() ask problem() before
 		return
 	}
 	if list, ok := n.oneOf(); ok {

@@ -13,6 +13,7 @@ import (
 type form struct {
 	pattern pattern
 	wide    bool // it has paths that the source's does not have
+	loose   bool // and the source may prefer it to those that have some of its paths
 }
 
 // Bounds of the forms of one path.

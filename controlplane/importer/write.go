@@ -63,8 +63,8 @@ func (d *Draft) writeSite(p *printer) {
 	} else {
 		p.line("    client: {register: {}}")
 	}
-	if d.Evaluate != "" {
-		p.line("  token: {evaluate: %s}", d.Evaluate)
+	if token := d.flowToken(); token != "" {
+		p.line("  token: {%s}", token)
 	}
 	for _, setting := range []struct{ key, value string }{
 		{"require", d.Require},
@@ -119,6 +119,9 @@ func (c *Condition) flow() string {
 	}
 	if len(c.TicketScopes) > 0 {
 		parts = append(parts, "ticket_scopes: "+site.QuoteList(c.TicketScopes))
+	}
+	if claims := c.flowClaims(); claims != "" {
+		parts = append(parts, claims)
 	}
 	return strings.Join(parts, ", ")
 }
