@@ -20,13 +20,14 @@ func newImport(env Environment) *cobra.Command {
   umagate import keycloak-authorization settings.json
   umagate import quarkus application.properties
   umagate import gatekeeper config.yaml
+  umagate import istio policies.yaml --selector app=photos
   umagate import gluu uma_rs_protect.json
   umagate import oxd /opt/oxd-server`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newImportOpenAPI(env), newImportKeycloak(env), newImportAuthorization(env), newImportQuarkus(env), newImportSpring(env), newImportAPISIX(env), newImportPingGateway(env),
-		newImportGatekeeper(env), newImportGluu(env))
+		newImportGatekeeper(env), newImportIstio(env), newImportGluu(env))
 	for _, e := range extensions {
 		cmd.AddCommand(e.importCommand(env))
 	}
@@ -286,6 +287,34 @@ import keycloak-authorization or resources_at_as has it.` + importNotes,
 		RunE:    flags.read(env, importer.Gatekeeper),
 	}
 	flags.register(cmd)
+	return cmd
+}
+
+func newImportIstio(env Environment) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "istio FILE",
+		Short: "Make conditions from Istio's RequestAuthentications and AuthorizationPolicies",
+		Long: `Make conditions from the RequestAuthentications and AuthorizationPolicies of one workload
+(security.istio.io/v1 and v1beta1), as YAML documents or as the List that kubectl get -o
+yaml prints. --selector has the workload's labels, where the file has policies for others.
+
+ALLOW rules are conditions by path, method and claims (requestPrincipals,
+request.auth.claims[…]); what they do not allow is denied. DENY rules hold on top: a rule
+for requests without a principal, or without a value of a claim, asks for it; any other
+denies. Without an ALLOW policy the rest is public, as in Istio. What Istio knows of the
+connection (principals, namespaces, IP addresses, ports), hosts, headers and CUSTOM cannot
+be asked for: what is allowed by them is denied, and what may be denied, too.
+
+Istio asks for no permission, and so does require: oauth_scopes with a rule that holds for
+every token that has a scope.` + importNotes,
+		Example: `  kubectl get requestauthentications,authorizationpolicies -n photos -o yaml >policies.yaml
+  umagate import istio policies.yaml --selector app=photos --out umagate.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: flags.read(env, importer.Istio),
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&flags.settings.Selector, "selector", "", "`LABELS` of the workload whose policies hold, such as app=photos,version=v1")
 	return cmd
 }
 

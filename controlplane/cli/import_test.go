@@ -25,6 +25,7 @@ func TestImport(t *testing.T) {
 		{"apisix", "apisix-orders.yaml", "lazy_load_paths: the plugin asks Keycloak"},
 		{"pinggateway", "pinggateway-guides.json", "Shares are not carried over"},
 		{"gatekeeper", "gatekeeper-docs.yaml", "note (narrowed): resources[9] (line 43): headers"},
+		{"istio", "istio-httpbin.yaml", "notIpBlocks is not looked at"},
 		{"gluu", "gluu-protect.json", "Every method of \"/empty\" is denied now"},
 		{"gluu", "gluu-gateway.json", "matches nothing in the gateway"},
 	}

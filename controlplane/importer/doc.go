@@ -2,7 +2,7 @@
 // already: an OpenAPI document ([OpenAPI]), a Keycloak policy enforcer's
 // configuration ([KeycloakEnforcer], in an application's settings [Quarkus] and [Spring]),
 // Keycloak's authorization export ([KeycloakAuthorization]), routes of [APISIX], the service of a
-// [PingGateway], the configuration of a [Gatekeeper], or what an oxd application
+// [PingGateway], the configuration of a [Gatekeeper], policies of [Istio], or what an oxd application
 // or a Gluu Gateway protects ([Gluu]). "umagate import" uses it.
 //
 // Each reader fills a [Draft]; [Draft.Finish] denies what umagate would refuse,

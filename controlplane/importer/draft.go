@@ -35,6 +35,9 @@ type Settings struct {
 	Authorization string
 	// Profile is the one whose settings of a Quarkus or Spring application hold.
 	Profile string
+	// Selector has the labels of the workload whose policies of Istio hold, as in kubectl:
+	// "app=photos".
+	Selector string
 }
 
 // Draft is a site in the making.

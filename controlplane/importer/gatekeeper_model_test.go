@@ -105,7 +105,7 @@ func (i *imported) admit(t testing.TB, request string, p *person) bool {
 		headers = append(headers, decision.Header{Name: "authorization", Value: "Bearer t"})
 		var err error
 		answer, err = json.Marshal(map[string]any{
-			"active": true, "sub": "bob", "client_id": "web", "aud": "app", "scope": "email profile", "realm_access": map[string]any{"roles": p.realm}, "groups": p.groups,
+			"active": true, "sub": "bob", "iss": "https://as.example.com", "client_id": "web", "aud": "app", "scope": "email profile", "realm_access": map[string]any{"roles": p.realm}, "groups": p.groups,
 			"resource_access": map[string]any{"app": map[string]any{"roles": p.client}}, "department": p.department,
 		})
 		require.NoError(t, err)

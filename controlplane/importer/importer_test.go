@@ -25,6 +25,7 @@ func readers() map[string]func(string, []byte, importer.Settings) (*importer.Dra
 		"authorization": importer.KeycloakAuthorization,
 		"gatekeeper":    importer.Gatekeeper,
 		"gluu":          importer.Gluu,
+		"istio":         importer.Istio,
 		"keycloak":      importer.KeycloakEnforcer,
 		"pinggateway":   importer.PingGateway,
 		"quarkus":       importer.Quarkus,
@@ -128,6 +129,12 @@ func TestRefused(t *testing.T) {
 		{"a resource of Gatekeeper with an unknown word", "gatekeeper", `{"resources": ["uri=/a|role=b"]}`, importer.ErrSource},
 		{"a claim that no expression is for", "gatekeeper", `{"resources": [], "match-claims": {"a": "("}}`, importer.ErrSource},
 		{"a flag of Gatekeeper that is neither", "gatekeeper", `{"resources": [], "enable-uma": "perhaps"}`, importer.ErrSource},
+		{"no policy of Istio", "istio", `{"kind": "Service"}`, importer.ErrSource},
+		{"a policy for a Gateway", "istio", istioPolicies(`{"targetRefs": [{"kind": "Gateway"}]}`), importer.ErrSource},
+		{"policies for two workloads", "istio", istioPolicies(`{"selector": {"matchLabels": {"app": "a"}}}`, `{"selector": {"matchLabels": {"app": "b"}}}`), importer.ErrSource},
+		{"an empty list of paths", "istio", istioPolicies(`{"rules": [{"to": [{"operation": {"paths": []}}]}]}`), importer.ErrSource},
+		{"an action that Istio does not have", "istio", istioPolicies(`{"action": "BLOCK"}`), importer.ErrSource},
+		{"a member of a rule that is unknown", "istio", istioPolicies(`{"rules": [{"form": [{}]}]}`), importer.ErrSource},
 		{"not JSON", "gluu", `{`, importer.ErrSource},
 	}
 	for _, tt := range tests {
@@ -236,4 +243,5 @@ func FuzzPingGateway(f *testing.F)           { fuzz(f, "pinggateway") }
 func FuzzQuarkus(f *testing.F)               { fuzz(f, "quarkus") }
 func FuzzSpring(f *testing.F)                { fuzz(f, "spring") }
 func FuzzGatekeeper(f *testing.F)            { fuzz(f, "gatekeeper") }
+func FuzzIstio(f *testing.F)                 { fuzz(f, "istio") }
 func FuzzGluu(f *testing.F)                  { fuzz(f, "gluu") }

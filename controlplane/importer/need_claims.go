@@ -74,6 +74,18 @@ func (c *Condition) ask(claims []Claim) error {
 	return nil
 }
 
+// withoutRoles writes roles as the claim that they are, unless the AS is known to be a
+// Keycloak: others have roles elsewhere. Where they are asked for twice, nobody has them.
+func (c *Condition) withoutRoles(dialect string) {
+	switch {
+	case len(c.Roles) == 0 || dialect == "keycloak":
+	case slices.ContainsFunc(c.Claims, func(have Claim) bool { return have.Name == claimRoles }):
+		*c = Condition{Place: c.Place, Comment: c.Comment, Paths: c.Paths, Methods: c.Methods, Deny: true}
+	default:
+		c.Claims, c.Roles = append(c.Claims, Claim{Name: claimRoles, Values: c.Roles}), nil
+	}
+}
+
 // claimName writes names, each within the one before, as umagate.yaml has them.
 func claimName(names ...string) string {
 	var out []string

@@ -66,6 +66,7 @@ func (d *Draft) put(cs *claims) {
 				c.Methods = []string{method}
 			}
 			o.need.into(&c)
+			c.withoutRoles(d.Dialect)
 			name := first.resource
 			switch {
 			case o.unmatched:

@@ -121,6 +121,7 @@ func (s *sandbox) files() {
 	s.copyOf("controlplane/importer/testdata/apisix-orders.yaml", "apisix.yaml")
 	s.copyOf("controlplane/importer/testdata/pinggateway-guides.json", "uma-route.json")
 	s.copyOf("controlplane/importer/testdata/gatekeeper-docs.yaml", "gatekeeper.yaml")
+	s.copyOf("controlplane/importer/testdata/istio-httpbin.yaml", "policies.yaml")
 	s.copyOf("controlplane/importer/testdata/gluu-protect.json", "uma_rs_protect.json")
 
 	self, err := os.Executable()
