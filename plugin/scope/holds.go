@@ -7,7 +7,7 @@ const maxTries = 1 << 14
 
 // CanHold reports whether some scopes satisfy the requirement. A rule for which
 // that takes too long to find out counts as one that can. Only who writes a
-// configuration asks: the filter evaluates.
+// configuration asks: the filter evaluates, and asks [Requirement.Least] once.
 func (r *Requirement) CanHold() bool {
 	if r.rule == nil {
 		return len(r.scopes) > 0
