@@ -101,6 +101,7 @@ func Compile(file *File, facts map[string]Facts) (config.Config, error) {
 	for i := range file.Sites {
 		s := &file.Sites[i]
 		compiled, err := compileSite(s, facts[s.Name])
+		compiled.Metadata = file.compileMetadata(s)
 		if len(s.AuthorizationServer.IssuerAliases) > 0 || file.choosesByIssuer(s) {
 			compiled.AuthorizationServer.Issuers = s.AuthorizationServer.Names()
 		}
@@ -138,7 +139,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		CORS:     compileCORS(s.CORS),
 		Token: config.Token{
 			Issuers:             s.Token.Issuers,
-			Audiences:           s.Token.Audiences,
+			Audiences:           s.audiences(),
 			ClientIDs:           s.Token.ClientIDs,
 			Claims:              compileClaims(s.Token.Claims),
 			LeewayMS:            int(s.Token.Leeway / time.Millisecond),

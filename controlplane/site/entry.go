@@ -24,6 +24,9 @@ type Site struct {
 	// What pages of other origins may read. Left out: nothing, and the API's own CORS is
 	// not touched.
 	CORS *CORS `yaml:"cors"`
+	// What clients that know OAuth are told before they have a token: protected resource
+	// metadata (RFC 9728). Left out: nothing, and its path is one of the API's.
+	Metadata *Metadata `yaml:"metadata"`
 	// What every token of this site must be.
 	Token Token `yaml:"token"`
 	// Headers for the API with claims of the token: the name of a header, which begins
@@ -85,14 +88,15 @@ type Token struct {
 	AskOwner bool `yaml:"ask_owner"`
 	// The token's iss must be one of these.
 	Issuers []string `yaml:"issuers" jsonschema:"minItems=1"`
-	// One of the token's aud must be one of these.
+	// One of the token's aud must be one of these. Default, with "require: oauth_scopes" and
+	// metadata: its identifiers.
 	Audiences []string `yaml:"audiences" jsonschema:"minItems=1"`
 	// The token's client_id must be one of these.
 	ClientIDs []string `yaml:"client_ids" jsonschema:"minItems=1"`
 	// Claims of every token, and for each the values of which it must have one. See the
 	// claims of a condition; there is no path here to have variables.
 	Claims Claims `yaml:"claims" jsonschema:"minProperties=1"`
-	// With "require: oauth_scopes", take a token whatever its audience: one that
+	// With "require: oauth_scopes" or metadata, take a token whatever its audience: one that
 	// was issued for another API opens this one too.
 	InsecureAnyAudience bool `yaml:"insecure_any_audience"`
 	// Clock difference tolerated in exp and nbf. Default 0s.

@@ -108,6 +108,10 @@ func sourcePath(path string) string {
 			return before + list
 		}
 	}
+	if before, after, ok := strings.Cut(path, ".metadata.documents"); ok {
+		number, _, _ := strings.Cut(after, ".") // one for each identifier
+		return before + ".metadata.identifiers" + number
+	}
 	if before, _, ok := strings.Cut(path, ".authorization_server.issuers"); ok {
 		return before + ".authorization_server.issuer"
 	}

@@ -25,6 +25,7 @@ func (v *validator) site(path string, s *Site) {
 	}
 	v.siteWarnings(path, s)
 	v.token(path+".token", s)
+	v.resourceMetadata(path, s)
 	v.revocation(path+".revocation", &s.Revocation)
 	v.authorizationServer(path+".authorization_server", s)
 	if len(s.Resources) == 0 && s.Unmatched != config.UnmatchedAuthenticated && s.ResourcesAtAS == nil {
@@ -100,7 +101,7 @@ func (v *validator) token(path string, s *Site) {
 		v.fault(path+".evaluate", "with require: oauth_scopes there are no permissions that the authorization server could be asked for", "take evaluate out, or write require: uma")
 	}
 	switch {
-	case len(t.Audiences) == 0 && !t.InsecureAnyAudience:
+	case len(s.audiences()) == 0 && !t.InsecureAnyAudience:
 		v.fault(path+".audiences", "with require: oauth_scopes, a token that was issued for any other API would do",
 			"write audiences: with this API's name, or insecure_any_audience: true")
 	case t.InsecureAnyAudience:

@@ -40,6 +40,7 @@ func browserScenarios() []scenario {
 	}
 	own := maps.Clone(hidden)
 	own["Access-Control-Allow-Origin"], own["Vary"] = "https://b.example", ""
+	document := map[string]string{"Content-Type": "application/json", "Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*", "Vary": ""}
 	const asks = "Access-Control-Request-Method"
 	return []scenario{
 		{
@@ -72,6 +73,22 @@ func browserScenarios() []scenario {
 			},
 		},
 		{
+			name: "metadata", once: true, site: withMetadata,
+			steps: []step{
+				{name: "the document", path: metadataPath, status: 200, own: true, answer: document},
+				{name: "with a token", path: metadataPath, token: "=nothing", status: 200, own: true, answer: document},
+				{name: "with a query", path: metadataPath + "?v=1", status: 200, own: true, answer: document},
+				{name: "without its body", method: "HEAD", path: metadataPath, status: 200, own: true, answer: document},
+				{name: "preflight", method: "OPTIONS", path: metadataPath, header: from("https://any.example", asks, "GET"), status: 204, own: true, answer: map[string]string{
+					"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Allow-Headers": "*", "Vary": "",
+				}},
+				{name: "not to be written", method: "POST", path: metadataPath, status: 403, code: "unmatched_path"},
+				{name: "nor below it", path: metadataPath + "/a", status: 403, code: "unmatched_path"},
+				{name: "nor in other letters", path: "/.well-known/OAUTH-protected-resource/echo/album", status: 403, code: "unmatched_path"},
+			},
+			run: metadataTold,
+		},
+		{
 			name: "cors-none", once: true,
 			steps: []step{
 				{name: "preflight", method: "OPTIONS", path: "/echo/album/a", header: from(appOrigin, asks, "PUT"), status: 403, code: "method_not_covered", answer: withoutPolicy(hidden)},
@@ -90,6 +107,30 @@ func browserScenarios() []scenario {
 			},
 		},
 	}
+}
+
+const metadataPath = "/.well-known/oauth-protected-resource/echo/album"
+
+// withMetadata is a site that tells clients where its tokens are had.
+func withMetadata(e *env, s *config.Site) {
+	s.Challenge = config.ChallengeBoth
+	s.Metadata = &config.Metadata{
+		Documents: []config.MetadataDocument{{Resource: "https://" + e.host + "/echo/album", Document: `{"resource":"https://` + e.host + `/echo/album"}`}},
+		Scopes:    []string{"openid"},
+	}
+}
+
+// metadataTold looks at what is in an answer, and at a client that knows one scheme only.
+func metadataTold(e *env) {
+	t, url := e.t, "https://"+e.host+metadataPath
+	a := e.client.do(t, e.request(t, &step{path: metadataPath}, ""))
+	require.JSONEq(t, `{"resource":"https://`+e.host+`/echo/album"}`, string(a.body))
+	a = e.client.do(t, e.request(t, &step{path: "/echo/album/a"}, ""))
+	told := a.header.Values("Www-Authenticate")
+	require.Len(t, told, 2)
+	require.Equal(t, `Bearer realm="`+e.name+`", scope="openid", resource_metadata="`+url+`"`, told[0])
+	require.Equal(t, url, parseChallenge(told[1]).params["resource_metadata"])
+	require.NotEmpty(t, parseChallenge(told[1]).params["ticket"])
 }
 
 // withoutPolicy are the headers of an answer of a site without a policy.

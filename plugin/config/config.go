@@ -65,9 +65,11 @@ type Site struct {
 	Hosts []string `json:"hosts,omitempty"`
 	Settings
 	// CORS is what pages of other origins may read; nil is nothing.
-	CORS   *CORS  `json:"cors,omitempty"`
-	Token  Token  `json:"token,omitzero"`
-	Limits Limits `json:"limits,omitzero"`
+	CORS *CORS `json:"cors,omitempty"`
+	// Metadata is what clients are told before they have a token; nil is nothing.
+	Metadata *Metadata `json:"metadata,omitempty"`
+	Token    Token     `json:"token,omitzero"`
+	Limits   Limits    `json:"limits,omitzero"`
 	// ClaimHeaders are the claims of a token that the API is told, each in a header.
 	ClaimHeaders []ClaimHeader `json:"claim_headers,omitempty"`
 
@@ -178,6 +180,24 @@ type CORS struct {
 	// MaxAgeS is how many seconds a browser may remember a preflight's answer; 0 says
 	// nothing, and it is five.
 	MaxAgeS int `json:"max_age_s,omitempty" yaml:"-"`
+}
+
+// Metadata is what clients learn of a site before they have a token: protected resource
+// metadata (RFC 9728), and where challenges say that it is.
+type Metadata struct {
+	// Documents are those that the filter answers.
+	Documents []MetadataDocument `json:"documents,omitempty"`
+	// Scopes are what a challenge names where the site requires no OAuth scopes.
+	Scopes []string `json:"scopes,omitempty"`
+}
+
+// MetadataDocument is the metadata of one resource identifier.
+type MetadataDocument struct {
+	// Resource is the resource identifier: a URL, without query, of a host and, where the
+	// site has prefixes, a path of the site. Its well-known URL is made of it.
+	Resource string `json:"resource"`
+	// Document is the JSON that is answered, as it is.
+	Document string `json:"document"`
 }
 
 // Token is what a site asks of every token, whatever the condition.

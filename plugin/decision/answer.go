@@ -40,8 +40,12 @@ func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 	default:
 		d.Status = x.status(reason)
 	}
-	if reason == ReasonPreflightAnswered {
+	switch reason {
+	case ReasonPreflightAnswered:
 		d.Status = preflightStatus
+	case ReasonMetadata:
+		d.Status = metadataStatus
+	default:
 	}
 	x.decided = d
 	x.evaluator.count(x.state, d)
@@ -51,9 +55,14 @@ func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 		return &x.step
 	}
 	x.note("decision", d.Effect.String(), " ", reason.String())
-	if reason == ReasonPreflightAnswered {
+	switch reason {
+	case ReasonPreflightAnswered:
 		x.step = Step{Kind: KindDeny, Deny: x.answerPreflight()}
 		return &x.step
+	case ReasonMetadata:
+		x.step = Step{Kind: KindDeny, Deny: x.cond.document.answer}
+		return &x.step
+	default:
 	}
 	x.step = Step{Kind: KindAllow, Allow: x.allow(reason)}
 	return &x.step
@@ -191,15 +200,14 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
 		later = max(later, 5)
 	case ReasonInsufficientAuthentication:
-		c := uma.Challenge{Scheme: "Bearer", Realm: x.site.realm, Error: reason.String(), ACRValues: strings.Join(x.cond.acr, " ")}
+		c := x.bearer(reason.String())
+		c.ACRValues = strings.Join(x.cond.acr, " ")
 		if x.cond.maxAuthAge > 0 {
 			c.MaxAge = strconv.FormatInt(x.cond.maxAuthAge, 10)
 		}
 		d.Headers = append(d.Headers, Header{"www-authenticate", c.String()})
 	case ReasonInvalidCredentials:
-		d.Headers = append(d.Headers, Header{"www-authenticate", uma.Challenge{
-			Scheme: "Bearer", Realm: x.site.realm, Error: uma.ErrorInvalidRequest,
-		}.String()})
+		d.Headers = append(d.Headers, Header{"www-authenticate", x.bearer(uma.ErrorInvalidRequest).String()})
 	default:
 	}
 	if later > 0 {
@@ -218,17 +226,20 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	return d
 }
 
+// bearer is RFC 6750's challenge, and says where the site's metadata is.
+func (x *Exchange) bearer(code string) uma.Challenge {
+	return uma.Challenge{Scheme: "Bearer", Realm: x.site.realm, Error: code, ResourceMetadata: x.metadataURL()}
+}
+
 // challenge adds WWW-Authenticate: UMA with a ticket, or Bearer, or both.
 func (x *Exchange) challenge(headers []Header, because Reason, ticket string) []Header {
-	c := uma.Challenge{Scheme: "Bearer", Realm: x.site.realm, Error: because.challengeError()}
+	c := x.bearer(because.challengeError())
 	// Where no permission is asked for there is no resource to have a ticket for, and
 	// the UMA scheme demands one (UMA Grant section 3.2.1).
 	tickets := !x.site.bearer && !x.cond.anyToken
 	if !tickets || x.site.bothChallenges {
 		b := c
-		if x.site.oauth && because == ReasonNotPermitted {
-			b.Scope = strings.Join(x.cond.need.Scopes(), " ")
-		}
+		b.Scope = x.challengeScope(because)
 		// Clients are known that take the first word of the header for the only scheme,
 		// and they know Bearer; who knows UMA looks for it.
 		headers = append(headers, Header{"www-authenticate", b.String()})

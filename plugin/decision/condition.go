@@ -41,6 +41,9 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	if c.AnyPermission && s.oauth {
 		b.fault(path.member("any_permission"), "a site that requires oauth_scopes has no permissions")
 	}
+	if s.oauth {
+		compiled.least = strings.Join(compiled.need.Least(), " ")
+	}
 	compiled.asks = strings.Join(compiled.need.Scopes(), " ")
 	if c.ScopeExpression != nil {
 		compiled.asks += "\x00" + string(c.ScopeExpression.Rule)

@@ -156,6 +156,9 @@ func (x *Exchange) preflight() *Step {
 
 // answerPreflight is the answer to a preflight of an origin that is allowed.
 func (x *Exchange) answerPreflight() Deny {
+	if x.cond != nil && x.cond.document != nil {
+		return x.cond.document.preflight
+	}
 	c := x.site.cors
 	d := Deny{Status: preflightStatus, GRPCStatus: -1, Headers: c.readable(nil, x.origin)}
 	d.Headers = append(d.Headers, Header{"access-control-allow-methods", c.methods}, Header{"access-control-allow-headers", c.headers})

@@ -12,6 +12,7 @@
 //	begin          permitted, unmatched_authenticated, by a cached token                          Allow
 //	begin          permitted, unmatched_authenticated, by a stale token, in an outage             Allow
 //	begin          cors_preflight_answered                                                        Deny 204
+//	begin          metadata_answered                                                              Deny 200
 //	begin          invalid_host, ambiguous_path, invalid_request, method_override                 Deny 400
 //	begin          method_not_forwarded                                                           Deny 405
 //	begin          expectation_failed                                                             Deny 417

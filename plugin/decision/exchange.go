@@ -231,6 +231,9 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 		x.note("method", "the query names another one than ", x.request.method)
 		return x.finish(ReasonMethodOverride), true
 	}
+	if x.site.documents != nil && x.findDocument() {
+		return x.answerDocument(), true
+	}
 	if x.request.method == "OPTIONS" && x.request.origins > 0 && x.request.preflight {
 		switch {
 		case x.site.allowPreflight:

@@ -70,6 +70,8 @@ type site struct {
 	allowPreflight     bool
 	cors               *cors                // nil for none
 	sources            *config.TokenSources // beside Authorization; nil for none
+	documents          []*document          // its metadata; those of longer paths first
+	askedScope         string               // of challenges, where it requires no OAuth scopes
 	normalize          bool
 	keepOverrides      bool
 	dropAuthorization  bool
@@ -163,7 +165,9 @@ type condition struct {
 	// anyPermission: one on the resource is enough, whatever its scopes.
 	anyPermission bool
 	mode          config.Mode
+	document      *document // that is answered: the condition is the filter's own
 	need          scope.Requirement
+	least         string           // scopes that are enough, and no more; with require oauth_scopes
 	ticket        []byte           // permission request; nil when there is none to ask for
 	wanted        []uma.Permission // what it is for, where the configuration says so; the first is the resource's own
 	claims        []claimRule
@@ -204,6 +208,7 @@ func compile(c *config.Config, compiled []*site) (*Policy, error) {
 			b.host(path.element("hosts", j), host, len(compiled))
 		}
 	}
+	b.locateDocuments()
 	for _, s := range b.policy.shared {
 		b.share(s)
 	}
@@ -287,6 +292,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 	}
 	s.allowPreflight = choice(b, path.member("cors_preflight"), c.CORSPreflight, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
 	s.cors = b.cors(path.member("cors"), c.CORS)
+	b.metadata(path.member("metadata"), s, c.Metadata)
 	s.normalize = choice(b, path.member("ambiguous_paths"), c.AmbiguousPaths, config.PathsReject, config.PathsNormalize) == config.PathsNormalize
 	s.keepOverrides = choice(b, path.member("override_headers"), c.OverrideHeaders, config.HeaderStrip, config.HeaderKeep) == config.HeaderKeep
 	s.oauth = choice(b, path.member("require"), c.Require, config.RequireUMA, config.RequireOAuthScopes) == config.RequireOAuthScopes

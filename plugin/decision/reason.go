@@ -15,6 +15,7 @@ const (
 	ReasonAuthenticated     // the same, the site says authenticated, and the token does
 	ReasonPreflight         // a CORS preflight, and the site says allow
 	ReasonPreflightAnswered // a CORS preflight of an origin that the site lists
+	ReasonMetadata          // the site's own metadata was asked for
 	ReasonOff               // mode off
 	ReasonUnknownHostAllowed
 
@@ -97,6 +98,7 @@ var verdicts = [Reasons]verdict{
 	ReasonAuthenticated:      {"unmatched_authenticated", 0, ""},
 	ReasonPreflight:          {"cors_preflight", 0, ""},
 	ReasonPreflightAnswered:  {"cors_preflight_answered", 0, ""},
+	ReasonMetadata:           {"metadata_answered", 0, ""},
 	ReasonOff:                {"off", 0, ""},
 	ReasonUnknownHostAllowed: {"unknown_host_allowed", 0, ""},
 

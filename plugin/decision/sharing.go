@@ -20,6 +20,7 @@ type sharing struct {
 	areas     []area
 	paths     *route.Table // areas, by prefix
 	folded    *route.Table // the same without case; nil where paths has none
+	documents []located    // metadata of its sites
 }
 
 // area is the paths of one prefix, and the sites that have them.
@@ -103,6 +104,7 @@ func (b *builder) share(s *sharing) {
 			b.area(s, at.element("path_prefixes", j), prefix, i)
 		}
 	}
+	b.shareDocuments(s)
 	for i := range s.areas {
 		b.issuers(&s.areas[i])
 	}
@@ -198,6 +200,8 @@ func (s *site) differs(other *site) string {
 		return "cors_preflight"
 	case !s.cors.same(other.cors):
 		return "cors" // a preflight has no token, and so is the other site's
+	case !slices.EqualFunc(s.documents, other.documents, (*document).same):
+		return "metadata"
 	case len(s.rules) != len(other.rules):
 		return "resources"
 	}

@@ -72,6 +72,7 @@ func walks() []walk {
 		{transition{"begin", "public", "Allow"}, nil, nil, get("/healthz"), nil, nil},
 		{transition{"begin", "cors_preflight", "Allow"}, site(func(s *config.Site) { s.CORSPreflight = config.VerdictAllow }), nil, ask("OPTIONS", "/albums/1", "", "origin", "https://a", "access-control-request-method", "GET"), nil, nil},
 		{transition{"begin", "cors_preflight_answered", "Deny 204"}, site(shared), nil, ask("OPTIONS", "/albums/1", "", "origin", "https://app.example.com", "access-control-request-method", "GET"), nil, nil},
+		{transition{"begin", "metadata_answered", "Deny 200"}, site(described), nil, get("/.well-known/oauth-protected-resource/albums"), nil, nil},
 		{transition{"begin", "foreign_page", "Deny 403"}, site(func(s *config.Site) { s.Token.From.Cookie = "token" }), nil, ask("PUT", "/albums/1", "", "cookie", "token=t", "origin", "https://a"), nil, nil},
 		{transition{"begin", "cors_origin_not_allowed", "Deny 403"}, site(shared), nil, ask("OPTIONS", "/albums/1", "", "origin", "https://a", "access-control-request-method", "GET"), nil, nil},
 		{transition{"begin", "unmatched_allowed", "Allow"}, site(func(s *config.Site) { s.Unmatched = config.UnmatchedAllow }), nil, get("/nothing"), nil, nil},

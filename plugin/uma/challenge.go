@@ -20,6 +20,8 @@ type Challenge struct {
 	Error  string
 	Scope  string
 	Ticket string
+	// ResourceMetadata is the URL of the metadata of what is protected (RFC 9728 section 5.1).
+	ResourceMetadata string
 	// ACRValues and MaxAge are what the user has to be authenticated by and how recently,
 	// in seconds (RFC 9470 section 3).
 	ACRValues, MaxAge string
@@ -27,11 +29,18 @@ type Challenge struct {
 
 // String writes the challenge; UMA Grant section 3.2.1 has the order.
 func (c Challenge) String() string {
-	b := make([]byte, 0, len(c.Scheme)+len(c.Realm)+len(c.ASURI)+len(c.Error)+len(c.Scope)+len(c.Ticket)+len(c.ACRValues)+64)
+	b := make([]byte, 0, len(c.Scheme)+len(c.Realm)+len(c.ASURI)+len(c.Error)+len(c.Scope)+len(c.Ticket)+len(c.ResourceMetadata)+len(c.ACRValues)+96)
 	b = append(b, c.Scheme...)
 	first := true
 	for _, p := range [...]struct{ name, value string }{
-		{"realm", c.Realm}, {"as_uri", c.ASURI}, {"error", c.Error}, {"scope", c.Scope}, {"ticket", c.Ticket}, {"acr_values", c.ACRValues}, {"max_age", c.MaxAge},
+		{"realm", c.Realm},
+		{"as_uri", c.ASURI},
+		{"error", c.Error},
+		{"scope", c.Scope},
+		{"ticket", c.Ticket},
+		{"acr_values", c.ACRValues},
+		{"max_age", c.MaxAge},
+		{"resource_metadata", c.ResourceMetadata},
 	} {
 		if p.value == "" {
 			continue
