@@ -162,13 +162,12 @@ func headerText(s string) string {
 }
 
 func encodeText(s string) string {
-	const hex = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+16)
 	for i := range len(s) {
 		if isPlain(s, i) {
 			b = append(b, s[i])
 		} else {
-			b = append(b, '%', hex[s[i]>>4], hex[s[i]&15])
+			b = appendPercent(b, s[i])
 		}
 	}
 	return string(b)

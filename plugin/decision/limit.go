@@ -53,7 +53,6 @@ func hashOf(s string) uint32 {
 
 // appendForm appends one field of application/x-www-form-urlencoded.
 func appendForm(dst []byte, name, value string) []byte {
-	const hex = "0123456789ABCDEF"
 	if len(dst) > 0 {
 		dst = append(dst, '&')
 	}
@@ -65,8 +64,14 @@ func appendForm(dst []byte, name, value string) []byte {
 		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
 			dst = append(dst, c)
 		default:
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
+			dst = appendPercent(dst, c)
 		}
 	}
 	return dst
+}
+
+// appendPercent appends one byte in percent-encoding (RFC 3986 section 2.1).
+func appendPercent(dst []byte, c byte) []byte {
+	const hex = "0123456789ABCDEF"
+	return append(dst, '%', hex[c>>4], hex[c&15])
 }
