@@ -83,7 +83,7 @@ bench: wasm ## Compare the CPU of one request in Envoy (no filter, umagate, jwt_
 
 # Each target has one processor to itself, so that all take the time of a part of them.
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (20s), FUZZJOBS of them at once (as many as processors)
+fuzz: wasm ## Run every fuzz target for FUZZTIME (20s), FUZZJOBS of them at once (as many as processors)
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' controlplane demo e2e envoy plugin \
 		| sed -E 's|(.*)/[^/]*:func (.*)|./\1 \2|' | sort \
 		| GO='$(GO)' FUZZTIME='$(FUZZTIME)' xargs -n 2 -P $(FUZZJOBS) .ci/fuzz
