@@ -148,6 +148,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 			StaleMS:             int(s.Token.Stale / time.Millisecond),
 			Refresh:             s.Token.Refresh,
 			From:                s.Token.From,
+			Streams:             s.Token.Streams,
 			AuthorizationHeader: s.Token.AuthorizationHeader,
 			WithoutIssuer:       s.Token.WithoutIssuer,
 		},

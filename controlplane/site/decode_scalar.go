@@ -188,6 +188,7 @@ var enumerations = map[reflect.Type][]string{
 	reflect.TypeFor[config.Keep]():             texts(config.HeaderKeep, config.HeaderStrip),
 	reflect.TypeFor[config.Require]():          texts(config.RequireUMA, config.RequireOAuthScopes),
 	reflect.TypeFor[config.Refresh]():          texts(config.RefreshAhead, config.RefreshOnDemand),
+	reflect.TypeFor[config.Streams]():          texts(config.StreamsOutliveToken, config.StreamsEndWithToken),
 	reflect.TypeFor[config.ClaimsSource]():     texts(config.ClaimsFromResponse, config.ClaimsFromToken),
 	reflect.TypeFor[config.Challenge]():        texts(config.ChallengeUMA, config.ChallengeBearer, config.ChallengeBoth),
 	reflect.TypeFor[Evaluate]():                texts(EvaluateAsIssued, EvaluateAtAS),

@@ -119,6 +119,10 @@ type Token struct {
 	WithoutIssuer config.Verdict `yaml:"without_issuer"`
 	// Where a token may be beside the Authorization header, for browsers. Default: nowhere.
 	From config.TokenSources `yaml:"from"`
+	// Whether a request that was let through goes on when its token ends or is revoked:
+	// outlive_token (default), or end_with_token, which ends it: a WebSocket, events, a long
+	// answer.
+	Streams config.Streams `yaml:"streams"`
 	// Whether the API gets to see the token: keep (default) or strip.
 	AuthorizationHeader config.Keep `yaml:"authorization_header"`
 }

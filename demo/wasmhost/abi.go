@@ -107,6 +107,7 @@ func hostCalls() map[string]hostCall {
 		"proxy_get_buffer_bytes":         {5, abiGetBuffer},
 
 		"proxy_continue_stream":     {1, abiContinueStream},
+		"proxy_close_stream":        {1, abiCloseStream},
 		"proxy_send_local_response": {8, abiSendLocalResponse},
 		"proxy_http_call":           {10, abiHTTPCall},
 
@@ -297,6 +298,17 @@ func abiContinueStream(_ context.Context, v *vm, a []uint64) status {
 	}
 	s.headers, s.trailers = nil, nil
 	v.after = append(v.after, func(context.Context) { s.resume() })
+	return statusOK
+}
+
+// abiCloseStream resets a stream: 0 by its request, 1 by its response.
+func abiCloseStream(_ context.Context, v *vm, a []uint64) status {
+	const response = 1
+	s := v.stream()
+	if a[0] > response || s == nil {
+		return statusBadArgument
+	}
+	v.after = append(v.after, func(context.Context) { s.abort() })
 	return statusOK
 }
 

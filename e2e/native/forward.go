@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,11 @@ import (
 func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	authority, target := aim(r)
 	w := g.workerOf(r)
-	p := w.start(&decision.Request{Headers: headersOf(r, authority, target)})
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	r = r.WithContext(ctx)
+	p := w.start(&decision.Request{Headers: headersOf(r, authority, target)}, end)
+	defer w.abandon(p)
 	if t := p.taken; t != nil {
 		target = take(r, target, t)
 	}
@@ -27,7 +32,6 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	select {
 	case d = <-p.done:
 	case <-r.Context().Done():
-		w.abandon(p)
 		return
 	case <-g.calling.Done():
 		rw.WriteHeader(http.StatusServiceUnavailable)
@@ -46,6 +50,11 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if d.step.Allow.Path != "" {
 		target = d.step.Allow.Path
 	}
+	defer func() {
+		if e := endOf(ctx); e != nil && g.decided != nil {
+			g.decided(Entry{Method: r.Method, Authority: authority, Path: target, Decision: e.decision})
+		}
+	}()
 	var answered struct {
 		status    int
 		locations []string
@@ -58,6 +67,13 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if answered.status != 0 {
 		w.ended(p, answered.status, answered.locations)
 	}
+}
+
+// endOf is why a stream was ended by its token, nil while it was not.
+func endOf(ctx context.Context) *ended {
+	var e *ended
+	_ = errors.As(context.Cause(ctx), &e)
+	return e
 }
 
 // take takes a token out of the request, and returns the target without.
@@ -179,6 +195,10 @@ func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, ta
 		},
 		ModifyResponse: answered,
 		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, _ error) {
+			if e := endOf(r.Context()); e != nil {
+				answer(rw, &e.answer)
+				return
+			}
 			// As Envoy shows the filter its own answers in place of the API's.
 			amend(rw.Header(), http.StatusServiceUnavailable, answering)
 			rw.WriteHeader(http.StatusServiceUnavailable)

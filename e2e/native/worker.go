@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -22,7 +23,18 @@ type pending struct {
 	exchange *decision.Exchange
 	done     chan decided // room for one
 	taken    *decision.Taken
+	passed   bool // it was let through
+	end      context.CancelCauseFunc
 }
+
+// ended is why a stream that was let through has been ended.
+type ended struct {
+	answer   decision.Deny // to who has none yet
+	decision decision.Decision
+}
+
+// Error implements error.
+func (e *ended) Error() string { return "native gateway: ended: " + e.decision.Reason.String() }
 
 type decided struct {
 	step      decision.Step
@@ -30,11 +42,11 @@ type decided struct {
 	answering *decision.Answering
 }
 
-func (w *worker) start(r *decision.Request) *pending {
+func (w *worker) start(r *decision.Request, end context.CancelCauseFunc) *pending {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	x, step := w.evaluator.Start(r, time.Now())
-	p := &pending{exchange: x, done: make(chan decided, 1), taken: x.Taken()}
+	p := &pending{exchange: x, done: make(chan decided, 1), taken: x.Taken(), end: end}
 	x.Owner = p
 	w.apply([]decision.Outcome{{Exchange: x, Step: step}}, nil)
 	return p
@@ -49,7 +61,11 @@ func (w *worker) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 		p, ok := next.Exchange.Owner.(*pending)
 		switch {
 		case !ok:
+		case p.passed && next.Step.Kind == decision.KindDeny:
+			p.end(&ended{next.Step.Deny, next.Exchange.Decision()})
+		case p.passed && next.Step.Kind == decision.KindAllow:
 		case next.Step.Kind != decision.KindCall:
+			p.passed = next.Step.Kind == decision.KindAllow
 			d := decided{step: next.Step, decision: next.Exchange.Decision()}
 			if next.Step.Kind == decision.KindAllow {
 				d.answering = next.Exchange.Answering()
@@ -83,6 +99,14 @@ func (w *worker) sweep() {
 	defer w.mu.Unlock()
 	w.apply(w.core.Sweep(time.Now()), nil)
 	w.apply(nil, w.core.Due(time.Now()))
+	w.look()
+}
+
+// look ends the streams that must end.
+func (w *worker) look() {
+	for more := true; more; more = w.core.Pending() {
+		w.apply(w.core.Look(time.Now()), nil)
+	}
 }
 
 // ended tells the core what the API answered to a request.
@@ -103,4 +127,5 @@ func (w *worker) update(p *decision.Policy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.evaluator = w.core.Evaluator(p)
+	w.look()
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,21 +18,6 @@ import (
 
 	"github.com/umagate/umagate/e2e/process/processtest"
 )
-
-// openPage opens a page in a real Chromium until the end of the test.
-func openPage(t *testing.T, url string) {
-	t.Helper()
-	binary := processtest.Require(t, "Chromium", func() (string, error) { return exec.LookPath("chromium") })
-	command := exec.CommandContext(t.Context(), binary, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-		"--no-first-run", "--disable-background-networking", "--proxy-server=direct://", "--remote-debugging-port=0",
-		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"), url)
-	command.WaitDelay = time.Minute
-	require.NoError(t, command.Start())
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait() // it was killed
-	})
-}
 
 // origin serves a page, and hands over what it reports.
 func origin(t *testing.T, page func() string) (url string, reports chan map[string]any) {
@@ -102,7 +86,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	others, refusals := origin(t, page)
 	process, address := setup{Wasm: wasm, Config: browserSite(t, as, ours), Clusters: cluster("as", as.Listener.Addr().String())}.start(t)
 	base = address
-	openPage(t, ours)
+	processtest.OpenPage(t, ours)
 	const ticket = `UMA realm="photos", as_uri="https://as.example.com", ticket="t1"`
 	require.Equal(t, map[string]any{
 		"none":        map[string]any{"status": 401., "challenge": ticket, "code": "no_token"},
@@ -113,7 +97,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 		"missing":     map[string]any{"status": 403., "challenge": nil, "code": "unmatched_path"},
 		"header":      map[string]any{"error": "TypeError"},
 	}, awaitReport(t, reports))
-	openPage(t, others)
+	processtest.OpenPage(t, others)
 	for name, result := range awaitReport(t, refusals) {
 		require.Equal(t, map[string]any{"error": "TypeError"}, result, name)
 	}
@@ -164,6 +148,11 @@ func talkingAPI(t *testing.T) (address string, seen func() string) {
 		case "/albums/events":
 			w.Header().Set("Content-Type", "text/event-stream")
 			fmt.Fprint(w, "data: hello\n\n")
+		case "/albums/stream": // until the client has gone
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "data: hello\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
 		case "/albums/socket":
 			sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455 section 4.2.2
 			w.Header().Set("Connection", "Upgrade")
@@ -205,11 +194,11 @@ func TestTokensOfPages(t *testing.T) {
 		LogFile: log, AccessLogs: []string{"%REQ(:PATH)%", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", "%REQ(COOKIE)%", "%REQ(SEC-WEBSOCKET-PROTOCOL)%", "%REQ(REFERER)%", "%RESP(SEC-WEBSOCKET-PROTOCOL)%", "%CEL(filter_state['wasm.umagate.decision'].reason)%"},
 	}.start(t)
 	base = address
-	openPage(t, ours)
+	processtest.OpenPage(t, ours)
 	require.Equal(t, map[string]any{
 		"cookie": 200., "change": 200., "without": 401., "events": "hello", "badEvents": "error", "socket": "bearer.example.com hello", "noToken": "error",
 	}, awaitReport(t, reports))
-	openPage(t, others)
+	processtest.OpenPage(t, others)
 	require.Equal(t, map[string]any{
 		"cookie": "TypeError", "change": "TypeError", "without": "TypeError", "events": "error", "badEvents": "error",
 		// A token that a page has itself does from anywhere.

@@ -2,6 +2,8 @@ package suite_test
 
 import (
 	"bufio"
+	"crypto/sha1" // RFC 6455 section 4.2.2
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +71,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.albums.ServeHTTP(w, r)
 	case r.Header.Get("Upgrade") == "websocket":
 		upgrade(w, r)
+	case strings.Contains(r.RequestURI, "/events"):
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = fmt.Fprint(w, "data: hello\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	case strings.Contains(r.RequestURI, "/never"):
+		<-r.Context().Done()
 	case strings.Contains(r.RequestURI, "/length"):
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {
@@ -120,6 +129,8 @@ func upgrade(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Connection", strings.Join(r.Header.Values("Connection"), ", "))
 	w.Header().Set("Connection", "Upgrade")
 	w.Header().Set("Upgrade", "websocket")
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455 section 4.2.2
+	w.Header().Set("Sec-Websocket-Accept", base64.StdEncoding.EncodeToString(sum[:]))
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -28,6 +28,7 @@ type plane struct {
 	folder, binary   string
 	api, xds         string
 	issuer, upstream string
+	settings         string // of the site
 	process          *exec.Cmd
 	ended            chan error
 }
@@ -72,14 +73,15 @@ plugin: {wasm: %q}
 envoy: {listener: "127.0.0.1:0", access_log: "off", node_id: process}
 sites:
 - name: photos
-  hosts: [photos.test]
+  hosts: [photos.test, photos.localhost]
   upstream: http://%s
   authorization_server: {issuer: %q, client: {register: {}}}
   limits: {tickets_per_second: 5000, ticket_burst: 5000}
+%s
   resources:
   - {name: photo-album, scopes: [view, edit], conditions: [{paths: ["/echo/album/**"], methods: [GET], scopes: [view]}]}
   - {name: open, conditions: [{paths: ["/healthz"], public: true}%s]}
-`, p.api, p.xds, p.folder, wasm, p.upstream, p.issuer, extra), 0o600))
+`, p.api, p.xds, p.folder, wasm, p.upstream, p.issuer, p.settings, extra), 0o600))
 	require.NoError(p.t, os.Rename(path+".new", path))
 }
 

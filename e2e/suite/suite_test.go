@@ -15,7 +15,7 @@ func scenarios() []scenario {
 	// After an outage the AS is asked about tokens by and by: those scenarios come last.
 	return slices.Concat(storyScenarios(), conditionScenarios(), modeScenarios(), tokenScenarios(), identityScenarios(), failureScenarios(),
 		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios(), revocationScenarios(),
-		answerScenarios(), browserScenarios(), evaluationScenarios(), claimTokenScenarios(), claimScenarios(), sharingScenarios(),
+		answerScenarios(), browserScenarios(), evaluationScenarios(), claimTokenScenarios(), claimScenarios(), sharingScenarios(), streamScenarios(),
 		staleScenarios())
 }
 

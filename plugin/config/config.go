@@ -228,6 +228,8 @@ type Token struct {
 	WithoutIssuer Verdict `json:"without_issuer,omitempty"`
 	// From are places beside Authorization that a token may be in.
 	From TokenSources `json:"from,omitzero"`
+	// Streams says whether a request that was let through goes on when its token ends.
+	Streams Streams `json:"streams,omitempty"`
 	// AuthorizationHeader says whether the API gets to see the token.
 	AuthorizationHeader Keep `json:"authorization_header,omitempty"`
 }
@@ -269,6 +271,11 @@ type Limits struct {
 	WaitingRequestsPerCall int `json:"waiting_requests_per_call,omitempty" yaml:"waiting_requests_per_call" range:"1 to 2147483647" zero:"the default"`
 	// Bytes of the headers of the requests that wait. Default 16777216 (16 MiB).
 	WaitingBytes int `json:"waiting_bytes,omitempty" yaml:"waiting_bytes" range:"65536 to 1073741824" zero:"the default"`
+	// With token.streams: end_with_token, requests that were let through and have not ended.
+	// Of more, each is refused. Default 4096.
+	Streams int `json:"streams,omitempty" yaml:"streams" range:"1 to 2147483647" zero:"the default"`
+	// Bytes that those take. Default 32 MiB.
+	StreamBytes int `json:"stream_bytes,omitempty" yaml:"stream_bytes" range:"65536 to 1073741824" zero:"the default"`
 }
 
 // AuthorizationServer tells the filter how to reach a site's AS.
@@ -467,6 +474,8 @@ type (
 	ClaimsSource string
 	// Refresh is when the AS is asked again about a token.
 	Refresh string
+	// Streams says whether streams outlive their token.
+	Streams string
 )
 
 // The values of the enumerations, the default first.
@@ -505,6 +514,11 @@ const (
 	RefreshAhead Refresh = "ahead"
 	// RefreshOnDemand asks when max_ttl is over, and the next request waits.
 	RefreshOnDemand Refresh = "on_demand"
+
+	// StreamsOutliveToken judges a request when it begins.
+	StreamsOutliveToken Streams = "outlive_token"
+	// StreamsEndWithToken ends one that would not be let through any more.
+	StreamsEndWithToken Streams = "end_with_token"
 
 	RequireUMA         Require = "uma"
 	RequireOAuthScopes Require = "oauth_scopes"

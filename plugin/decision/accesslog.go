@@ -30,7 +30,7 @@ func (d *Decision) AppendStruct(b []byte) []byte {
 	}
 	if f := d.Failed; f.Outcome != CallOK {
 		b = appendText(b, "as_outcome", f.Outcome.String())
-		b = appendNumber(b, "as_status", f.Status)
+		b = appendNumber(b, "as_status", int(f.Status))
 	}
 	if d.Status != 0 {
 		b = appendNumber(b, "status", d.Status)

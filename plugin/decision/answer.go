@@ -18,6 +18,9 @@ func (x *Exchange) finish(reason Reason) *Step { return x.finishWith(reason, rea
 // finishWith is finish for a denial whose challenge carries a ticket; because
 // is why it was asked for.
 func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
+	if x.live != nil && x.decided.Reason != ReasonInternal {
+		return x.again(reason)
+	}
 	x.call = nil
 	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache, Failed: x.failed}
 	if x.site != nil {
@@ -194,7 +197,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	switch reason {
 	case ReasonNoTicket, ReasonNotRegistered:
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
-	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyWaiting, ReasonTooManyEvaluations, ReasonTooManyLookups:
+	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyWaiting, ReasonTooManyEvaluations, ReasonTooManyLookups, ReasonTooManyStreams:
 		later = 1
 	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
 		later = max(later, 5)
@@ -212,7 +215,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	if later > 0 {
 		d.Headers = append(d.Headers, Header{"retry-after", strconv.FormatInt(later, 10)})
 	}
-	if because.offersTicket() && (ticket != "" || x.site.bearer || x.cond.anyToken) {
+	if because.offersTicket() && (ticket != "" || x.site.bearer || x.cond.anyToken || x.live != nil) {
 		d.Headers = x.challenge(d.Headers, because, ticket)
 	}
 	d.Headers = x.AppendCORS(d.Headers)
@@ -230,12 +233,12 @@ func (x *Exchange) bearer(code string) uma.Challenge {
 	return uma.Challenge{Scheme: "Bearer", Realm: x.site.realm, Error: code, ResourceMetadata: x.metadataURL()}
 }
 
-// challenge adds WWW-Authenticate: UMA with a ticket, or Bearer, or both.
+// challenge adds WWW-Authenticate: UMA with a ticket, or Bearer where there is none, or both.
 func (x *Exchange) challenge(headers []Header, because Reason, ticket string) []Header {
 	c := x.bearer(because.challengeError())
 	// Where no permission is asked for there is no resource to have a ticket for, and
 	// the UMA scheme demands one (UMA Grant section 3.2.1).
-	tickets := !x.site.bearer && !x.cond.anyToken
+	tickets := ticket != ""
 	if !tickets || x.site.bothChallenges {
 		b := c
 		b.Scope = x.challengeScope(because)

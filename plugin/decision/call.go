@@ -53,7 +53,7 @@ func (c *call) resume(x *Exchange, now time.Time) *Step {
 // Ended is how a call ended, and with which HTTP status, 0 for no answer.
 type Ended struct {
 	Outcome CallOutcome
-	Status  int
+	Status  int32
 }
 
 func (c *call) overdue(now time.Time) bool {
@@ -103,6 +103,7 @@ func (w *Worker) Reply(id uint64, r Response, now time.Time) []Outcome {
 // time to time.
 func (w *Worker) Sweep(now time.Time) []Outcome {
 	var ended []Outcome
+	w.rounds.tick(now)
 	for id, c := range w.calls {
 		if c.overdue(now) {
 			ended = append(ended, w.Reply(id, Response{}, now)...)
@@ -138,7 +139,7 @@ func (w *Worker) end(id uint64, r Response, now time.Time) []Outcome {
 // count counts how a call ended.
 func (w *Worker) count(c *call, o CallOutcome, status int) {
 	c.state.stats.Calls[c.purpose][o]++
-	c.ended = Ended{Outcome: o, Status: status}
+	c.ended = Ended{Outcome: o, Status: int32(status)} //nolint:gosec // an HTTP status
 	if o != CallOK && w.OnFailure != nil {
 		w.OnFailure(c.state.site, c.purpose, o, status)
 	}

@@ -25,7 +25,7 @@
 //	begin          as_unreachable: the AS is unknown, and there is a token                        Deny 503
 //	begin          as_busy: the AS asked to be called later                                       Deny 503
 //	begin          too_many_lookups, too_many_calls, too_many_tickets, too_many_waiting           Deny 429
-//	begin          too_many_evaluations                                                           Deny 429
+//	begin          too_many_evaluations, too_many_streams                                         Deny 429
 //	begin          an instance that is not known                                                  looking up
 //	begin          a token that is not cached                                                     introspecting
 //	begin          a cached token that lacks a permission, older than 1 s                         introspecting
@@ -61,6 +61,7 @@
 //	introspecting  request_submitted, before, with challenge bearer                               Deny 403
 //	introspecting  resource_not_registered, no_ticket                                             Deny 403
 //	introspecting  too_many_tickets, too_many_calls, too_many_waiting, too_many_evaluations       Deny 429
+//	introspecting  too_many_streams                                                               Deny 429
 //	introspecting  as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
 //	evaluating     permitted                                                                      Allow
 //	evaluating     no answer, and what was known of the token is enough                           Allow
@@ -77,7 +78,7 @@
 //	evaluating     granted, and not said what claims the token has that count                     introspecting
 //	evaluating     insufficient_permission, need_info, request_submitted: with challenge bearer   Deny 403
 //	evaluating     resource_not_registered, no_ticket                                             Deny 403
-//	evaluating     too_many_tickets, too_many_calls, too_many_waiting                             Deny 429
+//	evaluating     too_many_tickets, too_many_calls, too_many_waiting, too_many_streams           Deny 429
 //	evaluating     as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
 //	ticketing      a ticket                                                                       Deny 401
 //	ticketing      no_ticket                                                                      Deny 403
@@ -103,6 +104,10 @@
 //
 // A token that is in use is asked about again before its time ends, by a call that no
 // request waits for ([Worker.Due]).
+//
+// Where the site says so, a request that was let through is looked at again until its
+// stream ends ([Worker.Look]): after each push, every second, and by asking the AS when what
+// is known of its token is over. What would be denied as a new request is denied then, too.
 //
 // Where the AS evaluates tokens, one that has no permission for a request is asked about
 // once more: whether it may. Yes becomes a permission of the token, no is remembered

@@ -160,7 +160,9 @@ func (x *Exchange) evaluate(about *entry, now time.Time) *Step {
 	x.cache = CacheMiss
 	x.request.token = strings.Clone(x.request.token) // the host's text is part of much more
 	c := m.newEvaluation(x.request.token, key, x.asked())
-	c.evaluation.condition = x.cond
+	if x.live == nil { // or nobody asks the owner
+		c.evaluation.condition = x.cond
+	}
 	if v := x.site.evaluator; about != nil && !v.direct() {
 		c.site, c.state = x.site, m
 		if reason := c.knows(about, now); reason != ReasonInternal {

@@ -96,6 +96,7 @@ func evaluationWalks() []walk {
 		{transition{"evaluating", "inactive_token", "ticketing"}, plain, nil, bearer, replies(answer(400, badToken)), nil},
 		{transition{"evaluating", "revoked_token", "ticketing"}, with(revoke(config.Revocations{Subjects: digests("bob", hour, 0)})), nil, other(jwt(`{"sub":"bob"}`)), replies(answer(200, granted)), nil},
 		{transition{"evaluating", "insufficient_permission", "ticketing"}, plain, nil, bearer, replies(answer(200, "[]")), nil},
+		{transition{"evaluating", "too_many_streams", "Deny 429"}, with(streaming(1)), allowed, other("other"), replies(answer(200, granted)), nil},
 		{transition{"evaluating", "need_info", "ticketing"}, plain, nil, bearer, replies(answer(403, `{"error":"need_info"}`)), nil},
 		{transition{"evaluating", "request_submitted", "ticketing"}, plain, nil, bearer, replies(answer(403, submitted)), nil},
 		{transition{"evaluating", "what leads to ticketing, with challenge bearer", "Deny 401"}, with(bearerChallenge), nil, bearer, replies(answer(400, badToken)), nil},

@@ -34,6 +34,7 @@ const (
 	EffectDeny    Effect = iota
 	EffectAllow          // allowed
 	EffectMonitor        // would have been denied, and passed because of mode monitor
+	EffectEnd            // allowed, and ended since
 
 	// Effects is how many there are.
 	Effects
@@ -41,7 +42,7 @@ const (
 
 // String returns the effect as metrics and the access log name it.
 func (e Effect) String() string {
-	return [...]string{"deny", "allow", "monitor", "deny"}[e&3]
+	return [...]string{"deny", "allow", "monitor", "end"}[e&3]
 }
 
 // Decision is what is reported of a request once it is decided.
@@ -98,6 +99,7 @@ type Exchange struct {
 	foreign    bool // its token is of no AS that judges here, and no AS is shown it
 
 	before, behind *Exchange // in the call's queue
+	live           *live     // nil unless the stream ends with its token
 	headers        []Header  // all of them, while the request begins
 	weight         int       // what they take; 0 is not known yet
 
@@ -354,6 +356,8 @@ func (x *Exchange) verify(now time.Time) *Step {
 // decide ends an exchange whose token has been judged.
 func (x *Exchange) decide(reason Reason, now time.Time) *Step {
 	switch {
+	case reason == ReasonPermitted && x.site.endsStreams && x.live == nil && x.enforced() && !x.watch(now):
+		return x.finish(ReasonTooManyStreams)
 	case reason == ReasonInsufficientAuthentication, reason == ReasonInsufficientClaims: // which no ticket mends
 		return x.finish(reason)
 	case reason != ReasonPermitted:

@@ -48,13 +48,17 @@ func (p *Policy) CacheBytes() int {
 	return n
 }
 
-// WaitingBytes is what the headers of the requests that wait at one site may take.
+// WaitingBytes is what the headers of the requests that wait at one site may take, and all
+// streams that end with their tokens.
 func (p *Policy) WaitingBytes() int {
-	n := 0
+	n, streams := 0, 0
 	for _, s := range p.sites {
 		n = max(n, s.limits.WaitingBytes)
+		if s.endsStreams {
+			streams += s.limits.StreamBytes
+		}
 	}
-	return n
+	return n + streams
 }
 
 type site struct {
@@ -75,6 +79,7 @@ type site struct {
 	normalize          bool
 	keepOverrides      bool
 	dropAuthorization  bool
+	endsStreams        bool // see live
 	unknownAS          bool // the control plane has not reached the AS yet
 	oauth              bool // plain OAuth scopes instead of UMA permissions
 	bearer             bool // RFC 6750's challenge, and no tickets
@@ -351,6 +356,7 @@ func (b *builder) token(path place, s *site, t *config.Token) {
 	}
 	s.stale = time.Duration(t.StaleMS) * time.Millisecond
 	s.withoutIssuer = choice(b, path.member("without_issuer"), t.WithoutIssuer, config.VerdictDeny, config.VerdictAllow) == config.VerdictAllow
+	s.endsStreams = choice(b, path.member("streams"), t.Streams, config.StreamsOutliveToken, config.StreamsEndWithToken) == config.StreamsEndWithToken
 	s.ahead = choice(b, path.member("refresh"), t.Refresh, config.RefreshAhead, config.RefreshOnDemand) == config.RefreshAhead && s.maxTTL > 0
 	s.dropAuthorization = choice(b, path.member("authorization_header"), t.AuthorizationHeader, config.HeaderKeep, config.HeaderStrip) == config.HeaderStrip
 }
@@ -379,6 +385,8 @@ func (b *builder) limits(path place, s *site, l config.Limits) {
 	s.limits.WaitingRequests = b.bounded(path.member("waiting_requests"), l.WaitingRequests, 4096, 1)
 	s.limits.WaitingRequestsPerCall = b.bounded(path.member("waiting_requests_per_call"), l.WaitingRequestsPerCall, 2048, 1)
 	s.limits.WaitingBytes = b.bounded(path.member("waiting_bytes"), l.WaitingBytes, 16<<20, 64<<10)
+	s.limits.Streams = b.bounded(path.member("streams"), l.Streams, 4096, 1)
+	s.limits.StreamBytes = b.bounded(path.member("stream_bytes"), l.StreamBytes, 32<<20, 64<<10)
 }
 
 func (b *builder) authorizationServer(path place, s *site, a *config.AuthorizationServer) {

@@ -63,6 +63,7 @@ const (
 	ReasonTooManyCalls
 	ReasonTooManyWaiting
 	ReasonTooManyEvaluations
+	ReasonTooManyStreams
 
 	// The token cannot be verified.
 	ReasonASUnreachable
@@ -141,6 +142,7 @@ var verdicts = [Reasons]verdict{
 	ReasonTooManyWaiting: {"too_many_waiting", 429, "Too many requests wait for their decision."},
 
 	ReasonTooManyEvaluations: {"too_many_evaluations", 429, "The authorization server was asked too often what tokens may."},
+	ReasonTooManyStreams:     {"too_many_streams", 429, "Too many streams are open."},
 
 	ReasonASUnreachable: {"as_unreachable", 503, "The token could not be verified: the authorization server did not answer."},
 	ReasonASRefused:     {"as_refused", 503, "The token could not be verified: the authorization server refused the resource server's credentials."},

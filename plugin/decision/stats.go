@@ -62,6 +62,8 @@ type SiteStats struct {
 	// CacheStale were answered by what was known, as the AS could not be asked.
 	CacheStale  uint64
 	CallsShared uint64
+	// StreamsEnded were let through, and ended since.
+	StreamsEnded [Reasons]uint64
 	// InstanceHits were known, InstanceMisses had to be asked for, and of those
 	// InstanceStale were used as they were known before.
 	InstanceHits, InstanceMisses, InstanceStale uint64

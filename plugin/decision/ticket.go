@@ -17,6 +17,8 @@ type ticketRequest struct {
 // where tickets are used.
 func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 	switch {
+	case x.live != nil:
+		return x.finish(reason)
 	case reason == ReasonNotPermitted && x.resourceID == "" && !x.site.oauth && x.cond.mode != config.ModeMonitor:
 		x.note("ticket", "resource ", x.cond.resource, " is not registered at the AS")
 		return x.finish(ReasonNotRegistered)

@@ -110,11 +110,16 @@ func Own(texts []string) {
 	}
 }
 
-// Keep makes an allowed exchange that is [Exchange.Watched] fit to be kept until
+// Keep makes an allowed exchange that is [Exchange.Watched] or [Exchange.Live] fit to be kept until
 // its stream ends. Its step must have been done.
 func (x *Exchange) Keep() {
 	x.step = Step{}
-	x.request.token, x.request.identity, x.request.overrides = "", nil, nil
+	x.request.identity, x.request.overrides = nil, nil
+	if x.live == nil {
+		x.request.token = ""
+	} else {
+		x.request.token = strings.Clone(x.request.token)
+	}
 	x.keep()
 }
 
@@ -127,7 +132,7 @@ func (w *Worker) Waiting() (requests, bytes int) {
 	return requests, bytes
 }
 
-// Bound makes Reply, Refused, Sweep, Next and Due return n outcomes and calls at
+// Bound makes Reply, Refused, Sweep, Next, Look and Due return n outcomes and calls at
 // most, all together, until it is called again. The rest stays for [Worker.Next].
 // Envoy needs it: doing one thing may do the next inside it, and its stack holds
 // only so many. Without Bound there is no bound.
@@ -148,7 +153,7 @@ func (w *Worker) spend() bool {
 // Pending reports whether the budget is spent, or that something waits for one: the
 // host must call Bound and Next soon.
 func (w *Worker) Pending() bool {
-	return len(w.ready) > 0 || len(w.followUps) > 0 || w.bound && w.budget <= 0
+	return len(w.ready) > 0 || w.rounds.pending() || len(w.followUps) > 0 || w.bound && w.budget <= 0
 }
 
 // Next takes requests whose call has been answered to their next steps. Each is

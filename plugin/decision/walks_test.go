@@ -103,6 +103,8 @@ func walks() []walk {
 		{transition{"begin", "too_many_lookups", "Deny 429"}, change(owned(narrow)), started(get("/boxes/8")), box, nil, nil},
 		{transition{"begin", "too_many_calls", "Deny 429"}, change(owned(narrow)), started(ask("GET", "/albums/1", "a"), ask("GET", "/albums/1", "b")), bearer, nil, nil},
 		{transition{"begin", "too_many_tickets", "Deny 429"}, change(owned(narrow)), started(album), album, nil, nil},
+		{transition{"begin", "too_many_streams", "Deny 429"}, change(streaming(1)), decided(bearer, viewR1), bearer, nil, nil},
+		{transition{"introspecting", "too_many_streams", "Deny 429"}, change(streaming(1)), decided(ask("GET", "/albums/1", "other"), viewR1), bearer, replies(answer(200, viewR1)), nil},
 		{transition{"begin", "too_many_waiting", "Deny 429"}, change(owned(narrow)), started(bearer, bearer, bearer), bearer, nil, nil},
 
 		{transition{"begin", "an instance that is not known", "looking up"}, boxes, nil, box, nil, nil},

@@ -24,6 +24,7 @@ type Worker struct {
 	refreshes []refresh       // to be sent
 	followUps []*Call         // of evaluations that no request waits for, to be sent
 	policy    *Policy         // the newest
+	rounds    rounds
 
 	ready  []*call // answered, and not all who waited have been taken on
 	bound  bool    // budget counts, see Bound
@@ -57,6 +58,7 @@ type siteState struct {
 	inFlight       int
 	outage         outage
 	waiting        waitingRoom
+	streams        waitingRoom // see live
 	tickets        bucket
 	refreshes      bucket
 	evaluations    bucket
@@ -114,6 +116,7 @@ func (w *Worker) Evaluator(p *Policy) *Evaluator {
 		m.forgetRemoved(p.removals[m.site])
 	}
 	w.states = kept
+	w.rounds.n++
 	return v
 }
 
@@ -145,7 +148,7 @@ func (v *Evaluator) site(authority string) (index int, forwarded string, reason 
 func (v *Evaluator) Policy() *Policy { return v.policy }
 
 // Start begins a request. The exchange must be given to [Worker.Abandon] when
-// the request ends while it waits for a call.
+// the request ends while it waits for a call, or is [Exchange.Live].
 func (v *Evaluator) Start(r *Request, now time.Time) (*Exchange, Step) {
 	x := &Exchange{evaluator: v, headers: r.Headers}
 	x.request.screen(r)
@@ -157,6 +160,9 @@ func (v *Evaluator) Start(r *Request, now time.Time) (*Exchange, Step) {
 // Abandon forgets a request whose stream has gone. Its call goes on: others may
 // wait for it, and its answer is worth keeping.
 func (w *Worker) Abandon(x *Exchange) {
+	if x.live != nil {
+		x.unwatch()
+	}
 	if x.call != nil {
 		x.leave()
 	}

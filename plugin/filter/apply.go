@@ -91,7 +91,7 @@ func (s *stream) enter() bool {
 // allow forwards the request. If a header that must go, or a host or a path that
 // must be rewritten, cannot be, the request does not pass.
 func (s *stream) allow(a *decision.Allow) {
-	if !s.enter() {
+	if s.state == streamAllowed || !s.enter() { // it goes on, or is over
 		return
 	}
 	for _, name := range a.Remove {
@@ -122,7 +122,7 @@ func (s *stream) allow(a *decision.Allow) {
 	s.state = streamAllowed
 	s.answering = s.exchange.Answering()
 	// A stream may live for hours: it keeps no more than what its end needs.
-	if s.exchange.Watched() {
+	if s.exchange.Watched() || s.exchange.Live() {
 		s.exchange.Keep()
 	} else {
 		s.exchange = nil
@@ -144,7 +144,14 @@ func (s *stream) deny(d *decision.Deny) {
 		return
 	}
 	s.state = streamDenied
+	s.answering = nil
 	s.report()
+	if s.answered { // its stream is to end
+		if !closeStream() {
+			proxywasm.LogError("umagate: a stream could not be ended; it goes on without its token")
+		}
+		return
+	}
 	if err := proxywasm.SendHttpResponse(uint32(d.Status), asPairs(d.Headers), []byte(d.Body), d.GRPCStatus); err != nil { //nolint:gosec // an HTTP status
 		proxywasm.LogError("umagate: a request could not be answered; it stays stopped: " + err.Error())
 	}

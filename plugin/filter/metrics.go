@@ -54,6 +54,11 @@ func (m *metrics) flush(w *decision.Worker) {
 		m.count(prefix+"result.miss.token_lookups_total", s.CacheMisses)
 		m.count(prefix+"result.stale.token_lookups_total", s.CacheStale)
 		m.count(prefix+"as_calls_shared_total", s.CallsShared)
+		for r := range decision.Reasons {
+			if n := s.StreamsEnded[r]; n > 0 {
+				m.count(prefix+"reason."+r.String()+".streams_ended_total", n)
+			}
+		}
 		m.count(prefix+"result.hit.instance_lookups_total", s.InstanceHits)
 		m.count(prefix+"result.miss.instance_lookups_total", s.InstanceMisses)
 		m.count(prefix+"result.stale.instance_lookups_total", s.InstanceStale)
@@ -75,6 +80,9 @@ func (m *metrics) flush(w *decision.Worker) {
 	entries, bytes := w.Cached()
 	m.set("umagate.cached_tokens", entries)
 	m.set("umagate.cached_token_bytes", bytes)
+	entries, bytes = w.Streams()
+	m.set("umagate.live_streams", entries)
+	m.set("umagate.live_stream_bytes", bytes)
 	entries, bytes = w.Waiting()
 	m.set("umagate.waiting_requests", entries)
 	m.set("umagate.waiting_request_bytes", bytes)

@@ -68,6 +68,7 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	debug.SetGCPercent(heapGrowth)
 	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()) + int64(policy.WaitingBytes()))
 	p.evaluator = p.worker.Evaluator(policy)
+	p.pace() // streams are looked at, as they may have been revoked
 	p.reports = !policy.Unreported && declareReport()
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
@@ -106,6 +107,7 @@ func (p *plugin) OnTick() {
 		p.own()
 		p.worker.metrics.flush(p.worker.Worker)
 	}
+	p.apply(p.worker.Look(at), nil)
 	p.pace()
 }
 

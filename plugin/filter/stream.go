@@ -23,6 +23,7 @@ type stream struct {
 	// removesOverrides is the exchange's, which may be gone when trailers come.
 	removesOverrides bool
 	answering        *decision.Answering // nil for nothing
+	answered         bool                // the API's answer has begun
 	away             bool                // host calls may act on another context
 
 	// trace are the headers that join the AS's calls with this request.
@@ -164,6 +165,7 @@ func (s *stream) removeTrailers() bool {
 // own in its place; the filter's own have no answering.
 func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 	a := s.answering
+	s.answered = true
 	if a == nil {
 		return types.ActionContinue
 	}
@@ -190,12 +192,14 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 // OnHttpStreamDone implements types.HttpContext. It comes when the request has
 // ended, also when the client hung up.
 func (s *stream) OnHttpStreamDone() {
-	switch {
-	case s.exchange == nil:
-	case s.state == streamWaiting:
-		s.plugin.worker.Abandon(s.exchange)
-	case s.state == streamAllowed:
+	if s.exchange == nil {
+		return
+	}
+	if s.state == streamAllowed && s.exchange.Watched() {
 		s.ended()
+	}
+	if s.state != streamDenied {
+		s.plugin.worker.Abandon(s.exchange)
 	}
 }
 

@@ -14,6 +14,11 @@ import (
 
 func main() {}
 
+// closeStream resets an HTTP stream: 0 by its request. The SDK has only those for TCP.
+//
+//go:wasmimport env proxy_close_stream
+func closeStream(kind uint32) uint32
+
 func init() {
 	proxywasm.SetVMContext(&vm{})
 }
@@ -69,6 +74,14 @@ type stream struct {
 	types.DefaultHttpContext
 	id     uint32
 	plugin *plugin
+}
+
+// OnHttpResponseHeaders has the stream ended soon, where that was asked for.
+func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
+	if s.plugin.pending != nil {
+		_ = proxywasm.SetTickPeriodMilliSeconds(20)
+	}
+	return types.ActionContinue
 }
 
 func (s *stream) OnHttpStreamDone() { delete(s.plugin.waiting, s.id) }
@@ -157,6 +170,17 @@ func (s *stream) OnHttpRequestHeaders(_ int, end bool) types.Action {
 		}
 		_ = proxywasm.SetTickPeriodMilliSeconds(1)
 		return types.ActionPause
+	case "end": // at a tick, when the answer has begun
+		id := s.id
+		s.plugin.pending = func() {
+			if err := proxywasm.SetEffectiveContext(id); err != nil {
+				proxywasm.LogWarn("set_effective_context: " + err.Error())
+				return
+			}
+			_ = proxywasm.SetProperty([]string{"ended"}, []byte("yes"))
+			closeStream(0)
+		}
+		return types.ActionContinue
 	case "trap":
 		panic("a trap on purpose")
 	case "hold": // until Envoy ends the request

@@ -1,0 +1,5 @@
+//go:build !wasip1
+
+package filter
+
+func closeStream() bool { return false }
