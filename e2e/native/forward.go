@@ -20,9 +20,8 @@ import (
 func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	authority, target := aim(r)
 	w := g.workerOf(r)
-	ctx, end := context.WithCancelCause(r.Context())
+	r, end := withEnd(r)
 	defer end(nil)
-	r = r.WithContext(ctx)
 	p := w.start(&decision.Request{Headers: headersOf(r, authority, target)}, end)
 	defer w.abandon(p)
 	if t := p.taken; t != nil {
@@ -51,7 +50,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		target = d.step.Allow.Path
 	}
 	defer func() {
-		if e := endOf(ctx); e != nil && g.decided != nil {
+		if e := endOf(r); e != nil && g.decided != nil {
 			g.decided(Entry{Method: r.Method, Authority: authority, Path: target, Decision: e.decision})
 		}
 	}()
@@ -69,10 +68,16 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// withEnd is a request that can be ended before its time.
+func withEnd(r *http.Request) (*http.Request, context.CancelCauseFunc) {
+	ctx, end := context.WithCancelCause(r.Context())
+	return r.WithContext(ctx), end
+}
+
 // endOf is why a stream was ended by its token, nil while it was not.
-func endOf(ctx context.Context) *ended {
+func endOf(r *http.Request) *ended {
 	var e *ended
-	_ = errors.As(context.Cause(ctx), &e)
+	_ = errors.As(context.Cause(r.Context()), &e)
 	return e
 }
 
@@ -195,7 +200,7 @@ func (g *Gateway) forward(rw http.ResponseWriter, r *http.Request, authority, ta
 		},
 		ModifyResponse: answered,
 		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, _ error) {
-			if e := endOf(r.Context()); e != nil {
+			if e := endOf(r); e != nil {
 				answer(rw, &e.answer)
 				return
 			}

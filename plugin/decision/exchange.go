@@ -186,6 +186,9 @@ func (x *Exchange) locate() (step *Step, done bool) {
 	if x.site != nil && x.site.mode == config.ModeOff {
 		passes = ReasonOff
 	}
+	if passes == ReasonPermitted { // a log is not to have the token of what is refused, either
+		x.gather(x.placed())
+	}
 	// What protects the connection comes before any mode.
 	if reason := x.request.misuse(); reason != ReasonPermitted {
 		x.unfit = true
@@ -203,7 +206,6 @@ func (x *Exchange) locate() (step *Step, done bool) {
 		}
 	} else {
 		x.findOrigin()
-		x.gather(x.site)
 		if step := x.parsePath(x.site.normalize); step != nil {
 			return step, true
 		}

@@ -293,7 +293,6 @@ func (s *sharing) has(p route.Path, found int) bool {
 // none has it.
 func (x *Exchange) locateShared() (step *Step, done bool) {
 	s := x.shared
-	x.gather(x.evaluator.policy.sites[s.sites[0]]) // a token in the query is no part of the path
 	if step := x.parsePath(s.normalize); step != nil {
 		return step, true
 	}
@@ -375,6 +374,15 @@ func (x *Exchange) owns(p route.Path) bool {
 func (x *Exchange) enter(index int) {
 	x.site, x.state = x.evaluator.policy.sites[index], x.evaluator.states[index]
 	x.note("site", x.request.authority, " belongs to site ", x.site.name, ", mode ", string(x.site.mode), x.site.stricter())
+}
+
+// placed is a site that says where the request's token may be: its own, or the first of
+// those of its host, which say the same.
+func (x *Exchange) placed() *site {
+	if x.shared != nil {
+		return x.evaluator.policy.sites[x.shared.sites[0]]
+	}
+	return x.site
 }
 
 // strictest is the strictest mode of what the request may be for, as far as is known.

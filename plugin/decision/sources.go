@@ -93,7 +93,7 @@ func (x *Exchange) gather(s *site) {
 			g.cookie(from.Cookie, value)
 		case name == "sec-websocket-protocol" && from.WebSocketProtocol != "":
 			g.protocol(from.WebSocketProtocol, value)
-		case name == "referer" && from.Query != "" && strings.Contains(value, from.Query+"="):
+		case name == "referer" && from.Query != "" && strings.Contains(string(unescape(make([]byte, 0, len(value)), value, true)), from.Query+"="):
 			g.taken.Remove = append(g.taken.Remove, name)
 		}
 	}

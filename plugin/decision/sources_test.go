@@ -91,6 +91,10 @@ func TestTokenSources(t *testing.T) {
 		{"query and Authorization", "GET", "/albums/1?access_token=a", []string{"accept", events, "authorization", "Bearer a"}, "invalid_request", "/albums/1", ""},
 		{"a public path", "GET", "/healthz?access_token=a&b=c", []string{"accept", events}, "public", "/healthz?b=c", ""},
 		{"a refused path", "GET", "/nothing?access_token=a", []string{"accept", events}, "unmatched_path", "/nothing", ""},
+		{"a refused method", "get", "/albums/1?access_token=a", []string{"accept", events}, "method_not_forwarded", "/albums/1", ""},
+		{"a tunnel", "CONNECT", "/albums/1?access_token=a", []string{"cookie", "__Host-token=a"}, "method_not_forwarded", "/albums/1", ""},
+		{"a refused Expect", "GET", "/albums/1?access_token=a", []string{"accept", events, "expect", "a"}, "expectation_failed", "/albums/1", ""},
+		{"a page that had it, escaped", "GET", "/healthz", []string{"referer", "https://photos.example.com/?access%5Ftoken=a"}, "public", "", ""},
 		{"a page that had it", "GET", "/healthz", []string{"referer", "https://photos.example.com/?access_token=a"}, "public", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
