@@ -41,6 +41,12 @@ var (
 		Remedy:  "Bring the database back. A replica leads within seconds, by itself.",
 		Urgent:  true,
 	}
+	ReplicasDiffer = Kind{
+		Name:    "ReplicasDiffer",
+		Summary: "A replica that shares the store has another umagate.yaml than this one, or is of another release.",
+		Affects: "Requests are judged by the file of the replica that their Envoy is connected to. What is registered at the authorization server follows the leader's. Both change when an Envoy connects to another replica, or another replica leads.",
+		Remedy:  "Give every replica the same umagate.yaml and the same release. It ends by itself once an update has reached the last of them.",
+	}
 	ConfigurationRefused = Kind{
 		Name:    "ConfigurationRefused",
 		Summary: "umagate.yaml has changed and is not taken over.",
@@ -377,7 +383,7 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, InstancePending, ClockSkew,
-		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader,
+		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader, ReplicasDiffer,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyNotLetIn, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
 		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,

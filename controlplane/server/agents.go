@@ -8,7 +8,7 @@ import (
 )
 
 // missedAfter is how long an Envoy may be there, or envoy.last_good be written, before its
-// agent is missed: machines start one after the other.
+// agent is missed, unless [Intervals] says otherwise.
 const missedAfter = time.Minute
 
 // agentConditions lists what keeps agents from keeping what is good.
@@ -29,9 +29,13 @@ func agentConditions(agents []xds.Envoy, now time.Time) []health.Condition {
 // missingAgents lists the Envoys that have no agent, written being since when
 // umagate.yaml says that each has one. Only Envoys whose bootstrap was rendered can use
 // it. Those that share a node id are counted, and so are their agents. One that went is
-// told of by itself.
-func missingAgents(envoys, agents []xds.Envoy, written, now time.Time) []health.Condition {
+// told of by itself. elsewhere are agents that are
+// with other replicas than their Envoys, after is how long one may be without.
+func missingAgents(envoys, agents []xds.Envoy, elsewhere map[string]int, after time.Duration, written, now time.Time) []health.Condition {
 	beside := map[string]int{}
+	for node, count := range elsewhere {
+		beside[node] = max(0, count)
+	}
 	for i := range agents {
 		beside[agents[i].NodeID]++
 	}
@@ -49,7 +53,7 @@ func missingAgents(envoys, agents []xds.Envoy, written, now time.Time) []health.
 		if written.After(since) {
 			since = written
 		}
-		if now.Sub(since) > missedAfter {
+		if now.Sub(since) > after {
 			missing.add(since, "%s (%s)", e.NodeID, e.Address)
 		}
 	}

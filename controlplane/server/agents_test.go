@@ -47,11 +47,13 @@ func TestMissingAgents(t *testing.T) {
 		{NodeID: "e", Connected: true},
 		{NodeID: "f", DisconnectedAt: now.Add(-time.Second)}, // it starts again, or is told of as gone
 	}
-	got := missingAgents(envoys, agents, written, now)
+	got := missingAgents(envoys, agents, nil, missedAfter, written, now)
 	require.Equal(t, []string{health.AgentMissing.Name}, health.Names(got))
 	require.Equal(t, "e (10.0.0.5:2)", got[0].Message, "one of two")
 	require.Equal(t, written, got[0].Since)
-	require.Empty(t, missingAgents(envoys, agents, now, now), "envoy.last_good is new")
-	got = missingAgents(envoys, nil, long, now)
+	require.Empty(t, missingAgents(envoys, agents, nil, missedAfter, now, now), "envoy.last_good is new")
+	got = missingAgents(envoys, nil, nil, missedAfter, long, now)
 	require.Equal(t, "a (10.0.0.1:1); e (10.0.0.5:1); e (10.0.0.5:2); f (10.0.0.6:1)", got[0].Message)
+	got = missingAgents(envoys, nil, map[string]int{"a": 1, "e": 1, "f": -1}, missedAfter, long, now)
+	require.Equal(t, "e (10.0.0.5:2); f (10.0.0.6:1)", got[0].Message, "the others' agents are with another replica")
 }

@@ -72,9 +72,9 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 	}
 	list = append(list, together(untrusted)...)
 	list = append(list, agentConditions(out.Agents, now)...)
-	// Where replicas share the Envoys, an agent may be with another one.
-	if f := inForce.file; f != nil && f.Envoy.LastGood != "" && !s.store.Shared() {
-		list = append(list, missingAgents(out.Envoys, out.Agents, inForce.since, now)...)
+	list = append(list, s.presence.differing(now)...)
+	if elsewhere, known := s.presence.agents(now); known && inForce.file != nil && inForce.file.Envoy.LastGood != "" {
+		list = append(list, missingAgents(out.Envoys, out.Agents, elsewhere, s.options.Intervals.Missed, inForce.since, now)...)
 	}
 	list = append(list, callConditions(out.Envoys, out.Sites)...)
 	for _, w := range inForce.workers {
@@ -250,21 +250,25 @@ func staleConditions(envoys []xds.Envoy, settings *site.Site, now time.Time) []h
 	return []health.Condition{out}
 }
 
-// watchStore tries the store until ctx ends, as a revocation would use it.
+// watchStore tries the store until ctx ends, as a revocation would use it, and has the
+// replicas that share it know of each other.
 func (s *controlPlane) watchStore(ctx context.Context) {
+	defer s.presence.leave(ctx)
 	ticker := time.NewTicker(s.options.Intervals.Store)
 	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for ctx.Err() == nil {
 		checking, cancel := context.WithTimeout(ctx, checkStoreWithin)
 		err := s.store.Check(checking)
+		if err == nil {
+			err = s.presence.tell(checking)
+		}
 		cancel()
 		if ctx.Err() == nil {
 			s.setStore(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
 		}
 	}
 }

@@ -49,6 +49,9 @@ type Intervals struct {
 	Acknowledge time.Duration
 	// Store is how often the store is tried (3 s).
 	Store time.Duration
+	// Missed is how long an Envoy may be there before its agent is missed (1 min):
+	// machines start one after the other.
+	Missed time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -65,6 +68,6 @@ func (o Options) withDefaults() Options {
 func (i Intervals) withDefaults() Intervals {
 	i.Site = i.Site.WithDefaults()
 	i.Watch, i.Standby, i.Acknowledge = cmp.Or(i.Watch, 2*time.Second), cmp.Or(i.Standby, time.Second), cmp.Or(i.Acknowledge, 5*time.Second)
-	i.Store = cmp.Or(i.Store, checkStoreEvery)
+	i.Store, i.Missed = cmp.Or(i.Store, checkStoreEvery), cmp.Or(i.Missed, missedAfter)
 	return i
 }

@@ -51,6 +51,7 @@ type controlPlane struct {
 	sources     *sources
 	sites       *sites
 	election    *election
+	presence    *presence
 	reloader    *reloader
 	callers     *callers
 	plans       chan struct{}   // holds as many as are under way
@@ -168,6 +169,7 @@ func open(ctx context.Context, options Options, file *site.File, opened *closers
 		publisher: publisher, sources: sources, sites: sites, election: election, reloader: reloader, callers: callers,
 		plans: make(chan struct{}, plansAtOnce), stopped: ctx.Done(), api: api, xdsListener: xdsListener,
 	}
+	s.presence = newPresence(kept, envoys, options.Logger, s.announce)
 	metrics.registry.MustRegister(newStatusCollector(s.status, envoys.Refusals))
 	return s, nil
 }

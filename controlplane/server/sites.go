@@ -26,6 +26,8 @@ type served struct {
 	// file has the sites of every source.
 	file    *site.File
 	workers []*worker
+	// parts has a digest of each part of the file, where replicas compare theirs.
+	parts map[string]string
 	// protected maps the hosts that sites have protected to their sites.
 	protected map[string]string
 	// since is when all this came into force.
@@ -166,6 +168,11 @@ func (s *sites) applyLocked(ctx context.Context, base *site.File) (err error) {
 	}
 	// Everything that can fail comes before anything is stopped.
 	next := served{file: file, since: time.Now()}
+	if s.store.Shared() {
+		if next.parts, err = partsOf(file); err != nil {
+			return err
+		}
+	}
 	var fresh []*worker
 	for i := range file.Sites {
 		w := same[file.Sites[i].Name]

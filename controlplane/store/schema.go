@@ -11,7 +11,7 @@ import (
 
 // unsaved are tables that say nothing of what is registered: a store that has rows
 // in these alone is empty.
-var unsaved = map[string]bool{"seal": true, "change": true, "leader": true}
+var unsaved = map[string]bool{"seal": true, "change": true, "leader": true, "replica": true}
 
 // table is one of the schema's.
 type table struct {

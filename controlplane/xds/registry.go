@@ -155,6 +155,15 @@ func (r *registry) forgetNode(id string) (known, connected bool) {
 	return len(members) > 0, slices.ContainsFunc(left, func(m *member) bool { return !m.agent || len(left) == len(members) })
 }
 
+// moved drops those of a node that are gone, Envoys or the agents beside them, since they
+// are connected elsewhere.
+func (r *registry) moved(id string, agent bool) {
+	members := r.byNode[id]
+	left := slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return !m.Connected && m.agent == agent })
+	r.count -= len(members) - len(left)
+	r.set(id, left)
+}
+
 func (r *registry) set(id string, members []*member) {
 	if len(members) == 0 {
 		delete(r.byNode, id)

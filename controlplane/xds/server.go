@@ -134,6 +134,14 @@ func (s *Server) Forget(nodeID string) (known, connected bool) {
 	return s.fleet.registry.forgetNode(nodeID)
 }
 
+// Moved drops the Envoys of a node id that are gone, or the agents beside them: they are
+// connected to another replica.
+func (s *Server) Moved(nodeID string, agent bool) {
+	s.fleet.mu.Lock()
+	defer s.fleet.mu.Unlock()
+	s.fleet.registry.moved(nodeID, agent)
+}
+
 // Rejected lists the Envoys that no group has and that have tried within the
 // last minutes.
 func (s *Server) Rejected() []Rejected {

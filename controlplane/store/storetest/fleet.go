@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -36,4 +37,27 @@ func fleet(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *s
 	hosts, err = reopen().ProtectedHosts(ctx)
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"a.example.com": "files"}, hosts)
+
+	require.NoError(t, s.PutReplica(ctx, "b", json.RawMessage(`{"version":"1"}`)))
+	require.NoError(t, reopen().PutReplica(ctx, "a", json.RawMessage(`{}`)))
+	first, err := s.Replicas(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, []string{first[0].ID, first[1].ID})
+	require.JSONEq(t, `{"version":"1"}`, string(first[1].Said))
+	before, err := s.Changes(ctx)
+	require.NoError(t, err)
+	require.NoError(t, s.PutReplica(ctx, "b", json.RawMessage(`{"version":"2"}`)))
+	second, err := reopen().Replicas(ctx)
+	require.NoError(t, err)
+	require.Equal(t, first[0], second[0])
+	require.NotEqual(t, first[1].Beat, second[1].Beat, "it runs")
+	require.JSONEq(t, `{"version":"2"}`, string(second[1].Said))
+	after, err := s.Changes(ctx)
+	require.NoError(t, err)
+	require.Equal(t, before, after, "nobody has to read anything anew")
+	require.NoError(t, s.DeleteReplica(ctx, "a"))
+	require.NoError(t, s.DeleteReplica(ctx, "a"), "once more")
+	left, err := s.Replicas(ctx)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
 }
