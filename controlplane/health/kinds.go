@@ -26,6 +26,14 @@ var (
 		Replica: true,
 		Urgent:  true,
 	}
+	StoreReadOnly = Kind{
+		Name:    "StoreReadOnly",
+		Summary: "The store can be read and not written: its file system or folder takes nothing, or PostgreSQL is in recovery or takes only transactions that read.",
+		Affects: "Requests go on with what Envoys have. Revocations, logins and other changes are refused. With PostgreSQL this replica does not lead, and no PAT is renewed.",
+		Remedy:  "Make it writable, or let store name the primary (several hosts with target_session_attrs=read-write find it). umagate serve goes on by itself.",
+		Replica: true,
+		Urgent:  true,
+	}
 	StoreKeyUnknown = Kind{
 		Name:    "StoreKeyUnknown",
 		Summary: "The store is sealed with a key that this replica does not have.",
@@ -383,7 +391,7 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		AuthorizationServerUnreachable, IntrospectionRefused, IntrospectionFailing, TicketsRefused, TicketsFailing, ResourceMissing, PoliciesLost, InstanceGone, InstancePending, ClockSkew,
-		StoreUnreachable, StoreReplaced, StoreFull, StoreKeyUnknown, NoLeader, ReplicasDiffer,
+		StoreUnreachable, StoreReplaced, StoreFull, StoreReadOnly, StoreKeyUnknown, NoLeader, ReplicasDiffer,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyNotLetIn, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
 		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,

@@ -41,6 +41,7 @@ func Remedy(err error) string {
 		{errNoKey, "Restore the store's backup, or begin anew: umagate deregister --force, and then umagate apply."},
 		{errNoGrantCredential, "Write client.token_endpoint_auth_method: tls_client_auth or client_secret_basic; or token.evaluate: as_issued."},
 		{errNoEnvoyCredential, "Write client.token_endpoint_auth_method: tls_client_auth or client_secret_basic; or, where the authorization server takes the PAT there (Keycloak does not), introspection.credential: pat."},
+		{store.ErrCrowded, "Let PostgreSQL take more connections (max_connections; a replica needs 25 at most), or find out who holds them. umagate serve goes on by itself."},
 		{store.ErrSealed, "Start with the key file or store_key that the database was written with."},
 	} {
 		if errors.Is(err, r.kind) {

@@ -274,6 +274,9 @@ func problem(err error) error {
 	case errors.Is(err, store.ErrDiskFull):
 		return api.Unavailable(time.Second, "the disk of the store is full: nothing was stored, and nothing is revoked by it").
 			WithRemedy(health.StoreFull.Remedy).Because(err)
+	case errors.Is(err, store.ErrReadOnly):
+		return api.Unavailable(time.Second, "the store is read-only: nothing was stored, and nothing is revoked by it").
+			WithRemedy(health.StoreReadOnly.Remedy).Because(err)
 	case errors.Is(err, store.ErrFileReplaced):
 		return api.Unavailable(time.Second, "the store's file was removed or replaced: it would be lost with the next start").
 			WithRemedy(health.StoreReplaced.Remedy).Because(err)

@@ -275,7 +275,7 @@ func (s *controlPlane) watchStore(ctx context.Context) {
 
 // setStore puts on the board what a trial of the store has found.
 func (s *controlPlane) setStore(err error) {
-	var unreachable, replaced, full, unknown error
+	var unreachable, replaced, full, readOnly, unknown error
 	switch {
 	case errors.Is(err, store.ErrSealed):
 		unknown = err
@@ -284,12 +284,18 @@ func (s *controlPlane) setStore(err error) {
 		replaced = err
 	case errors.Is(err, store.ErrDiskFull):
 		full = err
+	case errors.Is(err, store.ErrReadOnly):
+		readOnly = err
+		if s.store.Shared() { // another replica may reach one that can be written
+			s.election.yield()
+		}
 	default:
 		unreachable = err
 	}
 	s.board.Set(health.StoreUnreachable, unreachable)
 	s.board.Set(health.StoreReplaced, replaced)
 	s.board.Set(health.StoreFull, full)
+	s.board.Set(health.StoreReadOnly, readOnly)
 	s.board.Set(health.StoreKeyUnknown, unknown)
 }
 

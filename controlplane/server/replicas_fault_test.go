@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -199,4 +201,90 @@ func xdsNode(p *plane) string {
 		first = s.Envoys[0]
 	}
 	return first.NodeID
+}
+
+// TestStatusTellsThatTheStoreIsReadOnly: a real PostgreSQL takes only what reads, as one
+// in recovery does, or has no connection left.
+func TestStatusTellsThatTheStoreIsReadOnly(t *testing.T) {
+	t.Parallel()
+	running := postgrestest.Start(t)
+	database := postgrestest.Database(t, running)
+	as := servertest.StartAS(t, devas.Options{})
+	one, two := replica(t, database, as.Issuer()), replica(t, database, as.Issuer())
+	one.Options.Intervals.Standby, two.Options.Intervals.Standby = time.Second, time.Second // those of production
+	one.Start()
+	one.Until("it leads", leader)
+	two.Start()
+	two.Until("it follows", follower)
+	db, err := sql.Open("pgx", database)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	admin, err := db.Conn(t.Context()) // before there is none left
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = admin.Close() })
+	execute := func(t *testing.T, statement string) {
+		t.Helper()
+		_, err := admin.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	const endOthers = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'umagate'`
+	for _, p := range []*plane{one, two} {
+		l := comeAgain(t, func(context.Context) string { return "" }, p.names)
+		for _, condition := range []health.Kind{health.StoreReadOnly, health.NoLeader} {
+			l.try(t, fault{
+				condition: condition,
+				breakIt: func(t *testing.T) {
+					t.Helper()
+					execute(t, `ALTER SYSTEM SET default_transaction_read_only = on`)
+					execute(t, `SELECT pg_reload_conf()`)
+					require.Eventually(t, func() bool {
+						code, body := p.revoke(t, "some-session")
+						return code == http.StatusServiceUnavailable && strings.Contains(body, "read-only")
+					},
+						apart, 50*time.Millisecond)
+				},
+				mendIt: func(t *testing.T) {
+					t.Helper()
+					code, _ := p.Get("/readyz")
+					require.Equal(t, http.StatusServiceUnavailable, code)
+					execute(t, `SET default_transaction_read_only = off`)
+					execute(t, `ALTER SYSTEM RESET default_transaction_read_only`)
+					execute(t, `SELECT pg_reload_conf()`)
+				},
+			})
+		}
+		var crowd []*sql.Conn
+		l.try(t, fault{
+			condition: health.StoreUnreachable,
+			breakIt: func(t *testing.T) {
+				t.Helper()
+				require.Eventually(t, func() bool {
+					execute(t, endOthers)
+					for {
+						conn, err := db.Conn(t.Context())
+						if err != nil {
+							break
+						}
+						crowd = append(crowd, conn)
+					}
+					return said(p.Status(), health.StoreUnreachable) != ""
+				}, apart, 10*time.Millisecond)
+			},
+			mendIt: func(t *testing.T) {
+				t.Helper()
+				s := p.Status()
+				require.Contains(t, said(s, health.StoreUnreachable), "takes no more connections")
+				for _, c := range s.Conditions {
+					if c.Name == health.StoreUnreachable.Name {
+						require.Contains(t, c.Remedy, "max_connections")
+					}
+				}
+				for _, conn := range crowd {
+					require.NoError(t, conn.Close())
+				}
+				crowd = nil
+			},
+		})
+		l.stop()
+	}
 }

@@ -20,11 +20,16 @@ var (
 	ErrFileReplaced = errors.New("store: the database file was removed or replaced while it was open")
 	// ErrDiskFull: there is no room for what was to be written, and it was not.
 	ErrDiskFull = errors.New("store: the disk is full")
+	// ErrReadOnly: it can be read and not written.
+	ErrReadOnly = errors.New("store: it is read-only")
+	// ErrCrowded: PostgreSQL has no connection left.
+	ErrCrowded = errors.New("store: PostgreSQL takes no more connections")
 )
 
 // Check reports whether what is written now would be there after the next start: the
 // file is the one that was opened, a write goes through, and the key is known.
-// [ErrFileReplaced], [ErrDiskFull], [ErrSealed], or what the database says.
+// [ErrFileReplaced], [ErrDiskFull], [ErrReadOnly], [ErrCrowded], [ErrSealed], or what the
+// database says.
 func (s *SQL) Check(ctx context.Context) error {
 	if err := s.file.room(); err != nil {
 		return err
@@ -85,6 +90,9 @@ func (w *watched) room() error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: write beside the database: %w", ErrReadOnly, err)
+	}
 	if err != nil {
 		return fmt.Errorf("store: write beside the database: %w", err)
 	}
@@ -96,19 +104,39 @@ func (s *SQL) written(err error) error {
 	if err == nil {
 		return s.file.intact()
 	}
-	if full(err) {
-		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	kind := kindOf(err)
+	if kind == nil {
+		return err
 	}
-	return err
+	if errors.Is(kind, ErrReadOnly) && s.session != nil {
+		// The connections may lead to what was the primary once. New ones are made by the URL.
+		s.db.SetMaxIdleConns(0)
+		s.db.SetMaxIdleConns(idleConnections)
+	}
+	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// full reports whether a database says that there is no room: a disk, a quota or a limit
-// of the process.
-func full(err error) bool {
+// kindOf returns the error of this package that says why a database takes nothing; nil for
+// none.
+func kindOf(err error) error {
 	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
-		return lite.Code() == sqlite3.SQLITE_FULL || lite.Code() == sqlite3.SQLITE_IOERR_WRITE
+		const primary = 0xff // the rest says more of the same
+		switch {
+		case lite.Code() == sqlite3.SQLITE_FULL, lite.Code() == sqlite3.SQLITE_IOERR_WRITE: // a disk, a quota or a limit of the process
+			return ErrDiskFull
+		case lite.Code()&primary == sqlite3.SQLITE_READONLY:
+			return ErrReadOnly
+		}
 	}
-	const diskFull = "53100"
-	said, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && said.Code == diskFull
+	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch said.Code {
+		case "53100":
+			return ErrDiskFull
+		case "25006": // in recovery, too
+			return ErrReadOnly
+		case "53300":
+			return ErrCrowded
+		}
+	}
+	return nil
 }

@@ -72,3 +72,15 @@ func TestCheckTellsNobody(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 }
+
+// TestStoreThatIsOnlyRead: what a database says that takes nothing is one error.
+func TestStoreThatIsOnlyRead(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "umagate.db")
+	openSQLite(t, path)
+	s, err := store.ReadSQLite(t.Context(), path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.ErrorIs(t, s.Check(t.Context()), store.ErrReadOnly)
+	require.ErrorIs(t, s.PutReplica(t.Context(), "a", nil), store.ErrReadOnly)
+}

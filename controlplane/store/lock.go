@@ -27,7 +27,7 @@ func (s *SQL) Lead(ctx context.Context) (Lease, error) {
 	}
 	lease, epoch, err := s.locks.lead(ctx)
 	if err != nil {
-		return nil, err
+		return nil, s.written(err)
 	}
 	s.epoch.Store(epoch)
 	return lease, nil

@@ -22,6 +22,8 @@ const (
 	connectTimeout = 5 * time.Second
 	connections    = 8 // of one process, besides those of locks
 	idleConnection = 5 * time.Minute
+	// idleConnections are kept for the next call.
+	idleConnections = 2
 	// versionTable is goose's, under a name that another program's does not have.
 	versionTable = "umagate_schema"
 )
@@ -113,6 +115,7 @@ func postgresConfig(location secret.Text, keys []secret.Text) (*keyring, *pgx.Co
 func connect(config *pgx.ConnConfig) *sql.DB {
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(idleConnections)
 	db.SetConnMaxIdleTime(idleConnection)
 	return db
 }
