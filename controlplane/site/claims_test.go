@@ -48,7 +48,7 @@ sites:
     conditions:
     - paths: ["/users/{user}", "/users/{user}/**"]
       scopes: [view]
-      claims: {sub: ["{user}", 'CORP\root', '\{x\}'], realm_access.x: [y]}
+      claims: {sub: ["{user}", 'CORP\root', '\{x\}'], realm_access.x: [y, 42, -7, true, false, 123456789012345678901234567890]}
       roles: [admin]
       groups: [staff]
 `
@@ -64,7 +64,7 @@ sites:
 		require.NoError(t, err)
 		require.Equal(t, []config.Claim{{Path: []string{"tenant"}, AnyOf: []string{"acme"}}}, compiled.Sites[0].Token.Claims)
 		require.Equal(t, []config.Claim{
-			{Path: []string{"realm_access", "x"}, AnyOf: []string{"y"}},
+			{Path: []string{"realm_access", "x"}, AnyOf: []string{"y", "42", "-7", "true", "false", "123456789012345678901234567890"}},
 			{Path: []string{"sub"}, AnyOf: []string{`CORP\root`, "{x}"}, Variables: []string{"user"}},
 			{Path: tt.roles, AnyOf: []string{"admin"}},
 			{Path: []string{"groups"}, AnyOf: []string{"staff"}},

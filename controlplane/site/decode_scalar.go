@@ -3,6 +3,7 @@ package site
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"reflect"
 	"slices"
 	"strconv"
@@ -54,7 +55,8 @@ func (d *decoder) texts(n *yaml.Node, v reflect.Value, path string) {
 }
 
 // lists is a mapping of the user's own keys to lists of texts, which are compared with
-// texts: what YAML takes for something else never equals one.
+// what claims have: a text, true, false or a whole number. What YAML takes for something
+// else never equals one.
 func (d *decoder) lists(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.MappingNode {
 		d.fault(n, path, "is "+kindOf(n)+", not a mapping", "write keys and lists, such as {department: [sales]}")
@@ -82,12 +84,27 @@ func (d *decoder) lists(n *yaml.Node, v reflect.Value, path string) {
 			val = val.Alias
 		}
 		for i, item := range val.Content {
-			if tag := item.ShortTag(); item.Kind == yaml.ScalarNode && tag != "!!str" && tag != "!!null" {
-				d.fault(item, at+"["+strconv.Itoa(i)+"]", "is no text, and only texts of a token are compared", fmt.Sprintf("write %q in quotes, if the token has it as a text", item.Value))
+			if item.Kind == yaml.ScalarNode && !comparedAsWritten(item) {
+				d.fault(item, at+"["+strconv.Itoa(i)+"]", "is no text, true, false or whole number, and nothing else of a token is compared",
+					fmt.Sprintf("write %q in quotes, if the token has it as a text; write whole numbers as 42 or -7", item.Value))
 			}
 		}
 	}
 	v.Set(out)
+}
+
+// comparedAsWritten reports whether a scalar is written as the filter writes what it compares.
+func comparedAsWritten(n *yaml.Node) bool {
+	switch n.ShortTag() {
+	case "!!str", "!!null":
+		return true
+	case "!!bool":
+		return n.Value == "true" || n.Value == "false"
+	case "!!int", "!!float": // it takes a whole number of many digits for a float
+		whole, ok := new(big.Int).SetString(n.Value, 10)
+		return ok && whole.String() == n.Value
+	}
+	return false
 }
 
 func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {

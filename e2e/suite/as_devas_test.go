@@ -23,7 +23,7 @@ func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	server, err := devas.New(devas.Options{
 		Users: []devas.User{{
 			Name: "alice", ID: "sub-of-alice", Password: "alice",
-			Claims: map[string]any{"realm_access": map[string]any{"roles": []string{"user", "editor"}}, "groups": []string{"crew, and friends", "staff"}},
+			Claims: map[string]any{"realm_access": map[string]any{"roles": []string{"user", "editor"}}, "groups": []string{"crew, and friends", "staff"}, "level": 3, "employed": true},
 		}, {Name: "bob", ID: "sub-of-bob", Password: "bob"}},
 		Clients: []devas.Client{
 			{ID: "photos-rs", Secret: "rs secret/+%"},

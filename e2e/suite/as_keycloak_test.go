@@ -77,6 +77,12 @@ func addRoles(t *testing.T, server *keycloak.Server) {
 	for _, g := range groups {
 		admin(http.MethodPut, "/users/"+alice[0].ID+"/groups/"+g.ID, nil, nil)
 	}
+	for name, claim := range map[string][2]string{"level": {"int", "3"}, "employed": {"boolean", "true"}} {
+		admin(http.MethodPost, "/clients/"+apps[0].ID+"/protocol-mappers/models", map[string]any{
+			"name": name, "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper",
+			"config": map[string]string{"claim.name": name, "jsonType.label": claim[0], "claim.value": claim[1], "access.token.claim": "true", "introspection.token.claim": "true"},
+		}, nil)
+	}
 	admin(http.MethodPost, "/clients/"+apps[0].ID+"/protocol-mappers/models", map[string]any{
 		"name": "groups", "protocol": "openid-connect", "protocolMapper": "oidc-group-membership-mapper",
 		"config": map[string]string{"claim.name": "groups", "full.path": "false", "access.token.claim": "true", "introspection.token.claim": "true"},

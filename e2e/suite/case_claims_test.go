@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,16 +18,18 @@ func claimScenarios() []scenario {
 	role := func(name string) config.Claim {
 		return config.Claim{Path: []string{"realm_access", "roles"}, AnyOf: []string{name}}
 	}
+	level := func(values ...string) config.Claim { return config.Claim{Path: []string{"level"}, AnyOf: values} }
 	own := config.Claim{Path: []string{"sub"}, Variables: []string{"user"}}
 	group := config.Claim{Path: []string{"groups"}, AnyOf: []string{"crew", "staff"}}
 	conditions := func(_ *env, s *config.Site) {
-		s.ClaimHeaders = []config.ClaimHeader{{Name: "x-uma-groups", Path: []string{"groups"}}, {Name: "x-uma-none", Path: []string{"none"}}}
+		s.ClaimHeaders = []config.ClaimHeader{{Name: "x-uma-groups", Path: []string{"groups"}}, {Name: "x-uma-none", Path: []string{"none"}}, {Name: "x-uma-level", Path: []string{"level"}}}
 		for i := range s.Resources[:2] {
 			root := "/echo/" + s.Resources[i].Name
 			s.Resources[i].Conditions = append(s.Resources[i].Conditions,
 				asks(root+"-editors/**", "", role("editor")), asks(root+"-auditors/**", "", role("auditor")),
 				asks(root+"-watched/**", config.ModeMonitor, role("auditor")), asks(root+"-staff/**", "", role("editor"), group),
-				asks(root+"-of/{user}/**", "", own))
+				asks(root+"-of/{user}/**", "", own), asks(root+"-three/**", "", level("3"), config.Claim{Path: []string{"employed"}, AnyOf: []string{"true"}}),
+				asks(root+"-four/**", "", level("4", "3.0", "03", "33")))
 		}
 	}
 	evaluated := func(e *env, s *config.Site) {
@@ -50,8 +53,8 @@ func claimScenarios() []scenario {
 func claims(e *env) {
 	t := e.t
 	const alice, bob, none = "alice/album/view", "bob/other/view", "insufficient_claims"
-	forged := http.Header{"X-Uma-Groups": {"root"}, "X_uma_groups": {"root"}, "X-Uma-None": {"root"}}
-	told := map[string]string{"X-Uma-Groups": "crew%2C and friends,staff", "X_uma_groups": "", "X-Uma-None": ""}
+	forged := http.Header{"X-Uma-Groups": {"root"}, "X_uma_groups": {"root"}, "X-Uma-None": {"root"}, "X-Uma-Level": {"4"}}
+	told := map[string]string{"X-Uma-Groups": "crew%2C and friends,staff", "X_uma_groups": "", "X-Uma-None": "", "X-Uma-Level": "3"}
 	e.step(t, &step{name: "a role", path: "/echo/album-editors/a", token: alice, status: 200, introspections: -1, header: forged, api: told})
 	e.step(t, &step{name: "nothing asked for", path: "/echo/album/a", token: alice, status: 200, header: forged, api: told})
 	e.step(t, &step{name: "another role", path: "/echo/album-auditors/a", token: alice, status: 403, code: none})
@@ -59,6 +62,8 @@ func claims(e *env) {
 	e.step(t, &step{name: "a role and a group", path: "/echo/album-staff/a", token: alice, status: 200})
 	e.step(t, &step{name: "her own", path: "/echo/album-of/" + e.as.subjects["alice"] + "/a", token: alice, status: 200})
 	e.step(t, &step{name: "his", path: "/echo/album-of/" + e.as.subjects["bob"] + "/a", token: alice, status: 403, code: none})
+	e.step(t, &step{name: "a number and true", path: "/echo/album-three/a", token: alice, status: 200})
+	e.step(t, &step{name: "another number", path: "/echo/album-four/a", token: alice, status: 403, code: none})
 	e.step(t, &step{name: "no role", path: "/echo/other-editors/a", token: bob, status: 403, code: none, introspections: -1})
 	e.step(t, &step{name: "no role and no group", path: "/echo/other-staff/a", token: bob, status: 403, code: none, introspections: -1})
 	e.step(t, &step{name: "his own", path: "/echo/other-of/" + e.as.subjects["bob"] + "/a", token: bob, status: 200, introspections: -1})
@@ -82,4 +87,10 @@ func claimsOfPlainToken(e *env) {
 	e.evaluated(t, 0, step{name: "another role", path: "/echo/album-auditors/a", token: token, status: 403, code: "insufficient_claims"})
 	e.evaluated(t, 0, step{name: "her own", path: "/echo/album-of/" + e.as.subjects["alice"] + "/a", token: token, status: 200})
 	e.evaluated(t, 0, step{name: "his", path: "/echo/album-of/" + e.as.subjects["bob"] + "/a", token: token, status: 403, code: "insufficient_claims"})
+	e.evaluated(t, 0, step{name: "another role, and no permission", path: "/echo/other-auditors/a", token: token, status: 403, code: "insufficient_claims"})
+	fresh := step{name: "another role, of a token that the AS refuses", path: "/echo/other-auditors/b", token: "=" + e.plain(t, "alice"), status: 403, code: "insufficient_claims"}
+	if !strings.Contains(fresh.token, ".") { // it says nothing, and nobody asks what claims it has
+		fresh.status, fresh.code, fresh.challenge, fresh.fault, fresh.tickets = 401, "insufficient_permission", "UMA", "insufficient_scope", 1
+	}
+	e.evaluated(t, 1, fresh)
 }

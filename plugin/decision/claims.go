@@ -192,6 +192,37 @@ func (x *Exchange) unsaid(t *uma.Token) bool {
 	return false
 }
 
+// misfits reports whether claims are known of a token that are not what the request needs.
+// One that nobody has said counts only where the AS has said all that it has to say.
+func (x *Exchange) misfits(t *uma.Token, whole bool) bool {
+	if t == nil {
+		return false
+	}
+	for _, rules := range [...][]claimRule{x.site.claims, x.cond.claims} {
+		for i := range rules {
+			if r := &rules[i]; (whole || t.Claim(r.index) != nil) && !r.holds(t, x.path) {
+				if x.trace != nil {
+					x.noteClaim(r, t)
+				}
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// serves reports whether a permission would help one of the requests that wait for an
+// evaluation: no permission mends a claim.
+func (c *introspection) serves(t *uma.Token, whole bool) bool {
+	for x := c.waiting.first; x != nil; x = x.behind {
+		if !x.misfits(t, whole) {
+			return true
+		}
+	}
+	cond := c.evaluation.condition
+	return c.waiting.first == nil && c.site.claims == nil && (cond == nil || cond.claims == nil)
+}
+
 func (x *Exchange) noteClaim(r *claimRule, t *uma.Token) {
 	var needs []string
 	for _, s := range r.anyOf {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ func everywhere(list ...config.Claim) func(*config.Config) {
 }
 
 // sales asks for a department and a role.
-var sales = claiming(claim([]string{"sales", "it"}, "department"), claim([]string{"admin"}, "realm_access", "roles"))
+var sales = claiming(claim([]string{"sales", "it", "17", "true"}, "department"), claim([]string{"admin"}, "realm_access", "roles"))
 
 func fromToken(c *config.Config) {
 	c.Sites[0].AuthorizationServer.Introspection.Claims = config.ClaimsFromToken
@@ -56,7 +55,13 @@ func TestClaims(t *testing.T) {
 		{"another case", `"department":"Sales","realm_access":{"roles":["admin"]}`, false},
 		{"a part of it", `"department":"sale","realm_access":{"roles":["admin"]}`, false},
 		{"several in one text", `"department":"sales it","realm_access":{"roles":["admin"]}`, false},
-		{"a number", `"department":1,"realm_access":{"roles":["admin"]}`, false},
+		{"a number", `"department":17,"realm_access":{"roles":["admin"]}`, true},
+		{"the same number in a list", `"department":["x",17],"realm_access":{"roles":["admin"]}`, true},
+		{"another number", `"department":170,"realm_access":{"roles":["admin"]}`, false},
+		{"the same number with a fraction", `"department":17.0,"realm_access":{"roles":["admin"]}`, false},
+		{"true", `"department":true,"realm_access":{"roles":["admin"]}`, true},
+		{"false", `"department":false,"realm_access":{"roles":["admin"]}`, false},
+		{"a number that is not asked for", `"department":1,"realm_access":{"roles":["admin"]}`, false},
 		{"an object", `"department":{"sales":true},"realm_access":{"roles":["admin"]}`, false},
 		{"twice", `"department":"sales","department":"sales","realm_access":{"roles":["admin"]}`, false},
 		{"roles at the top", `"department":"it","roles":["admin"]`, false},
@@ -333,10 +338,13 @@ func FuzzClaimMatching(f *testing.F) {
 }
 
 func naivelyHas(raw json.RawMessage, wanted ...string) bool {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
+	has := func(raw json.RawMessage) bool {
+		var text string
+		if json.Unmarshal(raw, &text) != nil { // a number or a truth, as it is written
+			text = string(raw)
+		}
 		return slices.Contains(wanted, text)
 	}
-	var list []string
-	return json.Unmarshal(raw, &list) == nil && strings.HasPrefix(string(raw), "[") && slices.ContainsFunc(list, func(s string) bool { return slices.Contains(wanted, s) })
+	var list []json.RawMessage
+	return has(raw) || json.Unmarshal(raw, &list) == nil && slices.ContainsFunc(list, has)
 }

@@ -138,7 +138,7 @@ func (x *Exchange) evaluate(about *entry, now time.Time) *Step {
 		if e.later != 0 {
 			x.interval = seconds(e.later, now)
 		}
-		return x.refused(e.reason, e.token, now)
+		return x.refused(e.reason, e.token, e.complete, now)
 	}
 	if x.trace != nil {
 		x.note("evaluation", "the AS is asked for ", x.resourceID, " with ", quoteList(x.cond.need.Scopes()))
@@ -167,9 +167,9 @@ func (x *Exchange) evaluate(about *entry, now time.Time) *Step {
 		c.site, c.state = x.site, m
 		if reason := c.knows(about, now); reason != ReasonInternal {
 			delete(m.introspections, key)
-			w.rememberNo(c, reason, about.token, now)
+			w.rememberNo(c, reason, about.token, about.complete, now)
 			x.interval = c.evaluation.interval
-			return x.refused(reason, about.token, now)
+			return x.refused(reason, about.token, about.complete, now)
 		}
 	}
 	to, form := c.begin(x.site, now)
@@ -218,7 +218,7 @@ func (c *introspection) grant(granted []uma.Permission, now time.Time) bool {
 		if t = c.verified(); t == nil {
 			return false
 		}
-		e.since, e.whole = at(now), c.site.hint == "" && (c.site.fromToken || len(c.site.named) == 0)
+		e.since, e.whole = at(now), c.site.payloadIsWhole()
 	} else {
 		own := *e.about.token
 		own.Permissions, own.Asked = nil, nil
@@ -265,6 +265,10 @@ func carries(t, known *uma.Token) bool {
 	return false
 }
 
+// payloadIsWhole reports whether there is no more to be known of claims than the payload of
+// a token says that the AS has verified.
+func (s *site) payloadIsWhole() bool { return s.hint == "" && (s.fromToken || len(s.named) == 0) }
+
 // verified is what the token says, which the AS has verified, nil where that cannot be
 // read. An opaque one says nothing.
 func (c *introspection) verified() *uma.Token {
@@ -309,18 +313,18 @@ func (c *introspection) takeBack() {
 }
 
 // rememberNo remembers that what the AS says is not enough, beside the tokens that are not
-// active: for a short time, and bounded.
-func (w *Worker) rememberNo(c *introspection, reason Reason, claims *uma.Token, now time.Time) {
+// active: for a short time, and bounded. claims are the token's, all there are if whole.
+func (w *Worker) rememberNo(c *introspection, reason Reason, claims *uma.Token, whole bool, now time.Time) {
 	e := c.evaluation
 	if c.refreshes || c.state.tokens[e.key] != nil {
 		return
 	}
 	said := &uma.Token{}
 	if claims != nil {
-		said.Subject, said.ClientID = strings.Clone(claims.Subject), strings.Clone(claims.ClientID)
+		said = claims.Identity()
 	}
 	no := &entry{
-		token: said, reason: reason, fetched: at(now), expires: at(now.Add(c.site.negativeTTL)), value: e.key, state: c.state,
+		token: said, reason: reason, fetched: at(now), expires: at(now.Add(c.site.negativeTTL)), complete: whole, value: e.key, state: c.state,
 	}
 	if e.interval > 0 && reason == ReasonRequestSubmitted {
 		no.later = at(now.Add(time.Duration(e.interval) * time.Second))
@@ -344,11 +348,16 @@ func (e *evaluation) grantedBefore(t *uma.Token) bool {
 	return true
 }
 
-// refused ends a request for which the AS has said no.
-func (x *Exchange) refused(reason Reason, claims *uma.Token, now time.Time) *Step {
+// refused ends a request for which the AS has said no. claims are the token's, which the AS
+// has verified, all there are if whole. One that does not fit comes first, as it does where
+// the AS says yes: no ticket would mend it.
+func (x *Exchange) refused(reason Reason, claims *uma.Token, whole bool, now time.Time) *Step {
 	x.token, x.held = claims, nil
-	if reason == ReasonNotRegistered {
+	switch {
+	case reason == ReasonNotRegistered:
 		return x.finish(reason)
+	case x.misfits(claims, whole):
+		return x.finish(ReasonInsufficientClaims)
 	}
 	return x.refuse(reason, now)
 }

@@ -256,7 +256,7 @@ func (c *introspection) readVerified(r Response, now time.Time) CallOutcome {
 		return CallBadAnswer
 	}
 	e, complete := c.evaluation, c.site.hint == "" || c.site.evaluator.verify != &c.site.introspect
-	if c.site.checkClaims(t, now.Unix()) != ReasonPermitted || c.state.revoked.names(c.token, t, now.Unix()) == isRevoked {
+	if c.site.checkClaims(t, now.Unix()) != ReasonPermitted || c.state.revoked.names(c.token, t, now.Unix()) == isRevoked || !c.serves(t, complete) {
 		c.result, e.since, e.whole = t, c.began, complete // it is shown to nobody
 		return CallOK
 	}

@@ -151,13 +151,13 @@ func (c *introspection) read(w *Worker, r Response, now time.Time) {
 		case c.result != nil: // less than was asked for
 			e.claims = c.result
 		case e.about != nil:
-			e.claims = e.about.token
+			e.claims, e.whole = e.about.token, e.about.complete
 			c.takeBack()
 		default:
-			e.claims, _ = uma.ParseJWT(c.token) // the AS has verified it
+			e.claims, e.whole = c.verified(), c.site.payloadIsWhole()
 			c.takeBack()
 		}
-		w.rememberNo(c, e.denied, e.claims, now)
+		w.rememberNo(c, e.denied, e.claims, e.whole, now)
 	}
 }
 
@@ -195,7 +195,7 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	switch {
 	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
 		x.interval = c.evaluation.interval
-		return x.refused(c.evaluation.denied, c.evaluation.claims, now)
+		return x.refused(c.evaluation.denied, c.evaluation.claims, c.evaluation.whole, now)
 	case c.result == nil:
 		x.failed = c.ended
 		x.retryLater(c.purpose, now) // which the client is told
@@ -219,7 +219,7 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	case c.evaluation == nil && x.evaluates(reason, c.about != nil && c.about.evaluated) && (c.about == nil || c.about.value != x.evaluationKey()):
 		return x.evaluate(c.told(), now)
 	case c.evaluation != nil && reason == ReasonNotPermitted:
-		w.rememberNo(c, reason, c.result, now)
+		w.rememberNo(c, reason, c.result, c.complete(), now)
 	}
 	return x.decide(reason, now)
 }

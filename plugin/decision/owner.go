@@ -82,7 +82,7 @@ func (e *evaluation) askOwner(c *introspection, now time.Time) {
 		return
 	}
 	whose := c.verified()
-	if whose == nil || c.site.checkClaims(whose, now.Unix()) != ReasonPermitted || c.state.revoked.names(c.token, whose, now.Unix()) != notRevoked {
+	if whose == nil || c.site.checkClaims(whose, now.Unix()) != ReasonPermitted || c.state.revoked.names(c.token, whose, now.Unix()) != notRevoked || !c.serves(whose, c.site.payloadIsWhole()) {
 		return // what the filter refuses anyway bothers nobody
 	}
 	e.party = e.partyOf(c, whose)

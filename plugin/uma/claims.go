@@ -20,7 +20,7 @@ type ClaimPath []string
 var none = []string{}
 
 // Claim is what the token has of the nth claim that was asked for: nil when nothing has
-// been said of it, and empty when what was said is no text and no list of texts. The
+// been said of it, and empty when what was said has no text and is no list of what has. The
 // token's own word counts only for what the server does not speak of.
 func (t *Token) Claim(n int) []string {
 	if n < len(t.Claims) && t.Claims[n] != nil {
@@ -72,7 +72,13 @@ func claimOf(v gjson.Result, path ClaimPath) []string {
 		}
 		v = found
 	}
+	if v.IsArray() {
+		return textsOf(v)
+	}
+	text, ok := textOf(v)
 	switch {
+	case !ok:
+		return none
 	case v.Type == gjson.String && len(path) == 1 && path[0] == "scope": // RFC 6749 section 3.3
 		list := []string{}
 		for s := range strings.SplitSeq(v.Str, " ") {
@@ -81,23 +87,38 @@ func claimOf(v gjson.Result, path ClaimPath) []string {
 			}
 		}
 		return bounded(list)
-	case v.Type == gjson.String:
-		return bounded([]string{v.Str})
-	case v.IsArray():
-		return textsOf(v)
 	}
-	return none
+	return bounded([]string{text})
 }
 
-// textsOf reads an array of texts, and of nothing else.
+// textOf is the text that stands for a value: a text itself, true and false, and a whole
+// number as it is written. A fraction or an exponent has more than one way to be written,
+// and a reader that computes with it may take two numbers for one: it has no text.
+func textOf(v gjson.Result) (text string, ok bool) {
+	switch v.Type {
+	case gjson.String:
+		return v.Str, true
+	case gjson.True:
+		return "true", true
+	case gjson.False:
+		return "false", true
+	case gjson.Number:
+		return v.Raw, v.Raw != "-0" && strings.IndexByte(v.Raw, '.') < 0 && strings.IndexByte(v.Raw, 'e') < 0 && strings.IndexByte(v.Raw, 'E') < 0
+	case gjson.Null, gjson.JSON:
+	}
+	return "", false
+}
+
+// textsOf reads an array of what has a text, and of nothing else.
 func textsOf(v gjson.Result) []string {
 	list := []string{}
 	v.ForEach(func(_, item gjson.Result) bool {
-		if item.Type != gjson.String || len(list) == MaxClaimValues {
+		text, ok := textOf(item)
+		if !ok || len(list) == MaxClaimValues {
 			list = nil
 			return false
 		}
-		list = append(list, item.Str)
+		list = append(list, text)
 		return true
 	})
 	if list == nil {

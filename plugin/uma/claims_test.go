@@ -1,7 +1,10 @@
 package uma_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -33,11 +36,22 @@ func TestClaims(t *testing.T) {
 		{"empty list", `"department":[]`, 0, unusable},
 		{"not said", `"Department":"sales","departmen":"sales"`, 0, nil},
 		{"null", `"department":null`, 0, unusable},
-		{"number", `"department":1`, 0, unusable},
-		{"true", `"department":true`, 0, unusable},
+		{"number", `"department":17`, 0, []string{"17"}},
+		{"negative number", `"department":-17`, 0, []string{"-17"}},
+		{"zero", `"department":0`, 0, []string{"0"}},
+		{"a number that no float has", `"department":9007199254740993`, 0, []string{"9007199254740993"}},
+		{"a number of forty digits", `"department":1234567890123456789012345678901234567890`, 0, []string{"1234567890123456789012345678901234567890"}},
+		{"minus zero", `"department":-0`, 0, unusable},
+		{"fraction", `"department":1.5`, 0, unusable},
+		{"fraction of nothing", `"department":1.0`, 0, unusable},
+		{"exponent", `"department":1e3`, 0, unusable},
+		{"capital exponent", `"department":1E3`, 0, unusable},
+		{"true", `"department":true`, 0, []string{"true"}},
+		{"false", `"department":false`, 0, []string{"false"}},
 		{"object", `"department":{"sales":"sales"}`, 0, unusable},
 		{"list of lists", `"department":[["sales"]]`, 0, unusable},
-		{"a number in a list", `"department":["sales",1]`, 0, unusable},
+		{"a number and true in a list", `"department":["sales",1,true]`, 0, []string{"sales", "1", "true"}},
+		{"a fraction in a list", `"department":["sales",1.5]`, 0, unusable},
 		{"null in a list", `"department":["sales",null]`, 0, unusable},
 		{"twice", `"department":"sales","department":"sales"`, 0, unusable},
 		{"twice, once escaped", `"department":"it","dep\u0061rtment":"sales"`, 0, unusable},
@@ -135,6 +149,20 @@ func naiveMembers(raw []byte) (names []string, values []json.RawMessage, ok bool
 	return names, values, true
 }
 
+// naiveText is the text of a value, of a number by arithmetic without bounds.
+func naiveText(read any) (text string, ok bool) {
+	switch v := read.(type) {
+	case string:
+		return v, true
+	case bool:
+		return strconv.FormatBool(v), true
+	case json.Number:
+		n, whole := new(big.Int).SetString(v.String(), 10)
+		return v.String(), whole && n.String() == v.String()
+	}
+	return "", false
+}
+
 // naiveClaim is what an answer has of a claim; ok tells that it has it once.
 func naiveClaim(raw []byte, path []string) (list []string, said, ok bool) {
 	for i, name := range path {
@@ -155,7 +183,9 @@ func naiveClaim(raw []byte, path []string) (list []string, said, ok bool) {
 		}
 	}
 	var read any
-	if json.Unmarshal(raw, &read) != nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if d.Decode(&read) != nil {
 		return nil, said, false
 	}
 	switch v := read.(type) {
@@ -166,15 +196,16 @@ func naiveClaim(raw []byte, path []string) (list []string, said, ok bool) {
 		return []string{v}, said, true
 	case []any:
 		for _, item := range v {
-			s, isText := item.(string)
-			if !isText {
+			s, hasText := naiveText(item)
+			if !hasText {
 				return nil, said, false
 			}
 			list = append(list, s)
 		}
 		return list, said, true
 	}
-	return nil, said, false
+	s, hasText := naiveText(read)
+	return []string{s}, said, hasText
 }
 
 // FuzzClaims compares the claims of any answer with a reading by the standard library.
@@ -182,7 +213,8 @@ func FuzzClaims(f *testing.F) {
 	for _, seed := range []string{
 		`{"active":true,"department":"sales"}`, `{"active":true,"department":["sales",1]}`, `{"active":true,"realm_access":{"roles":["admin","\u0061"]}}`,
 		`{"active":true,"a":{"b":{"c":["\ud834\udd1e","\ud834"]}}}`, `{"active":true,"scope":" view  edit"}`, `{"active":true,"scope":{"scope":1}}`,
-		`{"active":true,"https://example.com/roles":{}}`, `{"active":true,"department":"a","dep\u0061rtment":"b"}`, `{"active":true,"a":{"b":{},"b":{"c":"x"}}}`,
+		`{"active":true,"https://example.com/roles":{}}`, `{"active":true,"department":"a","dep\u0061rtment":"b"}`, `{"active":true,"department":[1,-0,true,1e2]}`,
+		`{"active":true,"department":-12}`, `{"active":true,"a":{"b":{},"b":{"c":"x"}}}`,
 	} {
 		f.Add([]byte(seed))
 	}

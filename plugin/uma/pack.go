@@ -13,6 +13,23 @@ func (t *Token) pack() {
 	})
 }
 
+// Identity is whose a token is and what claims it has, in memory of its own.
+func (t *Token) Identity() *Token {
+	own := &Token{Subject: t.Subject, ClientID: t.ClientID, Claims: cloneLists(t.Claims), Own: cloneLists(t.Own)}
+	own.pack()
+	return own
+}
+
+func cloneLists(lists [][]string) [][]string {
+	own := make([][]string, len(lists))
+	for i, list := range lists {
+		if list != nil { // what is not said stays so
+			own[i] = append([]string{}, list...)
+		}
+	}
+	return own
+}
+
 func (t *Token) eachText(visit func(*string)) {
 	for _, s := range [...]*string{&t.Subject, &t.Issuer, &t.ClientID, &t.JWTID, &t.SessionID, &t.ACR} {
 		visit(s)

@@ -73,6 +73,9 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: `^(sqlite:.|postgres(ql)?://|\$\{)`}
 	case reflect.TypeFor[time.Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^(([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+|0|\$\{.*)$`, Examples: []any{"500ms", "30s", "5m"}}
+	case reflect.TypeFor[site.Claims]():
+		value := &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string"}, {Type: "boolean"}, {Type: "integer"}}}
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: &jsonschema.Schema{Type: "array", Items: value}}
 	case reflect.TypeFor[json.RawMessage]():
 		return &jsonschema.Schema{}
 	}
