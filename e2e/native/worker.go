@@ -98,14 +98,13 @@ func (w *worker) sweep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.apply(w.core.Sweep(time.Now()), nil)
-	w.apply(nil, w.core.Due(time.Now()))
 	w.look()
 }
 
-// look ends the streams that must end.
+// look ends the streams that must end, and sends the calls that no request waits for.
 func (w *worker) look() {
 	for more := true; more; more = w.core.Pending() {
-		w.apply(w.core.Look(time.Now()), nil)
+		w.apply(w.core.Look(time.Now()), w.core.Due(time.Now()))
 	}
 }
 

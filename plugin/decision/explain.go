@@ -10,7 +10,7 @@ import (
 // Line is one thing the core looked at.
 type Line struct {
 	// Label is what was looked at: host, site, path, method, condition, token,
-	// permission, scopes, ticket, decision.
+	// permission, scopes, ticket, stream, decision.
 	Label string `json:"label"`
 	Text  string `json:"text"`
 }
