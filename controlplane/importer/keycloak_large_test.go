@@ -41,7 +41,7 @@ func TestKeycloakLarge(t *testing.T) {
 			path += ".pdf"
 		}
 		for _, req := range enforcertest.SomeRequests(r, path) {
-			source, here := c.Allows(req), passes(policy, req)
+			source, here := c.Allows(req), enforcertest.Passes(policy, req)
 			require.False(t, here && !source, "%s passes here", req)
 			if source {
 				allowed++

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/umagate/umagate/controlplane/importer"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/decision"
-	"github.com/umagate/umagate/plugin/uma"
 )
 
 // policyOf imports a configuration and compiles what is printed, as a gateway would
@@ -58,21 +56,6 @@ func policyOfDraft(t *testing.T, text []byte, draft *importer.Draft, err error) 
 	return policy, out.String()
 }
 
-// passes reports that the filter lets a request pass.
-func passes(policy *decision.Policy, req enforcertest.Request) bool {
-	r := &decision.Request{Headers: []decision.Header{
-		{Name: ":authority", Value: "api.example.com"}, {Name: ":path", Value: req.Path}, {Name: ":method", Value: req.Method}, {Name: ":scheme", Value: "https"},
-	}}
-	token := &uma.Token{Active: true, Subject: "bob"}
-	if req.Permissions != nil {
-		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer token"})
-		for _, p := range req.Permissions {
-			token.Permissions = append(token.Permissions, uma.Permission{ResourceID: p.Resource, Scopes: p.Scopes})
-		}
-	}
-	return decision.Explain(policy, r, token, time.Unix(1_800_000_000, 0)).Step.Kind == decision.KindAllow
-}
-
 // TestKeycloakOpensNothing: of random configurations and requests, none passes here
 // that Keycloak's enforcer does not let pass; and of what it lets pass, most does.
 func TestKeycloakOpensNothing(t *testing.T) {
@@ -109,7 +92,7 @@ func TestKeycloakOpensNothing(t *testing.T) {
 							continue // the enforcer may lose its way, and deny what is permitted
 						}
 						requests++
-						source, here := c.Allows(req), passes(policy, req)
+						source, here := c.Allows(req), enforcertest.Passes(policy, req)
 						require.False(t, here && !source, "%s passes here\n%s\n%s", req, text, printed)
 						if source {
 							allowed++
@@ -170,7 +153,7 @@ func TestKeycloakExportOpensNothing(t *testing.T) {
 			}
 			for _, req := range enforcertest.SomeRequests(r, path) {
 				requests++
-				if !passes(policy, req) {
+				if !enforcertest.Passes(policy, req) {
 					continue
 				}
 				kept++

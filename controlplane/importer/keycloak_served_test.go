@@ -67,7 +67,7 @@ func TestKeycloakServedOpensNothing(t *testing.T) {
 			}
 			for _, req := range enforcertest.SomeRequests(r, path) {
 				requests++
-				here := passes(policy, req)
+				here := enforcertest.Passes(policy, req)
 				always := true
 				for range 4 {
 					r.Shuffle(len(c.Resources), func(i, k int) { c.Resources[i], c.Resources[k] = c.Resources[k], c.Resources[i] })
@@ -164,7 +164,7 @@ func TestKeycloakSettingsRequests(t *testing.T) {
 			require.NotNil(t, policy)
 			for _, c := range tt.checks {
 				req := enforcertest.Request{Method: c.method, Path: c.path, Permissions: c.token}
-				if got := passes(policy, req); got != c.passes {
+				if got := enforcertest.Passes(policy, req); got != c.passes {
 					t.Errorf("%s: %v\n%s", req, got, printed)
 				}
 			}

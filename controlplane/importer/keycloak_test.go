@@ -150,7 +150,7 @@ func TestKeycloakRequests(t *testing.T) {
 			require.NotNil(t, policy)
 			for _, c := range tt.checks {
 				req := enforcertest.Request{Method: c.method, Path: c.path, Permissions: c.token}
-				require.Equal(t, c.passes, passes(policy, req), "%s\n%s", req, printed)
+				require.Equal(t, c.passes, enforcertest.Passes(policy, req), "%s\n%s", req, printed)
 			}
 		})
 	}

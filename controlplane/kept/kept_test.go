@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/umagate/umagate/controlplane/kept"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/plugin/decision"
-	"github.com/umagate/umagate/plugin/uma"
 )
 
 // siteWith is a site with resources_at_as, and further lines.
@@ -40,20 +38,6 @@ func policy(t *testing.T, s *site.Site, known *site.Kept) *decision.Policy {
 	p, err := decision.Compile(&compiled)
 	require.NoError(t, err)
 	return p
-}
-
-func passes(p *decision.Policy, req enforcertest.Request) bool {
-	r := &decision.Request{Headers: []decision.Header{
-		{Name: ":authority", Value: "api.example.com"}, {Name: ":path", Value: req.Path}, {Name: ":method", Value: req.Method}, {Name: ":scheme", Value: "https"},
-	}}
-	token := &uma.Token{Active: true, Subject: "bob"}
-	if req.Permissions != nil {
-		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer token"})
-		for _, has := range req.Permissions {
-			token.Permissions = append(token.Permissions, uma.Permission{ResourceID: has.Resource, Scopes: has.Scopes})
-		}
-	}
-	return decision.Explain(p, r, token, time.Unix(1_800_000_000, 0)).Step.Kind == decision.KindAllow
 }
 
 // TestOpensNothing: of random resources, methods as scopes or not, nothing passes that the
@@ -108,7 +92,7 @@ func TestOpensNothing(t *testing.T) {
 					always = always && last.Allows(req)
 				}
 				requests++
-				here := passes(p, req)
+				here := enforcertest.Passes(p, req)
 				require.False(t, here && !always, "%s passes here\n%+v\n%+v", req, reading, compiled.Resources)
 				if always {
 					allowed++
@@ -199,7 +183,7 @@ func TestPaths(t *testing.T) {
 			s := siteWith(t, tt.lines)
 			compiled, err := kept.Compile(s, &tt.reading)
 			require.NoError(t, err)
-			require.Equal(t, tt.want, passes(policy(t, s, &compiled.Kept), tt.request), "%+v", compiled)
+			require.Equal(t, tt.want, enforcertest.Passes(policy(t, s, &compiled.Kept), tt.request), "%+v", compiled)
 			told := ""
 			for _, n := range compiled.Notes {
 				told += n.Text + "\n"
@@ -208,7 +192,7 @@ func TestPaths(t *testing.T) {
 		})
 	}
 	open := siteWith(t, atAS+"  unmatched: allow\n")
-	require.False(t, passes(policy(t, open, nil), enforcertest.Request{Method: "GET", Path: "/x"}), "before the first look")
+	require.False(t, enforcertest.Passes(policy(t, open, nil), enforcertest.Request{Method: "GET", Path: "/x"}), "before the first look")
 }
 
 // TestNext: what is gone in numbers stays, and what was protected is remembered.

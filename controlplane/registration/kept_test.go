@@ -1,10 +1,6 @@
 package registration
 
 import (
-	"encoding/json"
-	"net/http"
-	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,68 +9,11 @@ import (
 
 	"github.com/umagate/umagate/controlplane/as"
 	"github.com/umagate/umagate/controlplane/health"
+	"github.com/umagate/umagate/controlplane/kept/kepttest"
 	"github.com/umagate/umagate/controlplane/site"
 )
 
-// keeping is a Keycloak of one client with resources.
-type keeping struct {
-	mu        sync.Mutex
-	resources map[string][]string // URIs, by id
-	hidden    map[string]bool     // not in the list
-	down      bool                // lists nothing
-	changes   []string            // requests that change something
-	reads     int
-}
-
-func (k *keeping) set(id string, uris ...string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.resources[id] = uris
-}
-
-func (k *keeping) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	const issuer = "http://127.0.0.1:1/realms/r"
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	entry := func(id string) map[string]any {
-		return map[string]any{"_id": id, "name": id, "uris": k.resources[id], "scopes": []map[string]string{{"name": "view"}}}
-	}
-	var answer any
-	_, id, one := strings.Cut(r.URL.Path, "/resource_set/")
-	switch {
-	case strings.Contains(r.URL.Path, ".well-known"):
-		answer = map[string]string{
-			"issuer": issuer, "token_endpoint": issuer + "/protocol/openid-connect/token", "introspection_endpoint": issuer + "/introspect",
-			"resource_registration_endpoint": issuer + "/authz/protection/resource_set", "permission_endpoint": issuer + "/authz/protection/permission",
-		}
-	case strings.HasSuffix(r.URL.Path, "/token"):
-		answer = map[string]any{"access_token": "pat", "token_type": "Bearer", "expires_in": 1 << 20}
-	case r.Method != http.MethodGet:
-		k.changes = append(k.changes, r.Method+" "+r.URL.Path)
-	case one:
-		if k.resources[id] == nil {
-			w.WriteHeader(http.StatusNotFound)
-			return
-		}
-		answer = entry(id)
-	case k.down:
-		http.Error(w, "down", http.StatusInternalServerError)
-		return
-	default:
-		k.reads++
-		list := []map[string]any{}
-		for id := range k.resources {
-			if !k.hidden[id] {
-				list = append(list, entry(id))
-			}
-		}
-		answer = list
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer)
-}
-
-func newKeeper(t *testing.T) (*owners, *keeping) {
+func newKeeper(t *testing.T) (*owners, *kepttest.Keycloak) {
 	t.Helper()
 	o, _ := newTestOwners(t, "id: rs, secret: hush")
 	o.client.site.AuthorizationServer.Issuer = "http://127.0.0.1:1/realms/r"
@@ -82,12 +21,12 @@ func newKeeper(t *testing.T) (*owners, *keeping) {
 	o.client.site.AuthorizationServer.Introspection.Credential = ""
 	o.client.site.Resources = nil
 	o.client.site.ResourcesAtAS = &site.ResourcesAtAS{Interval: time.Minute, MaxRemovals: 1}
-	at := &keeping{resources: map[string][]string{}, hidden: map[string]bool{}}
+	at := &kepttest.Keycloak{Issuer: "http://127.0.0.1:1/realms/r"}
 	return again(t, o, at), at
 }
 
 // again are owners of the same site and store, as after a restart.
-func again(t *testing.T, o *owners, at *keeping) *owners {
+func again(t *testing.T, o *owners, at *kepttest.Keycloak) *owners {
 	t.Helper()
 	kept := o.keeper.store.(Store)
 	a := Options{Site: o.client.site, Store: kept, Logger: o.client.logger}.account()
@@ -123,27 +62,27 @@ func TestKeeper(t *testing.T) {
 			}
 			return out
 		}
-		at.set("a", "/a")
-		at.set("b", "/b")
+		at.Set("a", "/a")
+		at.Set("b", "/b")
 		require.NoError(t, o.pass(t.Context()))
 		require.Equal(t, []string{"a", "b"}, o.ids())
-		at.set("c", "/c")
+		at.Set("c", "/c")
 		require.NoError(t, o.pass(t.Context()))
 		require.Equal(t, []string{"a", "b"}, o.ids(), "it is not due")
 		look()
 		require.Equal(t, []string{"a", "b", "c"}, o.ids())
 
-		at.hidden["c"] = true
+		at.Hide("c", true)
 		look()
 		require.Equal(t, []string{"a", "b", "c"}, o.ids(), "a list that is short says nothing")
-		delete(at.hidden, "c")
+		at.Hide("c", false)
 
-		delete(at.resources, "b")
+		at.Remove("b")
 		look()
 		require.Equal(t, []string{"a", "c"}, o.ids())
 		require.Equal(t, []string{"/b"}, o.keeper.board.read().Kept.Reading.Withdrawn)
 
-		at.down = true
+		at.SetDown(true)
 		readAt := o.keeper.board.read().Kept.ReadAt
 		look()
 		require.Equal(t, []string{health.ResourcesNotTaken.Name}, conditions())
@@ -152,10 +91,10 @@ func TestKeeper(t *testing.T) {
 		look()
 		require.Equal(t, []string{"a", "c"}, o.ids())
 		require.True(t, o.keeper.board.read().Kept.ReadAt.Equal(readAt))
-		at.down = false
+		at.SetDown(false)
 
-		delete(at.resources, "a")
-		delete(at.resources, "c")
+		at.Remove("a")
+		at.Remove("c")
 		look()
 		require.Equal(t, []string{"a", "c"}, o.ids(), "more than may be gone")
 		require.Equal(t, []string{health.RemovalsWithheld.Name}, conditions())
@@ -164,11 +103,11 @@ func TestKeeper(t *testing.T) {
 		require.Empty(t, o.ids())
 		require.Empty(t, conditions())
 		require.True(t, o.keeper.board.read().Kept.Closed, "a site without paths is closed")
-		require.Empty(t, at.changes)
+		require.Empty(t, at.Changes())
 
-		reads := at.reads
+		reads := at.Reads()
 		require.NoError(t, o.pass(t.Context()))
-		require.Equal(t, reads, at.reads)
+		require.Equal(t, reads, at.Reads())
 	})
 }
 
@@ -176,7 +115,7 @@ func TestKeeper(t *testing.T) {
 func TestKeeperChangesNothing(t *testing.T) {
 	t.Parallel()
 	o, at := newKeeper(t)
-	at.set("a", "/a")
+	at.Set("a", "/a")
 	operation, err := Open(t.Context(), OperationOptions{Site: o.client.site, Store: o.keeper.store.(Store), Logger: o.client.logger, Transport: handled{at}})
 	require.NoError(t, err)
 	defer operation.Close()
@@ -187,5 +126,5 @@ func TestKeeperChangesNothing(t *testing.T) {
 	now, _, err := operation.Kept(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "a", now.Resources[0].ID)
-	require.Empty(t, at.changes)
+	require.Empty(t, at.Changes())
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,7 +22,6 @@ import (
 	"github.com/umagate/umagate/e2e/keycloak/enforcer"
 	"github.com/umagate/umagate/e2e/keycloak/keycloaktest"
 	"github.com/umagate/umagate/plugin/decision"
-	"github.com/umagate/umagate/plugin/uma"
 )
 
 // keptResource is one that a client has at Keycloak.
@@ -157,15 +155,12 @@ sites:
 
 // decide reports that the filter lets a request pass.
 func decide(policy *decision.Policy, req enforcer.Request) bool {
-	r := &decision.Request{Headers: []decision.Header{
-		{Name: ":authority", Value: "api.example.com"}, {Name: ":path", Value: req.Path}, {Name: ":method", Value: req.Method}, {Name: ":scheme", Value: "https"},
-	}}
-	token := &uma.Token{Active: true, Subject: "bob"}
+	asked := enforcertest.Request{Method: req.Method, Path: req.Path}
 	if req.Permissions != nil {
-		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer token"})
-		for _, has := range req.Permissions {
-			token.Permissions = append(token.Permissions, uma.Permission{ResourceID: has.ResourceID, Scopes: has.Scopes})
-		}
+		asked.Permissions = []enforcertest.Permission{}
 	}
-	return decision.Explain(policy, r, token, time.Unix(1_800_000_000, 0)).Step.Kind == decision.KindAllow
+	for _, has := range req.Permissions {
+		asked.Permissions = append(asked.Permissions, enforcertest.Permission{Resource: has.ResourceID, Scopes: has.Scopes})
+	}
+	return enforcertest.Passes(policy, asked)
 }
