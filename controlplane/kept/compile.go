@@ -43,6 +43,7 @@ func Compile(s *site.Site, r *Reading) (Compiled, error) {
 	for i := range r.Resources {
 		c.enter(&r.Resources[i])
 	}
+	c.values(r.Resources)
 	if c.source.Permissive {
 		for _, uri := range r.Withdrawn {
 			c.withdrawn(uri)
@@ -95,7 +96,7 @@ func (c *compiler) name(resources []Resource) {
 func (c *compiler) enter(r *Resource) {
 	name := c.names[r.ID]
 	for _, uri := range r.URIs {
-		if len(uri) > maxURI || !enforcer.Readable(uri) {
+		if !readable(uri) {
 			c.unreadable(name, uri)
 			continue
 		}
@@ -109,6 +110,8 @@ func (c *compiler) enter(r *Resource) {
 		}
 	}
 }
+
+func readable(uri string) bool { return len(uri) <= maxURI && enforcer.Readable(uri) }
 
 // unreadable denies what begins like a path by which the enforcer loses its way.
 func (c *compiler) unreadable(name, uri string) {
