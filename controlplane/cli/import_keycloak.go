@@ -21,7 +21,8 @@ DISABLED, http-method-as-scope.
 client, Authorization, Export). It has what an enforcer takes from the server: paths, where
 the file enforces none or lazy-load-paths or path-cache is on, and the resource for one
 value of a path's parameters. Resources are then used as they are there, by their id.
-Without it, what the server may have is noted.
+Without it, what the server may have is noted. Keycloak 26 exports no ids: --resource-ids
+names the list of the resources, as the administration API has it.
 
 A file without user-managed-access is of clients that send plain access tokens: token:
 {evaluate: at_as} and challenge: bearer ask Keycloak what such a token may, as the enforcer
@@ -40,6 +41,8 @@ Issuer and client are taken over; the client's secret is not, but read from the
 environment variable CLIENT_SECRET.`,
 			example: `  umagate import keycloak-enforcer keycloak.json --host photos.example.com --out umagate.yaml
   umagate import keycloak-enforcer keycloak.json --authorization settings.json
+  kcadm.sh get clients/UUID/authz/resource-server/resource -q max=10000 -r photos >resources.json
+  umagate import keycloak-enforcer keycloak.json --authorization settings.json --resource-ids resources.json
   CLIENT_SECRET=… umagate plan -c umagate.yaml`,
 			flags: authorizationFlags,
 			read:  oneFile(importer.KeycloakEnforcer),
@@ -50,11 +53,13 @@ environment variable CLIENT_SECRET.`,
 			long: `Make resources and conditions from Keycloak's export of a client's authorization settings
 (console: client, Authorization, Export), or from the export of the whole client. The URIs
 of a resource are its paths, and a request needs one of its scopes, as with a policy
-enforcer that loads its paths. Resources are used as they are at Keycloak, by their id.
+enforcer that loads its paths. Resources are used as they are at Keycloak, by their id,
+which --resource-ids has where the export has none.
 
 Policies and permissions stay at Keycloak, which evaluates them: token: {evaluate: at_as}.
 They are counted in a note, and a resource that none names is noted.`,
 			example: `  umagate import keycloak-authorization settings.json --issuer https://sso.example.com/realms/photos`,
+			flags:   resourceIDsFlag,
 			read:    oneFile(importer.KeycloakAuthorization),
 		},
 		{
@@ -94,4 +99,9 @@ paths. Where keycloak.security-constraints may guard paths, too, nothing is made
 // authorizationFlags are those of a policy enforcer's imports.
 func authorizationFlags(cmd *cobra.Command, f *importFlags) {
 	cmd.Flags().StringVar(&f.settings.Authorization, "authorization", "", "`FILE` of Keycloak's export of the client's authorization settings")
+	resourceIDsFlag(cmd, f)
+}
+
+func resourceIDsFlag(cmd *cobra.Command, f *importFlags) {
+	cmd.Flags().StringVar(&f.settings.ResourceIDs, "resource-ids", "", "`FILE` of the list of the client's resources, which has the ids that an export lacks")
 }

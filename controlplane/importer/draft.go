@@ -33,6 +33,9 @@ type Settings struct {
 	// Authorization is the file of Keycloak's authorization export, with what a policy
 	// enforcer takes from the server.
 	Authorization string
+	// ResourceIDs is the file of a list of Keycloak's administration API, which has the ids
+	// of the resources that the export is of.
+	ResourceIDs string
 	// Profile is the one whose settings of a Quarkus or Spring application hold.
 	Profile string
 	// Selector has the labels of the workload whose policies of Istio hold, as in kubectl:

@@ -92,7 +92,7 @@ func fromEnforcer(source string, s *enforcerSource, settings Settings) (*Draft, 
 	var server *keycloakResources
 	if settings.Authorization != "" {
 		var err error
-		if server, err = readAuthorization(settings.Authorization); err != nil {
+		if server, err = readAuthorization(settings); err != nil {
 			return nil, err
 		}
 		d.noteAuthorization(server)
@@ -317,6 +317,8 @@ func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) error {
 			if err := d.serverEntries(c); err != nil {
 				return err
 			}
+		} else if lazy {
+			d.lazyEntries(c)
 		}
 		if c.Permissive {
 			d.authenticated(c)
@@ -342,6 +344,18 @@ func (d *Draft) serverPaths(c *keycloakSource, e *enforcerConfig) error {
 		d.authenticated(c)
 	}
 	return nil
+}
+
+// lazyEntries notes what the server has and the file does not name.
+func (d *Draft) lazyEntries(c *keycloakSource) {
+	for i := range c.server.list {
+		r := &c.server.list[i]
+		for _, uri := range r.uris {
+			if !slices.ContainsFunc(c.Entries, func(e *enforcer.Entry) bool { return e.Path == uri }) {
+				d.noteNarrowed(d.at(c.server.place+r.place, r.at), "%q of %q is in no path of the file; the enforcer finds it there when it is asked for (lazy-load-paths, path-cache). Here, what no path of the file has is as unmatched says: add the path, or leave them all at Keycloak with resources_at_as", uri, r.name)
+			}
+		}
+	}
 }
 
 // authenticated lets an authenticated caller pass where no path is named.

@@ -50,7 +50,8 @@ func findExport(root *value) (*keycloakResources, error) {
 }
 
 // readAuthorization reads the file of an export.
-func readAuthorization(path string) (*keycloakResources, error) {
+func readAuthorization(settings Settings) (*keycloakResources, error) {
+	path := settings.Authorization
 	data, err := ReadSource(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSource, err)
@@ -64,7 +65,7 @@ func readAuthorization(path string) (*keycloakResources, error) {
 		if err == nil {
 			export.place = filepath.Base(path) + ": " + export.place
 			export.serve()
-			return export, nil
+			return export, export.identify(settings.ResourceIDs)
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", path, err)
@@ -178,6 +179,9 @@ func KeycloakAuthorization(source string, data []byte, settings Settings) (*Draf
 }
 
 func keycloakAuthorization(source string, export *keycloakResources, settings Settings, err error) (*Draft, error) {
+	if err == nil {
+		err = export.identify(settings.ResourceIDs)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/umagate/umagate/controlplane/enforcer"
@@ -77,7 +78,15 @@ func (d *Draft) putKeycloak(c *keycloakSource, nothing, place string) (*Draft, e
 	if len(d.Resources) == 0 {
 		return nil, fmt.Errorf("%w: %s%s", ErrNothing, nothing, d.reasons())
 	}
+	var unknown []string
+	for i := range d.Resources {
+		if r := &d.Resources[i]; c.server != nil && r.ID == "" && len(c.server.named(r.Name)) > 0 {
+			unknown = append(unknown, strconv.Quote(r.Name))
+		}
+	}
 	switch known := slices.ContainsFunc(d.Resources, func(r Resource) bool { return r.ID != "" }); {
+	case len(unknown) > 0:
+		d.noteChanged(place, "the export has no id of %s, and umagate calls a resource of that name at Keycloak a conflict. Get the list that has the ids (kcadm.sh get clients/UUID/authz/resource-server/resource -q max=10000 -r REALM), and import again with --resource-ids, or leave the paths at Keycloak with resources_at_as", strings.Join(unknown, ", "))
 	case known:
 		d.note(place, "the resources are used as Keycloak has them, by their id: umagate neither changes nor removes them there")
 	case d.ClientID != "":

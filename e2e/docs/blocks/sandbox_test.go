@@ -116,6 +116,7 @@ func (s *sandbox) files() {
 	s.copyOf("controlplane/importer/testdata/openapi-photos.yaml", "openapi.yaml")
 	s.copyOf("controlplane/importer/testdata/keycloak-photoz.json", "keycloak.json")
 	s.copyOf("controlplane/importer/testdata/authorization-photoz.json", "settings.json")
+	s.write("resources.json", []byte(`[{"name":"Album","_id":"8e1f0c2a-0001"}]`))
 	s.copyOf("controlplane/importer/testdata/quarkus-shop.properties", "application.properties")
 	s.copyOf("controlplane/importer/testdata/spring-cars.yaml", "application.yaml")
 	s.copyOf("controlplane/importer/testdata/apisix-orders.yaml", "apisix.yaml")
