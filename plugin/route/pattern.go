@@ -143,7 +143,7 @@ func (ps *patterns) match(segment, remainder string, slash bool, others []Other)
 // has.
 func (p pattern) coversAny(nodes []*node) bool {
 	for _, n := range nodes {
-		if p.matches(string(n.pattern)) {
+		if p.covers(n.pattern) {
 			return true
 		}
 	}
