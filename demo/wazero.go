@@ -40,7 +40,8 @@ func startWazero(ctx context.Context, w *world, _ string) (gateway, error) {
 		return nil, errors.Join(err, client.close())
 	}
 	host, err := wasmhost.New(ctx, wasmhost.Options{
-		Wasm: module, Config: first, Upstream: &url.URL{Scheme: "http", Host: w.api.address}, Workers: 1, RootID: "umagate",
+		AllowOnHeadersStopIteration: true,
+		Wasm:                        module, Config: first, Upstream: &url.URL{Scheme: "http", Host: w.api.address}, Workers: 1, RootID: "umagate",
 		CompilationCacheDir: w.cache,
 	})
 	if err != nil {

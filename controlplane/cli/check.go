@@ -28,6 +28,8 @@ type checkFlags struct {
 	unregistered       bool
 	token              string
 	headers            []string
+
+	message messageFlags
 }
 
 func newCheck(env Environment) *cobra.Command {
@@ -44,14 +46,21 @@ claims of --claim. With --token (or $UMAGATE_TOKEN) the authorization server is 
 about a real one, with the client {id, secret} of the file. It is asked, too, for what it
 keeps of a site with resources_at_as.
 
+With --mcp-tool, --mcp-resource, --mcp-prompt or --mcp-method the request is a POST that
+brings an MCP server this message.
+
 Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
 		Example: `  umagate check --host photos.example.com --method GET --path /albums/1
   umagate check --host photos.example.com --method PUT --path /albums/1 --scopes edit,view
+  umagate check --host tools.example.com --path /mcp --mcp-tool delete_album --scopes view
   UMAGATE_TOKEN=$RPT umagate check --host photos.example.com --path /albums/1 --output json`,
 		Args: cobra.NoArgs,
 		RunE: flags.withFile(env, func(ctx context.Context, file *site.File, _ []string) error {
 			if flags.token == "" && len(flags.scopes) == 0 {
 				flags.token, _ = env.LookupEnv("UMAGATE_TOKEN")
+			}
+			if flags.message.given() && flags.method == "GET" {
+				flags.method = "POST"
 			}
 			c := checker{env: env, file: file, flags: flags}
 			explained, err := c.check(ctx)
@@ -77,6 +86,7 @@ Exit codes: 0 allowed, 1 failed, 3 denied, 64 wrong usage.`,
 	f.BoolVar(&flags.unregistered, "unregistered", false, "of a resource with instances: assume that this one is not registered")
 	f.StringVar(&flags.token, "token", "", "it has this `TOKEN`; better in $UMAGATE_TOKEN, which no process list shows")
 	f.StringArrayVarP(&flags.headers, "header", "H", nil, "a further `HEADER`, as \"name: value\"; may be repeated")
+	flags.message.register(cmd)
 	_ = cmd.MarkFlagRequired("host")
 	cmd.MarkFlagsMutuallyExclusive("scopes", "token")
 	cmd.MarkFlagsMutuallyExclusive("claim", "token")
@@ -163,6 +173,9 @@ func (c *checker) start(facts map[string]site.Facts, request *decision.Request) 
 	}
 	worker = decision.NewWorker()
 	exchange, step = worker.Evaluator(policy).Start(request, c.now)
+	if step.Kind == decision.KindRead {
+		step = worker.Read(exchange, c.flags.message.body(), false, c.now)
+	}
 	return compiled, worker, exchange, step, nil
 }
 
@@ -181,6 +194,7 @@ func (c *checker) request() (*decision.Request, error) {
 		}
 		r.Headers = append(r.Headers, decision.Header{Name: strings.ToLower(name), Value: value})
 	}
+	r.Headers = append(r.Headers, c.flags.message.headers()...)
 	switch {
 	case c.flags.token != "":
 		r.Headers = append(r.Headers, decision.Header{Name: "authorization", Value: "Bearer " + c.flags.token})

@@ -36,11 +36,15 @@ type requestInfo struct {
 	Host   string `json:"host"`
 	Path   string `json:"path"`
 	Token  string `json:"token"`
+	// MCP is the message to an MCP server that it brings.
+	MCP string `json:"mcp,omitempty"`
 }
 
 type conditionInfo struct {
 	Methods []string `json:"methods,omitempty"`
-	Needs   string   `json:"needs"`
+	// MCP are the messages that it is for, where it names some.
+	MCP   string `json:"mcp,omitempty"`
+	Needs string `json:"needs"`
 }
 
 // asked is one question to the AS.
@@ -63,7 +67,7 @@ type forwardInfo struct {
 }
 
 func describeRequest(f checkFlags) requestInfo {
-	r := requestInfo{Method: f.method, Host: f.host, Path: f.path, Token: "none"}
+	r := requestInfo{Method: f.method, Host: f.host, Path: f.path, Token: "none", MCP: f.message.described()}
 	switch {
 	case f.token != "":
 		r.Token = "given"
@@ -117,7 +121,7 @@ func conditionsOf(s *site.Site, template string) []conditionInfo {
 		for j := range s.Resources[i].Conditions {
 			c := &s.Resources[i].Conditions[j]
 			if slices.Contains(c.Paths, template) {
-				out = append(out, conditionInfo{Methods: c.Methods, Needs: needs(c)})
+				out = append(out, conditionInfo{Methods: c.Methods, MCP: covers(c.MCP), Needs: needs(c)})
 			}
 		}
 	}
@@ -148,8 +152,15 @@ func (e *explanation) print(p *page) {
 	} else {
 		line("site", "none has this host and path")
 	}
+	if e.Request.MCP != "" {
+		line("mcp", "%s", e.Request.MCP)
+	}
 	if e.Problem != "" {
-		line("path", "ambiguous: %s", e.Problem)
+		what := "path"
+		if e.Reason == decision.ReasonMCPUnreadable.String() {
+			what = "mcp"
+		}
+		line(what, "ambiguous: %s", e.Problem)
 	}
 	if e.Template != "" {
 		line("template", "%s of resource %s", e.Template, e.Resource)
@@ -158,6 +169,9 @@ func (e *explanation) print(p *page) {
 		methods := "any method"
 		if len(c.Methods) > 0 {
 			methods = strings.Join(c.Methods, ", ")
+		}
+		if c.MCP != "" {
+			methods = c.MCP
 		}
 		line("condition", "%s needs %s", methods, c.Needs)
 	}

@@ -351,6 +351,50 @@ sites:
 	require.Contains(t, stderr, "render bootstrap")
 }
 
+// TestCheckMessages explains requests that bring an MCP server a message.
+func TestCheckMessages(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "umagate.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`
+sites:
+- name: tools
+  hosts: [tools.example.com]
+  authorization_server: {issuer: "https://as.example.com", client: {register: {}}}
+  resources:
+  - name: server
+    conditions:
+    - {paths: [/mcp], scopes: [use]}
+    - {paths: [/mcp], scopes: [view], mcp: {tools: ["get_*"], resources: ["file:///docs/*"], prompts: [summary]}}
+    - {paths: [/mcp], scopes: [edit], mcp: {tools: ["delete_*"]}}
+`), 0o600))
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"a tool", []string{"--scopes", "view", "--mcp-tool", "get_a"}, cli.ExitOK, []string{"request    POST", "mcp        tool get_a", "condition  tools get_*; resources file:///docs/*; prompts summary needs one of view", "allow (permitted)"}},
+		{"a tool without its scope", []string{"--scopes", "view", "--mcp-tool", "delete_a"}, cli.ExitDenied, []string{"insufficient_permission", "scopes edit"}},
+		{"a tool that none names", []string{"--scopes", "view", "--mcp-tool", "drop"}, cli.ExitDenied, []string{"mcp_not_covered", "answer     403"}},
+		{"no token", []string{"--mcp-tool", "delete_a"}, cli.ExitDenied, []string{"no_token", "scopes use"}},
+		{"a resource", []string{"--scopes", "view", "--mcp-resource", "file:///docs/a"}, cli.ExitOK, []string{"mcp        resource file:///docs/a"}},
+		{"a prompt", []string{"--scopes", "view", "--mcp-prompt", "summary"}, cli.ExitOK, []string{"mcp        prompt summary"}},
+		{"a method", []string{"--scopes", "use", "--mcp-method", "initialize"}, cli.ExitOK, []string{"mcp        method initialize"}},
+		{"as it is", []string{"--scopes", "view", "--mcp-message", `[{}]`}, cli.ExitDenied, []string{"mcp        ambiguous: not_an_object", "mcp_unreadable", "answer     400"}},
+		{"nothing", []string{"--scopes", "view", "-X", "POST", "-H", "content-type: application/json"}, cli.ExitDenied, []string{"mcp        ambiguous: no_body"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			code, out, stderr := run(t, nil, append([]string{"check", "-c", path, "--host", "tools.example.com", "--path", "/mcp"}, tt.args...)...)
+			require.Equal(t, tt.code, code, out+stderr)
+			for _, want := range tt.want {
+				require.Contains(t, out, want)
+			}
+		})
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -2,6 +2,7 @@ package envoyconf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func Filter(in Input) (*corev3.TypedExtensionConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	wasm, err := pack(&wasmfilterv3.Wasm{Config: &wasmv3.PluginConfig{
+	plugin := &wasmv3.PluginConfig{
 		Name:   FilterName,
 		RootId: FilterName,
 		Vm: &wasmv3.PluginConfig_VmConfig{VmConfig: &wasmv3.VmConfig{
@@ -50,11 +51,30 @@ func Filter(in Input) (*corev3.TypedExtensionConfig, error) {
 		Configuration: configuration,
 		// A trapped VM answers 503 and is started anew; it never lets pass.
 		FailurePolicy: wasmv3.FailurePolicy_FAIL_RELOAD,
-	}})
+	}
+	if guardsMessages(&in.Config) {
+		// A body comes to a filter that has stopped at the headers only with this. The filter
+		// says of each request whether it wants one.
+		plugin.AllowOnHeadersStopIteration = wrapperspb.Bool(true)
+	}
+	wasm, err := pack(&wasmfilterv3.Wasm{Config: plugin})
 	if err != nil {
 		return nil, err
 	}
 	return &corev3.TypedExtensionConfig{Name: FilterName, TypedConfig: wasm}, nil
+}
+
+// guardsMessages reports whether a condition names messages to an MCP server, so that the
+// filter has to read bodies.
+func guardsMessages(c *config.Config) bool {
+	for i := range c.Sites {
+		for j := range c.Sites[i].Resources {
+			if slices.ContainsFunc(c.Sites[i].Resources[j].Conditions, func(c config.Condition) bool { return c.MCP != nil }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func moduleSource(p site.Plugin) (*corev3.AsyncDataSource, error) {

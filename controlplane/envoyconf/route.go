@@ -99,7 +99,7 @@ func Routes(file *site.File) *routev3.RouteConfiguration {
 			out.VirtualHosts = append(out.VirtualHosts, &routev3.VirtualHost{
 				Name:    d.name,
 				Domains: own,
-				Routes:  siteRoutes(d.cluster(), file.Envoy.StreamIdleTimeout, below{}),
+				Routes:  siteRoutes(d.cluster(), file.Envoy.StreamIdleTimeout, below{}, bodies(file, d.name)),
 			})
 		}
 	}
@@ -142,7 +142,7 @@ func routesTogether(sites []*site.Site, idle time.Duration) []*routev3.Route {
 	for _, p := range parts {
 		at := below{prefix: p.prefix, fold: p.site.Case == config.CaseInsensitive}
 		if p.site.Upstream != "" {
-			out = append(out, siteRoutes(destination{name: p.site.Name}.cluster(), idle, at)...)
+			out = append(out, siteRoutes(destination{name: p.site.Name}.cluster(), idle, at, bodyLimit(p.site))...)
 			continue
 		}
 		out = append(out, &routev3.Route{
@@ -207,11 +207,30 @@ func apiUpstream(file *site.File, d destination) (*clusterv3.Cluster, error) {
 	return cluster, setProtocol(cluster, nil)
 }
 
+// bodies is bodyLimit of a destination's site.
+func bodies(file *site.File, name string) *wrapperspb.UInt64Value {
+	if s, ok := file.Site(name); ok {
+		return bodyLimit(s)
+	}
+	return nil
+}
+
+// bodyLimit is how much of a request Envoy keeps for the filter, where that reads messages to
+// an MCP server: more than the listener's buffer has, and a little more than the filter takes,
+// so that the filter says what is too long. Nothing is kept of a request that it does not read.
+func bodyLimit(s *site.Site) *wrapperspb.UInt64Value {
+	const byDefault, more = 1 << 20, 64 << 10
+	if !s.GuardsMessages() {
+		return nil
+	}
+	return wrapperspb.UInt64(uint64(cmp.Or(s.Limits.MCPMessageBytes, byDefault) + more)) //nolint:gosec // validated
+}
+
 // siteRoutes sends everything below a prefix to a cluster. What may be silent for long by its
 // nature has routes of its own: upgrades (WebSockets), gRPC and streams of events.
-func siteRoutes(cluster string, idle time.Duration, at below) []*routev3.Route {
+func siteRoutes(cluster string, idle time.Duration, at below, body *wrapperspb.UInt64Value) []*routev3.Route {
 	to := func(match *routev3.RouteMatch, idle *durationpb.Duration) *routev3.Route {
-		return &routev3.Route{Match: at.match(match), Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+		return &routev3.Route{Match: at.match(match), RequestBodyBufferLimit: body, Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
 			// Long answers are the API's own matter; idle ones end with stream_idle_timeout.
 			Timeout:     duration(0),

@@ -38,6 +38,7 @@ func (v *validator) site(path string, s *Site) {
 		v.resourcesAtAS(path, s)
 	}
 	v.instances(path, s)
+	v.messages(path, s)
 	v.twins(path, s)
 }
 

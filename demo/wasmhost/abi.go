@@ -42,6 +42,7 @@ const mapMax = 7
 type bufferType uint32
 
 const (
+	bufferRequestBody      bufferType = 0
 	bufferCallResponseBody bufferType = 4
 	bufferPluginConfig     bufferType = 7
 	bufferMax              bufferType = 8
@@ -256,6 +257,10 @@ func (v *vm) buffer(kind uint64) ([]byte, status) {
 	case bufferPluginConfig:
 		if p != nil && p.configuring {
 			return p.config, statusOK
+		}
+	case bufferRequestBody:
+		if s := v.stream(); s != nil && s.headers != nil && s.body != nil {
+			return s.body, statusOK
 		}
 	case bufferCallResponseBody:
 		if p != nil && p.answer != nil {

@@ -42,6 +42,17 @@ func (b *filteredBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// ahead reads until the filter lets something pass, or the end.
+func (b *filteredBody) ahead() outcome {
+	for len(b.ready) == 0 && b.err == nil {
+		b.next()
+	}
+	if b.err != nil && !errors.Is(b.err, io.EOF) {
+		return stopped
+	}
+	return proceed
+}
+
 // next reads a piece and shows it.
 func (b *filteredBody) next() {
 	pool := &b.stream.worker.host.buffers

@@ -21,6 +21,8 @@
 //     next request after the back-off gets a new VM (failure_policy FAIL_RELOAD).
 //   - An HTTP call belongs to the plugin's context, whatever stream made it. A call
 //     whose stream is gone is not cancelled; the SDK drops its answer.
+//   - Whatever the filter answers to the headers but Continue stops all; with
+//     [Options.AllowOnHeadersStopIteration], StopIteration lets the body come.
 //   - The filter sees a response in its access log only: it has no callbacks of one.
 //   - The request target is forwarded byte for byte as the filter left it, or not at
 //     all (502).

@@ -34,6 +34,7 @@ type Host struct {
 	maxCallResponse int64
 	reloadBackoff   time.Duration
 	passMalformed   bool
+	letBodiesCome   bool
 	rootID          string
 
 	runtime  wazero.Runtime
@@ -81,7 +82,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 	h := &Host{
 		log: o.Log, accessLog: o.AccessLog, upstream: o.Upstream, transport: o.UpstreamTransport, h2c: o.UpstreamTransport,
 		maxBuffered: o.MaxBufferedBytes, maxCallResponse: o.MaxCallResponseBytes, reloadBackoff: o.ReloadBackoff, passMalformed: o.PassMalformed,
-		rootID:  o.RootID,
+		rootID: o.RootID, letBodiesCome: o.AllowOnHeadersStopIteration,
 		metrics: newMetrics(), current: bytes.Clone(o.Config),
 		clusters: map[string]*clusterState{}, seed: maphash.MakeSeed(),
 	}

@@ -54,6 +54,9 @@ type Options struct {
 	// PassMalformed lets the filter judge what Envoy refuses before it: a "#" or a
 	// byte above 127 in the target, "*", unknown methods, HTTP/1.0.
 	PassMalformed bool
+	// AllowOnHeadersStopIteration shows the filter the body of a request that it has
+	// stopped at the headers, as the setting of that name does in Envoy.
+	AllowOnHeadersStopIteration bool
 	// RootID is what the filter reads as plugin_root_id.
 	RootID string
 	// Log receives what the filter logs; default discards.

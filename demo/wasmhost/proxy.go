@@ -34,6 +34,10 @@ type exchange struct {
 	// announced are the names of the request's trailers. The request's own map is
 	// written by who reads the body.
 	announced http.Header
+	// filtered is the body as the filter lets it pass, and trailers are those that it has
+	// seen.
+	filtered *filteredBody
+	trailers http.Header
 }
 
 // ServeHTTP shows the request to the filter and does what the filter decides.
@@ -65,11 +69,36 @@ func (h *Host) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		x.body = r.Body
 	}
 	v := s.show(ctx, func(ctx context.Context, wait chan verdict) { s.begin(ctx, x.headers, end, wait) })
+	if x.filter(ctx, end); v.outcome == readBody {
+		v.outcome = x.filtered.ahead()
+	}
 	if v.outcome == stopped {
 		x.finishStopped(ctx)
 		return
 	}
 	x.forward(ctx)
+}
+
+// filter makes the body that is shown to the filter as it is read.
+func (x *exchange) filter(ctx context.Context, none bool) {
+	if none {
+		return
+	}
+	left := int64(-1)
+	if x.in.ProtoMajor == 1 && len(x.announced) == 0 {
+		left = x.in.ContentLength
+	}
+	x.filtered = &filteredBody{
+		ctx: ctx, stream: x.stream, source: x.body, left: left,
+		trailers:    func() http.Header { return x.in.Trailer },
+		setTrailers: func(t http.Header) { replace(x.trailers, t) },
+	}
+	if len(x.announced) > 0 {
+		x.trailers = make(http.Header, len(x.announced))
+		for name := range x.announced {
+			x.trailers[name] = nil
+		}
+	}
 }
 
 // refuse is what Envoy's codec and connection manager answer without asking the
@@ -200,21 +229,9 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 		out.Body, out.ContentLength = nil, 0
 		return
 	}
-	left := int64(-1)
-	if x.in.ProtoMajor == 1 && len(x.announced) == 0 {
-		left = x.in.ContentLength
-	}
-	out.Body = &filteredBody{
-		ctx: out.Context(), stream: x.stream, source: x.body, left: left,
-		trailers:    func() http.Header { return x.in.Trailer },
-		setTrailers: func(t http.Header) { replace(out.Trailer, t) },
-	}
-	if len(x.announced) > 0 {
-		out.Trailer = make(http.Header, len(x.announced))
-		for name := range x.announced {
-			out.Trailer[name] = nil
-		}
-		out.ContentLength = -1
+	out.Body = x.filtered
+	if x.trailers != nil {
+		out.Trailer, out.ContentLength = x.trailers, -1
 	}
 }
 

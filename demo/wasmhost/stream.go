@@ -13,6 +13,8 @@ const (
 	// proceed: send on; for a body, verdict.data, which is empty while the filter
 	// keeps what came so far.
 	proceed outcome = iota
+	// readBody: nothing is sent on, and the filter wants to see the body first.
+	readBody
 	// stopped: the stream is over. A local reply, if there is one, is in
 	// stream.reply.
 	stopped
@@ -117,9 +119,13 @@ func (s *stream) begin(ctx context.Context, headers *headerMap, end bool, wait c
 	}
 	s.headers = headers
 	result, err := v.call(ctx, v.exports.requestHeaders, s.id, 0, count(headers), flag(end))
-	if err == nil && result == 0 {
+	switch {
+	case err != nil:
+	case result == 0:
 		s.headers = nil
 		s.deliver(verdict{outcome: proceed})
+	case result == 1 && !end && s.worker.host.letBodiesCome:
+		s.deliver(verdict{outcome: readBody})
 	}
 }
 
@@ -163,7 +169,7 @@ func (s *stream) showTrailers(ctx context.Context, trailers *headerMap, wait cha
 	s.trailers = trailers
 	result, err := v.call(ctx, v.exports.requestTrailers, s.id, 0, count(trailers))
 	if err == nil && result == 0 {
-		s.trailers = nil
+		s.headers, s.trailers = nil, nil
 		s.deliver(verdict{data: s.takeBody()})
 	}
 }
@@ -191,6 +197,7 @@ func (s *stream) showBody(ctx context.Context, piece []byte, end bool, wait chan
 	switch {
 	case err != nil || s.wait == nil:
 	case result == 0:
+		s.headers = nil
 		s.deliver(verdict{data: append(letGo, s.takeBody()...)})
 	case !end && result == 1:
 		s.buffering = true

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,13 +28,17 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if t := p.taken; t != nil {
 		target = take(r, target, t)
 	}
-	var d decided
-	select {
-	case d = <-p.done:
-	case <-r.Context().Done():
-		return
-	case <-g.calling.Done():
-		rw.WriteHeader(http.StatusServiceUnavailable)
+	d, ok := g.await(rw, r, p)
+	if ok && d.step.Kind == decision.KindRead {
+		body, err := io.ReadAll(io.LimitReader(r.Body, int64(p.exchange.MaxBody())+1))
+		if err != nil {
+			return // the client hung up
+		}
+		w.read(p, body, len(body) > p.exchange.MaxBody())
+		r.Body = rejoined{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+		d, ok = g.await(rw, r, p)
+	}
+	if !ok {
 		return
 	}
 	if g.decided != nil {
@@ -79,6 +84,24 @@ func endOf(r *http.Request) *ended {
 	var e *ended
 	_ = errors.As(context.Cause(r.Context()), &e)
 	return e
+}
+
+// await waits for the next step that is no call, and reports whether it came.
+func (g *Gateway) await(rw http.ResponseWriter, r *http.Request, p *pending) (d decided, ok bool) {
+	select {
+	case d = <-p.done:
+		return d, true
+	case <-r.Context().Done():
+	case <-g.calling.Done():
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	}
+	return d, false
+}
+
+// rejoined is a body whose beginning was read before.
+type rejoined struct {
+	io.Reader
+	io.Closer
 }
 
 // take takes a token out of the request, and returns the target without.

@@ -82,6 +82,13 @@ func (w *worker) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 	}
 }
 
+// read shows the core the body that it wants.
+func (w *worker) read(p *pending, body []byte, tooLarge bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apply([]decision.Outcome{{Exchange: p.exchange, Step: w.core.Read(p.exchange, body, tooLarge, time.Now())}}, nil)
+}
+
 func (w *worker) abandon(p *pending) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

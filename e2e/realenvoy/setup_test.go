@@ -49,6 +49,7 @@ type setup struct {
 	Resources     string // YAML for the top level, such as stats_config
 	HCM           string // YAML for the HTTP connection manager, eight spaces deep
 	Filter        string // replaces the wasm filter, eight spaces deep
+	Plugin        string // YAML for the wasm filter's config, sixteen spaces deep
 	Before, After string // YAML list items beside the wasm filter, ten spaces deep
 	VirtualHost   string // YAML for the virtual host, fourteen spaces deep
 }
@@ -109,6 +110,9 @@ static_resources:
                 name: probe
                 root_id: probe
                 failure_policy: FAIL_RELOAD
+{{- if .Plugin}}
+{{.Plugin}}
+{{- end}}
                 configuration: {"@type": type.googleapis.com/google.protobuf.StringValue, value: {{printf "%q" .Config}}}
                 vm_config:
                   vm_id: probe

@@ -87,7 +87,8 @@ func newPair(t testing.TB) *pair {
 	require.NoError(t, err)
 	t.Cleanup(gateway.Close)
 	host, err := wasmhost.New(t.Context(), wasmhost.Options{
-		Wasm: readModule(t), Config: document, Upstream: &url.URL{Scheme: "http", Host: "api.test"}, UpstreamTransport: roundTripper(theirs.api),
+		AllowOnHeadersStopIteration: true,
+		Wasm:                        readModule(t), Config: document, Upstream: &url.URL{Scheme: "http", Host: "api.test"}, UpstreamTransport: roundTripper(theirs.api),
 		Clusters: map[string]wasmhost.Cluster{"as": {Credential: secret.New("Bearer pat"), Transport: roundTripper(theirs.as)}}, Workers: 1, RootID: "umagate", CompilationCacheDir: compiled,
 	})
 	require.NoError(t, err)

@@ -31,6 +31,7 @@ import (
 	"github.com/umagate/umagate/demo/port"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // envoyGateway is a real Envoy that has everything from the control plane's own
@@ -63,7 +64,8 @@ func envoyKind() gatewayKind {
 				Listener: address, Admin: "off", NodeID: "suite", NodeCluster: "suite", AccessLog: g.log, XDS: g.serve(),
 			},
 			Sites: []site.Site{
-				{Name: "api", Hosts: []string{"*"}, Upstream: "http://" + api},
+				// The routes are to keep messages for the filter, which has sites of its own.
+				{Name: "api", Hosts: []string{"*"}, Upstream: "http://" + api, Resources: []site.Resource{{Conditions: []site.Condition{{Condition: config.Condition{MCP: &config.MCP{}}}}}}},
 				{Name: http2API, Hosts: []string{"*.h2.test"}, Upstream: "http://" + api},
 			},
 		}

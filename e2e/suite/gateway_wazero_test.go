@@ -48,7 +48,8 @@ func wasmKind() gatewayKind {
 		g := &wasmGateway{addresses: map[string]string{}}
 		began := time.Now()
 		g.Host, err = wasmhost.New(t.Context(), wasmhost.Options{
-			Wasm: readModule(t), Config: document, Upstream: &url.URL{Scheme: "http", Host: api}, Workers: suiteWorkers,
+			AllowOnHeadersStopIteration: true,
+			Wasm:                        readModule(t), Config: document, Upstream: &url.URL{Scheme: "http", Host: api}, Workers: suiteWorkers,
 			CompilationCacheDir: compiled,
 			RootID:              "umagate", AccessLog: func(e wasmhost.Entry) { g.log.add(e.OriginalPath, e.Typed("wasm."+config.DecisionProperty)) },
 		})

@@ -269,6 +269,9 @@ type Limits struct {
 	WaitingRequests int `json:"waiting_requests,omitempty" yaml:"waiting_requests" range:"1 to 2147483647" zero:"the default"`
 	// Requests that wait for the same call. Default 2048.
 	WaitingRequestsPerCall int `json:"waiting_requests_per_call,omitempty" yaml:"waiting_requests_per_call" range:"1 to 2147483647" zero:"the default"`
+	// Bytes of one message to an MCP server whose tools are guarded; it is read as a whole.
+	// Default 1048576 (1 MiB).
+	MCPMessageBytes int `json:"mcp_message_bytes,omitempty" yaml:"mcp_message_bytes" range:"1024 to 16777216" zero:"the default"`
 	// Bytes of the headers of the requests that wait. Default 16777216 (16 MiB).
 	WaitingBytes int `json:"waiting_bytes,omitempty" yaml:"waiting_bytes" range:"65536 to 1073741824" zero:"the default"`
 	// With token.streams: end_with_token, requests that were let through and have not ended.
@@ -384,6 +387,10 @@ type Condition struct {
 	// Methods covered; all when left out. GET covers HEAD, unless another
 	// condition of the same template names HEAD.
 	Methods []string `json:"methods,omitempty" yaml:"methods" jsonschema:"minItems=1"`
+	// The messages to an MCP server that it covers, by what they name; the paths are those
+	// of the server. A condition of the same path without covers what only opens, lists and
+	// closes. Whatever neither names is denied.
+	MCP *MCP `json:"mcp,omitempty" yaml:"mcp"`
 	// Everybody may pass, with or without a token.
 	Public bool `json:"public,omitempty" yaml:"public"`
 	// Nobody may pass, whatever the token: a path that a wider one would open.
@@ -411,6 +418,20 @@ type Condition struct {
 	MaxAuthAgeS int `json:"max_auth_age_s,omitempty" yaml:"-"`
 	// Replaces the site's mode for this condition, unless the site is off.
 	Mode Mode `json:"mode,omitempty" yaml:"mode"`
+}
+
+// MCP are messages of the Model Context Protocol, as POST brings them to a server
+// (streamable HTTP). Each entry is a name or a pattern, in which "*" stands for one byte or
+// more. Of several that match, the most specific one counts.
+type MCP struct {
+	// Tools that are called (tools/call).
+	Tools []string `json:"tools,omitempty" yaml:"tools" jsonschema:"minItems=1"`
+	// URIs of resources that are read (resources/read, and those to subscribe).
+	Resources []string `json:"resources,omitempty" yaml:"resources" jsonschema:"minItems=1"`
+	// Prompts that are asked for (prompts/get).
+	Prompts []string `json:"prompts,omitempty" yaml:"prompts" jsonschema:"minItems=1"`
+	// Other methods, such as tools/list or logging/setLevel.
+	Methods []string `json:"methods,omitempty" yaml:"methods" jsonschema:"minItems=1"`
 }
 
 // ScopeExpression is a JsonLogic rule over indexes into Data.

@@ -3,6 +3,7 @@ package decision
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -22,6 +23,11 @@ func (d *Decision) AppendStruct(b []byte) []byte {
 	b = appendText(b, "resource", d.Resource)
 	b = appendText(b, "condition", d.Condition)
 	b = appendText(b, "problem", string(d.Problem))
+	if m := d.MCP; m != nil {
+		b = appendText(b, "mcp_method", m.Method)
+		name, _, _ := strings.Cut(m.Name, "?") // as of a path: a query may hold what nobody should read in a log
+		b = appendText(b, "mcp_name", name)
+	}
 	b = appendText(b, "subject", d.Subject)
 	b = appendText(b, "client_id", d.ClientID)
 	b = appendText(b, "scopes", d.Scopes)

@@ -22,7 +22,7 @@ func (x *Exchange) finishWith(reason, because Reason, ticket string) *Step {
 		return x.again(reason)
 	}
 	x.call = nil
-	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache, Failed: x.failed}
+	d := Decision{Effect: EffectDeny, Reason: reason, Problem: x.problem, Cache: x.cache, Failed: x.failed, MCP: x.decided.MCP}
 	if x.site != nil {
 		d.Site = x.site.name
 	}
@@ -277,6 +277,8 @@ func statusText(status int) string {
 		return "Forbidden"
 	case 405:
 		return "Method Not Allowed"
+	case 413:
+		return "Content Too Large"
 	case 417:
 		return "Expectation Failed"
 	case 429:
@@ -296,7 +298,7 @@ func grpcStatus(status int) int32 {
 		return 7 // PERMISSION_DENIED
 	case 405:
 		return 12 // UNIMPLEMENTED
-	case 429:
+	case 413, 429:
 		return 8 // RESOURCE_EXHAUSTED
 	}
 	return 14 // UNAVAILABLE

@@ -69,6 +69,9 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 			b.fault(path.element("methods", i), "CONNECT is never forwarded")
 		}
 	}
+	if c.MCP != nil && len(c.Methods) > 0 {
+		b.fault(path.member("methods"), "messages come by POST: a condition with mcp covers no other method")
+	}
 	if len(c.Paths) == 0 {
 		b.fault(path.member("paths"), `at least one path is needed; "/**" is every path`)
 	}
@@ -96,6 +99,10 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 		index, added := s.paths.Add(template, len(s.rules))
 		if added {
 			s.rules = append(s.rules, rule{template: text, literals: template.Literals()})
+		}
+		if c.MCP != nil {
+			b.enterMCP(path.member("mcp"), &s.rules[index], c.MCP, entered)
+			continue
 		}
 		b.enter(at, &s.rules[index], c.Methods, entered)
 	}

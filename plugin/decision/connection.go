@@ -84,7 +84,7 @@ func ForbiddenTrailers(trailers []Header, overrides bool) []string {
 
 // headerOnly are fields that frame or route a message, or carry a credential.
 const headerOnly = " authorization proxy-authorization cookie host connection keep-alive upgrade te trailer expect" +
-	" content-length transfer-encoding content-type content-encoding content-range "
+	" content-length transfer-encoding content-type content-encoding content-range mcp-method mcp-name "
 
 // maxConnection is more than all of HTTP's own options take.
 const maxConnection = 256

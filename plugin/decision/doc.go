@@ -5,7 +5,7 @@
 // # States
 //
 // An [Exchange] is one request. It begins with [Evaluator.Start] and moves on with
-// [Worker.Reply]:
+// [Worker.Read] and [Worker.Reply]:
 //
 //	state          event                                                                          next
 //	begin          unknown_host_allowed, off, public, cors_preflight, unmatched_allowed           Allow
@@ -17,6 +17,8 @@
 //	begin          method_not_forwarded                                                           Deny 405
 //	begin          expectation_failed                                                             Deny 417
 //	begin          unknown_host, unmatched_path, method_not_covered, denied                       Deny 403
+//	begin          mcp_unreadable: by its headers                                                 Deny 400
+//	begin          a message to an MCP server whose tools are guarded                             reading
 //	begin          foreign_page                                                                   Deny 403
 //	begin          cors_origin_not_allowed                                                        Deny 403
 //	begin          resource_unknown: its values are empty or too long, or cached so               Deny 403
@@ -40,6 +42,10 @@
 //	begin          insufficient_user_authentication                                               Deny 401
 //	begin          insufficient_claims                                                            Deny 403
 //	begin          a cached token, not all of whose claims are known                              introspecting
+//	reading        a message that a condition has                                                 as from begin
+//	reading        mcp_unreadable                                                                 Deny 400
+//	reading        mcp_not_covered                                                                Deny 403
+//	reading        mcp_too_large                                                                  Deny 413
 //	looking up     found, or found before and now no answer                                       as from begin
 //	looking up     resource_unknown, resource_not_registered                                      Deny 403
 //	looking up     too_many_lookups                                                               Deny 429

@@ -53,7 +53,8 @@ type Decision struct {
 	Effect    Effect
 	Reason    Reason
 	Cache     CacheUse
-	Problem   route.Problem // of ReasonAmbiguousPath
+	Problem   route.Problem // of ReasonAmbiguousPath and ReasonMCPUnreadable
+	MCP       *MCPMessage   // to an MCP server whose tools are guarded; nil for none
 	Status    int           // of a denial, or of another answer of the filter's own
 	Subject   string
 	ClientID  string
@@ -126,6 +127,11 @@ func (x *Exchange) begin(now time.Time) *Step {
 	if step, done := x.locate(); done {
 		return step
 	}
+	return x.judge(now)
+}
+
+// judge goes on once the condition is known.
+func (x *Exchange) judge(now time.Time) *Step {
 	if x.request.credentials == uma.CredentialMalformed {
 		return x.finish(ReasonInvalidCredentials)
 	}
@@ -264,7 +270,7 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 	x.rule = &x.site.rules[index]
 	found := x.rule.find(x.request.method)
 	for _, other := range others {
-		if r := &x.site.rules[other.Value]; r.find(x.request.method) != found {
+		if r := &x.site.rules[other.Value]; r.find(x.request.method) != found || r.mcp != x.rule.mcp {
 			x.note("path", "matches ", x.rule.template, " and, in another reading, ", r.template)
 			return x.ambiguous(other.Problem), true
 		}
@@ -273,6 +279,15 @@ func (x *Exchange) locatePath() (step *Step, done bool) {
 		return x.ambiguous(route.ProblemSecondReading), true
 	}
 	x.note("path", "matches ", x.rule.template)
+	if x.rule.mcp != nil {
+		return x.locateMessage(found)
+	}
+	return x.settle(found)
+}
+
+// settle takes the condition that was found, nil for none. done tells that no token is
+// needed to decide.
+func (x *Exchange) settle(found *condition) (step *Step, done bool) {
 	if x.cond = found; x.cond == nil {
 		x.note("method", x.request.method, " is covered by no condition of ", x.rule.template)
 		return x.finish(ReasonMethodNotCovered), true

@@ -38,6 +38,9 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 	x.request.screen(r)
 	x.trace = func(label, text string) { e.Lines = append(e.Lines, Line{label, text}) }
 	step := x.begin(now)
+	if step.Kind == KindRead { // who asks has no messages
+		step = x.readMessage(nil, false, now)
+	}
 	if step.Kind == KindCall && step.Call.Purpose == PurposeLookup {
 		// Which id it has is the control plane's to say; the name stands for it.
 		x.leave()

@@ -166,6 +166,8 @@ func outcome(x *decision.Exchange, step decision.Step) string {
 		return fmt.Sprintf("%d %s", step.Deny.Status, d.Reason)
 	case decision.KindCall:
 		return "call " + step.Call.Purpose.String()
+	case decision.KindRead:
+		return "read"
 	}
 	return "?"
 }

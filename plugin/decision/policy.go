@@ -136,6 +136,7 @@ type rule struct {
 	literals uint64 // of its segments, see [route.Template.Literals]
 	methods  []methodCondition
 	any      *condition // for the methods not listed
+	mcp      *mcpRules  // nil where no condition names messages
 }
 
 type methodCondition struct {
@@ -384,6 +385,7 @@ func (b *builder) limits(path place, s *site, l config.Limits) {
 	s.limits.CallsInFlight = b.bounded(path.member("calls_in_flight"), l.CallsInFlight, 256, 1)
 	s.limits.WaitingRequests = b.bounded(path.member("waiting_requests"), l.WaitingRequests, 4096, 1)
 	s.limits.WaitingRequestsPerCall = b.bounded(path.member("waiting_requests_per_call"), l.WaitingRequestsPerCall, 2048, 1)
+	s.limits.MCPMessageBytes = b.bounded(path.member("mcp_message_bytes"), l.MCPMessageBytes, 1<<20, 1<<10)
 	s.limits.WaitingBytes = b.bounded(path.member("waiting_bytes"), l.WaitingBytes, 16<<20, 64<<10)
 	s.limits.Streams = b.bounded(path.member("streams"), l.Streams, 4096, 1)
 	s.limits.StreamBytes = b.bounded(path.member("stream_bytes"), l.StreamBytes, 32<<20, 64<<10)

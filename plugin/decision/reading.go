@@ -51,6 +51,12 @@ func (x *Exchange) readsOtherwise(found *condition) bool {
 // what was found. A reading that no condition has counts only against what would pass
 // without a token.
 func (x *Exchange) means(index int, found *condition) bool {
+	if x.rule != nil && x.rule.mcp != nil && index >= 0 && x.site.rules[index].mcp != x.rule.mcp {
+		return false
+	}
+	if index >= 0 && x.decided.MCP != nil && x.decided.MCP.read {
+		return true // the same rule has the same condition for the message
+	}
 	if index < 0 {
 		return found == nil || x.site.allowUnmatched || !found.public && found.mode == config.ModeEnforce
 	}

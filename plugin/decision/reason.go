@@ -26,11 +26,14 @@ const (
 	ReasonNotForwarded       // CONNECT and OPTIONS *
 	ReasonExpectation        // an Expect header other than 100-continue
 	ReasonMethodOverride     // the query names another method
+	ReasonMCPUnreadable      // the body is no MCP message that all read alike
+	ReasonMCPTooLarge        // it is longer than the site reads
 
 	// Nothing allows it.
 	ReasonUnknownHost
 	ReasonUnmatched
 	ReasonMethodNotCovered
+	ReasonMCPNotCovered    // no condition has the tool, resource, prompt or method of MCP
 	ReasonDenied           // the condition denies everybody
 	ReasonForeignPage      // a token in a cookie, sent for a page that is not listed
 	ReasonOriginNotAllowed // a CORS preflight of another origin
@@ -110,9 +113,13 @@ var verdicts = [Reasons]verdict{
 	ReasonExpectation:        {"expectation_failed", 417, "The Expect header of the request is not supported."},
 	ReasonMethodOverride:     {"method_override", 400, "The query of the request names another method than its own."},
 
+	ReasonMCPUnreadable: {"mcp_unreadable", 400, "The body of the request is not one MCP message that everybody reads alike."},
+	ReasonMCPTooLarge:   {"mcp_too_large", 413, "The body of the request is longer than an MCP message may be here."},
+
 	ReasonUnknownHost:      {"unknown_host", 403, "No protected site answers on this host."},
 	ReasonUnmatched:        {"unmatched_path", 403, "No condition allows this path."},
 	ReasonMethodNotCovered: {"method_not_covered", 403, "No condition allows this method on this path."},
+	ReasonMCPNotCovered:    {"mcp_not_covered", 403, "No condition allows this tool, resource, prompt or method of MCP."},
 	ReasonForeignPage:      {"foreign_page", 403, "The token is in a cookie, and the request may be of another site's page."},
 	ReasonOriginNotAllowed: {"cors_origin_not_allowed", 403, "Pages of this origin may not read what this site answers."},
 	ReasonDenied:           {"denied", 403, "A condition denies this request."},

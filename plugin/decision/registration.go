@@ -132,5 +132,10 @@ func (w *Worker) notifyAbout(x *Exchange, r *rule, path route.Path, purpose Purp
 		each(r.methods[i].condition)
 	}
 	each(r.any)
+	if r.mcp != nil {
+		for _, c := range r.mcp.conditions {
+			each(c)
+		}
+	}
 	return calls
 }

@@ -236,7 +236,7 @@ func (c *cors) same(other *cors) bool {
 // asOpen reports whether the conditions of two rules are for the same methods, and alike
 // for a request without a good token.
 func (r *rule) asOpen(other *rule) bool {
-	if len(r.methods) != len(other.methods) || !r.any.asOpen(other.any) {
+	if len(r.methods) != len(other.methods) || !r.any.asOpen(other.any) || !r.mcp.asOpen(other.mcp) {
 		return false
 	}
 	for _, m := range r.methods {

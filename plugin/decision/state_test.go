@@ -79,6 +79,8 @@ func walked(state string, x *decision.Exchange, step decision.Step) transition {
 		return transition{state, code, fmt.Sprintf("Deny %d", step.Deny.Status)}
 	case decision.KindCall:
 		return transition{state, "", callStates[step.Call.Purpose]}
+	case decision.KindRead:
+		return transition{state, "", "reading"}
 	}
 	return transition{}
 }
@@ -106,6 +108,11 @@ func TestStateTable(t *testing.T) {
 			}
 			for _, r := range w.answers {
 				h.worker.Bound(1)
+				if step.Kind == decision.KindRead {
+					step = h.worker.Read(x, r.Body, false, h.now)
+					is = walked(is.next, x, step)
+					continue
+				}
 				state, outcomes := is.next, h.worker.Reply(step.Call.ID, r, h.now)
 				is = transition{state, "", state} // until its turn comes
 				for _, o := range outcomes {

@@ -73,6 +73,8 @@ type SiteStats struct {
 	// of, or refused.
 	NoOwner, NoInstance, ReportsLost uint64
 	Calls                            [Purposes][CallOutcomes]uint64
+	// Messages are those to MCP servers; nil before the first one.
+	Messages map[MessageStats]uint64
 	// Latencies are those of the calls answered, at most maxLatencies between two
 	// drains.
 	Latencies [Purposes][]time.Duration
@@ -92,6 +94,25 @@ func (v *Evaluator) count(m *siteState, d Decision) {
 		s = &m.stats
 	}
 	s.Decisions[d.Effect][d.Reason]++
+	if d.MCP == nil {
+		return
+	}
+	if s.Messages == nil {
+		s.Messages = make(map[MessageStats]uint64)
+	}
+	s.Messages[MessageStats{d.MCP.label[0], d.MCP.label[1], d.Effect}]++
+}
+
+// MessageStats are messages to an MCP server that are counted together: there are as many as
+// the configuration names, whatever clients send.
+type MessageStats struct {
+	// Method is one that the configuration names or that the protocol begins with,
+	// "response", "notification" or "other".
+	Method string
+	// Name is the configuration's, a pattern where that has matched, or "other"; "-" where
+	// the method alone says what is asked for.
+	Name   string
+	Effect Effect
 }
 
 // Drain calls visit with the counts of each site since the last Drain, and then
@@ -99,8 +120,9 @@ func (v *Evaluator) count(m *siteState, d Decision) {
 func (w *Worker) Drain(visit func(site string, s *SiteStats)) {
 	drain := func(name string, s *SiteStats) {
 		visit(name, s)
-		latencies := s.Latencies
-		*s = SiteStats{}
+		latencies, messages := s.Latencies, s.Messages
+		clear(messages)
+		*s = SiteStats{Messages: messages}
 		for p := range latencies {
 			s.Latencies[p] = latencies[p][:0]
 		}

@@ -10,6 +10,7 @@ const (
 	KindDeny  Kind = iota // answer as Deny says
 	KindAllow             // forward the request as Allow says
 	KindCall              // wait; send Call unless it is Shared
+	KindRead              // wait; give the request's body to [Worker.Read], see [Exchange.MaxBody]
 )
 
 // Step is what the host must do next for a request.

@@ -14,8 +14,29 @@ type walk struct {
 	change    []func(*config.Config)
 	before    func(h *harness)
 	request   *decision.Request
-	answers   []decision.Response
-	meanwhile func(h *harness) // before the answers
+	answers   []decision.Response // of the AS; to a message, its body
+	meanwhile func(h *harness)    // before the answers
+}
+
+// messageWalks are those through a message to an MCP server.
+func messageWalks() []walk {
+	walkOf := func(event, next, body string, headers ...string) walk {
+		w := walk{transition: transition{"reading", event, next}, change: []func(*config.Config){guardTools}, request: ask("POST", "/mcp", "token", headers...)}
+		if w.state = "begin"; body != "" {
+			w.state, w.answers = "reading", []decision.Response{{Body: []byte(body)}}
+		}
+		return w
+	}
+	const kind, isJSON = "content-type", "application/json"
+	return []walk{
+		walkOf("mcp_unreadable", "Deny 400", "", kind, "text/plain"),
+		walkOf("a message to an MCP server whose tools are guarded", "reading", "", kind, isJSON),
+		walkOf("a message that a condition has", "as from begin", callOf("search"), kind, isJSON),
+		walkOf("a message that a condition has", "as from begin", callOf("wipe"), kind, isJSON),
+		walkOf("mcp_unreadable", "Deny 400", "[]", kind, isJSON),
+		walkOf("mcp_not_covered", "Deny 403", callOf("other"), kind, isJSON),
+		walkOf("mcp_too_large", "Deny 413", callOf(strings.Repeat("x", 2048)), kind, isJSON),
+	}
 }
 
 // walks has one for each row of the state table, and for each code in it.
@@ -161,6 +182,7 @@ func walks() []walk {
 		{transition{"ticketing", "no_ticket", "Deny 403"}, nil, nil, album, replies(answer(500, "")), nil},
 	}
 	list = append(list, evaluationWalks()...)
+	list = append(list, messageWalks()...)
 	for code, body := range map[string]string{
 		"inactive_token": unknown, "insufficient_permission": `{"active":true}`, "expired_token": `{"active":true,"exp":1}`,
 		"token_not_yet_valid": `{"active":true,"nbf":4000000000}`, "not_an_access_token": `{"active":true,"typ":"Refresh"}`,

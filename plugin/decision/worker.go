@@ -157,6 +157,15 @@ func (v *Evaluator) Start(r *Request, now time.Time) (*Exchange, Step) {
 	return x, *step
 }
 
+// Read goes on with a request whose body was wanted ([KindRead]). tooLarge says that it is
+// longer than [Exchange.MaxBody], and body need not be there then.
+func (w *Worker) Read(x *Exchange, body []byte, tooLarge bool, now time.Time) Step {
+	if m := x.decided.MCP; m == nil || m.read {
+		return Step{}
+	}
+	return *x.readMessage(body, tooLarge, now)
+}
+
 // Abandon forgets a request whose stream has gone. Its call goes on: others may
 // wait for it, and its answer is worth keeping.
 func (w *Worker) Abandon(x *Exchange) {

@@ -39,6 +39,8 @@ func (s *stream) apply(step *decision.Step) []decision.Outcome {
 		if !step.Call.Shared && !s.plugin.dispatch(step.Call, s.trace[:s.traced]) {
 			return s.plugin.worker.Refused(step.Call.ID, now())
 		}
+	case decision.KindRead:
+		s.state = streamReading
 	default:
 		s.fail("umagate: unknown step")
 	}

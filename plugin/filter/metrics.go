@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/plugin/decision"
+	"github.com/umagate/umagate/plugin/route"
 )
 
 // metrics gives the core's counts to Envoy. A name is
@@ -50,6 +51,9 @@ func (m *metrics) flush(w *decision.Worker) {
 				}
 			}
 		}
+		for k, n := range s.Messages {
+			m.count(prefix+"mcp_method."+label(k.Method)+".mcp_name."+label(k.Name)+".result."+k.Effect.String()+".mcp_messages_total", n)
+		}
 		m.count(prefix+"result.hit.token_lookups_total", s.CacheHits)
 		m.count(prefix+"result.miss.token_lookups_total", s.CacheMisses)
 		m.count(prefix+"result.stale.token_lookups_total", s.CacheStale)
@@ -86,6 +90,14 @@ func (m *metrics) flush(w *decision.Worker) {
 	entries, bytes = w.Waiting()
 	m.set("umagate.waiting_requests", entries)
 	m.set("umagate.waiting_request_bytes", bytes)
+}
+
+// label writes a text so that it stands between two dots of a name: whatever is no letter,
+// digit or one of "-_/*:" is percent-encoded.
+func label(text string) string {
+	return route.Escape(text, func(c byte) bool {
+		return (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '/' && c != '*' && c != ':'
+	})
 }
 
 func (m *metrics) count(name string, n uint64) {

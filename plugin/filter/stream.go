@@ -19,7 +19,8 @@ type stream struct {
 	exchange *decision.Exchange
 
 	state   streamState
-	started bool // OnHttpRequestHeaders has returned
+	started bool // the callback that the request is judged in has returned
+	body    int  // bytes of the body that Envoy holds
 	// removesOverrides is the exchange's, which may be gone when trailers come.
 	removesOverrides bool
 	answering        *decision.Answering // nil for nothing
@@ -67,6 +68,7 @@ type streamState uint8
 
 const (
 	streamWaiting streamState = iota // nothing passes
+	streamReading                    // nothing passes, and the body is awaited
 	streamAllowed
 	streamDenied
 )
@@ -79,32 +81,69 @@ func (s *stream) action() types.Action {
 	return types.ActionPause
 }
 
+// stopAll stops at the headers and keeps the body away, its sender slowed down, whatever
+// allow_on_headers_stop_iteration says; with that, types.ActionPause lets the body come.
+const stopAll types.Action = 4 // FilterHeadersStatus::StopAllIterationAndWatermark
+
+// held is what Envoy is told at the headers.
+func (s *stream) held() types.Action {
+	if s.state == streamWaiting || s.state == streamDenied {
+		return stopAll
+	}
+	return s.action()
+}
+
 // OnHttpRequestHeaders implements types.HttpContext.
-func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
+func (s *stream) OnHttpRequestHeaders(_ int, end bool) types.Action {
 	headers, err := proxywasm.GetHttpRequestHeaders()
 	if err != nil || s.plugin.evaluator == nil {
 		proxywasm.LogError("umagate: a request could not be read")
 		s.apply(&decision.Step{})
-		return types.ActionPause
+		return s.held()
 	}
 	exchange, step := s.plugin.evaluator.Start(&decision.Request{Headers: asHeaders(headers)}, now())
 	s.exchange, exchange.Owner = exchange, s
 	s.removesOverrides = exchange.RemovesOverrides()
-	if step.Kind == decision.KindCall {
+	if step.Kind == decision.KindCall || step.Kind == decision.KindRead {
 		s.remember(headers)
 	}
 	if t := exchange.Taken(); t != nil && !take(t) {
 		proxywasm.LogError("umagate: a token could not be taken out of a request")
 		s.plugin.worker.Abandon(exchange)
 		s.apply(&decision.Step{})
-		return types.ActionPause
+		return s.held()
 	}
-	s.plugin.apply(s.apply(&step), nil)
+	s.do(&step)
+	if s.state == streamReading && end {
+		s.read()
+	}
+	return s.held()
+}
+
+// do does the step that a callback of the request's own leads to.
+func (s *stream) do(step *decision.Step) {
+	s.plugin.apply(s.apply(step), nil)
 	s.started, s.away = true, true
 	if step.Kind == decision.KindCall {
 		s.plugin.pace()
 	}
-	return s.action()
+}
+
+// read shows the core the body, which is there as a whole or is too long.
+func (s *stream) read() {
+	tooLarge := s.body > s.exchange.MaxBody()
+	var body []byte
+	if !tooLarge && s.body > 0 {
+		var err error
+		if body, err = proxywasm.GetHttpRequestBody(0, s.body); err != nil {
+			proxywasm.LogError("umagate: the body of a request could not be read: " + err.Error())
+			s.apply(&decision.Step{})
+			return
+		}
+	}
+	s.state, s.started = streamWaiting, false
+	step := s.plugin.worker.Read(s.exchange, body, tooLarge, now())
+	s.do(&step)
 }
 
 // take takes a token out of the request, and reports whether it could.
@@ -133,12 +172,23 @@ func asPairs(headers []decision.Header) [][2]string {
 	return unsafe.Slice((*[2]string)(unsafe.Pointer(unsafe.SliceData(headers))), len(headers)) //nolint:gosec // both are two strings
 }
 
-// OnHttpRequestBody implements types.HttpContext.
-func (s *stream) OnHttpRequestBody(int, bool) types.Action { return s.action() }
+// OnHttpRequestBody implements types.HttpContext. While it is awaited, size is all that has
+// come.
+func (s *stream) OnHttpRequestBody(size int, end bool) types.Action {
+	if s.state == streamReading {
+		if s.body = size; end || size > s.exchange.MaxBody() {
+			s.read()
+		}
+	}
+	return s.action()
+}
 
 // OnHttpRequestTrailers implements types.HttpContext. The trailers may come while
 // the request waits, and not be shown again when it goes on.
 func (s *stream) OnHttpRequestTrailers(int) types.Action {
+	if s.state == streamReading {
+		s.read()
+	}
 	if s.state != streamDenied && !s.removeTrailers() {
 		proxywasm.LogError("umagate: a forged trailer could not be removed")
 		s.apply(&decision.Step{})
