@@ -43,7 +43,7 @@ func Compile(s *site.Site, r *Reading) (Compiled, error) {
 	for i := range r.Resources {
 		c.enter(&r.Resources[i])
 	}
-	c.values(r.Resources)
+	values := c.values(r.Resources)
 	if c.source.Permissive {
 		for _, uri := range r.Withdrawn {
 			c.withdrawn(uri)
@@ -53,7 +53,7 @@ func Compile(s *site.Site, r *Reading) (Compiled, error) {
 	if err != nil {
 		return Compiled{}, err
 	}
-	out := Compiled{Kept: site.Kept{Resources: c.resources(conditions, r)}}
+	out := Compiled{Kept: site.Kept{Resources: c.resources(conditions, r, values)}}
 	switch {
 	case guarded != "":
 		out.Closed = true
@@ -151,8 +151,9 @@ func (c *compiler) withdrawn(uri string) {
 	}
 }
 
-// resources makes resources of conditions.
-func (c *compiler) resources(conditions []enforcer.Condition, r *Reading) []config.Resource {
+// resources makes resources of conditions. What values has is denied, unless it is a URI of
+// a resource.
+func (c *compiler) resources(conditions []enforcer.Condition, r *Reading, values []string) []config.Resource {
 	taken := c.taken()
 	out := []config.Resource{}
 	index := map[string]int{}
@@ -164,7 +165,15 @@ func (c *compiler) resources(conditions []enforcer.Condition, r *Reading) []conf
 		}
 		out[at].Conditions = append(out[at].Conditions, condition)
 	}
-	has := map[string]bool{}
+	denied, has := map[string]bool{}, map[string]bool{}
+	for _, template := range values {
+		denied[enforcer.Key(template)] = true
+	}
+	for i := range r.Resources {
+		for _, uri := range r.Resources[i].URIs {
+			delete(denied, enforcer.Key(uri))
+		}
+	}
 	for i := range conditions {
 		from := &conditions[i]
 		to := config.Condition{Paths: []string{from.Path}, Methods: from.Methods}
@@ -175,6 +184,8 @@ func (c *compiler) resources(conditions []enforcer.Condition, r *Reading) []conf
 		}
 		id, name := from.Resource, c.names[from.Resource]
 		switch {
+		case denied[enforcer.Key(from.Path)]:
+			to.Deny, id, name = true, "", deniedResource
 		case from.Permission:
 			to.AnyPermission = true
 		case len(from.Scopes) > 0:
@@ -184,7 +195,8 @@ func (c *compiler) resources(conditions []enforcer.Condition, r *Reading) []conf
 		}
 		put(id, name, to)
 	}
-	for _, template := range c.guards(r, has, taken) {
+	values = slices.DeleteFunc(values, func(template string) bool { return has[enforcer.Key(template)] || !denied[enforcer.Key(template)] })
+	for _, template := range slices.Concat(c.guards(r, has, taken), values) {
 		to := config.Condition{Paths: []string{template}, Deny: true}
 		if taken.leave(&to) {
 			put("", deniedResource, to)

@@ -1,11 +1,17 @@
 package kept
 
-import "strings"
+import (
+	"slices"
+	"strings"
 
-// values denies what the enforcer asks another resource for than the one whose path it
-// takes: it has Keycloak look for one whose URI is the request's up to the value of the
-// path's first variable, as /items/a for a request of /items/{id}/stock.
-func (c *compiler) values(resources []Resource) {
+	"github.com/umagate/umagate/controlplane/enforcer"
+)
+
+// values are templates of what the enforcer asks another resource for than the one whose
+// path it takes: it has Keycloak look for one whose URI is the request's up to the value of
+// the path's first variable, as /items/a for a request of /items/{id}/stock. They are
+// denied. A value that cannot be written as a template denies the path with all values.
+func (c *compiler) values(resources []Resource) (templates []string) {
 	type owned struct{ id, uri string }
 	in := map[string][]owned{} // by what is before the last segment
 	for i := range resources {
@@ -26,27 +32,40 @@ func (c *compiler) values(resources []Resource) {
 				continue
 			}
 			for _, other := range in[uri[:strings.LastIndexByte(uri[:begin], '/')+1]] {
-				if other.id != r.ID && len(other.uri) > begin && strings.HasPrefix(other.uri, uri[:begin]) {
-					c.value(r.ID, uri, other.id, other.uri, other.uri+uri[begin+end:])
+				if other.id == r.ID || len(other.uri) <= begin || !strings.HasPrefix(other.uri, uri[:begin]) {
+					continue
 				}
+				templates = append(templates, c.value(r.ID, uri, other.id, other.uri, uri[begin+end:])...)
 			}
 		}
 	}
+	slices.Sort(templates)
+	return slices.Compact(templates)
 }
 
-// value denies a path with one value of its variable, or, where that is not one path, with
-// all of them.
-func (c *compiler) value(id, uri, other, begins, with string) {
-	name := c.names[id]
-	if strings.ContainsAny(with, "{}*") || len(with) > maxURI {
-		c.add(name, true, "%q may stand for %q, whose URI %q a request for it may begin with: it is denied", clip(uri), c.names[other], clip(begins))
-		if e, first := c.source.Entry(name, uri); !first {
+// value gives the templates for one value: what begins with another's URI, and goes on as
+// the path does.
+func (c *compiler) value(id, uri, other, begins, rest string) []string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+	folder := begins[:strings.LastIndexByte(begins, '/')+1]
+	value := strings.TrimPrefix(begins, folder)
+	if value == "." || value == ".." {
+		return nil // the filter refuses each request for it
+	}
+	if strings.Trim(value, plain+"*{}") != "" || strings.ContainsAny(folder, "*{") || len(begins)+len(rest) > maxURI {
+		c.add(c.names[id], true, "%q may stand for %q, whose URI %q a request for it may begin with: it is denied", clip(uri), c.names[other], clip(begins))
+		if e, first := c.source.Entry(c.names[id], uri); !first {
 			e.Denied = true
 		}
-		return
+		return nil
 	}
-	if e, first := c.source.Entry(name, with); first {
-		e.Resource, e.Name, e.Denied = id, name, true
-		c.add(name, true, "%q stands for %q at Keycloak, whose URI %q it begins with: it is denied", with, c.names[other], begins)
+	if !strings.ContainsAny(value, "*{}") { // nobody sends those
+		c.add(c.names[id], true, "%q stands for %q at Keycloak, whose URI %q it begins with: it is denied", begins+rest, c.names[other], begins)
 	}
+	const mark = "umagate-value"
+	out := enforcer.Templates(folder + mark + rest)
+	for i := range out {
+		out[i] = strings.Replace(out[i], mark, strings.NewReplacer("*", "%2A", "{", "%7B", "}", "%7D").Replace(value), 1)
+	}
+	return out
 }
