@@ -3,12 +3,9 @@ package server_test
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -42,39 +39,18 @@ func TestRealKeycloakWithTwoRealms(t *testing.T) {
 	for _, c := range realmClients() {
 		require.NoError(t, as.Admin(t.Context(), http.MethodPost, "/clients", c, nil))
 	}
-	admin, err := as.AdminToken(t.Context())
-	require.NoError(t, err)
-	document, err := json.Marshal(map[string]any{
+	require.NoError(t, as.ImportRealm(t.Context(), map[string]any{
 		"realm": "partners", "enabled": true, "clients": realmClients(),
 		"users": []map[string]any{{
 			"username": "carol", "enabled": true, "email": "carol@example.com", "firstName": "Carol", "lastName": "C",
 			"credentials": []map[string]any{{"type": "password", "value": "carol"}},
 		}},
-	})
-	require.NoError(t, err)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, as.URL()+"/admin/realms", bytes.NewReader(document))
-	require.NoError(t, err)
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+admin)
-	resp, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusCreated, resp.StatusCode)
+	}))
 	token := func(realm, person string) string {
 		t.Helper()
-		resp, err := http.PostForm(as.URL()+"/realms/"+realm+"/protocol/openid-connect/token", url.Values{ //nolint:noctx // the test's own Keycloak
-			"grant_type": {"password"}, "client_id": {"people"}, "username": {person}, "password": {person},
-		})
+		token, err := as.TokenIn(t.Context(), realm, "people", person)
 		require.NoError(t, err)
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		var answer struct {
-			Token string `json:"access_token"`
-		}
-		require.NoError(t, json.Unmarshal(text, &answer))
-		require.NotEmpty(t, answer.Token, "%s", text)
-		return answer.Token
+		return token
 	}
 
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

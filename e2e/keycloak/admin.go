@@ -1,7 +1,6 @@
 package keycloak
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,9 +26,7 @@ func Password(person string) string { return person }
 
 // Token gets an access token for a person by the client "app".
 func (s *Server) Token(ctx context.Context, person string) (string, error) {
-	return s.grant(ctx, Realm, url.Values{
-		"grant_type": {"password"}, "client_id": {AppClient}, "username": {person}, "password": {Password(person)},
-	}, "")
+	return s.TokenIn(ctx, Realm, AppClient, person)
 }
 
 // RPT gets a requesting party token for a ticket (UMA Grant section 3.3.1), with
@@ -61,29 +58,6 @@ func (s *Server) grant(ctx context.Context, realm string, form url.Values, beare
 		return "", err
 	}
 	return answer.AccessToken, nil
-}
-
-// Admin calls the administration API of the realm: path is below
-// /admin/realms/<realm>, in and out are JSON and may be nil.
-func (s *Server) Admin(ctx context.Context, method, path string, in, out any) error {
-	token, err := s.AdminToken(ctx)
-	if err != nil {
-		return err
-	}
-	var body io.Reader = http.NoBody
-	if in != nil {
-		document, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("writing the request to Keycloak: %w", err)
-		}
-		body = bytes.NewReader(document)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, s.URL()+"/admin/realms/"+Realm+path, body)
-	if err != nil {
-		return fmt.Errorf("asking Keycloak's administration API: %w", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	return send(request, token, out)
 }
 
 // StatusError is an answer of Keycloak that is not 2xx.
@@ -134,16 +108,7 @@ func (s *Server) InitialAccessToken(ctx context.Context, count int) (string, err
 
 // client returns Keycloak's own id of a client.
 func (s *Server) client(ctx context.Context, clientID string) (string, error) {
-	var clients []struct {
-		ID string `json:"id"`
-	}
-	if err := s.Admin(ctx, http.MethodGet, "/clients?clientId="+url.QueryEscape(clientID), nil, &clients); err != nil {
-		return "", err
-	}
-	if len(clients) != 1 {
-		return "", fmt.Errorf("keycloak has %d clients with the client_id %q", len(clients), clientID)
-	}
-	return clients[0].ID, nil
+	return s.ClientIn(ctx, Realm, clientID)
 }
 
 // SetClientAttributes changes attributes of a client, such as
