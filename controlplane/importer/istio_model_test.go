@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -52,18 +53,11 @@ func istioText(pattern, text string) bool {
 	switch {
 	case pattern == "*":
 		return text != ""
-	case strings.HasSuffix(pattern, "{**}"):
-		pattern = strings.TrimSuffix(pattern, "{**}")
-		list, parts := strings.Split(pattern, "/"), strings.SplitN(text, "/", strings.Count(pattern, "/")+1)
-		if len(parts) < len(list) {
-			return false
-		}
-		for i, s := range list[:len(list)-1] {
-			if s != parts[i] && (s != "{*}" || parts[i] == "") {
-				return false
-			}
-		}
-		return true
+	case strings.Contains(pattern, "{"):
+		// Envoy's uri_template, as a real one has it: see TestIstioPathsAtEnvoy.
+		const character = `a-zA-Z0-9\-._~%!$&'()+,;:@=`
+		expression := strings.NewReplacer(`\{\*\*\}`, "["+character+"/]*", `\{\*\}`, "["+character+"]+").Replace(regexp.QuoteMeta(pattern))
+		return regexp.MustCompile("^" + expression + "$").MatchString(text)
 	case strings.HasSuffix(pattern, "*"):
 		return strings.HasPrefix(text, strings.TrimSuffix(pattern, "*"))
 	case strings.HasPrefix(pattern, "*"):
