@@ -78,6 +78,9 @@ func listener(file *site.File, filter *hcmv3.HttpFilter, routes *routev3.RouteCo
 			InitialStreamWindowSize:     wrapperspb.UInt32(64 << 10),
 			InitialConnectionWindowSize: wrapperspb.UInt32(1 << 20),
 		},
+		// Else Envoy says 100 before the filter has seen the request, and the body comes
+		// whatever becomes of it.
+		Proxy_100Continue: true,
 		// A WebSocket is judged by its handshake, which is a GET.
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 		// A stream that hangs because the filter trapped ends by it; see RATIONALE, "Why

@@ -32,8 +32,8 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // TestRefusalBeforeTheBody: a large upload without a good token is refused by its headers.
 // What has been sent by then is what fits into buffers, the API gets none of it, and the
-// next request is answered. "Expect: 100-continue" holds nothing back: this Envoy answers it
-// before its filters, unless proxy_100_continue is set.
+// next request is answered. With proxy_100_continue, as rendered, "Expect: 100-continue" holds
+// all of it back.
 func TestRefusalBeforeTheBody(t *testing.T) {
 	const size, buffers = 100 << 20, 64 << 20
 	as := browserAS(t)
@@ -44,6 +44,7 @@ func TestRefusalBeforeTheBody(t *testing.T) {
 	t.Cleanup(api.Close)
 	process, base := setup{
 		Wasm: wasm, Config: browserSite(t, as, ourOrigin), Clusters: cluster("as", as.Listener.Addr().String()), Upstream: api.Listener.Addr().String(),
+		HCM: "          proxy_100_continue: true",
 	}.start(t)
 	http1 := &http.Transport{ExpectContinueTimeout: time.Minute}
 	t.Cleanup(http1.CloseIdleConnections)
@@ -77,6 +78,9 @@ func TestRefusalBeforeTheBody(t *testing.T) {
 			require.Contains(t, string(text), `"status":401`)
 			require.NoError(t, response.Body.Close())
 			require.Less(t, body.taken.Load(), int64(buffers))
+			if c.expect != "" {
+				require.Zero(t, body.taken.Load())
+			}
 			t.Logf("%d KiB had been taken", body.taken.Load()>>10)
 			require.Zero(t, reached.Load())
 			require.Equal(t, http.StatusOK, fetch(t.Context(), c.transport, base+"/open", ""))
