@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/umagate/umagate/envoy/envoytest"
 	"github.com/umagate/umagate/plugin/config"
 )
 
@@ -64,6 +65,9 @@ func toolCall(params string) string {
 // TestEnvoysMCPFilterBeforeOurs: what Envoy's own filter says of a message is no ground to let
 // it pass, whatever its settings. Where it stands before umagate, messages pass as without it.
 func TestEnvoysMCPFilterBeforeOurs(t *testing.T) {
+	if strings.HasPrefix(envoytest.Binary(t).Version, "1.36.") {
+		t.Skip("this Envoy has no MCP filter")
+	}
 	as := browserAS(t)
 	wasm, err := filepath.Abs("../../build/umagate.wasm")
 	require.NoError(t, err)

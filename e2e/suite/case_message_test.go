@@ -32,10 +32,12 @@ func messageScenarios() []scenario {
 	return []scenario{
 		{name: "mcp", site: server, steps: messageSteps()},
 		{name: "mcp-bodies", once: true, site: server, run: hostileBodies},
-		{name: "mcp-long", once: true, site: server, run: longMessages},
+		{name: "mcp-long", once: true, needs: canKeepLong, site: server, run: longMessages},
 		{name: "mcp-watched", once: true, site: watched, run: func(e *env) {
 			e.step(e.t, callStep(step{name: "what would be denied", body: toolCall("delete_all"), token: "alice/album/view", status: 200, introspections: -1}))
 			e.step(e.t, callStep(step{name: "what cannot be read", body: "[]", token: "alice/album/view", status: 200}))
+		}},
+		{name: "mcp-watched-long", once: true, needs: canKeepLong, site: watched, run: func(e *env) {
 			e.step(e.t, callStep(step{name: "what is too long", body: toolCall(strings.Repeat("x", 100<<10)), token: "alice/album/view", status: 200}))
 		}},
 	}

@@ -142,7 +142,14 @@ func (g *envoyGateway) restart(t *testing.T) {
 func (*envoyGateway) name() string      { return "envoy" }
 func (g *envoyGateway) address() string { return g.at }
 func (*envoyGateway) workers() int      { return suiteWorkers }
-func (*envoyGateway) can() capability   { return canHTTP2 | canRestart | canUpgrade }
+
+func (g *envoyGateway) can() capability {
+	can := canHTTP2 | canRestart | canUpgrade
+	if !strings.HasPrefix(g.binary.Version, "1.36.") { // which keeps as much as its listener says
+		can |= canKeepLong
+	}
+	return can
+}
 
 // push gives a delivery to the xDS server.
 func (g *envoyGateway) push(ctx context.Context, d delivery) (map[xds.Type]string, error) {

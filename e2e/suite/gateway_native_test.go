@@ -60,7 +60,7 @@ func (g *nativeGateway) note(e native.Entry) {
 func (*nativeGateway) name() string      { return "native" }
 func (g *nativeGateway) address() string { return g.at }
 func (*nativeGateway) workers() int      { return suiteWorkers }
-func (*nativeGateway) can() capability   { return canUpgrade | canHTTP2 }
+func (*nativeGateway) can() capability   { return canUpgrade | canHTTP2 | canKeepLong }
 
 func (g *nativeGateway) update(_ context.Context, d delivery) error {
 	for name, c := range d.clusters {

@@ -22,6 +22,7 @@ const (
 	canUpgradeRPT                        // the AS gives an RPT more rights when it is shown the old one
 	canOAuth                             // the AS tells scopes of plain access tokens
 	canExpire                            // the AS can end PATs and tokens at once
+	canKeepLong                          // the gateway keeps as much of a body as a route says
 )
 
 // delivery is what a control plane gives to a gateway.

@@ -64,7 +64,7 @@ func wasmKind() gatewayKind {
 func (*wasmGateway) name() string      { return "wazero" }
 func (g *wasmGateway) address() string { return g.at }
 func (*wasmGateway) workers() int      { return suiteWorkers }
-func (*wasmGateway) can() capability   { return canUpgrade | canHTTP2 }
+func (*wasmGateway) can() capability   { return canUpgrade | canHTTP2 | canKeepLong }
 
 func (g *wasmGateway) update(ctx context.Context, d delivery) error {
 	for name, c := range d.clusters {
