@@ -132,6 +132,10 @@ func (x *Exchange) locateMessage(plain *condition) (step *Step, done bool) {
 		x.note("mcp", "without a token the message is not read")
 		return x.settle(plain)
 	}
+	if x.request.expects { // the API would say 100, after the decision, and that needs the message
+		x.note("mcp", "the client waits for 100 before its message")
+		return x.finish(ReasonExpectation), true
+	}
 	m := &MCPMessage{plain: plain, label: [2]string{"other", "-"}}
 	x.decided.MCP = m
 	if problem := m.screen(x.headers); problem != "" {

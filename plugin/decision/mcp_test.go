@@ -130,6 +130,7 @@ func TestMessageHeaders(t *testing.T) {
 		{"two in one", []string{"content-type", "application/json, text/plain"}, "mcp_unreadable"},
 		{"another name of it", []string{"content-type", "application/json", "content_type", "text/plain"}, "mcp_unreadable"},
 		{"compressed", []string{"content-type", "application/json", "content-encoding", "gzip"}, "mcp_unreadable"},
+		{"which waits for 100", []string{"content-type", "application/json", "expect", "100-continue"}, "expectation_failed"},
 		{"the method too", []string{"content-type", "application/json", "mcp-method", "tools/call", "mcp-name", "search"}, "permitted"},
 		{"in base64", []string{"content-type", "application/json", "mcp-name", "=?base64?c2VhcmNo?="}, "permitted"},
 		{"another method", []string{"content-type", "application/json", "mcp-method", "ping"}, "mcp_unreadable"},
