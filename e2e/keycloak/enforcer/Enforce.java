@@ -20,6 +20,7 @@ import org.keycloak.representations.idm.authorization.Permission;
 /**
  * Asks Keycloak's own code, one question a line: {"paths", "targets"} which path its matcher takes
  * for each target, and {"config", "requests"} whether its policy enforcer lets each request pass.
+ * {"serve": config} runs a servlet behind it, and the answer is the port.
  */
 public class Enforce {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -31,7 +32,12 @@ public class Enforce {
         BufferedReader questions = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line; (line = questions.readLine()) != null; ) {
             JsonNode question = JSON.readTree(line);
-            List<Integer> answer = question.has("paths") ? match(question) : enforce(question);
+            List<Integer> answer;
+            if (question.has("serve")) {
+                answer = List.of(Serve.serve(question.get("serve")));
+            } else {
+                answer = question.has("paths") ? match(question) : enforce(question);
+            }
             answers.println(JSON.writeValueAsString(answer));
             answers.flush();
         }

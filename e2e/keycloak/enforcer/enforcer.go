@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -22,33 +22,49 @@ const Version = "26.0.8"
 // ErrNotInstalled says that it has not been installed on this machine.
 var ErrNotInstalled = errors.New("the policy enforcer of Keycloak is not installed: run `make keycloak` (it needs a JDK of 17 or later, and Maven)")
 
-//go:embed Enforce.java
-var source []byte
+//go:embed *.java
+var sources embed.FS
 
 const (
-	mainClass   = "Enforce"
-	mavenPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-	project     = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+	mainClass = "Enforce"
+	// servletVersion is the Tomcat that the enforcer runs in, as an application's filter.
+	servletVersion = "10.1.44"
+	mavenPlugin    = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+	project        = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>umagate</groupId><artifactId>enforcer</artifactId><version>1</version>
-<dependencies><dependency><groupId>org.keycloak</groupId><artifactId>keycloak-policy-enforcer</artifactId><version>` + Version + `</version></dependency></dependencies>
+<dependencies><dependency><groupId>org.keycloak</groupId><artifactId>keycloak-policy-enforcer</artifactId><version>` + Version + `</version></dependency>
+<dependency><groupId>org.apache.tomcat.embed</groupId><artifactId>tomcat-embed-core</artifactId><version>` + servletVersion + `</version></dependency></dependencies>
 </project>
 `
 )
 
-// home is where it is, or will be. Another Enforce.java is another one.
-func home() (string, error) {
+// home is where it is, or will be, and what is compiled there. Another source or project
+// is another one.
+func home() (folder string, files map[string][]byte, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("looking for the policy enforcer: %w; set HOME or XDG_CACHE_HOME", err)
+		return "", nil, fmt.Errorf("looking for the policy enforcer: %w; set HOME or XDG_CACHE_HOME", err)
 	}
-	sum := sha256.Sum256(source)
-	return filepath.Join(cache, "umagate", "keycloak-enforcer", Version+"-"+hex.EncodeToString(sum[:6])), nil
+	files = map[string][]byte{"pom.xml": []byte(project)}
+	sum := sha256.New()
+	sum.Write(files["pom.xml"])
+	names, err := sources.ReadDir(".")
+	if err != nil {
+		return "", nil, fmt.Errorf("its sources: %w", err)
+	}
+	for _, name := range names {
+		if files[name.Name()], err = sources.ReadFile(name.Name()); err != nil {
+			return "", nil, fmt.Errorf("its sources: %w", err)
+		}
+		sum.Write(files[name.Name()])
+	}
+	return filepath.Join(cache, "umagate", "keycloak-enforcer", Version+"-"+hex.EncodeToString(sum.Sum(nil)[:6])), files, nil
 }
 
 // Install gets the policy enforcer and compiles what asks it. What is there already
 // is kept.
 func Install(ctx context.Context, progress io.Writer) error {
-	folder, err := home()
+	folder, files, err := home()
 	if err != nil {
 		return err
 	}
@@ -68,7 +84,7 @@ func Install(ctx context.Context, progress io.Writer) error {
 		return fmt.Errorf("making a folder: %w", err)
 	}
 	defer os.RemoveAll(temporary) //nolint:errcheck // temporary files
-	for name, content := range map[string][]byte{"pom.xml": []byte(project), mainClass + ".java": source} {
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(temporary, name), content, 0o600); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
 		}
@@ -77,7 +93,7 @@ func Install(ctx context.Context, progress io.Writer) error {
 	if err := run(ctx, temporary, "mvn", "--batch-mode", "--quiet", mavenPlugin, "-DincludeScope=runtime", "-DoutputDirectory="+temporary); err != nil {
 		return err
 	}
-	if err := run(ctx, temporary, "javac", "-cp", filepath.Join(temporary, "*"), "-d", temporary, mainClass+".java"); err != nil {
+	if err := run(ctx, temporary, "javac", "-cp", filepath.Join(temporary, "*"), "-d", temporary, "-sourcepath", temporary, mainClass+".java"); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, folder); err != nil {
@@ -118,7 +134,7 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // Start runs it, or gives [ErrNotInstalled]. Stop ends it.
 func Start(ctx context.Context) (*Process, error) {
-	folder, err := home()
+	folder, _, err := home()
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +192,17 @@ type Permission struct {
 // or Fault).
 func (p *Process) Enforce(config any, requests []Request) ([]int, error) {
 	return p.ask(map[string]any{"config": config, "requests": requests})
+}
+
+// Serve runs a servlet behind the enforcer, as an application's filter, until the process
+// ends: what it lets pass is answered with 200. It asks the Keycloak of the
+// configuration. The answer is its address.
+func (p *Process) Serve(config any) (string, error) {
+	ports, err := p.ask(map[string]any{"serve": config})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", ports[0]), nil
 }
 
 func (p *Process) ask(question any) ([]int, error) {
