@@ -3,6 +3,7 @@ module github.com/umagate/umagate
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/danielgtaylor/huma/v2 v2.37.2

@@ -5,6 +5,7 @@ module github.com/umagate/umagate
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/proxy-wasm/proxy-wasm-go-sdk v0.0.0-20260105142703-44c7d5847745
 	github.com/tidwall/gjson v1.20.0
 )

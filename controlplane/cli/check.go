@@ -235,6 +235,9 @@ func (c *checker) answer(ctx context.Context, compiled config.Config, call *deci
 			asked{What: "permission ticket", Permissions: permissionsOf(call.Body), Answer: "assumed: a ticket"}, nil
 	case decision.PurposeEvaluate:
 		return c.evaluate(ctx, s, call)
+	case decision.PurposeSigningKey:
+		return decision.Response{Status: 200, Body: []byte(`{"kid":"assumed","key":"` + strings.Repeat("A", 43) + `","renew_in":3600,"expires_in":3600}`)},
+			asked{What: "signing key", Answer: "assumed: a key"}, nil
 	case decision.PurposeLookup, decision.PurposeRegister, decision.PurposeRemove: // of none of these
 	case decision.Purposes: // only counts the others
 	}
@@ -315,8 +318,9 @@ func assumedID(s *site.Site, name string) string {
 
 func siteOfCluster(c config.Config, cluster string) string {
 	for i := range c.Sites {
-		as := &c.Sites[i].AuthorizationServer
-		if as.Introspection.Cluster == cluster || (as.Permission != nil && as.Permission.Cluster == cluster) || (as.Evaluation != nil && as.Evaluation.Cluster == cluster) {
+		as, token := &c.Sites[i].AuthorizationServer, c.Sites[i].InternalToken
+		if as.Introspection.Cluster == cluster || (as.Permission != nil && as.Permission.Cluster == cluster) || (as.Evaluation != nil && as.Evaluation.Cluster == cluster) ||
+			(token != nil && token.Key.Cluster == cluster) {
 			return c.Sites[i].Name
 		}
 	}

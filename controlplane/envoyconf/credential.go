@@ -115,6 +115,8 @@ type Credentials struct {
 	PAT secret.Text
 	// Certificate is the client's own, where it authenticates with one (RFC 8705).
 	Certificate ClientCertificate
+	// SigningKey is shown to the control plane for the key of internal tokens, see [Bearer].
+	SigningKey secret.Text
 }
 
 // ClientCertificate is a certificate with its key, both in PEM.
@@ -135,6 +137,9 @@ func Secrets(credentials map[string]Credentials) []*tlsv3.Secret {
 		}
 		if !c.PAT.IsZero() {
 			out = append(out, genericSecret(site.PATSecret(name), c.PAT))
+		}
+		if !c.SigningKey.IsZero() {
+			out = append(out, genericSecret(site.SigningKeySecret(name), c.SigningKey))
 		}
 		if !c.Certificate.IsZero() {
 			out = append(out, certificateSecret(site.CertificateSecret(name), c.Certificate))

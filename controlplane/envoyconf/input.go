@@ -120,6 +120,14 @@ func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 	if cluster != nil {
 		out = append(out, cluster)
 	}
+	for i := range in.Config.Sites {
+		if s := &in.Config.Sites[i]; s.InternalToken != nil {
+			if cluster, err = signingKeyCluster(in, s.Name); err != nil {
+				return nil, err
+			}
+			out = append(out, cluster)
+		}
+	}
 	return out, nil
 }
 

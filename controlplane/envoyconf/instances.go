@@ -21,16 +21,26 @@ func instancesCluster(in Input) (*clusterv3.Cluster, error) {
 	if !in.AsksForInstances() {
 		return nil, nil
 	}
+	return controlPlaneCluster(in, site.InstancesCluster, site.InstancesSecret)
+}
+
+// signingKeyCluster is where the filter asks for the key of a site's internal tokens, with a
+// credential that only Envoys with this site have.
+func signingKeyCluster(in Input, name string) (*clusterv3.Cluster, error) {
+	return controlPlaneCluster(in, site.SigningKeyCluster(name), site.SigningKeySecret(name))
+}
+
+func controlPlaneCluster(in Input, name, credential string) (*clusterv3.Cluster, error) {
 	at, err := parseEndpoint("http://" + cmp.Or(in.Instances, in.File.Envoy.Instances, in.File.Listen.Instances))
 	if err != nil {
 		return nil, fmt.Errorf("envoy.instances: %w", err)
 	}
-	cluster, err := plainCluster(site.InstancesCluster, at)
+	cluster, err := plainCluster(name, at)
 	if err != nil {
 		return nil, err
 	}
 	filter, err := injectorFilter(genericName, &genericv3.Generic{
-		Credential: &tlsv3.SdsSecretConfig{Name: site.InstancesSecret, SdsConfig: overADS()},
+		Credential: &tlsv3.SdsSecretConfig{Name: credential, SdsConfig: overADS()},
 	})
 	if err != nil {
 		return nil, err
@@ -58,6 +68,9 @@ func CheckStatic(file *site.File) error {
 				return fmt.Errorf("%w: site %s: resource %s has instances, which only the control plane knows: use umagate serve, and umagate render bootstrap for Envoy",
 					ErrInput, s.Name, s.Resources[j].Name)
 			}
+		}
+		if s.InternalToken != nil {
+			return fmt.Errorf("%w: site %s: the key of internal_token is the control plane's: use umagate serve, and umagate render bootstrap for Envoy", ErrInput, s.Name)
 		}
 		if s.Upstream == "" {
 			return fmt.Errorf("%w: site %s has no upstream to route to; write upstream: http://HOST:PORT", ErrInput, s.Name)

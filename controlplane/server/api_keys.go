@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/umagate/umagate/controlplane/api"
 )
@@ -15,6 +16,11 @@ func (s *controlPlane) keyOperations() []api.Operation {
 		Summary:     "The public keys of a site's client, for its authorization server",
 		Description: "The JWK Set (RFC 7517 section 5) of the keys that umagate makes for the client: what jwks_uri is to be at the authorization server.",
 		Codes:       []api.Code{api.CodeNotFound}, Handler: api.Handle(s.clientKeys),
+	}, {
+		ID: "getInternalTokenKeys", Method: http.MethodGet, Path: "/v1/sites/{site}/internal-token/jwks.json", Tag: "keys", Role: api.Open,
+		Summary:     "The public keys of a site's internal tokens, for its API",
+		Description: "The JWK Set (RFC 7517 section 5) that verifies what internal_token tells an API: the key that signs now, the one of tomorrow, and those before. Read it again at least once a day.",
+		Codes:       []api.Code{api.CodeNotFound}, Handler: api.Handle(s.internalTokenKeys),
 	}}
 }
 
@@ -25,6 +31,24 @@ type clientKeysInput struct {
 // ClientKeySet is a JWK Set.
 type ClientKeySet struct {
 	Keys []map[string]any `json:"keys"`
+}
+
+func (s *controlPlane) internalTokenKeys(_ context.Context, in clientKeysInput) (ClientKeySet, error) {
+	keys, ok := s.instances.signingKeys()
+	if !ok || !s.inForce.hasInternalToken(in.Site) {
+		return ClientKeySet{}, api.NotFound("site with internal tokens", in.Site)
+	}
+	public, err := keys.Public(in.Site, time.Now())
+	if err != nil {
+		return ClientKeySet{}, err
+	}
+	document, err := json.Marshal(public)
+	if err != nil {
+		return ClientKeySet{}, err
+	}
+	var out ClientKeySet
+	err = json.Unmarshal(document, &out)
+	return out, err
 }
 
 func (s *controlPlane) clientKeys(_ context.Context, in clientKeysInput) (ClientKeySet, error) {

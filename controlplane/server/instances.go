@@ -17,11 +17,15 @@ import (
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/controlplane/store"
+	"github.com/umagate/umagate/controlplane/tokenkey"
 	"github.com/umagate/umagate/plugin/config"
 )
 
 // instancesSecret names the shared secret of Envoys that ask for instances.
 const instancesSecret = "instances"
+
+// tokenSecret names the shared secret that the keys of internal tokens follow from.
+const tokenSecret = "internal_token"
 
 // instanceServer answers the filters of Envoys about instances, at an address of
 // its own: the API's is for people. It listens once a site has instances.
@@ -32,16 +36,21 @@ type instanceServer struct {
 	address    string // as it is listened on; empty while it is not
 	wildcard   bool   // the port is the system's choice, so that only address tells it
 	credential secret.Text
+	keys       tokenkey.Keys
 }
 
 func newInstanceServer() *instanceServer { return &instanceServer{opened: make(chan net.Listener, 1)} }
 
 // open listens if the file needs it and nobody does yet. One call at a time.
 func (i *instanceServer) open(ctx context.Context, file *site.File, kept *store.SQL, encrypt *listen.Certificates) error {
-	if !file.HasInstances() || i.listens() {
+	if !file.AsksControlPlane() || i.listens() {
 		return nil
 	}
 	credential, err := kept.SharedSecret(ctx, instancesSecret, secret.New(rand.Text()+rand.Text()))
+	if err != nil {
+		return err
+	}
+	shared, err := kept.SharedSecret(ctx, tokenSecret, secret.New(rand.Text()+rand.Text()))
 	if err != nil {
 		return err
 	}
@@ -54,7 +63,7 @@ func (i *instanceServer) open(ctx context.Context, file *site.File, kept *store.
 		return errors.Join(err, listener.Close())
 	}
 	i.mu.Lock()
-	i.address, i.wildcard, i.credential = listener.Addr().String(), port == "0", credential
+	i.address, i.wildcard, i.credential, i.keys = listener.Addr().String(), port == "0", credential, tokenkey.New(shared)
 	i.mu.Unlock()
 	if encrypt != nil {
 		listener = tls.NewListener(listener, encrypt.Config(tls.RequireAndVerifyClientCert, "http/1.1"))
@@ -98,6 +107,33 @@ func (i *instanceServer) close() error {
 	default:
 		return nil
 	}
+}
+
+// signingKeys are those of internal tokens; ok tells that some are used.
+func (i *instanceServer) signingKeys() (keys tokenkey.Keys, ok bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.keys, i.address != ""
+}
+
+// filterHandler answers the filters of Envoys: about instances, and for signing keys.
+func (s *controlPlane) filterHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.instanceHandler())
+	mux.HandleFunc(site.SigningKeyPath, func(w http.ResponseWriter, r *http.Request) {
+		keys, _ := s.instances.signingKeys()
+		handler := tokenkey.Handler{
+			Keys: keys, Known: s.inForce.hasInternalToken, Now: time.Now, Logger: s.options.Logger,
+			Observe: func(status int) { s.metrics.observeInstances("signing_key", status) },
+		}
+		handler.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+func (f *inForce) hasInternalToken(name string) bool {
+	w := f.worker(name)
+	return w != nil && w.site.InternalToken != nil
 }
 
 // instanceHandler answers by the managers of the sites in force.

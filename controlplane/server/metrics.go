@@ -33,7 +33,7 @@ func newMetrics() *metrics {
 	}
 	m.instances = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "umagate_instance_requests_total",
-		Help: "What the filters of Envoys asked (lookup) and told (register, remove) of instances, by the status of the answer.",
+		Help: "What the filters of Envoys asked (lookup, signing_key) and told (register, remove) of instances, by the status of the answer.",
 	}, []string{"call", "code"})
 	m.registry.MustRegister(m.calls, m.instances, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

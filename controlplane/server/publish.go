@@ -150,6 +150,11 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 	for _, w := range now.workers {
 		known := w.Snapshot()
 		facts[w.site.Name], credentials[w.site.Name] = known.Facts()
+		if w.site.InternalToken != nil {
+			if err := p.mayAskForKey(w.site.Name, credentials); err != nil {
+				return "", nil, err
+			}
+		}
 	}
 	compile := func(name string, group *site.Group) (envoyconf.Input, error) {
 		return p.compile(name, envoyconf.Input{File: now.file.Effective(group, now.protected), Facts: facts, Instances: address}, revoked)
@@ -195,6 +200,19 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		p.revocations.Put(generation, v[xds.ECDS])
 	}
 	return whole.Config.Revision, given, err
+}
+
+// mayAskForKey adds what Envoys with a site ask for its signing key with.
+func (p *publisher) mayAskForKey(name string, credentials map[string]envoyconf.Credentials) error {
+	keys, _ := p.instances.signingKeys()
+	credential, err := keys.Credential(name)
+	if err != nil {
+		return err
+	}
+	own := credentials[name]
+	own.SigningKey = envoyconf.Bearer(credential)
+	credentials[name] = own
+	return nil
 }
 
 func names(sites []site.Site) []string {

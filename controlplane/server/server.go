@@ -219,7 +219,7 @@ func (s *controlPlane) run(told context.Context, file *site.File) error {
 		endless(s.probeSites),
 		endless(s.endAudit),
 		func(ctx context.Context) error { return serveAPI(ctx, s.api, s.telemetry.Handler(router)) },
-		func(ctx context.Context) error { return s.instances.run(ctx, s.instanceHandler()) },
+		func(ctx context.Context) error { return s.instances.run(ctx, s.filterHandler()) },
 		endless(s.serveChanges),
 	}
 	for _, source := range s.sources.list {

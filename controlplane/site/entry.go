@@ -32,6 +32,9 @@ type Site struct {
 	// Headers for the API with claims of the token: the name of a header, which begins
 	// with x-uma-, and that of a claim, as a condition has it (x-uma-groups: groups).
 	ClaimHeaders map[string]string `yaml:"claim_headers" jsonschema:"minProperties=1"`
+	// A short-lived JWT for the API, signed by umagate, that says who asks. Needs umagate
+	// serve: the control plane has the keys, and publishes them as a JWK Set.
+	InternalToken *InternalToken `yaml:"internal_token"`
 	// How tokens of this site are refused before they expire.
 	Revocation Revocation `yaml:"revocation"`
 	// What protects the AS from this site's clients.

@@ -72,6 +72,8 @@ type Site struct {
 	Limits   Limits    `json:"limits,omitzero"`
 	// ClaimHeaders are the claims of a token that the API is told, each in a header.
 	ClaimHeaders []ClaimHeader `json:"claim_headers,omitempty"`
+	// InternalToken tells the API in a signed token who asks; nil for none.
+	InternalToken *InternalToken `json:"internal_token,omitempty"`
 
 	AuthorizationServer AuthorizationServer `json:"authorization_server"`
 	// Instances is how instances are found; needed where a resource has them.
@@ -458,6 +460,29 @@ type Claim struct {
 // ClaimHeader is a header for the API with the values of a claim.
 type ClaimHeader struct {
 	// Name begins with "x-uma-" and is in lower case.
+	Name string `json:"name"`
+	// Path is that of a [Claim].
+	Path []string `json:"path"`
+}
+
+// InternalToken is a JWT for the API, signed with EdDSA (RFC 8037) by a key that the filter
+// asks the control plane for: a POST of {"site"} to Key, which answers {"kid", "key",
+// "renew_in", "expires_in"}. The key is the seed in base64url, times are seconds from now.
+type InternalToken struct {
+	// Header begins with "x-uma-" and is in lower case.
+	Header string `json:"header"`
+	// Issuer is its iss, Audience its aud.
+	Issuer   string   `json:"issuer"`
+	Audience []string `json:"audience"`
+	// TTLS is how many seconds it lives, at most 300.
+	TTLS int `json:"ttl_s"`
+	// Claims are those that it has beside iss, aud, iat, exp, jti, sub and client_id.
+	Claims []TokenClaim `json:"claims,omitempty"`
+	Key    Endpoint     `json:"key"`
+}
+
+// TokenClaim is a claim of an [InternalToken]: a list of the values of a claim.
+type TokenClaim struct {
 	Name string `json:"name"`
 	// Path is that of a [Claim].
 	Path []string `json:"path"`

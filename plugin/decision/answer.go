@@ -114,6 +114,9 @@ func (x *Exchange) allow(reason Reason) Allow {
 		if x.site.headers != nil {
 			set = x.appendClaims(set)
 		}
+		if x.site.signer != nil {
+			set = append(set, Header{x.site.signer.header, x.request.token}) // see sign
+		}
 	}
 	if x.request.badOption && x.request.upgrade {
 		set = append(set, Header{"connection", "upgrade"})
@@ -199,7 +202,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
 	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyWaiting, ReasonTooManyEvaluations, ReasonTooManyLookups, ReasonTooManyStreams:
 		later = 1
-	case ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
+	case ReasonNoSigningKey, ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
 		later = max(later, 5)
 	case ReasonInsufficientAuthentication:
 		c := x.bearer(reason.String())

@@ -27,6 +27,8 @@ type entry struct {
 	// policy, it may choose another one.
 	area *area
 
+	signed *signedToken // for the API, nil for none
+
 	value string // the token itself
 	state *siteState
 	node[*entry]
@@ -169,7 +171,7 @@ func (s *site) ttl(active bool) time.Duration {
 
 // size estimates the bytes an entry takes.
 func size(value string, t *uma.Token) int {
-	const perEntry, perString, perPermission = 368, 16, 64
+	const perEntry, perString, perPermission = 376, 16, 64
 	n := perEntry + len(value) + len(t.Subject) + len(t.Issuer) + len(t.ClientID) + len(t.JWTID) + len(t.SessionID) + len(t.ACR)
 	for _, s := range t.Audience {
 		n += perString + len(s)

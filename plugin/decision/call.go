@@ -7,7 +7,7 @@ import "time"
 const overdueAfter = 5 * time.Second
 
 // call is what every call under way has, and the requests that wait for it. It is part
-// of one of the three that it points to. An interface instead would link the texts and
+// of one of the four that it points to. An interface instead would link the texts and
 // time zones of time.Time into the filter.
 type call struct {
 	_       incomparable
@@ -23,6 +23,7 @@ type call struct {
 	introspection *introspection
 	ticket        *ticketRequest
 	instance      *instanceCall
+	key           *keyCall
 }
 
 // read reads how the call ended. No request can join it any more.
@@ -34,6 +35,8 @@ func (c *call) read(w *Worker, r Response, now time.Time) {
 		c.ticket.read(w, r)
 	case c.instance != nil:
 		c.instance.read(w, r, now)
+	case c.key != nil:
+		c.key.read(w, r, now)
 	}
 }
 
@@ -46,6 +49,8 @@ func (c *call) resume(x *Exchange, now time.Time) *Step {
 		return c.ticket.resume(x, now)
 	case c.instance != nil:
 		return c.instance.resume(x, now)
+	case c.key != nil:
+		return c.key.resume(x, now)
 	}
 	return x.finish(ReasonInternal)
 }

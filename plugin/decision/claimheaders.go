@@ -28,7 +28,7 @@ func (b *builder) claimHeaders(path place, s *site, list []config.ClaimHeader) {
 		switch rest, ok := strings.CutPrefix(h.Name, "x-uma-"); {
 		case !ok || !isHeaderName(rest):
 			b.fault(at.member("name"), `must begin with "x-uma-" and go on with lower-case letters, digits and "-"`)
-		case rest == "subject" || rest == "client-id" || rest == "scopes" || rest == "resource-id":
+		case namesCaller(rest):
 			b.fault(at.member("name"), "is a header that has another meaning")
 		case s.hasHeader(h.Name):
 			b.fault(at.member("name"), "another claim has this header already")
@@ -38,6 +38,11 @@ func (b *builder) claimHeaders(path place, s *site, list []config.ClaimHeader) {
 			s.headers = append(s.headers, claimHeader{name: h.Name, index: s.indexOf(h.Path)})
 		}
 	}
+}
+
+// namesCaller reports whether a header is one that every site has.
+func namesCaller(rest string) bool {
+	return rest == "subject" || rest == "client-id" || rest == "scopes" || rest == "resource-id"
 }
 
 func (s *site) hasHeader(name string) bool {

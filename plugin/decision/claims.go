@@ -37,6 +37,11 @@ func (b *builder) named(path place, s *site, c *config.Site) {
 	for i := range c.ClaimHeaders {
 		s.keepClaim(c.ClaimHeaders[i].Path)
 	}
+	if c.InternalToken != nil {
+		for i := range c.InternalToken.Claims {
+			s.keepClaim(c.InternalToken.Claims[i].Path)
+		}
+	}
 	for i := range c.Resources {
 		for j := range c.Resources[i].Conditions {
 			add(c.Resources[i].Conditions[j].Claims)

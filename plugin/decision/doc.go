@@ -42,6 +42,8 @@
 //	begin          insufficient_user_authentication                                               Deny 401
 //	begin          insufficient_claims                                                            Deny 403
 //	begin          a cached token, not all of whose claims are known                              introspecting
+//	begin          a cached token that does, and no key to sign what the API is told              keying
+//	begin          no_signing_key: there was none a moment ago                                    Deny 503
 //	reading        a message that a condition has                                                 as from begin
 //	reading        mcp_unreadable                                                                 Deny 400
 //	reading        mcp_not_covered                                                                Deny 403
@@ -69,6 +71,8 @@
 //	introspecting  too_many_tickets, too_many_calls, too_many_waiting, too_many_evaluations       Deny 429
 //	introspecting  too_many_streams                                                               Deny 429
 //	introspecting  as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
+//	introspecting  a token that does, and no key to sign what the API is told                     keying
+//	introspecting  no_signing_key                                                                 Deny 503
 //	evaluating     permitted                                                                      Allow
 //	evaluating     no answer, and what was known of the token is enough                           Allow
 //	evaluating     answered, and its turn has not come                                            evaluating
@@ -86,6 +90,10 @@
 //	evaluating     resource_not_registered, no_ticket                                             Deny 403
 //	evaluating     too_many_tickets, too_many_calls, too_many_waiting, too_many_streams           Deny 429
 //	evaluating     as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
+//	evaluating     a token that does, and no key to sign what the API is told                     keying
+//	evaluating     no_signing_key                                                                 Deny 503
+//	keying         a key                                                                          as from begin
+//	keying         no_signing_key                                                                 Deny 503
 //	ticketing      a ticket                                                                       Deny 401
 //	ticketing      no_ticket                                                                      Deny 403
 //
@@ -119,6 +127,10 @@
 // once more: whether it may. Yes becomes a permission of the token, no is remembered
 // beside the tokens that are not active. That is one call, or several where the AS wants a
 // permission ticket; the first of the requests that wait carries each.
+//
+// Where the API is told in a signed token who asks, the control plane gives the key. It is
+// asked for by the first request that needs it, and before it ends by a call that no
+// request waits for.
 //
 // An instance that the API creates or removes is told to the control plane after
 // its answer has gone out ([Worker.Ended]), again and again until it has heard.

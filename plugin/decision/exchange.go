@@ -379,7 +379,12 @@ func (x *Exchange) decide(reason Reason, now time.Time) *Step {
 		return x.finish(reason)
 	case reason != ReasonPermitted:
 		return x.refuse(reason, now)
-	case x.cond.anyToken:
+	case x.site.signer != nil:
+		if step := x.sign(now); step != nil {
+			return step
+		}
+	}
+	if x.cond.anyToken {
 		return x.finish(ReasonAuthenticated)
 	}
 	return x.finish(reason)

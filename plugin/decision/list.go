@@ -42,6 +42,12 @@ func (n *node[T]) touch() {
 	n.enter()
 }
 
+// resize tells that a value takes more bytes, or less.
+func (n *node[T]) resize(bytes int) {
+	n.size += bytes
+	n.list.bytes += bytes
+}
+
 func (n *node[T]) unlink() {
 	n.prev.next, n.next.prev = n.next, n.prev
 	n.list.entries--

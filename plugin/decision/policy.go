@@ -96,6 +96,7 @@ type site struct {
 	claims []claimRule     // for every token
 
 	headers []claimHeader // for the API
+	signer  *signer       // of the token that it is told by; nil for none
 
 	limits     config.Limits
 	introspect endpoint
@@ -313,6 +314,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 	s.paths = route.NewTable(s.fold)
 	b.named(path, s, c)
 	b.claimHeaders(path, s, c.ClaimHeaders)
+	b.signer(path.member("internal_token"), s, c.InternalToken)
 	s.claims = b.claims(path.member("token"), s, c.Token.Claims)
 	for i := range s.claims {
 		if len(s.claims[i].variables) > 0 {

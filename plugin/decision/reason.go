@@ -81,6 +81,9 @@ const (
 	ReasonControlPlaneUnreachable
 	ReasonLookupFailed
 
+	// The API cannot be told who asks.
+	ReasonNoSigningKey
+
 	// Reasons is how many there are.
 	Reasons
 )
@@ -161,6 +164,8 @@ var verdicts = [Reasons]verdict{
 	ReasonTooManyLookups:          {"too_many_lookups", 429, "Too many resources were looked up."},
 	ReasonControlPlaneUnreachable: {"control_plane_unreachable", 503, "The resource could not be looked up: the control plane did not answer."},
 	ReasonLookupFailed:            {"lookup_failed", 503, "The resource could not be looked up: the control plane's answer could not be used."},
+
+	ReasonNoSigningKey: {"no_signing_key", 503, "The API cannot be told who asks: the control plane gave no key to sign with."},
 }
 
 // String returns the reason's code.

@@ -68,7 +68,7 @@ func permits(table map[transition]bool, is transition) bool {
 	return false
 }
 
-var callStates = [decision.Purposes]string{"introspecting", "ticketing", "evaluating", "looking up", "looking up", "looking up"}
+var callStates = [decision.Purposes]string{"introspecting", "ticketing", "evaluating", "looking up", "looking up", "looking up", "keying"}
 
 // walked is the transition to a step; the code of one to a call is not known yet.
 func walked(state string, x *decision.Exchange, step decision.Step) transition {

@@ -54,10 +54,11 @@ type Purpose uint8
 const (
 	PurposeIntrospect Purpose = iota
 	PurposeTicket
-	PurposeEvaluate // of what a token may
-	PurposeLookup   // of an instance, at the control plane
-	PurposeRegister // of an instance that the API has created
-	PurposeRemove   // of one that it has removed
+	PurposeEvaluate   // of what a token may
+	PurposeLookup     // of an instance, at the control plane
+	PurposeRegister   // of an instance that the API has created
+	PurposeRemove     // of one that it has removed
+	PurposeSigningKey // of the tokens that an API is told by, at the control plane
 
 	// Purposes is how many there are.
 	Purposes
@@ -65,7 +66,7 @@ const (
 
 // String returns the purpose as metrics name it.
 func (p Purpose) String() string {
-	return [...]string{"introspection", "permission", "evaluation", "instance_lookup", "instance_register", "instance_remove", "", ""}[p&7]
+	return [...]string{"introspection", "permission", "evaluation", "instance_lookup", "instance_register", "instance_remove", "signing_key", ""}[p&7]
 }
 
 // ToAS tells a call to the authorization server from one to the control plane.
@@ -79,8 +80,8 @@ func (p Purpose) Callee() string {
 	return "control plane"
 }
 
-// Call is one HTTP request to the authorization server, or, about instances, to
-// the control plane.
+// Call is one HTTP request to the authorization server, or, about instances and for
+// signing keys, to the control plane.
 type Call struct {
 	// ID is what the host gives to [Worker.Reply] or [Worker.Refused].
 	ID      uint64

@@ -183,6 +183,7 @@ func walks() []walk {
 	}
 	list = append(list, evaluationWalks()...)
 	list = append(list, messageWalks()...)
+	list = append(list, signingWalks()...)
 	for code, body := range map[string]string{
 		"inactive_token": unknown, "insufficient_permission": `{"active":true}`, "expired_token": `{"active":true,"exp":1}`,
 		"token_not_yet_valid": `{"active":true,"nbf":4000000000}`, "not_an_access_token": `{"active":true,"typ":"Refresh"}`,

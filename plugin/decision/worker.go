@@ -67,6 +67,7 @@ type siteState struct {
 	retryAt        [PurposeEvaluate + 1]int64 // when the AS may be asked again, by purpose
 	stats          SiteStats
 	revoked        *revoked // nil for nothing
+	signing        signingKey
 
 	instances  instances
 	removals   string                   // that were applied
