@@ -218,7 +218,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 	if later > 0 {
 		d.Headers = append(d.Headers, Header{"retry-after", strconv.FormatInt(later, 10)})
 	}
-	if because.offersTicket() && (ticket != "" || x.site.bearer || x.cond.anyToken || x.live != nil) {
+	if because.offersTicket() && (ticket != "" || x.site.bearer && !x.hopeless(because) || x.cond.anyToken || x.live != nil) {
 		d.Headers = x.challenge(d.Headers, because, ticket)
 	}
 	d.Headers = x.AppendCORS(d.Headers)
@@ -234,6 +234,12 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 // bearer is RFC 6750's challenge, and says where the site's metadata is.
 func (x *Exchange) bearer(code string) uma.Challenge {
 	return uma.Challenge{Scheme: "Bearer", Realm: x.site.realm, Error: code, ResourceMetadata: x.metadataURL()}
+}
+
+// hopeless reports whether no other token would help, without tickets: clients that are
+// told insufficient_scope have their user log in again.
+func (x *Exchange) hopeless(because Reason) bool {
+	return x.site.bearer && !x.site.oauth && because.lacksPermission()
 }
 
 // challenge adds WWW-Authenticate: UMA with a ticket, or Bearer where there is none, or both.

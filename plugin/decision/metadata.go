@@ -209,7 +209,7 @@ func (x *Exchange) metadataURL() string {
 // by it: what the token has is named beside what it lacks.
 func (x *Exchange) challengeScope(because Reason) string {
 	switch {
-	case !x.site.oauth && because.lacksPermission():
+	case !x.site.oauth && because.lacksPermission(): // no scope would help
 		return ""
 	case !x.site.oauth:
 		return x.site.askedScope
