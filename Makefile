@@ -59,7 +59,7 @@ clean: ## Remove build/ (installed Envoys and Keycloaks are kept in the user's c
 test: wasm ## Test with nothing but Go: the native core and the filter on wazero
 	UMAGATE_WITHOUT_REAL=1 $(GO) test $(TESTFLAGS) $(PACKAGES)
 	@printf '\nLeft out: the same scenarios on a real Envoy and a real Keycloak, and the store on a real PostgreSQL. To include them:\n'
-	@printf '  make envoy keycloak oxd-clients   once, installs them; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
+	@printf '  make envoy keycloak oxd-clients mcp-clients   once, installs them; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
 
 .PHONY: e2e
 e2e: wasm ## Test everything, with a real Envoy and a real Keycloak; a missing one is a failure
@@ -177,6 +177,10 @@ keycloak: ## Install a Keycloak for the tests (by Maven), and its policy enforce
 .PHONY: oxd-clients
 oxd-clients: ## Fetch the published clients of oxd for the tests (by pip and npm)
 	$(GO) run ./e2e/oxd/cmd/oxdclients
+
+.PHONY: mcp-clients
+mcp-clients: ## Fetch the published clients of MCP for the tests (by pip and npm)
+	$(GO) run ./e2e/mcp/cmd/mcpclients
 
 .PHONY: schemathesis
 schemathesis: ## Install the Schemathesis that tests the API (Python, by pip)
