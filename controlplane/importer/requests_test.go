@@ -75,6 +75,8 @@ func (i *imported) decide(t testing.TB, request, scopes string) string {
 			return x.Decision().Reason.String()
 		case decision.KindDeny:
 			return "denied"
+		case decision.KindRead:
+			require.Fail(t, "no import makes conditions on messages")
 		case decision.KindCall:
 		}
 		response := decision.Response{Status: 201, Body: []byte(`{"ticket":"t1"}`)}
