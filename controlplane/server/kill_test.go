@@ -174,7 +174,8 @@ func TestKilledAtEveryCall(t *testing.T) {
 				front := httptest.NewServer(k)
 				as.SetIssuer(front.URL)
 				p := newPlane(t)
-				p.Write(p.config(front.URL, "albums", "people"))
+				// A call that times out was made, and its answer is not known: as if it was killed there.
+				p.Write(strings.Replace(p.config(front.URL, "albums", "people"), "    client:", "    timeout: 1m\n    client:", 1))
 
 				dead, victim := make(chan struct{}), make(condemned, 1)
 				k.arm(at, "", func() { victim.end(dead) })

@@ -59,7 +59,7 @@ func TestPATOfAPerson(t *testing.T) {
 			t.Parallel()
 			as := servertest.StartAS(t, owned())
 			p := newPlane(t)
-			p.Write(strings.Replace(p.person(as.Issuer(), client, "albums"), "    pat:", "    introspection: {credential: pat}\n    pat:", 1))
+			p.Write(strings.Replace(p.person(as.Issuer(), client, "albums"), "    pat:", "    timeout: 1m\n    introspection: {credential: pat}\n    pat:", 1))
 			p.Start()
 			s := p.Until("somebody has to log in", func(s server.Status) bool {
 				return s.Sites[0].Failure != nil && s.Sites[0].Phase == registration.GettingPAT
