@@ -1,8 +1,10 @@
 package as
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -144,6 +146,12 @@ func OutcomeUnknown(err error) bool {
 // Remedy says in one sentence what an operator can do about err; empty when err
 // is nil or is not of this package.
 func Remedy(err error) string {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "Give the AS a certificate that has not ended, is for this name and of a CA that is trusted here and by Envoys; or name that CA: authorization_server.tls.ca_file."
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return "Let the AS's name be found: look at DNS on this host and on those of Envoys. Envoys that run go on with the address that they have, as long as the PAT lasts."
+	}
 	remedies := []struct {
 		kind error
 		text string

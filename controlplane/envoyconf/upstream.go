@@ -11,6 +11,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/umagate/umagate/controlplane/site"
 )
@@ -65,9 +66,10 @@ func secure(cluster *clusterv3.Cluster, at endpoint, file *site.File, settings s
 	return setTLS(cluster, name, common)
 }
 
-// setTLS makes the cluster speak TLS with the server of that name.
+// setTLS makes the cluster speak TLS with the server of that name. No session is resumed:
+// that would take a server whose certificate has ended, or is another's by now.
 func setTLS(cluster *clusterv3.Cluster, name string, common *tlsv3.CommonTlsContext) error {
-	context := &tlsv3.UpstreamTlsContext{CommonTlsContext: common}
+	context := &tlsv3.UpstreamTlsContext{CommonTlsContext: common, MaxSessionKeys: wrapperspb.UInt32(0)}
 	if net.ParseIP(name) == nil {
 		context.Sni = name // RFC 6066 section 3: an address is no server name
 	}
