@@ -9,12 +9,11 @@ import (
 	"path/filepath"
 )
 
-// The versions of the clients. The suite needs a Node.js of its own: Debian's is older.
+// The versions of the clients, and of the Node.js that runs the one for TypeScript.
 const (
-	PythonVersion      = "2.3.0"
-	TypeScriptVersion  = "1.32.2"
-	ConformanceVersion = "0.1.16"
-	NodeVersion        = "22.23.3"
+	PythonVersion     = "2.3.0"
+	TypeScriptVersion = "1.32.2"
+	NodeVersion       = "22.23.3"
 )
 
 // ErrNotInstalled means that the clients have not been fetched.
@@ -26,11 +25,6 @@ type Clients struct {
 	Python, Node string
 	// Modules is the folder that has node_modules.
 	Modules string
-}
-
-// Conformance is the program of the suite.
-func (c Clients) Conformance() string {
-	return filepath.Join(c.Modules, "node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js")
 }
 
 func folder() (string, error) {
@@ -49,10 +43,10 @@ func Find() (Clients, error) {
 	}
 	found := Clients{
 		Python:  filepath.Join(base, "mcp-"+PythonVersion, "bin", "python"),
-		Modules: filepath.Join(base, "sdk-"+TypeScriptVersion+"-"+ConformanceVersion+"-"+NodeVersion),
+		Modules: filepath.Join(base, "sdk-"+TypeScriptVersion+"-"+NodeVersion),
 	}
 	found.Node = filepath.Join(found.Modules, "node_modules", "node", "bin", "node")
-	for _, name := range []string{found.Python, found.Node, found.Conformance(), filepath.Join(filepath.Dir(found.Python), "mcp")} {
+	for _, name := range []string{found.Python, found.Node, filepath.Join(filepath.Dir(found.Python), "mcp")} {
 		if _, err := os.Stat(name); err != nil {
 			return Clients{}, ErrNotInstalled
 		}
@@ -70,7 +64,7 @@ func Install(ctx context.Context) (Clients, error) {
 		return Clients{}, err
 	}
 	environment := filepath.Join(base, "mcp-"+PythonVersion)
-	modules := filepath.Join(base, "sdk-"+TypeScriptVersion+"-"+ConformanceVersion+"-"+NodeVersion)
+	modules := filepath.Join(base, "sdk-"+TypeScriptVersion+"-"+NodeVersion)
 	if err := os.MkdirAll(modules, 0o755); err != nil { //nolint:gosec // public packages
 		return Clients{}, fmt.Errorf("make the folder of the clients: %w", err)
 	}
@@ -80,7 +74,7 @@ func Install(ctx context.Context) (Clients, error) {
 		// Only the package node has to run something after it was fetched: it fetches the program.
 		{
 			"npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", modules,
-			"@modelcontextprotocol/sdk@" + TypeScriptVersion, "@modelcontextprotocol/conformance@" + ConformanceVersion, "node@" + NodeVersion,
+			"@modelcontextprotocol/sdk@" + TypeScriptVersion, "node@" + NodeVersion,
 		},
 	} {
 		run := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the three above
