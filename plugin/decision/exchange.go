@@ -372,17 +372,20 @@ func (x *Exchange) verify(now time.Time) *Step {
 
 // decide ends an exchange whose token has been judged.
 func (x *Exchange) decide(reason Reason, now time.Time) *Step {
+	token := x.request.token
 	switch {
-	case reason == ReasonPermitted && x.site.endsStreams && x.live == nil && x.enforced() && !x.watch(now):
-		return x.finish(ReasonTooManyStreams)
 	case reason == ReasonInsufficientAuthentication, reason == ReasonInsufficientClaims: // which no ticket mends
 		return x.finish(reason)
 	case reason != ReasonPermitted:
 		return x.refuse(reason, now)
+	case x.live != nil: // it goes on
 	case x.site.signer != nil:
 		if step := x.sign(now); step != nil {
 			return step
 		}
+	}
+	if x.site.endsStreams && x.live == nil && x.enforced() && !x.watch(token, now) {
+		return x.finish(ReasonTooManyStreams)
 	}
 	if x.cond.anyToken {
 		return x.finish(ReasonAuthenticated)

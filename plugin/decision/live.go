@@ -26,6 +26,7 @@ type live struct {
 	next     instant          // when what is known of the token is over
 	revoked  *revoked         // what it was compared with
 	status   revocationStatus // that came of it
+	text     string           // the token that the request showed
 	token    *uma.Token       // by which it goes on
 	complete bool             // the AS has said all that it has to say of that
 	asked    instant          // when the AS was asked about it
@@ -55,18 +56,18 @@ func (r *rounds) pending() bool {
 	return r.streams.entries > 0 && r.streams.last().live.round != r.n
 }
 
-// watch has a request that is let through looked at from now on, and reports whether there
-// is room for it.
-func (x *Exchange) watch(now time.Time) bool {
+// watch has a request that is let through by a token looked at from now on, and reports
+// whether there is room for it.
+func (x *Exchange) watch(token string, now time.Time) bool {
 	w, m := x.evaluator.worker, x.state
 	const perStream = 2048 // the host's part of it, too
-	size := perStream + len(x.request.token) + len(x.path.Target) + len(x.request.authority)
+	size := perStream + len(token) + len(x.path.Target) + len(x.request.authority)
 	if l := &x.site.limits; m.streams.requests >= l.Streams || m.streams.bytes+size > l.StreamBytes {
 		return false
 	}
 	m.streams.requests++
 	m.streams.bytes += size
-	x.live = &live{round: w.rounds.n, told: at(now), token: x.token}
+	x.live = &live{round: w.rounds.n, told: at(now), text: token, token: x.token}
 	w.rounds.streams.push(x, &x.live.node, size)
 	x.note("stream", "ends when this would not be permitted any more (token.streams)")
 	return true

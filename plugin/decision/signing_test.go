@@ -292,3 +292,35 @@ func signingWalks() []walk {
 
 // retryKey is how long no key is asked for after none was given.
 const retryKey = time.Second
+
+// TestInternalTokenOfAStream: what the API is told is not what the stream is judged by, and a
+// stream that gets no token does not begin.
+func TestInternalTokenOfAStream(t *testing.T) {
+	h := newHarness(t, internalTokens, streaming(1))
+	x, step := h.introspected(ask("GET", "/albums/1", "token"), viewR1)
+	require.Equal(t, "call signing_key", outcome(x, step))
+	require.Equal(t, "503 no_signing_key", outcome(x, h.reply(step, 500, "")))
+	require.Zero(t, h.streams())
+
+	h.after(2 * time.Second)
+	x, step = h.start(ask("GET", "/albums/1", "token"))
+	require.Equal(t, "call signing_key", outcome(x, step))
+	verified(t, 0, told(t, h.reply(step, 200, keyAnswer(0))))
+	require.True(t, x.Live())
+	x.Keep()
+	h.after(time.Minute)
+	ended, calls := h.tick()
+	require.Empty(t, ended)
+	require.Len(t, calls, 1)
+	require.Equal(t, "token=token", string(calls[0].Body))
+	outcomes := h.worker.Reply(calls[0].ID, decision.Response{Status: 200, Body: []byte(viewR1)}, h.now)
+	require.Len(t, outcomes, 1)
+	require.Equal(t, decision.KindAllow, outcomes[0].Step.Kind)
+	ended, _ = h.tick()
+	require.Empty(t, ended)
+
+	h.configure(internalTokens, streaming(1), revoke(config.Revocations{Tokens: digests("token", hour, 0)}))
+	ended, calls = h.tick()
+	require.Equal(t, []string{"401 revoked_token"}, ended)
+	require.Empty(t, calls)
+}

@@ -118,7 +118,8 @@ func (x *Exchange) Keep() {
 	if x.live == nil {
 		x.request.token = ""
 	} else {
-		x.request.token = strings.Clone(x.request.token)
+		x.live.text = strings.Clone(x.live.text)
+		x.request.token = x.live.text
 	}
 	x.keep()
 }
