@@ -70,10 +70,11 @@ type conn struct {
 
 	// peer is the address that it came from, without the port.
 	peer string
-	// idle is since when no command is under way, zero while one is: a command that has
-	// not arrived whole is none. standing is what it has shown of itself. Both under
+	// busy: a command is under way; one that has not arrived whole is none. since is when
+	// the last one had its answer, and standing what it has shown of itself. All under
 	// socket.mu.
-	idle     time.Time
+	busy     bool
+	since    time.Time
 	standing standing
 }
 
@@ -113,7 +114,7 @@ func (k *socket) accept(ctx context.Context, listener net.Listener) error {
 			}
 			continue
 		}
-		c := &conn{Conn: accepted, peer: peerOf(accepted), idle: time.Now(), standing: unproven}
+		c := &conn{Conn: accepted, peer: peerOf(accepted), since: time.Now(), standing: unproven}
 		if !k.add(c) {
 			k.server.logger.Warn("oxd socket refuses a connection: too many, and a command of each is under way", slog.Int("connections", k.limits.Connections))
 			_ = c.Close()
@@ -150,7 +151,7 @@ func (k *socket) begin(c *conn) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, stays := k.conns[c]
-	c.idle = time.Time{}
+	c.busy = true
 	return stays
 }
 
@@ -162,14 +163,14 @@ func (k *socket) prove(c *conn, response Response) {
 	if response.OK() {
 		shown = established
 	}
-	c.standing = max(c.standing, shown)
+	c.standing, c.since = max(c.standing, shown), time.Now()
 }
 
-// end says that the command was answered.
+// end says that the answer has gone.
 func (k *socket) end(c *conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c.idle = time.Now()
+	c.busy = false
 }
 
 // serve answers the commands of one connection until it ends.

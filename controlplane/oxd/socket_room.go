@@ -28,8 +28,8 @@ func peerOf(c net.Conn) string {
 // add makes room for c, and reports whether there is. Who makes room has shown the least of
 // itself: connections that only stand there, or send half a command, go before those
 // that have worked, so that nobody pushes a working client out by opening more. Among
-// equals it is one of the peer that has most of them, and of its the one that has been
-// idle longest.
+// equals it is one of the peer that has most of them, and of its the one whose
+// last answer is the oldest.
 func (k *socket) add(c *conn) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -57,13 +57,13 @@ func (k *socket) leastOf() *conn {
 	}
 	var least *conn
 	for c := range k.conns {
-		if c.idle.IsZero() {
+		if c.busy {
 			continue
 		}
 		if least == nil || cmp.Or(
 			cmp.Compare(c.standing, least.standing),
 			cmp.Compare(sizes[group{least.standing, least.peer}], sizes[group{c.standing, c.peer}]),
-			c.idle.Compare(least.idle),
+			c.since.Compare(least.since),
 		) < 0 {
 			least = c
 		}

@@ -188,6 +188,26 @@ func TestSocketMakesRoomByPeer(t *testing.T) {
 	})
 }
 
+// TestSocketMakesRoomByAnswer: who was answered first has been idle longest, also where the
+// server was late to see that the answer had gone.
+func TestSocketMakesRoomByAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := serveVirtual(t, oxd.SocketLimits{Connections: 2})
+		first, second := p.dial("127.0.0.1"), p.dial("127.0.0.1")
+		_, err := io.WriteString(first, frame(fails))
+		require.NoError(t, err)
+		time.Sleep(time.Second) // its answer is being written
+		require.NoError(t, asks(t, second, fails))
+		time.Sleep(time.Second)
+		readAnswer(t, first)
+		synctest.Wait()
+		p.dial("127.0.0.1")
+		require.False(t, open(t, first))
+		require.True(t, open(t, second))
+	})
+}
+
 // TestSocketPatience: how long a connection may take, by what it has shown of itself.
 func TestSocketPatience(t *testing.T) {
 	t.Parallel()

@@ -169,7 +169,7 @@ func TestSocketLetsGo(t *testing.T) { //nolint:paralleltest // it counts gorouti
 			idle[i] = dial(t, address)
 			_, err := io.WriteString(idle[i], frame(unknownSite))
 			require.NoError(t, err)
-			readAnswer(t, idle[i]) // it is idle for sure
+			readAnswer(t, idle[i])
 		}
 		served(t, address)
 		_, err := idle[0].Read(make([]byte, 1))
