@@ -50,7 +50,7 @@ func TestInternalToken(t *testing.T) {
 	e := p.protect(envoy.Options{Binary: binary})
 	p.Until("Envoy has acknowledged everything", servertest.Acknowledged)
 
-	rpt := e.rpt(as)
+	rpt := e.RPT(as)
 	require.Equal(t, http.StatusOK, e.Get("/albums/1", rpt).StatusCode)
 	mu.Lock()
 	require.Len(t, tokens, 1)

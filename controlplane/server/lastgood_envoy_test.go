@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,28 +157,6 @@ func (k *kept) unready(admin string) {
 	require.Equal(k.T, http.StatusServiceUnavailable, status, "%s", state)
 }
 
-// rpt gets one for an album, as client app.
-func (e *protected) rpt(as *devas.Server) string {
-	e.T.Helper()
-	_, ticket, ok := strings.Cut(e.Get("/albums/1", "").Header.Get("WWW-Authenticate"), `ticket="`)
-	require.True(e.T, ok)
-	ticket, _, _ = strings.Cut(ticket, `"`)
-	form := url.Values{"grant_type": {devas.GrantUMA}, "ticket": {ticket}}
-	req, err := http.NewRequestWithContext(e.T.Context(), http.MethodPost, as.Issuer()+"/token", strings.NewReader(form.Encode()))
-	require.NoError(e.T, err)
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth("app", "app-secret")
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(e.T, err)
-	defer resp.Body.Close()
-	var answer struct {
-		Token string `json:"access_token"`
-	}
-	require.NoError(e.T, json.NewDecoder(resp.Body).Decode(&answer))
-	require.NotEmpty(e.T, answer.Token, "%d", resp.StatusCode)
-	return answer.Token
-}
-
 func acknowledgedByAgent(s server.Status) bool {
 	return servertest.Acknowledged(s) && len(s.Agents) == 1 && s.Agents[0].Connected &&
 		s.Agents[0].Types[xds.LastGood].Sent != "" && s.Agents[0].Types[xds.LastGood].Acknowledged == s.Agents[0].Types[xds.LastGood].Sent
@@ -218,9 +195,9 @@ func TestRealEnvoyStartsFromLastGood(t *testing.T) {
 	k.Start()
 	e := k.ready(starting)
 	k.Until("Envoy and agent have everything", acknowledgedByAgent)
-	rpt := e.rpt(as)
+	rpt := e.RPT(as)
 	require.Equal(t, http.StatusOK, e.Get("/albums/1", rpt).StatusCode)
-	other := e.rpt(as)
+	other := e.RPT(as)
 	s := k.Status()
 	require.Len(t, s.Envoys, 1, "the agent is no Envoy")
 	require.Equal(t, 1, s.Groups[0].Connected)

@@ -39,7 +39,7 @@ func TestStatusTellsThatTokensAreStale(t *testing.T) {
 	p.Start()
 	e := p.protect(envoy.Options{Binary: binary})
 	p.Until("Envoy reports", func(s server.Status) bool { return servertest.Acknowledged(s) && !s.Envoys[0].ReportedAt.IsZero() })
-	rpt := e.rpt(as)
+	rpt := e.RPT(as)
 	l := comeAgain(t, func(ctx context.Context) string {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.Base+"/albums/1", http.NoBody)
 		if err != nil {

@@ -299,15 +299,53 @@ func (s *server) names(t *testing.T, q question) {
 	}
 }
 
+// streamed is an answer of the API that does not end by itself.
+const streamed = "/albums/stream"
+
+// endStream begins an answer that does not end, and revokes its token.
+func endStream(p *servertest.Plane, e *servertest.Protected, rpt string) {
+	p.T.Helper()
+	send := func(method, url, body string, change func(*http.Request)) *http.Response {
+		req, err := http.NewRequestWithContext(p.T.Context(), method, url, strings.NewReader(body))
+		require.NoError(p.T, err)
+		change(req)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(p.T, err)
+		return resp
+	}
+	stream := send(http.MethodGet, e.Base+streamed, "", func(r *http.Request) {
+		r.Host = "photos.example.com"
+		r.Header.Set("Authorization", "Bearer "+rpt)
+	})
+	defer func() { _ = stream.Body.Close() }()
+	require.Equal(p.T, http.StatusOK, stream.StatusCode)
+	revoked := send(http.MethodPost, "http://"+p.API+"/v1/revocations", fmt.Sprintf(`{"token":%q,"site":"photos"}`, rpt), func(r *http.Request) {
+		r.Header.Set("Content-Type", "application/json")
+		p.Authorize(r)
+	})
+	_ = revoked.Body.Close()
+	require.Less(p.T, revoked.StatusCode, 300)
+	_, err := io.Copy(io.Discard, stream.Body)
+	require.Error(p.T, err, "the stream breaks off")
+}
+
 // TestMetrics asks a Prometheus that scrapes both sides each query of the rules and the
 // dashboard, has promtool judge the names, and compares them with docs/monitoring.md.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	program(t, "prometheus")
 	binary := envoytest.Binary(t)
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == streamed {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	}))
 	t.Cleanup(upstream.Close)
 	as := servertest.StartAS(t, devas.Options{})
+	require.NoError(t, as.AddClient(devas.Client{ID: "app", Secret: "app-secret"}))
+	_, err := as.Permit(devas.Policy{Resource: "*", Clients: []string{"app"}})
+	require.NoError(t, err)
 	p := servertest.New(t)
 	p.Write(fmt.Sprintf(`
 listen: {api: "127.0.0.1:0", xds: "127.0.0.1:0"}
@@ -318,12 +356,14 @@ sites:
   hosts: [photos.example.com]
   upstream: %s
   authorization_server: {issuer: %s, client: {register: {}}}
+  token: {streams: end_with_token}
   resources:
   - {name: albums, conditions: [{paths: ["/albums/**"], scopes: [view]}]}
 `, servertest.Module(t), upstream.URL, as.Issuer()))
 	p.Start()
 	e := p.Protect(envoy.Options{Binary: binary})
 	s := prometheus(t, p.API, strings.TrimPrefix(e.AdminURL(), "http://"))
+	endStream(p, e, e.RPT(as))
 	traffic := func() {
 		e.Get("/albums/1", "")
 		e.Get("/albums/1", "nobody-"+strconv.FormatInt(time.Now().UnixNano(), 36))

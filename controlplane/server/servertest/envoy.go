@@ -1,11 +1,14 @@
 package servertest
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/envoyconf"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/demo/devas"
 	"github.com/umagate/umagate/envoy"
 	"github.com/umagate/umagate/envoy/envoytest"
 )
@@ -69,4 +73,26 @@ func (e *Protected) Get(path, token string) *http.Response {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	require.NoError(e.T, resp.Body.Close())
 	return resp
+}
+
+// RPT gets one for an album, as client app with the secret app-secret.
+func (e *Protected) RPT(as *devas.Server) string {
+	e.T.Helper()
+	_, ticket, ok := strings.Cut(e.Get("/albums/1", "").Header.Get("WWW-Authenticate"), `ticket="`) //nolint:bodyclose // Get has closed it
+	require.True(e.T, ok)
+	ticket, _, _ = strings.Cut(ticket, `"`)
+	form := url.Values{"grant_type": {devas.GrantUMA}, "ticket": {ticket}}
+	req, err := http.NewRequestWithContext(e.T.Context(), http.MethodPost, as.Issuer()+"/token", strings.NewReader(form.Encode()))
+	require.NoError(e.T, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth("app", "app-secret")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(e.T, err)
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	require.NoError(e.T, json.NewDecoder(resp.Body).Decode(&answer))
+	require.NotEmpty(e.T, answer.Token, "%d", resp.StatusCode)
+	return answer.Token
 }
