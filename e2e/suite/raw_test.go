@@ -18,6 +18,7 @@ func dialRaw(t *testing.T, address string) net.Conn {
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "tcp", address)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 	return conn
 }
