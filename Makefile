@@ -58,8 +58,8 @@ clean: ## Remove build/ (installed Envoys and Keycloaks are kept in the user's c
 .PHONY: test
 test: wasm ## Test with nothing but Go: the native core and the filter on wazero
 	UMAGATE_WITHOUT_REAL=1 $(GO) test $(TESTFLAGS) $(PACKAGES)
-	@printf '\nLeft out: the same scenarios on a real Envoy and a real Keycloak, and the store on a real PostgreSQL. To include them:\n'
-	@printf '  make envoy keycloak oxd-clients mcp-clients   once, installs them; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
+	@printf '\nLeft out: the same scenarios on a real Envoy and a real Keycloak, in a mesh, and the store on a real PostgreSQL. To include them:\n'
+	@printf '  make envoy keycloak mesh oxd-clients mcp-clients   once, installs them; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
 
 .PHONY: e2e
 e2e: wasm ## Test everything, with a real Envoy and a real Keycloak; a missing one is a failure
@@ -185,6 +185,10 @@ mcp-clients: ## Fetch the published clients of MCP for the tests (by pip and npm
 .PHONY: schemathesis
 schemathesis: ## Install the Schemathesis that tests the API (Python, by pip)
 	$(GO) run ./e2e/schemathesis/cmd/localschemathesis
+
+.PHONY: mesh
+mesh: ## Build Kubernetes' API server, Istio and Envoy Gateway for the tests (15 minutes the first time)
+	$(GO) run ./e2e/mesh/cmd/localmesh build
 
 .PHONY: help
 help: ## This list
