@@ -32,7 +32,6 @@ const (
 	EnvoyGateway   Program = "envoy-gateway"
 	Egctl          Program = "egctl"
 	Crane          Program = "crane" // pushes images, and is a registry
-	Helm           Program = "helm"
 )
 
 // recipe is how a program is compiled. Those that share libraries stand together.
@@ -59,7 +58,6 @@ func recipes() []recipe {
 		{program: EnvoyGateway, path: "github.com/envoyproxy/gateway/cmd/envoy-gateway"},
 		{program: Egctl, path: "github.com/envoyproxy/gateway/cmd/egctl"},
 		{program: Crane, path: "github.com/google/go-containerregistry/cmd/crane"},
-		{program: Helm, path: "helm.sh/helm/v4/cmd/helm"},
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	_ "github.com/envoyproxy/gateway/cmd/envoy-gateway"
 	_ "github.com/google/go-containerregistry/cmd/crane"
 	_ "go.etcd.io/etcd/server/v3"
-	_ "helm.sh/helm/v4/cmd/helm"
 	_ "istio.io/istio/istioctl/cmd/istioctl"
 	_ "istio.io/istio/pilot/cmd/pilot-agent"
 	_ "istio.io/istio/pilot/cmd/pilot-discovery"
