@@ -282,7 +282,7 @@ var (
 	ClockSkew = Kind{
 		Name:    "ClockSkew",
 		Summary: "The authorization server's clock differs from this host's.",
-		Affects: "If it is behind: tokens end that much too soon, and those that live no longer are 401 at once. If it is ahead: new tokens are 401 token_not_yet_valid until this host's clock is there, and revocations reach that much too few.",
+		Affects: "If it is behind: tokens end that much too soon, and those that live no longer are 401 at once. If it is ahead: new tokens are 401 token_not_yet_valid until this host's clock is there. Revocations hit none too few: of the two clocks, the one counts by which they reach further and last longer. So who logs in again may stay revoked for that much longer.",
 		Remedy:  "Put the clocks right on both hosts, and on those of Envoys: let NTP keep them.",
 		Urgent:  true,
 	}

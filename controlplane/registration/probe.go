@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/as"
@@ -60,6 +61,33 @@ type prober struct {
 	well                 bool      // the last probe found nothing
 	refused              bool      // it found a credential refused
 	ending               bool      // it saw a certificate that ends soon
+
+	asTime atomic.Pointer[asTime] // what the AS said last; nil for nothing. Anybody may read it.
+}
+
+// asTime is what time it was by the AS's clock, and when that was, by a clock that nobody
+// puts ahead or back.
+type asTime struct{ time, at time.Time }
+
+// ASTime returns what time it is by the AS's clock, as far as a probe found that out; else
+// zero. What is done to this host's clock meanwhile changes nothing of it.
+func (w *Worker) ASTime() time.Time {
+	said := w.prober.asTime.Load()
+	if said == nil {
+		return time.Time{}
+	}
+	return said.time.Add(time.Since(said.at))
+}
+
+// hear notes what the AS says of its clock.
+func (p *prober) hear(clocks ...as.Clock) {
+	for _, c := range clocks {
+		if c.Known {
+			now := time.Now()
+			p.asTime.Store(&asTime{time: now.Round(0).Add(c.Ahead), at: now})
+			return
+		}
+	}
 }
 
 // turns is where in a list the next turn begins.
@@ -267,7 +295,9 @@ func (w *Worker) probe(ctx context.Context, now *Snapshot) *finding {
 	default:
 		f.ticketsFail = err
 	}
-	f.clock = skew(introspected, ticket, w.issued(ctx, now, introspected.Known || ticket.Known))
+	clocks := []as.Clock{introspected, ticket, w.issued(ctx, now, introspected.Known || ticket.Known)}
+	w.prober.hear(clocks...)
+	f.clock = skew(clocks...)
 	return f
 }
 

@@ -43,7 +43,7 @@ func (l *List) AdminAction(ctx context.Context, siteName, action, message string
 	if err := l.keys.verified(ctx, site, message, &got); err != nil {
 		return err
 	}
-	now := l.options.Now()
+	now := l.clock.atAS(site)
 	expires := time.Unix(got.Expiration, 0)
 	switch {
 	case got.Action != action:
@@ -150,9 +150,8 @@ func (l *List) readRealm(ctx context.Context, site Site) error {
 	if err := json.Unmarshal(body, &realm); err != nil || realm.NotBefore == nil {
 		return errors.New("it does not answer with tokens-not-before; write revocation.not_before_every: 0s if this Keycloak does not tell")
 	}
-	now := l.options.Now()
 	at := time.Unix(*realm.NotBefore, 0)
-	if *realm.NotBefore <= 0 || at.Add(site.Keep).Before(now) {
+	if *realm.NotBefore <= 0 || at.Add(site.Keep).Before(l.clock.atEarliest(site)) {
 		return nil // whatever was issued before has ended
 	}
 	spec := Spec{Site: site.Name, Kind: Issued, IssuedBefore: at, Source: FromKeycloak}

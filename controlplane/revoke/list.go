@@ -74,7 +74,7 @@ type Spec struct {
 
 // Store keeps revocations, for every replica; [store.SQL] is one.
 type Store interface {
-	Revocations(ctx context.Context, now time.Time) ([]store.Revocation, error)
+	Revocations(ctx context.Context) ([]store.Revocation, error)
 	AddRevocation(ctx context.Context, r store.Revocation, now time.Time, most int) error
 	DeleteRevocation(ctx context.Context, id string) error
 	TakeMessage(ctx context.Context, id string, expires, now time.Time) (first bool, err error)
@@ -97,18 +97,23 @@ type Options struct {
 	Acknowledged func() []string
 	// Every is how often the store is looked at for what other replicas wrote (1 s).
 	Every time.Duration
-	// Now is time.Now when nil.
-	Now func() time.Time
+	// Now is time.Now when nil. Uptime is how long ago [New] was called, by a clock that
+	// nobody puts ahead or back; Go's own when nil.
+	Now    func() time.Time
+	Uptime func() time.Duration
 }
 
 // List is what is revoked. It is safe for concurrent use.
 type List struct {
 	options Options
+	clock   clock
 	keys    keyring
 
 	store *store.Follower[[]store.Revocation]
 
-	mu          sync.Mutex
+	mu sync.Mutex
+	// kept are those that the store has, revocations those of them that are in force.
+	kept        []store.Revocation
 	revocations []store.Revocation
 	// generation counts the lists that differed; since has, for each revocation, the
 	// first generation that had it as it is.
@@ -135,24 +140,54 @@ func New(o Options) *List {
 	if o.Recorder == nil {
 		o.Recorder = audit.Discard{}
 	}
-	l := &List{options: o, keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBeforeDue: map[string]time.Time{}}
-	l.store = store.Follow(o.Changes, func(ctx context.Context) ([]store.Revocation, error) { return o.Store.Revocations(ctx, o.Now()) }, l.take)
+	l := &List{
+		options: o, clock: newClock(o.Now, o.Uptime),
+		keys: keyring{now: o.Now, bySite: map[string]*siteKeys{}}, since: map[string]int64{}, notBeforeDue: map[string]time.Time{},
+	}
+	l.store = store.Follow(o.Changes, o.Store.Revocations, l.take)
 	return l
 }
 
 // Load reads the store. It must be called before the first [List.Compiled].
 func (l *List) Load(ctx context.Context) error { return l.store.Load(ctx) }
 
-// take makes list what is in force, and has it published if it is another.
-func (l *List) take(list []store.Revocation) {
-	if l.replace(list) {
+// take makes of what the store has what is in force, and has it published if it is
+// another.
+func (l *List) take(kept []store.Revocation) {
+	ends := l.clock.ends(l.options.Sites())
+	l.mu.Lock()
+	l.kept = kept
+	changed := l.replace(ends)
+	l.mu.Unlock()
+	if changed {
 		l.options.Changed()
 	}
 }
 
-func (l *List) replace(list []store.Revocation) (changed bool) {
+// settle has what is in force follow the clocks: what ended goes, and what a clock that
+// was ahead made end comes back. An end alone is no reason for a push within a minute.
+func (l *List) settle() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	none := len(l.kept) == 0
+	l.mu.Unlock()
+	if none {
+		return
+	}
+	ends := l.clock.ends(l.options.Sites())
+	l.mu.Lock()
+	changed := slices.ContainsFunc(l.kept, func(r store.Revocation) bool {
+		_, inForce := l.since[r.ID]
+		return inForce && ends.ended(&r, pruneAfter) || !inForce && !ends.ended(&r, 0)
+	}) && l.replace(ends)
+	l.mu.Unlock()
+	if changed {
+		l.options.Changed()
+	}
+}
+
+// replace puts in force what has not ended. mu is held.
+func (l *List) replace(ends ends) (changed bool) {
+	list := slices.DeleteFunc(slices.Clone(l.kept), func(r store.Revocation) bool { return ends.ended(&r, 0) })
 	if slices.EqualFunc(list, l.revocations, same) {
 		return false
 	}
@@ -207,7 +242,7 @@ func (l *List) add(ctx context.Context, r store.Revocation) (store.Revocation, e
 	case Source(r.Source) != FromAPI:
 		most -= reserved
 	}
-	if err := l.options.Store.AddRevocation(ctx, r, l.options.Now(), most); err != nil {
+	if err := l.options.Store.AddRevocation(ctx, r, l.clock.forgetting(l.options.Sites()), most); err != nil {
 		return r, err
 	}
 	if err := l.Load(ctx); err != nil {
@@ -236,19 +271,23 @@ func (l *List) revocation(spec Spec) (store.Revocation, error) {
 	}
 	keep, leeway := time.Duration(0), time.Duration(0)
 	found := false
+	var now time.Time
 	for _, s := range l.options.Sites() {
-		if spec.Site == "" || spec.Site == s.Name {
-			keep, leeway, found = max(keep, s.Keep), max(leeway, s.Leeway), true
+		if spec.Site != "" && spec.Site != s.Name {
+			continue
+		}
+		keep, leeway, found = max(keep, s.Keep), max(leeway, s.Leeway), true
+		if at := l.clock.atLatest(s); at.After(now) {
+			now = at
 		}
 	}
 	if !found {
 		return store.Revocation{}, ErrNoSite
 	}
 	keep = cmp.Or(keep, standardKeep)
-	now := l.options.Now()
 	r := store.Revocation{
 		Site: spec.Site, Kind: string(spec.Kind), Value: spec.Value, Source: string(spec.Source), Digest: sha256.Sum256([]byte(digested)),
-		IssuedBefore: spec.IssuedBefore.Truncate(time.Second), CreatedAt: now, ExpiresAt: now.Add(keep),
+		IssuedBefore: spec.IssuedBefore.Truncate(time.Second), CreatedAt: l.options.Now(), ExpiresAt: now.Add(keep),
 	}
 	switch spec.Kind {
 	case Token:
@@ -262,7 +301,7 @@ func (l *List) revocation(spec Spec) (store.Revocation, error) {
 	case Subject, Client:
 		if spec.IssuedBefore.IsZero() {
 			// A token of this very second may have been issued before, and the AS's clock
-			// may be ahead.
+			// may be ahead of what it said last.
 			r.IssuedBefore = now.Add(leeway).Truncate(time.Second).Add(time.Second)
 		}
 	case Session, Issued:
@@ -314,7 +353,8 @@ func (l *List) Compiled() ([]config.Revocations, int64) {
 		if lists[r.Site] == nil {
 			lists[r.Site], bySite[r.Site] = &config.Revocations{Site: r.Site}, &digests{}
 		}
-		d := config.Digest{Sum: r.Digest, Ends: r.ExpiresAt.Unix()}
+		// An Envoy is told when one has ended. By its own clock it ends one only if it is not.
+		d := config.Digest{Sum: r.Digest, Ends: r.ExpiresAt.Add(spare).Unix()}
 		if !r.IssuedBefore.IsZero() {
 			d.IssuedBefore = r.IssuedBefore.Unix()
 		}
@@ -379,10 +419,10 @@ func (l *List) inForce(r store.Revocation) (refusing, connected int) {
 
 // current lists what is in force, by id.
 func (l *List) current() []store.Revocation {
-	now := l.options.Now()
+	ends := l.clock.ends(l.options.Sites())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(l.revocations), func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
+	return slices.DeleteFunc(slices.Clone(l.revocations), func(r store.Revocation) bool { return ends.ended(&r, 0) })
 }
 
 func (l *List) find(id string) (store.Revocation, bool) {
@@ -404,14 +444,9 @@ func (l *List) Run(ctx context.Context) {
 	})
 }
 
-// refresh reads the store if anything was written or has expired.
+// refresh reads the store if anything was written, and looks at the clocks.
 func (l *List) refresh(ctx context.Context) error {
-	now := l.options.Now().Add(-pruneAfter)
-	l.mu.Lock()
-	expired := slices.ContainsFunc(l.revocations, func(r store.Revocation) bool { return !r.ExpiresAt.After(now) })
-	l.mu.Unlock()
-	if expired {
-		return l.Load(ctx)
-	}
-	return l.store.Refresh(ctx)
+	err := l.store.Refresh(ctx)
+	l.settle()
+	return err
 }

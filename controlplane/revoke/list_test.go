@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -37,8 +38,12 @@ type rig struct {
 	as    *httptest.Server
 	now   time.Time
 	sites []revoke.Site
-	leads bool
-	acked []string
+	// atAS is by how much the AS's clock is ahead, put by how much this host's was put
+	// ahead since the start; mute is an AS that says nothing of its clock.
+	atAS, put time.Duration
+	mute      bool
+	leads     bool
+	acked     []string
 
 	mu        sync.Mutex
 	keys      []jose.JSONWebKey
@@ -48,12 +53,17 @@ type rig struct {
 	events    []audit.Event
 }
 
+// spare is how much longer Envoys are told to refuse, as their clocks may be wrong.
+const spare = 24 * time.Hour
+
 // alias is another name of the AS.
 const alias = "https://old.example.com"
 
+var start = time.Unix(1_800_000_000, 0)
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, now: time.Unix(1_800_000_000, 0), leads: true, notBefore: `{"tokens-not-before":0}`}
+	r := &rig{t: t, now: start, leads: true, notBefore: `{"tokens-not-before":0}`}
 	r.rotate("k1")
 	r.as = httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(r.as.Close)
@@ -81,10 +91,27 @@ func (r *rig) open(path string) {
 // another is a further replica on the same store.
 func (r *rig) another(opened *store.SQL) *revoke.List {
 	return revoke.New(revoke.Options{
-		Store: opened, Changes: opened.Changes, Sites: func() []revoke.Site { return r.sites }, Recorder: r, Logger: slog.New(slog.DiscardHandler),
+		Store: opened, Changes: opened.Changes, Sites: r.known, Recorder: r, Logger: slog.New(slog.DiscardHandler),
 		Changed: func() { r.mu.Lock(); r.changes++; r.mu.Unlock() }, Leads: func() bool { return r.leads }, Every: time.Millisecond,
 		Acknowledged: func() []string { return r.acked }, Now: func() time.Time { return r.now },
+		Uptime: func() time.Duration { return r.now.Sub(start) - r.put },
 	})
+}
+
+// known are the sites, with what their AS says of the time.
+func (r *rig) known() []revoke.Site {
+	out := slices.Clone(r.sites)
+	for i := range out {
+		if !r.mute {
+			out[i].Now = r.now.Add(r.atAS)
+		}
+	}
+	return out
+}
+
+// putClock puts this host's clock ahead, or back: what the AS's clock says is as before.
+func (r *rig) putClock(by time.Duration) {
+	r.now, r.put, r.atAS = r.now.Add(by), r.put+by, r.atAS-by
 }
 
 // Record implements [audit.Recorder].
@@ -195,13 +222,14 @@ func TestRevoke(t *testing.T) {
 			l := r.compiled(tt.spec.Site)
 			if tt.list == nil {
 				require.Equal(t, tt.issuedForAll, l.IssuedBefore)
-				require.Equal(t, r.now.Add(tt.issuedForEnds).Unix(), l.IssuedBeforeEnds)
+				require.Equal(t, r.now.Add(tt.issuedForEnds+spare).Unix(), l.IssuedBeforeEnds)
 				return
 			}
 			named := config.Signed(tt.value)
 			d, ok := tt.list(l).Find(named)
 			require.True(t, ok)
-			require.Equal(t, r.now.Add(tt.ends).Unix(), d.Ends)
+			require.Equal(t, r.now.Add(tt.ends+spare).Unix(), d.Ends)
+			require.Equal(t, r.now.Add(tt.ends).Unix(), made.ExpiresAt.Unix())
 			require.Equal(t, tt.before, d.IssuedBefore)
 			require.Equal(t, sha256.Sum256([]byte(named)), made.Digest)
 			require.True(t, config.Digests.Valid(tt.list(l)))
@@ -228,7 +256,7 @@ func TestTokenIsNotKept(t *testing.T) {
 	r := newRig(t)
 	_, err := r.Revoke(t.Context(), revoke.Spec{Kind: revoke.Token, Token: secret.New("a-token-to-look-for")})
 	require.NoError(t, err)
-	rows, err := r.store.Revocations(t.Context(), r.now)
+	rows, err := r.store.Revocations(t.Context())
 	require.NoError(t, err)
 	lists, _ := r.Compiled()
 	for _, written := range []any{rows, lists, r.events} {
@@ -266,9 +294,15 @@ func TestSurvivesAndEnds(t *testing.T) {
 	require.NotEmpty(t, r.compiled("films"))
 	_, err = r.Revoke(t.Context(), revoke.Spec{Site: "films", Kind: revoke.Session, Value: "s3"})
 	require.NoError(t, err)
-	rows, err := r.store.Revocations(t.Context(), time.Time{})
+	rows, err := r.store.Revocations(t.Context())
 	require.NoError(t, err)
-	require.Len(t, rows, 2, "and the store has forgotten it")
+	require.Len(t, rows, 3, "the store has it for a day")
+	r.now = r.now.Add(24 * time.Hour)
+	_, err = r.Revoke(t.Context(), revoke.Spec{Site: "films", Kind: revoke.Session, Value: "s3"})
+	require.NoError(t, err)
+	rows, err = r.store.Revocations(t.Context())
+	require.NoError(t, err)
+	require.Len(t, rows, 2, "and then has forgotten it")
 }
 
 // TestFull: there is a bound, and what is there already may be made again.

@@ -31,7 +31,7 @@ func (l *List) Logout(ctx context.Context, siteName, token string) error {
 	if err != nil {
 		return err
 	}
-	now := l.options.Now()
+	now := l.clock.atAS(site)
 	verifier := oidc.NewVerifier("", keys, &oidc.Config{
 		SkipIssuerCheck: true, SkipClientIDCheck: true, // both are checked below
 		SupportedSigningAlgs: algorithmNames(), Now: func() time.Time { return now.Add(-clockSkew) },

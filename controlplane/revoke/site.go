@@ -17,6 +17,8 @@ type Site struct {
 	Keep time.Duration
 	// Leeway is the clock difference to the AS that is tolerated.
 	Leeway time.Duration
+	// Now is what time it is by the AS's clock; zero where that is not known.
+	Now time.Time
 	// NotBeforeEvery is how often the AS's not-before is read; 0 for never.
 	NotBeforeEvery time.Duration
 

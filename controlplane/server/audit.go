@@ -22,9 +22,10 @@ const auditEvery = time.Hour
 func (s *controlPlane) endAudit(ctx context.Context) {
 	ticker := time.NewTicker(auditEvery)
 	defer ticker.Stop()
+	began := time.Now()
 	for {
 		if file, _ := s.current(); s.leads() {
-			ended, err := s.store.EndAudit(ctx, time.Now().Add(-file.API.AuditRetention))
+			ended, err := s.store.EndAudit(ctx, untouched(began, time.Now()).Add(-file.API.AuditRetention))
 			switch {
 			case err != nil && ctx.Err() == nil:
 				s.options.Logger.Warn("old audit events not ended; they stay until the next time", slog.Any("error", err))
@@ -38,6 +39,16 @@ func (s *controlPlane) endAudit(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// untouched is the time now, of a process that began at a time, or what it would be if
+// nobody had put the host's clock ahead meanwhile: what is ended by it does not come back.
+func untouched(began, now time.Time) time.Time {
+	steady := began.Round(0).Add(now.Sub(began)) // by the clock that nobody touches
+	if wall := now.Round(0); wall.Before(steady) {
+		return wall
+	}
+	return steady
 }
 
 // difference says in a few words what another file changes; before is nil at the

@@ -46,7 +46,7 @@ func (f *inForce) revocation() []revoke.Site {
 func (w *worker) revocation() revoke.Site {
 	now, settings := w.Snapshot(), w.site.Revocation
 	out := revoke.Site{
-		Name: w.site.Name, Keep: settings.Keep, Leeway: w.site.Token.Leeway, NotBeforeEvery: settings.NotBeforeEvery,
+		Name: w.site.Name, Keep: settings.Keep, Now: w.ASTime(), Leeway: w.site.Token.Leeway, NotBeforeEvery: settings.NotBeforeEvery,
 		OwnClientID: now.Client.ID(), ClientIDs: append([]string{}, settings.ClientIDs...),
 	}
 	if out.OwnClientID != "" {

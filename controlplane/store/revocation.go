@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// forgottenAfter is how long after its end a revocation is forgotten, so that a clock
+// which was ahead for a while has lost none.
+const forgottenAfter = 24 * time.Hour
+
 // ErrFull says that as many are kept as may be.
 var ErrFull = errors.New("store: there are too many revocations")
 
@@ -39,15 +43,16 @@ func (s *SQL) revocationColumns(r *Revocation) columns {
 	}
 }
 
-// Revocations lists those that have not expired at now, by id.
-func (s *SQL) Revocations(ctx context.Context, now time.Time) ([]Revocation, error) {
-	out, err := list(ctx, s, s.revocationColumns, `FROM revocation WHERE expires_at > $1 ORDER BY id`, toMillis(now))
+// Revocations lists all that there are, by id, also those that have ended and are not
+// forgotten yet.
+func (s *SQL) Revocations(ctx context.Context) ([]Revocation, error) {
+	out, err := list(ctx, s, s.revocationColumns, `FROM revocation ORDER BY id`)
 	return out, reading("revocations", err)
 }
 
 // AddRevocation adds one, or widens the one of the same id: later times count. It
-// forgets those that have expired at now, and returns ErrFull when most are left and it
-// is a new one.
+// forgets those that ended a day before now, and returns ErrFull when most have not ended
+// and it is a new one.
 func (s *SQL) AddRevocation(ctx context.Context, r Revocation, now time.Time, most int) error {
 	c := s.revocationColumns(&r)
 	values, err := c.values()
@@ -55,11 +60,11 @@ func (s *SQL) AddRevocation(ctx context.Context, r Revocation, now time.Time, mo
 		return err
 	}
 	err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM revocation WHERE expires_at <= $1`, toMillis(now)); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM revocation WHERE expires_at <= $1`, toMillis(now.Add(-forgottenAfter))); err != nil {
 			return err
 		}
 		var others int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM revocation WHERE id <> $1`, r.ID).Scan(&others); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM revocation WHERE id <> $1 AND expires_at > $2`, r.ID, toMillis(now)).Scan(&others); err != nil {
 			return err
 		}
 		if others >= most {

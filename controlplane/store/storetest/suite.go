@@ -390,16 +390,22 @@ func Run(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *sto
 		narrower.IssuedBefore, narrower.ExpiresAt = first.IssuedBefore.Add(-time.Second), at.Add(time.Second)
 		require.NoError(t, s.AddRevocation(ctx, narrower, at, 2))
 		other := reopen()
-		got, err := other.Revocations(ctx, at)
+		got, err := other.Revocations(ctx)
 		require.NoError(t, err)
 		require.Equal(t, []store.Revocation{second, first}, got, "by id; the later times count")
 		whenever := first
 		whenever.IssuedBefore = time.Time{}
 		require.NoError(t, s.AddRevocation(ctx, whenever, at, 2))
 		require.NoError(t, s.AddRevocation(ctx, first, at, 2))
-		got, err = s.Revocations(ctx, at.Add(time.Minute))
+		third := store.Revocation{ID: "c", Kind: "token", CreatedAt: at, ExpiresAt: at.Add(25 * time.Hour)}
+		require.NoError(t, s.AddRevocation(ctx, third, at.Add(time.Minute), 2), "one has ended")
+		got, err = s.Revocations(ctx)
 		require.NoError(t, err)
-		require.Equal(t, []store.Revocation{whenever}, got, "the other has ended")
+		require.Equal(t, []store.Revocation{second, whenever, third}, got, "it is there, as a clock may be ahead")
+		require.NoError(t, s.AddRevocation(ctx, third, at.Add(24*time.Hour+time.Minute), 2))
+		got, err = s.Revocations(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []store.Revocation{whenever, third}, got, "a day later it is forgotten")
 		require.NoError(t, s.DeleteRevocation(ctx, "b"))
 		require.ErrorIs(t, s.DeleteRevocation(ctx, "b"), store.ErrNotFound)
 
