@@ -87,6 +87,34 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// oneTool has no condition for the other one.
+const oneTool = `
+  require: oauth_scopes
+  resources:
+  - name: albums
+    conditions:
+    - {paths: [/mcp], scopes: [use]}
+    - {paths: [/mcp], mcp: {tools: ["get_*"]}, scopes: [use]}
+`
+
+// TestDenied: each client tells why a tool is denied, and goes on with its session.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, reserve(t), devAS(t).Issuer(), "{register: {}}")
+	w.change(oneTool)
+	for name, connect := range agents() {
+		t.Run(name, func(t *testing.T) {
+			a := connect(t.Context(), t, w)
+			_, problem := a.call(t, deleteAlbum)
+			require.Contains(t, problem, "mcp_not_covered")
+			text, problem := a.call(t, getAlbum)
+			require.Empty(t, problem)
+			require.Equal(t, "album 1 is shown for alice", text)
+			require.Len(t, a.asked(), 1)
+		})
+	}
+}
+
 // TestOtherAudience: a token that is good, and for another API, opens nothing here.
 func TestOtherAudience(t *testing.T) {
 	t.Parallel()

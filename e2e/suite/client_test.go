@@ -144,6 +144,16 @@ func newAnswer(response *http.Response, body []byte) *answer {
 			a.code = problem.Code
 		}
 	case "application/json":
+		var denied struct {
+			Error struct {
+				Data struct {
+					Code string `json:"code"`
+				} `json:"data"`
+			} `json:"error"`
+		}
+		if json.Unmarshal(body, &denied) == nil {
+			a.code = denied.Error.Data.Code // of who called an MCP server
+		}
 		if bytes.Contains(body, []byte(`"target"`)) {
 			_ = json.Unmarshal(body, &a.echo)
 		}

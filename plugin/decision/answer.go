@@ -193,6 +193,13 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		{"content-type", "application/problem+json"},
 		{"cache-control", "no-store"},
 	}
+	id := ""
+	if x.decided.MCP != nil {
+		id = x.decided.MCP.id
+	}
+	if id != "" {
+		d.Headers[0].Value = "application/json"
+	}
 	later := x.pause
 	if because == ReasonRequestSubmitted {
 		later = max(later, x.interval)
@@ -228,7 +235,24 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		return d
 	}
 	d.Body = problem(d.Status, reason)
+	if id != "" {
+		d.Body = rpcError(id, reason, d.Body)
+	}
 	return d
+}
+
+// rpcError is the body of a denial for who called an MCP server, and waits for an answer to
+// what has the id. Clients give up the connection where they find no answer (the Go SDK), or
+// do not tell what it says (Python).
+func rpcError(id string, reason Reason, problem string) string {
+	b := make([]byte, 0, 384)
+	b = append(b, `{"jsonrpc":"2.0","id":`...)
+	b = append(b, id...)
+	b = append(b, `,"error":{"code":-32010,"message":`...) // one of those that JSON-RPC leaves to servers
+	b = gjson.AppendJSONString(b, reason.String()+": "+reason.Detail())
+	b = append(b, `,"data":`...)
+	b = append(b, strings.TrimSuffix(problem, "\n")...)
+	return string(append(b, '}', '}', '\n'))
 }
 
 // bearer is RFC 6750's challenge, and says where the site's metadata is.

@@ -19,6 +19,7 @@ type MCPMessage struct {
 	// alone says what is asked for.
 	Name string
 
+	id      string       // what an answer to it has to have, as JSON; empty for none
 	plain   *condition   // of the path and its HTTP method; nil for none
 	headers [2]mcpHeader // that say its method and its name once more
 	read    bool
@@ -219,7 +220,7 @@ func (x *Exchange) readMessage(body []byte, tooLarge bool, now time.Time) *Step 
 	if problem != "" {
 		return x.unreadable(problem)
 	}
-	m.Method, m.Name = read.Method, read.Name
+	m.Method, m.Name, m.id = read.Method, read.Name, read.ID
 	if !m.headers[0].says(read.Method) || !m.headers[1].says(read.Name) {
 		return x.unreadable(mcp.ProblemHeader)
 	}

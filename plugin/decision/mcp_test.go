@@ -1,6 +1,7 @@
 package decision_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -234,6 +235,45 @@ func TestMessageOnce(t *testing.T) {
 	require.Equal(t, decision.Step{}, h.worker.Read(x, []byte(callOf("search")), false, h.now))
 	x, _ = h.start(ask("GET", "/albums/1", ""))
 	require.Equal(t, decision.Step{}, h.worker.Read(x, []byte(callOf("search")), false, h.now))
+}
+
+// TestMessageAnswer: a denial is an answer to the request that it denies, so that a client goes on.
+func TestMessageAnswer(t *testing.T) {
+	t.Parallel()
+	const call = `{"jsonrpc":"2.0",ID"method":"tools/call","params":{"name":"delete_x"}}`
+	for id, answered := range map[string]bool{
+		`"id":7,`: true, `"id":"a\u0022b",`: true, `"id":-1e2,`: true,
+		"": false, `"id":null,`: false, `"id":{"a":1},`: false, `"id":[1],`: false, `"id":true,`: false, `"id":"` + strings.Repeat("x", 64) + `",`: false,
+	} {
+		h := newHarness(t, guardTools)
+		d, step := h.say(post("token"), strings.Replace(call, "ID", id, 1), viewR1)
+		require.Equal(t, "insufficient_permission", d.Reason.String(), id)
+		require.Equal(t, 401, step.Deny.Status, id)
+		if !answered {
+			require.Equal(t, "application/problem+json", value(t, step.Deny.Headers, "content-type"), id)
+			continue
+		}
+		require.Equal(t, "application/json", value(t, step.Deny.Headers, "content-type"), id)
+		var body struct {
+			JSONRPC string          `json:"jsonrpc"`
+			ID      json.RawMessage `json:"id"`
+			Error   struct {
+				Code    int
+				Message string
+				Data    struct {
+					Type, Title, Code, Detail string
+					Status                    int
+				}
+			}
+		}
+		decodeStrictly(t, step.Deny.Body, &body)
+		require.Equal(t, id, `"id":`+string(body.ID)+",")
+		require.Equal(t, "2.0", body.JSONRPC)
+		require.Equal(t, -32010, body.Error.Code)
+		require.Equal(t, "insufficient_permission: "+body.Error.Data.Detail, body.Error.Message)
+		require.Equal(t, "insufficient_permission", body.Error.Data.Code)
+		require.Equal(t, 401, body.Error.Data.Status)
+	}
 }
 
 func TestMessageConfiguration(t *testing.T) {

@@ -35,6 +35,9 @@ type Message struct {
 	Target Target
 	// Name is the tool's, the prompt's, or the URI of the resource.
 	Name string
+	// ID is what an answer has to have, as JSON; empty where nobody waits for one, and
+	// where it is none that the protocol has.
+	ID string
 }
 
 // Problem is why a message is not read; empty for none. Its text is stable: the log and
@@ -153,7 +156,7 @@ func (r *reader) message() (Message, Problem) {
 	case !Plain(r.method.Str):
 		return Message{}, ProblemName
 	}
-	m := Message{Method: strings.Clone(r.method.Str)}
+	m := Message{Method: strings.Clone(r.method.Str), ID: identifier(r.id)}
 	var parameter string
 	m.Target, parameter = TargetOf(m.Method)
 	if m.Target == TargetNone {
@@ -168,6 +171,17 @@ func (r *reader) message() (Message, Problem) {
 	}
 	m.Name = strings.Clone(name)
 	return m, ""
+}
+
+// maxID is more than a client needs to count its requests, or to name one by a UUID.
+const maxID = 64
+
+// identifier returns the id of a request as it is written.
+func identifier(id gjson.Result) string {
+	if id.Type != gjson.String && id.Type != gjson.Number || len(id.Raw) > maxID {
+		return ""
+	}
+	return strings.Clone(id.Raw)
 }
 
 // maxParameters is more than any method has: they are compared with each other.

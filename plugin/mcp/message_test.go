@@ -33,20 +33,22 @@ func TestRead(t *testing.T) {
 		name, body string
 		want       mcp.Message
 	}{
-		{"a call", call(`{"name":"delete_all","arguments":{"name":"x","name":"y"}}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "delete_all"}},
-		{"with room around", "\n\t " + call(`{ "name" : "a" }`) + "\r\n", mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a"}},
-		{"escapes", call(`{"\u006eame":"\u0064elete_\u00e9\ud83d\ude00"}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "delete_é😀"}},
-		{"an escaped method", `{"jsonrpc":"2.0","id":1,"\u006dethod":"tools\/call","params":{"name":"a"}}`, mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a"}},
+		{"an id of text", `{"jsonrpc":"2.0","id":"a\u0022-1","method":"ping"}`, mcp.Message{Method: "ping", ID: `"a\u0022-1"`}},
+		{"an id that no answer could have", `{"jsonrpc":"2.0","id":null,"method":"ping"}`, mcp.Message{Method: "ping"}},
+		{"a call", call(`{"name":"delete_all","arguments":{"name":"x","name":"y"}}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "delete_all", ID: "1"}},
+		{"with room around", "\n\t " + call(`{ "name" : "a" }`) + "\r\n", mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a", ID: "1"}},
+		{"escapes", call(`{"\u006eame":"\u0064elete_\u00e9\ud83d\ude00"}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "delete_é😀", ID: "1"}},
+		{"an escaped method", `{"jsonrpc":"2.0","id":1,"\u006dethod":"tools\/call","params":{"name":"a"}}`, mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a", ID: "1"}},
 		{"a notification is a call", `{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}`, mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a"}},
-		{"more parameters", call(`{"_meta":{"progressToken":1},"name":"a","task":{"ttl":1}}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a"}},
-		{"as many parameters as can be", call(`{"name":"a"` + many(63) + `}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a"}},
-		{"no parameters", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, mcp.Message{Method: "ping"}},
-		{"a prompt", `{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"p q"}}`, mcp.Message{Method: "prompts/get", Target: mcp.TargetPrompt, Name: "p q"}},
-		{"a resource", read("file:///a/b%20c.txt?x=1"), mcp.Message{Method: "resources/read", Target: mcp.TargetResource, Name: "file:///a/b%20c.txt?x=1"}},
-		{"of another scheme", read("note:1"), mcp.Message{Method: "resources/read", Target: mcp.TargetResource, Name: "note:1"}},
+		{"more parameters", call(`{"_meta":{"progressToken":1},"name":"a","task":{"ttl":1}}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a", ID: "1"}},
+		{"as many parameters as can be", call(`{"name":"a"` + many(63) + `}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a", ID: "1"}},
+		{"no parameters", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, mcp.Message{Method: "ping", ID: "1"}},
+		{"a prompt", `{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"p q"}}`, mcp.Message{Method: "prompts/get", Target: mcp.TargetPrompt, Name: "p q", ID: "1"}},
+		{"a resource", read("file:///a/b%20c.txt?x=1"), mcp.Message{Method: "resources/read", Target: mcp.TargetResource, Name: "file:///a/b%20c.txt?x=1", ID: "1"}},
+		{"of another scheme", read("note:1"), mcp.Message{Method: "resources/read", Target: mcp.TargetResource, Name: "note:1", ID: "1"}},
 		{"a response", `{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}`, mcp.Message{}},
 		{"an error", `{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}`, mcp.Message{}},
-		{"big", call(`{"name":"a","arguments":{"x":"` + strings.Repeat("y", 1<<20) + `"}}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a"}},
+		{"big", call(`{"name":"a","arguments":{"x":"` + strings.Repeat("y", 1<<20) + `"}}`), mcp.Message{Method: "tools/call", Target: mcp.TargetTool, Name: "a", ID: "1"}},
 	} {
 		got, problem := mcp.Read([]byte(tt.body))
 		require.Empty(t, problem, tt.name)
