@@ -162,7 +162,7 @@ release-check: ## Make the release of HEAD in two new clones, compare every file
 ##@ Try
 
 .PHONY: demo
-demo: build ## See UMA guard an API (ARGS=--once ends after the story)
+demo: build ## See UMA guard an API, or ARGS=--mcp an MCP server (--once ends after the story)
 	@$(BUILD)/umagate demo --cache $(BUILD)/wazero $(ARGS)
 
 .PHONY: envoy

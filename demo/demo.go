@@ -12,6 +12,8 @@ type Options struct {
 	Module string
 	// Gateway is where the filter runs.
 	Gateway Gateway
+	// MCP tells of an agent that asks for the tools of an MCP server, in place of photo albums.
+	MCP bool
 	// Once ends the demo after the story, and has it listen on free ports.
 	Once bool
 	// Cache is the folder where wazero keeps what it compiled. When it is empty,
@@ -42,14 +44,14 @@ var ErrNotAsTold = errors.New("not as told")
 // ctx ends, which is no error then. Nothing of it is left when Run returns.
 func Run(ctx context.Context, o Options) (err error) {
 	p := newPrinter(o.Stdout)
-	p.title()
+	p.title(playOf(o).title)
 	w, err := startWorld(ctx, o, p)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	p.world(w)
-	if err := tell(ctx, w, p); err != nil {
+	if err := w.play.tell(ctx, w, p); err != nil {
 		return err
 	}
 	if o.Once {

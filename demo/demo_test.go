@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,63 @@ func TestOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAgents tells the story of the agent.
+func TestAgents(t *testing.T) {
+	for where, about := range map[Gateway]string{Wazero: "wasm on wazero", Envoy: "in front of it: Envoy 1."} {
+		t.Run(string(where), func(t *testing.T) {
+			require.FileExists(t, module, "run `make wasm` first")
+			if where == Envoy {
+				t.Setenv("ENVOY_BIN", envoytest.Binary(t).Path)
+			}
+			var out bytes.Buffer
+			o := once(where, &out)
+			o.MCP = true
+			require.NoError(t, Run(t.Context(), o), out.String())
+			for _, text := range []string{
+				about, "all as told", "resource_metadata=\"http://127.0.0.1:", "bob → AS", "may bob view alice's albums?", "tools/call " + deleteAlbum,
+				"the agent is told: request_submitted", "What happened",
+			} {
+				require.Contains(t, out.String(), text)
+			}
+			for line := range strings.Lines(out.String()) {
+				require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 100, line)
+			}
+		})
+	}
+}
+
+// TestAgentsNotAsTold has every tool open to everybody.
+func TestAgentsNotAsTold(t *testing.T) {
+	require.FileExists(t, module, "run `make wasm` first")
+	var out bytes.Buffer
+	o := once(Wazero, &out)
+	o.MCP = true
+	p := newPrinter(&out)
+	w, err := startWorld(t.Context(), o, p)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, w.stop()) }()
+	_, err = w.as.Permit(devas.Policy{Resource: "*", Subjects: []string{"*"}})
+	require.NoError(t, err)
+	require.ErrorIs(t, w.play.tell(t.Context(), w, p), ErrNotAsTold)
+	require.Contains(t, out.String(), "✗ not as told: get_album: the MCP server was called")
+
+	out.Reset()
+	p.stay(w, "bin/umagate")
+	for _, text := range []string{w.url(), "oauth-protected-resource/mcp", "/admin/requests/ID/approve", "--mcp-tool delete_album"} {
+		require.Contains(t, out.String(), text)
+	}
+}
+
+// TestBusy: who else listens there is told of.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	_, err = startAPI(t.Context(), l.Addr().String(), nil)
+	require.ErrorContains(t, err, "the API: listen tcp "+l.Addr().String()+": bind: address already in use")
 }
 
 // TestNotAsTold breaks the story, so that it is known to notice.

@@ -7,7 +7,11 @@
 // configures the gateway by xDS; the wasm module is the one that Envoy loads.
 //
 // Files: demo.go runs it; world.go starts everything; envoy.go and wazero.go are the
-// gateways, ads.go the wazero one's xDS client; story.go is what happens;
-// exchange.go sends and checks; print.go is how it looks; stay.go is what can be
-// tried afterwards. The folders are its parts, which the tests use, too.
+// gateways, ads.go the wazero one's xDS client; api.go is what is protected; story.go is
+// what happens; exchange.go sends and checks; print.go is how it looks; stay.go is what
+// can be tried afterwards. The folders are its parts, which the tests use, too.
+//
+// "umagate demo --mcp" tells another story in the same world (play.go): tools.go is an MCP
+// server, agent.go an MCP client of the Go SDK, person.go its user's browser, and
+// mcpstory.go what happens.
 package demo

@@ -141,6 +141,15 @@ func (t *teller) challenge(x exchange) map[string]string {
 	return params
 }
 
+// end prints how it went. The error is that something was not as told.
+func (t *teller) end() error {
+	t.print.end(t.count, t.wrong)
+	if len(t.wrong) > 0 {
+		return fmt.Errorf("%d checks: %w", len(t.wrong), ErrNotAsTold)
+	}
+	return nil
+}
+
 // answered reads a member of a JSON answer.
 func (x exchange) answered(name string) string {
 	var members map[string]any

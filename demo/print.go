@@ -57,9 +57,9 @@ func (p *printer) in(s style, text string) string {
 
 func (p *printer) line(text string) { _, _ = fmt.Fprintln(p.w, text) }
 
-func (p *printer) title() {
+func (p *printer) title(text string) {
 	p.line("")
-	p.line(p.in(bold, "umagate: UMA 2.0 in front of an API that knows nothing of it"))
+	p.line(p.in(bold, text))
 	p.line("")
 }
 
@@ -75,7 +75,7 @@ func (p *printer) waited(d time.Duration) {
 // world prints who is who.
 func (p *printer) world(w *world) {
 	for _, row := range [][3]string{
-		{"API", "http://" + w.api.address, "photo albums: 1 and 2 are alice's, 3 is bob's"},
+		{"API", "http://" + w.api.address, w.play.about},
 		{"gateway", "http://" + w.gateway.address(), "stands in front of it: " + w.gateway.about()},
 		{"AS", w.as.Issuer(), "the authorization server, where alice and bob log in"},
 		{"control plane", "http://" + w.plane, "registered the API at the AS, and configured the gateway"},

@@ -38,11 +38,7 @@ func tell(ctx context.Context, w *world, p *printer) error {
 			return err
 		}
 	}
-	p.end(s.count, s.wrong)
-	if len(s.wrong) > 0 {
-		return fmt.Errorf("%d checks: %w", len(s.wrong), ErrNotAsTold)
-	}
-	return nil
+	return s.end()
 }
 
 func (s *story) public(ctx context.Context) error {

@@ -2,15 +2,15 @@ package demo
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/umagate/umagate/controlplane/api/client"
@@ -18,11 +18,8 @@ import (
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 	"github.com/umagate/umagate/demo/devas"
-	"github.com/umagate/umagate/demo/sampleapi"
+	"github.com/umagate/umagate/demo/port"
 )
-
-//go:embed umagate.yaml
-var siteFile string
 
 // startTimeout bounds the wait until everything is configured. Envoy compiles the
 // module first, which takes seconds on a fast machine.
@@ -41,6 +38,8 @@ type gateway interface {
 
 // world is everything that the story happens in.
 type world struct {
+	play    play
+	tools   *tools // of the MCP server, where there is one
 	folder  string
 	wasm    string // the filter's module, absolute
 	cache   string // wazero's, may be empty
@@ -51,6 +50,9 @@ type world struct {
 	plane   string // host:port of the control plane's API
 	xds     string // and of its xDS server
 	gateway gateway
+	// front is host:port of the gateway, once it is known; held keeps it for it.
+	front string
+	held  io.Closer
 
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when the control plane has ended
@@ -59,7 +61,7 @@ type world struct {
 
 // startWorld starts everything, and returns when the gateway has its configuration.
 func startWorld(ctx context.Context, o Options, p *printer) (_ *world, err error) {
-	w := &world{stopAS: func() {}}
+	w := &world{play: playOf(o), tools: &tools{calls: map[string]int{}}, stopAS: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stop())
@@ -79,19 +81,19 @@ func startWorld(ctx context.Context, o Options, p *printer) (_ *world, err error
 	if w.folder, err = os.MkdirTemp("", "umagate-demo-"); err != nil {
 		return nil, fmt.Errorf("a folder for the demo: %w", err)
 	}
-	port := portsOf(o)
-	if w.api, err = startAPI(ctx, port(ctx, "8081")); err != nil {
+	at := portsOf(o)
+	if w.api, err = startAPI(ctx, at(ctx, "8081"), w.play.api(w)); err != nil {
 		return nil, err
 	}
-	if err := w.startAS(ctx, port(ctx, "9090")); err != nil {
+	if err := w.startAS(ctx, at(ctx, "9090")); err != nil {
 		return nil, err
 	}
-	if err := w.startPlane(ctx, o, port); err != nil {
+	if err := w.startPlane(ctx, o, at); err != nil {
 		return nil, err
 	}
 	p.wait(choose.promise)
 	began := time.Now()
-	if w.gateway, err = choose.start(ctx, w, port(ctx, "9901")); err != nil {
+	if w.gateway, err = choose.start(ctx, w, at(ctx, "9901")); err != nil {
 		return nil, err
 	}
 	if err := w.waitUntilServing(ctx); err != nil {
@@ -132,7 +134,7 @@ func (w *world) startAS(ctx context.Context, address string) error {
 		Clients: []devas.Client{{ID: clientID, Metadata: devas.Metadata{
 			ClientName: "Photo viewer", TokenEndpointAuthMethod: devas.AuthNone, RedirectURIs: []string{"http://127.0.0.1/callback"},
 		}}},
-		Scopes: []string{"view", "edit"},
+		Scopes: w.play.scopes, PollInterval: w.play.poll,
 	})
 	if err != nil {
 		return err
@@ -144,13 +146,19 @@ func (w *world) startAS(ctx context.Context, address string) error {
 }
 
 // startPlane runs what "umagate serve" runs.
-func (w *world) startPlane(ctx context.Context, o Options, port func(context.Context, string) string) error {
+func (w *world) startPlane(ctx context.Context, o Options, at func(context.Context, string) string) error {
 	w.file = filepath.Join(w.folder, "umagate.yaml")
+	if w.front = at(ctx, "10000"); strings.HasSuffix(w.front, ":0") { // the file names it
+		var err error
+		if w.front, w.held, err = port.Reserve("127.0.0.1"); err != nil {
+			return fmt.Errorf("an address for the gateway: %w", err)
+		}
+	}
 	values := map[string]string{
-		"API": port(ctx, "8090"), "XDS": port(ctx, "18000"), "GATEWAY": port(ctx, "10000"),
+		"API": at(ctx, "8090"), "XDS": at(ctx, "18000"), "GATEWAY": w.front,
 		"FOLDER": w.folder, "WASM": w.wasm, "UPSTREAM": w.api.address, "ISSUER": w.as.Issuer(),
 	}
-	text := os.Expand(siteFile, func(name string) string { return values[name] })
+	text := os.Expand(w.play.file, func(name string) string { return values[name] })
 	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("umagate.yaml: %w", err)
 	}
@@ -219,13 +227,21 @@ func (w *world) waitUntilServing(ctx context.Context) error {
 			return fmt.Errorf("the gateway is not configured after %s: %s: %w", startTimeout, last, ctx.Err())
 		}
 	}
-	for album, owner := range map[string]string{"album-1": "alice", "album-2": "alice", "album-3": "bob"} {
+	for album, owner := range w.play.owners {
 		if err := w.as.SetOwner(album, owner, true); err != nil {
+			return err
+		}
+	}
+	for _, policy := range w.play.policies {
+		if _, err := w.as.Permit(policy); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// url is where the MCP server is, for clients.
+func (w *world) url() string { return "http://" + w.front + mcpPath }
 
 // status asks the control plane, as "umagate status" does.
 func (w *world) status(ctx context.Context) (server.Status, error) {
@@ -268,51 +284,13 @@ func (w *world) stop() error {
 	if w.api != nil {
 		w.api.stop()
 	}
+	if w.held != nil {
+		_ = w.held.Close()
+	}
 	if w.folder != "" {
 		if err := os.RemoveAll(w.folder); err != nil {
 			return fmt.Errorf("the demo's folder: %w", err)
 		}
 	}
 	return nil
-}
-
-// api is the sample API, with a look at what arrives there.
-type api struct {
-	address string
-	stop    func()
-
-	mu   sync.Mutex
-	seen []*http.Request
-}
-
-func startAPI(ctx context.Context, address string) (*api, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("the sample API: %w", err)
-	}
-	a := &api{address: l.Addr().String()}
-	albums := sampleapi.New()
-	s := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		a.mu.Lock()
-		a.seen = append(a.seen, r)
-		a.mu.Unlock()
-		albums.ServeHTTP(rw, r)
-	})}
-	var joined sync.WaitGroup
-	joined.Go(func() { _ = s.Serve(l) })
-	a.stop = func() {
-		_ = s.Close()
-		joined.Wait()
-	}
-	return a, nil
-}
-
-// take returns what has arrived since the last take, and forgets it.
-func (a *api) take() []*http.Request {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	seen := a.seen
-	a.seen = nil
-	return seen
 }

@@ -20,6 +20,9 @@ func newDemo(env Environment) *cobra.Command {
 loopback, and tell a story with them, each request and answer. Then everything stays
 up, and commands to try are printed. Nothing is left when it ends.
 
+With --mcp, what is protected is an MCP server, and who asks is an agent: a client of
+the Go SDK that knows OAuth, and nothing of UMA.
+
 The gateway is an Envoy, if one is found: in $ENVOY_BIN, PATH, umagate's cache or
 func-e's folders. Otherwise the same module runs on wazero, in this process.
 
@@ -29,6 +32,7 @@ whoever can connect to this machine's loopback can administer it.
 Exit codes: 0 all was as told, 1 it was not or failed, 64 wrong usage, 130 interrupted
 before the story had ended.`,
 		Example: `  umagate demo
+  umagate demo --mcp
   umagate demo --once --gateway wazero`,
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
@@ -50,6 +54,7 @@ before the story had ended.`,
 		}),
 	}
 	cmd.Flags().BoolVar(&options.Once, "once", false, "end after the story, on free ports")
+	cmd.Flags().BoolVar(&options.MCP, "mcp", false, "tell of an AI agent that asks for the tools of an MCP server, and of their owner")
 	gateway := &choice[demo.Gateway]{&options.Gateway, "NAME", []demo.Gateway{demo.Auto, demo.Envoy, demo.Wazero}}
 	cmd.Flags().Var(gateway, "gateway", "where the filter runs: auto (Envoy if there is one), envoy or wazero")
 	_ = cmd.RegisterFlagCompletionFunc("gateway", cobra.FixedCompletions(gateway.names(), cobra.ShellCompDirectiveNoFileComp))
