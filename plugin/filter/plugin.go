@@ -46,7 +46,7 @@ type plugin struct {
 	hurried bool  // the tick is hurriedTick
 	swept   int64 // when overdue calls were looked for, in nanoseconds since 1970
 	leaving bool  // Envoy waits for the calls before it deletes the context
-	reports bool  // somebody reads decisions
+	logs    bool  // an access log has decisions
 }
 
 // OnPluginStart implements types.PluginContext. A configuration that is refused
@@ -62,6 +62,13 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	if err != nil {
 		return refuse(err.Error())
 	}
+	if told := policy.Told(); told || !policy.Unreported {
+		declared := declareReport()
+		if told && !declared {
+			return refuse("a site has reported_claims, and the host takes no property of a type")
+		}
+		p.logs = declared && !policy.Unreported
+	}
 	if err := setTick(tick); err != nil {
 		return refuse("the host has no timer: " + err.Error())
 	}
@@ -69,7 +76,6 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()) + int64(policy.WaitingBytes()))
 	p.evaluator = p.worker.Evaluator(policy)
 	p.pace() // streams are looked at, as they may have been revoked
-	p.reports = !policy.Unreported && declareReport()
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
 }
