@@ -57,6 +57,7 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 				Transport: env.Transport,
 				Reload:    hangup,
 				Version:   release(),
+				Module:    ownModule(env),
 				Sources:   sources,
 			})
 		}),

@@ -197,13 +197,13 @@ func printEnvoys(p *page, s server.Status, now time.Time) {
 			}
 			rows = append(rows, nil)
 		}
-		rows = append(rows, []string{"ENVOY", "GROUP", "VERSION", "CONNECTED", "CALLS TO AS", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)", "LISTENER (LDS)", "ROUTES (RDS)"})
+		rows = append(rows, []string{"ENVOY", "GROUP", "VERSION", "MODULE", "CONNECTED", "CALLS TO AS", "FILTER (ECDS)", "CLUSTERS (CDS)", "CREDENTIALS (SDS)", "LISTENER (LDS)", "ROUTES (RDS)"})
 		for _, e := range s.Envoys {
 			connected := "gone " + since(e.DisconnectedAt, now)
 			if e.Connected {
 				connected = since(e.ConnectedSince, now)
 			}
-			row := []string{e.NodeID, dash(e.Group), dash(e.Version), connected, calls(&e, now)}
+			row := []string{e.NodeID, dash(e.Group), dash(e.Version), moduleOf(&e), connected, calls(&e, now)}
 			for _, kind := range []xds.Type{xds.ECDS, xds.CDS, xds.SDS, xds.LDS, xds.RDS} {
 				row = append(row, typeState(e.Types[kind]))
 			}
@@ -267,6 +267,14 @@ func printRefusal(p *page, node string, kind xds.Type, state xds.State, now time
 	if kind == xds.ECDS {
 		p.printf("  = If it is about the path: plugin.wasm is where Envoy finds the module, from the folder that Envoy was started in.\n")
 	}
+}
+
+// moduleOf names the build of the filter that an Envoy runs.
+func moduleOf(e *xds.Envoy) string {
+	if e.Module == nil {
+		return "-"
+	}
+	return dash(e.Module.Build)
 }
 
 // calls tells how an Envoy's calls to authorization servers end, if it reports that.

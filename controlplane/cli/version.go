@@ -21,7 +21,9 @@ type versionInfo struct {
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 	// Contract is the version of the filter's configuration that this release writes.
+	// Level counts what has been added to it.
 	Contract int `json:"contract"`
+	Level    int `json:"contract_level"`
 	// Module is the filter that came with this program, if one did.
 	Module *module.Module `json:"module,omitempty"`
 }
@@ -64,10 +66,10 @@ func (v versionInfo) print(p *page) {
 		commit += ", modified"
 	}
 	if v.Module != nil {
-		filter = v.Module.Path + ", sha256 " + v.Module.SHA256
+		filter = v.Module.Path + ", sha256 " + v.Module.SHA256 + ", build " + dash(v.Module.Build)
 	}
-	p.printf("umagate %s\n  commit    %s\n  built by  %s, %s\n  module    %s\n  contract  %d\n",
-		v.Version, commit, v.Go, v.Platform, filter, v.Contract)
+	p.printf("umagate %s\n  commit    %s\n  built by  %s, %s\n  module    %s\n  contract  %d, level %d\n",
+		v.Version, commit, v.Go, v.Platform, filter, v.Contract, v.Level)
 }
 
 // release names this build in what it writes and reports.
@@ -81,6 +83,7 @@ func buildVersion() versionInfo {
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Contract: config.Version,
+		Level:    config.Level,
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -98,4 +101,14 @@ func buildVersion() versionInfo {
 		}
 	}
 	return v
+}
+
+// ownModule is the build of the filter's module that came with this program; empty for
+// none. That one cannot be read is told by "umagate version".
+func ownModule(env Environment) string {
+	found, err := env.module()
+	if err != nil {
+		return ""
+	}
+	return found.Build
 }

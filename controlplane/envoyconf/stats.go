@@ -31,13 +31,16 @@ func report(out *bootstrapv3.Bootstrap) error {
 // Prometheus, umagate_decisions_total{site="photos",result="allow",reason="permitted"}.
 func statsConfig() *metricsv3.StatsConfig {
 	out := &metricsv3.StatsConfig{}
-	for _, label := range []string{"site", "result", "reason", "operation", "outcome", "mcp_method", "mcp_name"} {
+	tag := func(label, before string) {
 		out.StatsTags = append(out.StatsTags, &metricsv3.TagSpecifier{
-			TagName: label,
-			TagValue: &metricsv3.TagSpecifier_Regex{
-				Regex: `^wasmcustom\.umagate\.(?:.+\.)?(` + label + `\.([^.]+)\.)`,
-			},
+			TagName:  label,
+			TagValue: &metricsv3.TagSpecifier_Regex{Regex: `^wasmcustom\.umagate\.` + before + `(` + label + `\.([^.]+)\.)`},
 		})
 	}
+	for _, label := range []string{"site", "result", "reason", "operation", "outcome", "mcp_method", "mcp_name"} {
+		tag(label, `(?:.+\.)?`)
+	}
+	tag("module", "")
+	tag("level", `module\.[^.]+\.`)
 	return out
 }

@@ -194,6 +194,12 @@ var (
 		Remedy:  "Keep that Envoy's log, which has the reason, and report it: it is a fault of umagate. If it comes again and again, look for lines of the access log with status 503 and no decision: one kind of request may do it.",
 		Urgent:  true,
 	}
+	EnvoyModuleDiffers = Kind{
+		Name:    "EnvoyModuleDiffers",
+		Summary: "The filter's module that an Envoy runs is not the one of this release.",
+		Affects: "Nobody, as long as that Envoy takes what it is given. An older module refuses a configuration with a setting that came after it (EnvoyRefused): it goes on with the one before, and revocations do not reach it.",
+		Remedy:  "Bring umagate.wasm of this release (umagate version names it) to that Envoy, and start it anew; where plugin.wasm is a URL, change plugin.sha256 with it. Until then, an older one takes what has no new setting.",
+	}
 	EnvoyClockSkew = Kind{
 		Name:    "EnvoyClockSkew",
 		Summary: "An Envoy's clock differs from this host's.",
@@ -394,7 +400,7 @@ func Kinds() []Kind {
 		StoreUnreachable, StoreReplaced, StoreFull, StoreReadOnly, StoreKeyUnknown, NoLeader, ReplicasDiffer,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyNotLetIn, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
-		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
+		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyModuleDiffers, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, ResourcesNotTaken, RemovalsWithheld, DeletionsWithheld, NotBeforeUnknown,
 	}

@@ -2,13 +2,15 @@
 package module
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // Name is the file's name.
@@ -22,6 +24,9 @@ type Module struct {
 	Path string `json:"path"`
 	// SHA256 is in hexadecimal, as plugin.sha256 in umagate.yaml and sha256sum have it.
 	SHA256 string `json:"sha256"`
+	// Build is what Envoys report of it, and no other build; empty for a module that says
+	// nothing of itself.
+	Build string `json:"build,omitempty"`
 }
 
 // Find returns the module that came with a program: the file beside it, as in
@@ -35,27 +40,32 @@ func Find(program string) (Module, error) {
 	folder := filepath.Dir(program)
 	places := []string{filepath.Join(folder, Name), filepath.Join(filepath.Dir(folder), "share", "umagate", Name)}
 	for _, path := range places {
-		sum, err := hash(path)
+		found, err := read(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return Module{}, err
 		}
-		return Module{Path: path, SHA256: sum}, nil
+		return found, nil
 	}
 	return Module{}, fmt.Errorf("%w: neither %s nor %s is there", ErrNotFound, places[0], places[1])
 }
 
-func hash(path string) (string, error) {
-	file, err := os.Open(path) //nolint:gosec // beside the program that runs
+func read(path string) (Module, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // beside the program that runs
 	if err != nil {
-		return "", err
+		return Module{}, err
 	}
-	defer file.Close() //nolint:errcheck // only read from
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+	sum := sha256.Sum256(text)
+	return Module{Path: path, SHA256: hex.EncodeToString(sum[:]), Build: build(text)}, nil
+}
+
+// build returns what a module says that it is.
+func build(module []byte) string {
+	_, after, ok := bytes.Cut(module, []byte(config.BuildMark))
+	if !ok || len(after) < config.BuildSize {
+		return ""
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return string(after[:config.BuildSize])
 }

@@ -65,7 +65,7 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 	for i := range out.Sites {
 		list = append(list, out.Sites[i].Conditions...)
 	}
-	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, now)...)
+	list = append(list, envoyConditions(out.Envoys, out.TurnedAway, published.groups, s.options.Module, now)...)
 	untrusted := several{kind: health.EnvoyNotLetIn}
 	for _, r := range out.NotLetIn {
 		untrusted.add(r.Since, "from %s: %s", r.Address, r.Reason)
@@ -91,9 +91,10 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 
 // several is a condition that several Envoys share.
 type several struct {
-	kind  health.Kind
-	since time.Time
-	all   []string
+	kind   health.Kind
+	since  time.Time
+	all    []string
+	remedy string // the kind's when empty
 }
 
 func (s *several) add(since time.Time, format string, args ...any) {
@@ -104,9 +105,9 @@ func (s *several) add(since time.Time, format string, args ...any) {
 }
 
 // envoyConditions lists what keeps Envoys from having what they are given.
-func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []publishedGroup, now time.Time) []health.Condition {
+func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []publishedGroup, module string, now time.Time) []health.Condition {
 	gone, refused, behind, turned := several{kind: health.EnvoyGone}, several{kind: health.EnvoyRefused}, several{kind: health.EnvoyBehind}, several{kind: health.EnvoyTurnedAway}
-	clocks, trapped := several{kind: health.EnvoyClockSkew}, several{kind: health.EnvoyFilterTrapped}
+	clocks, trapped, modules := several{kind: health.EnvoyClockSkew}, several{kind: health.EnvoyFilterTrapped}, several{kind: health.EnvoyModuleDiffers}
 	for _, r := range away {
 		turned.add(r.Since, "%s (cluster %q, certificate %q)", r.NodeID, r.Cluster, r.Certificate)
 	}
@@ -133,6 +134,10 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 			}
 			clocks.add(c.Since, "that of %s (%s) is %s %s this host's", e.NodeID, e.Address, by.Abs().Round(time.Second), direction)
 		}
+		differs := otherModule(e, module)
+		if differs != "" {
+			modules.add(e.ConnectedSince, "%s (%s) %s", e.NodeID, e.Address, differs)
+		}
 		if f, ok := fronts[e.Group]; ok {
 			for _, m := range f.mismatches(e) {
 				if unlike[m.kind.Name] == nil {
@@ -145,12 +150,15 @@ func envoyConditions(envoys []xds.Envoy, away []xds.Rejected, groups []published
 			switch state := e.Types[kind]; {
 			case state.Refused != "":
 				refused.add(state.RefusedAt, "%s refused %s %s: %s", e.NodeID, kind, state.Refused, state.ErrorMessage)
+				if kind == xds.ECDS && differs != "" {
+					refused.remedy = health.EnvoyModuleDiffers.Remedy
+				}
 			case state.Sent != "" && state.Acknowledged != state.Sent:
 				behind.add(state.SentAt, "%s has not acknowledged %s %s", e.NodeID, kind, state.Sent)
 			}
 		}
 	}
-	all := []several{gone, refused, behind, turned, clocks, trapped}
+	all := []several{gone, refused, behind, turned, clocks, trapped, modules}
 	for _, name := range slices.Sorted(maps.Keys(unlike)) {
 		all = append(all, *unlike[name])
 	}
@@ -187,7 +195,7 @@ func (s *several) condition(site string) health.Condition {
 	if more := len(s.all) - len(shown); more > 0 {
 		shown = append(slices.Clone(shown), fmt.Sprintf("and %d more", more))
 	}
-	return s.kind.New(site, strings.Join(shown, "; "), "", s.since)
+	return s.kind.New(site, strings.Join(shown, "; "), s.remedy, s.since)
 }
 
 // callConditions lists the sites whose authorization server Envoys call in vain, by what

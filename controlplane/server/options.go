@@ -25,8 +25,9 @@ type Options struct {
 	// Name tells this replica from others, for status; the host's name and the
 	// process's number when empty.
 	Name string
-	// Version is the release, for status.
-	Version string
+	// Version is the release, for status. Module is the build of the filter's module that
+	// came with it; empty for none.
+	Version, Module string
 	// Started is called once, with the addresses that are listened on; may be nil.
 	Started func(api, xds string)
 	// Sources bring sites beside the file's.

@@ -34,6 +34,9 @@ type Envoy struct {
 	// ReportedAt is when it last said what it counts; zero for one whose bootstrap has no
 	// stats sink to here: how its calls end is not known then.
 	ReportedAt time.Time `json:"reported_at,omitzero"`
+	// Module is the filter's module that it runs; nil where it has not reported one. Its
+	// build is empty where it has had two, and has not been given anything since.
+	Module *Module `json:"module,omitempty"`
 	// Failing are its calls to authorization servers that fail.
 	Failing []Calls `json:"failing,omitempty"`
 	// Trapped is what it reports of VMs of the filter that broke off lately.

@@ -25,7 +25,7 @@ type member struct {
 func (m *member) copy(now time.Time) Envoy {
 	e := m.Envoy
 	e.ReportedAt, e.Failing, e.Stale = m.reports.at, m.reports.failing(now), m.reports.stales(now)
-	e.Clock, e.Trapped = m.reports.differs(now), m.reports.trapped(now)
+	e.Clock, e.Trapped, e.Module = m.reports.differs(now), m.reports.trapped(now), m.reports.module
 	e.Types = maps.Clone(m.Types)
 	e.Certificate = slices.Clone(m.Certificate)
 	return e

@@ -104,13 +104,15 @@ type reports struct {
 	stale  map[string]Stale    // by site
 	clock  Clock
 	traps  Traps
+	module *Module // nil for one that does not say what it is
 }
 
 // take reads the counts of a message.
 func (r *reports) take(now time.Time, counts map[countKey]uint64) {
 	first := r.at.IsZero()
+	r.noteModule(counts, first)
 	if first {
-		*r = reports{judged: now, counts: map[countKey]uint64{}, grown: map[countKey]uint64{}, calls: map[callsKey]Calls{}, stale: map[string]Stale{}}
+		*r = reports{module: r.module, judged: now, counts: map[countKey]uint64{}, grown: map[countKey]uint64{}, calls: map[callsKey]Calls{}, stale: map[string]Stale{}}
 	}
 	r.at = now
 	for key, n := range counts {
@@ -135,7 +137,7 @@ func (r *reports) judge(now time.Time) {
 	r.judgeTraps(now)
 	failing, most := map[callsKey]Calls{}, map[callsKey]uint64{}
 	for key, n := range r.grown {
-		if key.operation == staleLookups || key.operation == reloads {
+		if key.operation == staleLookups || key.operation == reloads || key.operation == starts {
 			continue
 		}
 		at := callsKey{key.site, key.operation}
@@ -284,8 +286,8 @@ const (
 	fieldName    protowire.Number = 1 // of MetricFamily
 )
 
-// callCounts reads the filter's counters of calls and of stale tokens, and Envoy's of the
-// filter's VMs, from a StreamMetricsMessage.
+// callCounts reads the filter's counters of calls and of stale tokens, what
+// the filter's module says of itself, and Envoy's counters of the filter's VMs, from a StreamMetricsMessage.
 func callCounts(message []byte) (map[countKey]uint64, error) {
 	out := map[countKey]uint64{}
 	for len(message) > 0 {
@@ -366,6 +368,9 @@ func nameOf(family []byte) string {
 // none: what is shown of an Envoy's reports are the filter's words and a site's name.
 func keyOf(name string) (key countKey, ok bool) {
 	if key, ok := reloadOf(name); ok {
+		return key, true
+	}
+	if key, ok := startOf(name); ok {
 		return key, true
 	}
 	rest, begins := strings.CutPrefix(name, countsPrefix)

@@ -34,12 +34,17 @@ func TestCallCounts(t *testing.T) {
 			counter("wasm.umagate.vm_reload_backoff", 8),
 			counter("wasm.umagate.vm_reload_"+"\x1b[2J", 8),
 			counter("wasm.another.vm_reload_failure", 9),
+			counter("wasmcustom.umagate.module.0123456789ab.level.07.module_starts_total", 2),
+			counter("wasmcustom.umagate.module.0123456789a.level.07.module_starts_total", 2),
+			counter("wasmcustom.umagate.module.0123456789ag.level.07.module_starts_total", 2),
+			counter("wasmcustom.umagate.module.0123456789ab.level.700.module_starts_total", 2),
+			counter("wasmcustom.umagate.module.0123456789ab.module_starts_total", 2),
 		},
 	})
 	require.NoError(t, err)
 	counts, err := callCounts(message)
 	require.NoError(t, err)
-	require.Equal(t, map[countKey]uint64{{"pho-to_s", "introspection", "ok"}: 3, {"photos", "permission", "unreachable"}: 4, {"", reloads, reloadBackoff}: 8}, counts)
+	require.Equal(t, map[countKey]uint64{{"pho-to_s", "introspection", "ok"}: 3, {"photos", "permission", "unreachable"}: 4, {"", reloads, reloadBackoff}: 8, {"0123456789ab", starts, "07"}: 2}, counts)
 	for n := range message {
 		_, _ = callCounts(message[:n]) // no panic
 	}

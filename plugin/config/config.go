@@ -15,6 +15,25 @@ import "encoding/json"
 // Version is the version of the contract. The filter refuses any other.
 const Version = 1
 
+// Level counts what has been added to the contract of that version. A filter refuses the
+// members and values that came after it, so one of a lower level than the control plane's
+// may refuse what that writes. TestLevel tells when to raise it. It has two digits.
+const Level = 1
+
+// The counter by which a filter tells what it is, each time that it is given a
+// configuration: BuildMark, BuildSize hexadecimal digits that tell one build from others,
+// LevelMark, the level, StartsSuffix.
+const (
+	BuildMark    = "umagate.module."
+	BuildSize    = 12
+	LevelMark    = ".level."
+	StartsSuffix = ".module_starts_total"
+)
+
+// StartsMetric is that counter. "make wasm" puts the digits of the build in place of the
+// zeros.
+const StartsMetric = BuildMark + "000000000000" + LevelMark + string(rune('0'+Level/10)) + string(rune('0'+Level%10)) + StartsSuffix
+
 // DecisionProperty is the property that has the decision on a request, for Envoy's access
 // log: a google.protobuf.Struct. Envoy's filter state has it as wasm.umagate.decision.
 const DecisionProperty = "umagate.decision"

@@ -8,6 +8,7 @@ import (
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
 
+	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
 )
 
@@ -57,6 +58,7 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 		return refuse("the plugin has no configuration: " + err.Error())
 	}
 	p.worker = p.vm.worker(pluginName())
+	p.worker.metrics.count(config.StartsMetric, 1) // first, as the configuration may be too new
 	p.worker.Bound(batch)
 	policy, err := p.worker.compiler.Compile(document)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command trim copies a WebAssembly module without some of its exports. `make
-// wasm` runs it.
+// Command trim copies a WebAssembly module without some of its exports, and writes into it
+// what tells the build from others. `make wasm` runs it.
 //
 // The SDK exports every callback of proxy-wasm, and Envoy calls each one that is
 // there, for every request. The filter has nothing to do for the bodies of responses,
@@ -10,11 +10,16 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
+
+	"github.com/umagate/umagate/plugin/config"
 )
 
 // unused are the callbacks that the filter does not implement.
@@ -56,6 +61,9 @@ func run(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
+	if err := stamp(trimmed); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
 	return os.WriteFile(to, trimmed, 0o644) //nolint:gosec // the module is no secret
 }
 
@@ -84,6 +92,18 @@ func trim(module []byte, names []string) ([]byte, error) {
 		out = append(out, body...)
 	}
 	return out, nil
+}
+
+// stamp puts a part of the module's digest, as it was before, where the mark is.
+func stamp(module []byte) error {
+	mark := append([]byte(config.BuildMark), bytes.Repeat([]byte{'0'}, config.BuildSize)...)
+	if n := bytes.Count(module, mark); n != 1 {
+		return fmt.Errorf("the module has %q %d times, and not once", mark, n)
+	}
+	sum := sha256.Sum256(module)
+	at := bytes.Index(module, mark) + len(config.BuildMark)
+	hex.Encode(module[at:at+config.BuildSize], sum[:config.BuildSize/2])
+	return nil
 }
 
 func trimExports(body []byte, names []string) ([]byte, error) {

@@ -12,6 +12,20 @@ func module(exports string) []byte {
 	return []byte(m)
 }
 
+func TestStamp(t *testing.T) {
+	t.Parallel()
+	stamped := func(module string) string {
+		out := []byte(module)
+		require.NoError(t, stamp(out))
+		return string(out)
+	}
+	const one, other = "a umagate.module.000000000000 b", "a umagate.module.000000000000 c"
+	require.Regexp(t, `^a umagate.module.[0-9a-f]{12} b$`, stamped(one))
+	require.NotEqual(t, stamped(one)[:29], stamped(other)[:29])
+	require.Error(t, stamp([]byte("none")))
+	require.Error(t, stamp([]byte(one+one)))
+}
+
 func TestTrim(t *testing.T) {
 	t.Parallel()
 	full := module("\x07\x0f\x02\x04keep\x00\x01\x04drop\x00\x02")
