@@ -154,6 +154,9 @@ func (c *checker) check(ctx context.Context) (*explanation, error) {
 		step = outcomes[0].Step
 	}
 	out.conclude(c.file, exchange.Decision(), step)
+	if step.Kind == decision.KindFetch {
+		out.Shows = exchange.Shows()
+	}
 	return out, nil
 }
 
@@ -238,7 +241,7 @@ func (c *checker) answer(ctx context.Context, compiled config.Config, call *deci
 	case decision.PurposeSigningKey:
 		return decision.Response{Status: 200, Body: []byte(`{"kid":"assumed","key":"` + strings.Repeat("A", 43) + `","renew_in":3600,"expires_in":3600}`)},
 			asked{What: "signing key", Answer: "assumed: a key"}, nil
-	case decision.PurposeLookup, decision.PurposeRegister, decision.PurposeRemove: // of none of these
+	case decision.PurposeLookup, decision.PurposeRegister, decision.PurposeRemove, decision.PurposeList: // of none of these
 	case decision.Purposes: // only counts the others
 	}
 	return decision.Response{}, asked{}, fmt.Errorf("the core makes a call (%s) that this umagate does not know", call.Purpose)

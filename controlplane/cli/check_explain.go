@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type explanation struct {
 	Status     int             `json:"status,omitempty"`
 	Headers    []headerInfo    `json:"headers,omitempty"`
 	Forwarded  *forwardInfo    `json:"forwarded,omitempty"`
+	// Shows is what conditions name of what a list shows, where it shows only a part.
+	Shows []string `json:"shows,omitempty"`
 }
 
 type requestInfo struct {
@@ -85,7 +88,7 @@ func (e *explanation) conclude(file *site.File, d decision.Decision, step decisi
 	e.Site, e.Resource, e.Template = d.Site, d.Resource, d.Condition
 	e.Effect, e.Reason, e.Detail = d.Effect.String(), d.Reason.String(), d.Reason.Detail()
 	e.Problem = string(d.Problem)
-	e.Allowed = step.Kind == decision.KindAllow
+	e.Allowed = step.Kind == decision.KindAllow || step.Kind == decision.KindFetch
 	if s, ok := file.Site(d.Site); ok {
 		e.Mode = modeOf(s)
 		e.Conditions = conditionsOf(s, d.Condition)
@@ -181,6 +184,9 @@ func (e *explanation) print(p *page) {
 			line("", "resource %s, scopes %s", asked.ResourceID, strings.Join(asked.ResourceScopes, " "))
 		}
 		line("", "answer %s", c.Answer)
+	}
+	if e.Shows != nil {
+		line("shows", "of the list only: %s", cmp.Or(strings.Join(e.Shows, ", "), "nothing"))
 	}
 	line("decision", "%s", strings.TrimSuffix(fmt.Sprintf("%s (%s): %s", e.Effect, e.Reason, e.Detail), ": "))
 	if !e.Allowed {

@@ -359,6 +359,7 @@ func TestCheckMessages(t *testing.T) {
 sites:
 - name: tools
   hosts: [tools.example.com]
+  mcp_lists: permitted
   authorization_server: {issuer: "https://as.example.com", client: {register: {}}}
   resources:
   - name: server
@@ -380,6 +381,8 @@ sites:
 		{"a resource", []string{"--scopes", "view", "--mcp-resource", "file:///docs/a"}, cli.ExitOK, []string{"mcp        resource file:///docs/a"}},
 		{"a prompt", []string{"--scopes", "view", "--mcp-prompt", "summary"}, cli.ExitOK, []string{"mcp        prompt summary"}},
 		{"a method", []string{"--scopes", "use", "--mcp-method", "initialize"}, cli.ExitOK, []string{"mcp        method initialize"}},
+		{"a list", []string{"--scopes", "use,view", "--mcp-method", "tools/list"}, cli.ExitOK, []string{"shows      of the list only: get_*", "allow (permitted)"}},
+		{"an empty list", []string{"--scopes", "use", "--mcp-method", "tools/list"}, cli.ExitOK, []string{"shows      of the list only: nothing"}},
 		{"as it is", []string{"--scopes", "view", "--mcp-message", `[{}]`}, cli.ExitDenied, []string{"mcp        ambiguous: not_an_object", "mcp_unreadable", "answer     400"}},
 		{"nothing", []string{"--scopes", "view", "-X", "POST", "-H", "content-type: application/json"}, cli.ExitDenied, []string{"mcp        ambiguous: no_body"}},
 	}

@@ -202,6 +202,7 @@ var enumerations = map[reflect.Type][]string{
 	reflect.TypeFor[config.ChosenBy]():         texts(config.ChosenByPath, config.ChosenByIssuer),
 	reflect.TypeFor[config.AmbiguousPaths]():   texts(config.PathsReject, config.PathsNormalize),
 	reflect.TypeFor[config.Case]():             texts(config.CaseSensitive, config.CaseInsensitive),
+	reflect.TypeFor[config.MCPLists]():         texts(config.ListsAll, config.ListsPermitted),
 	reflect.TypeFor[config.Keep]():             texts(config.HeaderKeep, config.HeaderStrip),
 	reflect.TypeFor[config.Require]():          texts(config.RequireUMA, config.RequireOAuthScopes),
 	reflect.TypeFor[config.Refresh]():          texts(config.RefreshAhead, config.RefreshOnDemand),

@@ -26,6 +26,17 @@ type messageEntry struct {
 	condition      *Condition
 }
 
+// lists warns of lists that mcp_lists cannot narrow, or narrows to what is known by chance.
+func (v *validator) lists(path string, s *Site) {
+	switch {
+	case s.MCPLists != config.ListsPermitted:
+	case !s.GuardsMessages():
+		v.warn(path+".mcp_lists", "no condition of the site names messages to an MCP server, so that no list is read", "write conditions with mcp, or leave it out")
+	case s.Token.Evaluate == EvaluateAtAS && s.AuthorizationServer.ClaimTokenFormat != "":
+		v.warn(path+".mcp_lists", "the authorization server is asked by tickets, and for no list: one shows what has been permitted before", "leave it out where agents look for what they may ask for")
+	}
+}
+
 // messages warns of what conditions with mcp leave closed, of each path.
 func (v *validator) messages(path string, s *Site) {
 	entries, at, plain := map[string][]messageEntry{}, map[string]string{}, map[string]bool{}

@@ -38,6 +38,10 @@ func TestMessageConditions(t *testing.T) {
 		{name: "nothing", text: guarded(true, ``), fault: "sites[0].resources[0].conditions[1].mcp: at least one of tools"},
 		{name: "no list", text: guarded(true, `tools: []`), fault: "sites[0].resources[0].conditions[1].mcp.tools: is empty"},
 		{name: "unknown", text: guarded(true, `tolls: [a]`), fault: `sites[0].resources[0].conditions[1].mcp.tolls: unknown key`},
+		{name: "lists", text: strings.Replace(guarded(true, `tools: [a]`), "  resources:", "  mcp_lists: permitted\n  resources:", 1)},
+		{name: "lists of nothing", text: strings.Replace(guarded(true), "  resources:", "  mcp_lists: permitted\n  resources:", 1), warning: "sites[0].mcp_lists: no condition of the site names messages"},
+		{name: "lists of some kind", text: strings.Replace(guarded(true, `tools: [a]`), "  resources:", "  mcp_lists: guarded\n  resources:", 1), fault: `sites[0].mcp_lists: "guarded" is not known here`},
+		{name: "lists by ticket", text: strings.Replace(strings.Replace(guarded(true, `tools: [a]`), "  resources:", "  mcp_lists: permitted\n  token: {evaluate: at_as}\n  resources:", 1), "    client:", "    claim_token_format: \"a:b\"\n    client:", 1), warning: "sites[0].mcp_lists: the authorization server is asked by tickets"},
 		{name: "too long a message", text: strings.Replace(guarded(true, `tools: [a]`), "  resources:", "  limits: {mcp_message_bytes: 99999999}\n  resources:", 1), fault: "sites[0].limits.mcp_message_bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -48,7 +52,7 @@ func TestMessageConditions(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.True(t, f.Sites[0].GuardsMessages())
+			require.Equal(t, strings.Contains(tt.text, "mcp: {"), f.Sites[0].GuardsMessages())
 			var warnings []string
 			for _, w := range f.Warnings {
 				warnings = append(warnings, w.Path+": "+w.Problem)

@@ -39,6 +39,7 @@ func (v *validator) site(path string, s *Site) {
 	}
 	v.instances(path, s)
 	v.messages(path, s)
+	v.lists(path, s)
 	v.twins(path, s)
 }
 

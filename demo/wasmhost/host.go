@@ -93,6 +93,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 	for name, c := range o.Clusters {
 		h.clusters[name] = h.newCluster(name, c)
 	}
+	h.clusters[upstreamCluster] = h.newCluster(upstreamCluster, Cluster{URL: h.upstream, Transport: h.transport})
 	if err := h.load(ctx, &o); err != nil {
 		return nil, errors.Join(err, h.unload(ctx))
 	}

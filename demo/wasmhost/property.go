@@ -2,6 +2,9 @@ package wasmhost
 
 import "context"
 
+// upstreamCluster is what the cluster is called that requests go to.
+const upstreamCluster = "wasmhost_upstream"
+
 // statePrefix is what Envoy puts before the filter's own properties.
 const statePrefix = "wasm."
 
@@ -47,6 +50,9 @@ func (v *vm) property(path string) ([]byte, bool) {
 	}
 	if s == nil {
 		return nil, false
+	}
+	if path == "xds\x00cluster_name" {
+		return []byte(upstreamCluster), true
 	}
 	value, ok := s.filterState[statePrefix+path]
 	return value, ok

@@ -14,6 +14,9 @@ import (
 // caller holds the worker's lock.
 func (g *Gateway) send(w *worker, call *decision.Call) bool {
 	cluster, ok := g.cluster(call.Cluster)
+	if call.Fetches() {
+		cluster, ok = Cluster{URL: g.upstream, Transport: g.transport}, true
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !ok || g.closed {
@@ -51,6 +54,9 @@ func (c Cluster) do(ctx context.Context, call *decision.Call) decision.Response 
 			request.Header.Add(h.Name, h.Value)
 		}
 	}
+	if _, has := request.Header["User-Agent"]; !has {
+		request.Header["User-Agent"] = nil // or net/http adds its own
+	}
 	if !c.Credential.IsZero() {
 		request.Header.Set("Authorization", c.Credential.Reveal())
 	}
@@ -70,5 +76,9 @@ func (c Cluster) do(ctx context.Context, call *decision.Call) decision.Response 
 	case len(body) > decision.MaxResponse:
 		return decision.Response{Status: response.StatusCode, TooLarge: true}
 	}
-	return decision.Response{Status: response.StatusCode, RetryAfter: response.Header.Get("Retry-After"), Body: body}
+	r := decision.Response{Status: response.StatusCode, RetryAfter: response.Header.Get("Retry-After"), Body: body}
+	if call.Fetches() {
+		r.Headers = appendHeaders(nil, response.Header)
+	}
+	return r
 }

@@ -36,7 +36,10 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 		w.read(p, body, len(body) > p.exchange.MaxBody())
 		r.Body = rejoined{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
-		d, ok = g.await(rw, r, p)
+		if d, ok = g.await(rw, r, p); ok && d.step.Kind == decision.KindFetch {
+			w.fetch(p, &d.step, headersOf(r, authority, target), body)
+			d, ok = g.await(rw, r, p)
+		}
 	}
 	if !ok {
 		return
@@ -123,13 +126,7 @@ func amend(header http.Header, status int, a *decision.Answering) {
 	if a == nil {
 		return
 	}
-	var headers []decision.Header
-	for name, values := range header {
-		for _, v := range values {
-			headers = append(headers, decision.Header{Name: strings.ToLower(name), Value: v})
-		}
-	}
-	headers = append(headers, decision.Header{Name: ":status", Value: strconv.Itoa(status)})
+	headers := append(appendHeaders(nil, header), decision.Header{Name: ":status", Value: strconv.Itoa(status)})
 	remove, add := a.Amend(headers)
 	for _, name := range remove {
 		header.Del(name)
@@ -163,7 +160,11 @@ func headersOf(r *http.Request, authority, target string) []decision.Header {
 	if r.Method != http.MethodConnect {
 		headers = append(headers, decision.Header{Name: ":path", Value: target})
 	}
-	for name, values := range r.Header {
+	return appendHeaders(headers, r.Header)
+}
+
+func appendHeaders(headers []decision.Header, more http.Header) []decision.Header {
+	for name, values := range more {
 		name = strings.ToLower(name)
 		for _, v := range values {
 			headers = append(headers, decision.Header{Name: name, Value: v})

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,6 +82,24 @@ func (w *worker) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 			w.apply(w.core.Refused(c.ID, time.Now()), nil)
 		}
 	}
+}
+
+// fetch sends a request, as it would go on, in a call whose answer is the core's to read.
+func (w *worker) fetch(p *pending, step *decision.Step, headers []decision.Header, body []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	call, allow := step.Call, &step.Allow
+	headers = slices.DeleteFunc(headers, func(h decision.Header) bool { return slices.Contains(allow.Remove, h.Name) })
+	for i := range headers {
+		switch h := &headers[i]; {
+		case h.Name == ":authority" && allow.Authority != "":
+			h.Value = allow.Authority
+		case h.Name == ":path" && allow.Path != "":
+			h.Value = allow.Path
+		}
+	}
+	call.Headers, call.Body = call.FetchHeaders(append(headers, allow.Set...)), body
+	w.apply([]decision.Outcome{{Exchange: p.exchange, Step: decision.Step{Kind: decision.KindCall, Call: call}}}, nil)
 }
 
 // read shows the core the body that it wants.

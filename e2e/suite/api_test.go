@@ -76,6 +76,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, "data: hello\n\n")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
+	case strings.HasPrefix(r.RequestURI, "/listing"):
+		answerList(w, r)
 	case strings.Contains(r.RequestURI, "/never"):
 		<-r.Context().Done()
 	case strings.Contains(r.RequestURI, "/length"):

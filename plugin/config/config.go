@@ -140,6 +140,10 @@ type Settings struct {
 	// allow lets a CORS preflight pass to the API without a token. Default deny; a site
 	// with cors answers it then.
 	CORSPreflight Verdict `json:"cors_preflight,omitempty" yaml:"cors_preflight"`
+	// What the lists of an MCP server (tools, prompts, resources and their templates) show,
+	// where conditions name messages to it: all (default), or permitted, what the caller may
+	// use.
+	MCPLists MCPLists `json:"mcp_lists,omitempty" yaml:"mcp_lists"`
 	// uma (default): permissions of an RPT. oauth_scopes: plain OAuth scopes, no
 	// registered resources and no tickets.
 	Require Require `json:"require,omitempty" yaml:"require"`
@@ -530,6 +534,8 @@ type (
 	ChosenBy string
 	// AmbiguousPaths is reject or normalize.
 	AmbiguousPaths string
+	// MCPLists is what the lists of an MCP server show.
+	MCPLists string
 	// Case is sensitive or insensitive.
 	Case string
 	// Keep says whether something is kept or dropped.
@@ -570,6 +576,9 @@ const (
 
 	PathsReject    AmbiguousPaths = "reject"
 	PathsNormalize AmbiguousPaths = "normalize"
+
+	ListsAll       MCPLists = "all"
+	ListsPermitted MCPLists = "permitted"
 
 	CaseSensitive   Case = "sensitive"
 	CaseInsensitive Case = "insensitive" // ASCII letters only

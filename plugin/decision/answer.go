@@ -214,7 +214,7 @@ func (x *Exchange) deny(reason, because Reason, ticket string) Deny {
 		d.Headers = append(d.Headers, Header{"warning", uma.WarningUnreachable})
 	case ReasonTooManyTickets, ReasonTooManyCalls, ReasonTooManyWaiting, ReasonTooManyEvaluations, ReasonTooManyLookups, ReasonTooManyStreams:
 		later = 1
-	case ReasonNoSigningKey, ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed:
+	case ReasonNoSigningKey, ReasonASUnreachable, ReasonASRefused, ReasonASError, ReasonASBadAnswer, ReasonASBusy, ReasonControlPlaneUnreachable, ReasonLookupFailed, ReasonMCPServerUnreachable:
 		later = max(later, 5)
 	case ReasonInsufficientAuthentication:
 		c := x.bearer(reason.String())
@@ -321,6 +321,8 @@ func statusText(status int) string {
 		return "Expectation Failed"
 	case 429:
 		return "Too Many Requests"
+	case 502:
+		return "Bad Gateway"
 	}
 	return "Service Unavailable"
 }

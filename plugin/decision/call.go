@@ -7,7 +7,7 @@ import "time"
 const overdueAfter = 5 * time.Second
 
 // call is what every call under way has, and the requests that wait for it. It is part
-// of one of the four that it points to. An interface instead would link the texts and
+// of one of the five that it points to. An interface instead would link the texts and
 // time zones of time.Time into the filter.
 type call struct {
 	_       incomparable
@@ -24,6 +24,7 @@ type call struct {
 	ticket        *ticketRequest
 	instance      *instanceCall
 	key           *keyCall
+	fetch         *fetch
 }
 
 // read reads how the call ended. No request can join it any more.
@@ -37,6 +38,8 @@ func (c *call) read(w *Worker, r Response, now time.Time) {
 		c.instance.read(w, r, now)
 	case c.key != nil:
 		c.key.read(w, r, now)
+	case c.fetch != nil:
+		c.fetch.read(w, r)
 	}
 }
 
@@ -51,6 +54,8 @@ func (c *call) resume(x *Exchange, now time.Time) *Step {
 		return c.instance.resume(x, now)
 	case c.key != nil:
 		return c.key.resume(x, now)
+	case c.fetch != nil:
+		return c.fetch.resume(x)
 	}
 	return x.finish(ReasonInternal)
 }

@@ -45,6 +45,8 @@
 //	begin          a cached token that does, and no key to sign what the API is told              keying
 //	begin          no_signing_key: there was none a moment ago                                    Deny 503
 //	reading        a message that a condition has                                                 as from begin
+//	reading        a list that shows what the caller may use, to a caller that may ask for it     listing
+//	reading        the same, where the AS evaluates tokens                                        evaluating
 //	reading        mcp_unreadable                                                                 Deny 400
 //	reading        mcp_not_covered                                                                Deny 403
 //	reading        mcp_too_large                                                                  Deny 413
@@ -54,6 +56,7 @@
 //	looking up     control_plane_unreachable, lookup_failed                                       Deny 503
 //	introspecting  permitted, unmatched_authenticated                                             Allow
 //	introspecting  no answer, and what was known of the token is enough                           Allow
+//	introspecting  enough, of a list that shows what the caller may use                           listing
 //	introspecting  answered, and its turn has not come                                            introspecting
 //	introspecting  active, not said whose, and somebody's are revoked                             introspecting
 //	introspecting  inactive_token, revoked_token, revocation_unknown                              ticketing
@@ -75,6 +78,8 @@
 //	introspecting  no_signing_key                                                                 Deny 503
 //	evaluating     permitted                                                                      Allow
 //	evaluating     no answer, and what was known of the token is enough                           Allow
+//	evaluating     enough, of a list that shows what the caller may use                           listing
+//	evaluating     the same, and not all that it could show is known                              evaluating
 //	evaluating     answered, and its turn has not come                                            evaluating
 //	evaluating     a ticket, an RPT, or another call to follow                                    evaluating
 //	evaluating     granted, not said whose the token is, and somebody's are revoked               introspecting
@@ -92,6 +97,9 @@
 //	evaluating     as_unreachable, as_refused, as_error, as_bad_answer, as_busy                   Deny 503
 //	evaluating     a token that does, and no key to sign what the API is told                     keying
 //	evaluating     no_signing_key                                                                 Deny 503
+//	listing        what may be shown of the list, or another answer                               Deny 200
+//	listing        mcp_list_unreadable                                                            Deny 502
+//	listing        mcp_server_unreachable                                                         Deny 503
 //	keying         a key                                                                          as from begin
 //	keying         no_signing_key                                                                 Deny 503
 //	ticketing      a ticket                                                                       Deny 401
@@ -131,6 +139,11 @@
 // Where the API is told in a signed token who asks, the control plane gives the key. It is
 // asked for by the first request that needs it, and before it ends by a call that no
 // request waits for.
+//
+// Where the site says so, the lists of an MCP server show what the caller may use. A request
+// for one that is permitted is not let pass but sent in a call of the filter's own
+// ([KindFetch]), whose answer is read as a whole, and answered with what is left of it: the
+// Deny of the table.
 //
 // An instance that the API creates or removes is told to the control plane after
 // its answer has gone out ([Worker.Ended]), again and again until it has heard.

@@ -47,6 +47,7 @@ type evaluation struct {
 	// ticket is what the grant is asked with, polls that it came when the owner was asked.
 	ticket string
 	polls  bool
+	survey bool    // of what a list names, for a request that is permitted
 	rpt    string  // between the grant and its introspection
 	began  instant // the first step
 	since  instant // when the oldest part of the result was asked for

@@ -378,13 +378,19 @@ func (x *Exchange) decide(reason Reason, now time.Time) *Step {
 		return x.finish(reason)
 	case reason != ReasonPermitted:
 		return x.refuse(reason, now)
+	case x.lists():
+		if step := x.survey(now); step != nil {
+			return step
+		}
+	}
+	switch {
 	case x.live != nil: // it goes on
 	case x.site.signer != nil:
 		if step := x.sign(now); step != nil {
 			return step
 		}
 	}
-	if x.site.endsStreams && x.live == nil && x.enforced() && !x.watch(token, now) {
+	if x.site.endsStreams && x.live == nil && x.enforced() && !x.lists() && !x.watch(token, now) {
 		return x.finish(ReasonTooManyStreams)
 	}
 	if x.cond.anyToken {

@@ -164,7 +164,7 @@ func outcome(x *decision.Exchange, step decision.Step) string {
 		return strings.TrimSpace(d.Effect.String() + " " + d.Reason.String() + " " + step.Allow.Path)
 	case decision.KindDeny:
 		return fmt.Sprintf("%d %s", step.Deny.Status, d.Reason)
-	case decision.KindCall:
+	case decision.KindCall, decision.KindFetch:
 		return "call " + step.Call.Purpose.String()
 	case decision.KindRead:
 		return "read"

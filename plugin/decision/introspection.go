@@ -192,7 +192,10 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 		c = c.further // it has been asked further, and answered
 		status = c.revocationStatus(w, now)
 	}
+	surveyed := c.evaluation != nil && c.evaluation.survey
 	switch {
+	case surveyed && c.evaluation.denied != ReasonInternal:
+		return x.verify(now) // what the request itself needs is known
 	case c.evaluation != nil && c.evaluation.denied != ReasonInternal:
 		x.interval = c.evaluation.interval
 		return x.refused(c.evaluation.denied, c.evaluation.claims, c.evaluation.whole, now)
@@ -215,7 +218,12 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 		return step
 	}
 	reason := x.checkRevoked(c.result, status, now)
+	if surveyed {
+		w.rememberNo(c, ReasonNotPermitted, c.result, c.complete(), now) // beyond what was granted
+	}
 	switch {
+	case surveyed && reason == ReasonNotPermitted:
+		return x.verify(now) // it has been forgotten meanwhile
 	case c.evaluation == nil && x.evaluates(reason, c.about != nil && c.about.evaluated) && (c.about == nil || c.about.value != x.evaluationKey()):
 		return x.evaluate(c.told(), now)
 	case c.evaluation != nil && reason == ReasonNotPermitted:

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/plugin/config"
-	"github.com/umagate/umagate/plugin/internal/ascii"
 	"github.com/umagate/umagate/plugin/mcp"
 	"github.com/umagate/umagate/plugin/route"
 	"github.com/umagate/umagate/plugin/uma"
@@ -24,6 +23,7 @@ type MCPMessage struct {
 	headers [2]mcpHeader // that say its method and its name once more
 	read    bool
 	label   [2]string // the method and name that it counts under
+	list    *listing  // of a request for a list of which only a part is shown; nil for none
 }
 
 type mcpHeader struct {
@@ -119,6 +119,7 @@ func (x *Exchange) locateMessage(plain *condition) (step *Step, done bool) {
 	}
 	switch x.request.method {
 	case "GET", "HEAD", "DELETE", "OPTIONS": // of streams of events and sessions, without a message
+		x.forgetReplay()
 		return x.settle(plain)
 	case "POST":
 	default:
@@ -142,6 +143,7 @@ func (x *Exchange) locateMessage(plain *condition) (step *Step, done bool) {
 	if problem := m.screen(x.headers); problem != "" {
 		return x.unreadable(problem), true
 	}
+	x.weight = headerBytes(x.headers)
 	x.keep()
 	x.request.token = strings.Clone(x.request.token)
 	x.step = Step{Kind: KindRead}
@@ -166,7 +168,7 @@ func (m *MCPMessage) screen(headers []Header) mcp.Problem {
 		folded := foldName(buf[:0], h.Name)
 		switch string(folded) {
 		case "content-type":
-			if media || h.Name != "content-type" || !isJSON(h.Value) {
+			if media || h.Name != "content-type" || !mcp.IsJSON(h.Value) {
 				return mcp.ProblemMedia
 			}
 			media = true
@@ -189,17 +191,6 @@ func (m *MCPMessage) screen(headers []Header) mcp.Problem {
 	return ""
 }
 
-// isJSON reports whether a media type is JSON, in UTF-8.
-func isJSON(mediaType string) bool {
-	media, parameter, more := strings.Cut(mediaType, ";")
-	if !ascii.EqualFold(trim(media), "application/json") {
-		return false
-	}
-	return !more || ascii.EqualFold(trim(parameter), "charset=utf-8") || ascii.EqualFold(trim(parameter), `charset="utf-8"`)
-}
-
-func trim(s string) string { return strings.Trim(s, " \t") }
-
 // MaxBody is how many bytes of its body a request of [KindRead] may have.
 func (x *Exchange) MaxBody() int { return x.site.limits.MCPMessageBytes }
 
@@ -221,6 +212,9 @@ func (x *Exchange) readMessage(body []byte, tooLarge bool, now time.Time) *Step 
 		return x.unreadable(problem)
 	}
 	m.Method, m.Name, m.id = read.Method, read.Name, read.ID
+	if x.listing(len(body)); x.lists() && !x.mayWait(0) {
+		return x.finish(ReasonTooManyWaiting)
+	}
 	if !m.headers[0].says(read.Method) || !m.headers[1].says(read.Name) {
 		return x.unreadable(mcp.ProblemHeader)
 	}

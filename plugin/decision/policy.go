@@ -91,6 +91,7 @@ type site struct {
 	keepOverrides      bool
 	dropAuthorization  bool
 	endsStreams        bool // see live
+	permittedLists     bool // see listing
 	unknownAS          bool // the control plane has not reached the AS yet
 	oauth              bool // plain OAuth scopes instead of UMA permissions
 	bearer             bool // RFC 6750's challenge, and no tickets
@@ -317,6 +318,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 	s.oauth = choice(b, path.member("require"), c.Require, config.RequireUMA, config.RequireOAuthScopes) == config.RequireOAuthScopes
 	challenge := choice(b, path.member("challenge"), c.Challenge, config.ChallengeUMA, config.ChallengeBearer, config.ChallengeBoth)
 	s.bearer, s.bothChallenges = s.oauth || challenge == config.ChallengeBearer, challenge == config.ChallengeBoth
+	s.permittedLists = choice(b, path.member("mcp_lists"), c.MCPLists, config.ListsAll, config.ListsPermitted) == config.ListsPermitted
 	b.token(path.member("token"), s, &c.Token)
 	b.limits(path.member("limits"), s, c.Limits)
 	b.authorizationServer(path.member("authorization_server"), s, &c.AuthorizationServer)

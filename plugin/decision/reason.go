@@ -84,6 +84,10 @@ const (
 	// The API cannot be told who asks.
 	ReasonNoSigningKey
 
+	// The request was let through, and what an MCP server lists cannot be shown.
+	ReasonMCPListUnreadable
+	ReasonMCPServerUnreachable
+
 	// Reasons is how many there are.
 	Reasons
 )
@@ -166,6 +170,9 @@ var verdicts = [Reasons]verdict{
 	ReasonLookupFailed:            {"lookup_failed", 503, "The resource could not be looked up: the control plane's answer could not be used."},
 
 	ReasonNoSigningKey: {"no_signing_key", 503, "The API cannot be told who asks: the control plane gave no key to sign with."},
+
+	ReasonMCPListUnreadable:    {"mcp_list_unreadable", 502, "What the MCP server lists cannot be read in one way only, so nothing of it is shown."},
+	ReasonMCPServerUnreachable: {"mcp_server_unreachable", 503, "The MCP server did not answer."},
 }
 
 // String returns the reason's code.

@@ -68,7 +68,7 @@ func permits(table map[transition]bool, is transition) bool {
 	return false
 }
 
-var callStates = [decision.Purposes]string{"introspecting", "ticketing", "evaluating", "looking up", "looking up", "looking up", "keying"}
+var callStates = [decision.Purposes]string{"introspecting", "ticketing", "evaluating", "looking up", "looking up", "looking up", "keying", "listing"}
 
 // walked is the transition to a step; the code of one to a call is not known yet.
 func walked(state string, x *decision.Exchange, step decision.Step) transition {
@@ -77,7 +77,7 @@ func walked(state string, x *decision.Exchange, step decision.Step) transition {
 		return transition{state, code, "Allow"}
 	case decision.KindDeny:
 		return transition{state, code, fmt.Sprintf("Deny %d", step.Deny.Status)}
-	case decision.KindCall:
+	case decision.KindCall, decision.KindFetch:
 		return transition{state, "", callStates[step.Call.Purpose]}
 	case decision.KindRead:
 		return transition{state, "", "reading"}

@@ -173,7 +173,7 @@ func (w *Worker) Next(now time.Time) []Outcome {
 			break
 		}
 		x.leave()
-		outcomes = append(outcomes, Outcome{x, *c.resume(x, now)})
+		outcomes = append(outcomes, Outcome{x, *x.fetch(c.resume(x, now), now)})
 	}
 	return outcomes
 }

@@ -28,7 +28,27 @@ func messageWalks() []walk {
 		return w
 	}
 	const kind, isJSON = "content-type", "application/json"
+	listed := func(state, event, next string, evaluates bool, answers ...decision.Response) walk {
+		w := walk{transition: transition{state, event, next}, change: []func(*config.Config){guardTools, permittedLists}, request: post("token")}
+		if evaluates {
+			w.change = append(w.change, evaluating)
+		}
+		w.answers = append([]decision.Response{answer(200, listOf("tools"))}, answers...)
+		if state == "reading" || state == "listing" {
+			w.before = func(h *harness) { h.decide(ask("GET", "/albums/1", "token"), viewR1) }
+		}
+		return w
+	}
+	grant := answer(200, `[{"rsid":"r1","scopes":["view"]}]`)
 	return []walk{
+		listed("reading", "a list that shows what the caller may use, to a caller that may ask for it", "listing", false),
+		listed("reading", "the same, where the AS evaluates tokens", "evaluating", true),
+		listed("introspecting", "enough, of a list that shows what the caller may use", "listing", false, answer(200, viewR1)),
+		listed("evaluating", "enough, of a list that shows what the caller may use", "listing", true, grant, answer(403, notAuthorized)),
+		listed("evaluating", "the same, and not all that it could show is known", "evaluating", true, grant),
+		listed("listing", "what may be shown of the list, or another answer", "Deny 200", false, lists(toolsNamed("search"))),
+		listed("listing", "mcp_list_unreadable", "Deny 502", false, lists("[]")),
+		listed("listing", "mcp_server_unreachable", "Deny 503", false, decision.Response{}),
 		walkOf("mcp_unreadable", "Deny 400", "", kind, "text/plain"),
 		walkOf("a message to an MCP server whose tools are guarded", "reading", "", kind, isJSON),
 		walkOf("a message that a condition has", "as from begin", callOf("search"), kind, isJSON),

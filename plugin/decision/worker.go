@@ -164,7 +164,7 @@ func (w *Worker) Read(x *Exchange, body []byte, tooLarge bool, now time.Time) St
 	if m := x.decided.MCP; m == nil || m.read {
 		return Step{}
 	}
-	return *x.readMessage(body, tooLarge, now)
+	return *x.fetch(x.readMessage(body, tooLarge, now), now)
 }
 
 // Abandon forgets a request whose stream has gone. Its call goes on: others may

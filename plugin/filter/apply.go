@@ -41,6 +41,10 @@ func (s *stream) apply(step *decision.Step) []decision.Outcome {
 		}
 	case decision.KindRead:
 		s.state = streamReading
+	case decision.KindFetch:
+		if !s.fetch(step) {
+			return s.plugin.worker.Refused(step.Call.ID, now())
+		}
 	default:
 		s.fail("umagate: unknown step")
 	}
@@ -66,9 +70,9 @@ func (p *plugin) dispatch(c *decision.Call, trace [][2]string) bool {
 	headers = append(headers, [2]string{"content-length", strconv.Itoa(len(c.Body))})
 	headers = append(headers, oneMore[:]...)
 	headers = append(headers, trace...)
-	id := c.ID
+	id, fetches := c.ID, c.Fetches()
 	_, err := proxywasm.DispatchHttpCall(c.Cluster, headers, c.Body, nil, uint32(c.Timeout/time.Millisecond), //nolint:gosec // checked when compiled
-		func(numHeaders, bodySize, _ int) { p.answered(id, numHeaders, bodySize) })
+		func(numHeaders, bodySize, _ int) { p.answered(id, fetches, numHeaders, bodySize) })
 	if err != nil {
 		proxywasm.LogError("umagate: a call to cluster " + c.Cluster + " could not be sent: " + err.Error())
 		return false
@@ -96,29 +100,9 @@ func (s *stream) allow(a *decision.Allow) {
 	if s.state == streamAllowed || !s.enter() { // it goes on, or is over
 		return
 	}
-	for _, name := range a.Remove {
-		if err := proxywasm.RemoveHttpRequestHeader(name); err != nil {
-			s.fail("umagate: a forged header could not be removed")
-			return
-		}
-	}
-	if a.Authority != "" {
-		if err := proxywasm.ReplaceHttpRequestHeader(":authority", a.Authority); err != nil {
-			s.fail("umagate: the host could not be rewritten")
-			return
-		}
-	}
-	if a.Path != "" {
-		if err := proxywasm.ReplaceHttpRequestHeader(":path", a.Path); err != nil {
-			s.fail("umagate: the path could not be rewritten")
-			return
-		}
-	}
-	for _, h := range a.Set {
-		if err := proxywasm.AddHttpRequestHeader(h.Name, h.Value); err != nil {
-			s.fail("umagate: an identity header could not be set")
-			return
-		}
+	if problem := change(a); problem != "" {
+		s.fail(problem)
+		return
 	}
 	if !s.report() {
 		s.fail("umagate: the claims for other filters could not be set")
@@ -137,6 +121,61 @@ func (s *stream) allow(a *decision.Allow) {
 			proxywasm.LogError("umagate: a request could not be resumed: " + err.Error())
 		}
 	}
+}
+
+// change makes the request's headers those that go on, or says what could not be done.
+func change(a *decision.Allow) (problem string) {
+	for _, name := range a.Remove {
+		if err := proxywasm.RemoveHttpRequestHeader(name); err != nil {
+			return "umagate: a forged header could not be removed"
+		}
+	}
+	if a.Authority != "" {
+		if err := proxywasm.ReplaceHttpRequestHeader(":authority", a.Authority); err != nil {
+			return "umagate: the host could not be rewritten"
+		}
+	}
+	if a.Path != "" {
+		if err := proxywasm.ReplaceHttpRequestHeader(":path", a.Path); err != nil {
+			return "umagate: the path could not be rewritten"
+		}
+	}
+	for _, h := range a.Set {
+		if err := proxywasm.AddHttpRequestHeader(h.Name, h.Value); err != nil {
+			return "umagate: an identity header could not be set"
+		}
+	}
+	return ""
+}
+
+// fetch sends the request, as it would go on, in a call to where its route leads, and reports
+// whether it could. The answer is the core's to read.
+func (s *stream) fetch(step *decision.Step) bool {
+	if !s.enter() {
+		return false
+	}
+	s.away = true
+	if problem := change(&step.Allow); problem != "" {
+		proxywasm.LogError(problem)
+		return false
+	}
+	headers, err := proxywasm.GetHttpRequestHeaders()
+	if err != nil {
+		proxywasm.LogError("umagate: a request could not be read: " + err.Error())
+		return false
+	}
+	c := step.Call
+	if c.Body, err = proxywasm.GetHttpRequestBody(0, s.body); err != nil {
+		proxywasm.LogError("umagate: the body of a request could not be read: " + err.Error())
+		return false
+	}
+	cluster, err := proxywasm.GetProperty([]string{"xds", "cluster_name"})
+	if err != nil {
+		proxywasm.LogError("umagate: a request has no route to a cluster: " + err.Error())
+		return false
+	}
+	c.Cluster, c.Headers = string(cluster), c.FetchHeaders(asHeaders(headers))
+	return s.plugin.dispatch(c, nil)
 }
 
 // deny answers the request.

@@ -27,17 +27,17 @@ func (p *plugin) own() bool {
 }
 
 // answered reads the answer of a call. No headers is no answer.
-func (p *plugin) answered(id uint64, numHeaders, bodySize int) {
+func (p *plugin) answered(id uint64, fetches bool, numHeaders, bodySize int) {
 	p.calls--
 	var r decision.Response
 	if numHeaders > 0 {
-		r = readResponse(bodySize)
+		r = readResponse(fetches, bodySize)
 	}
 	p.apply(p.worker.Reply(id, r, now()), nil)
 	p.pace()
 }
 
-func readResponse(bodySize int) decision.Response {
+func readResponse(fetches bool, bodySize int) decision.Response {
 	headers, err := proxywasm.GetHttpCallResponseHeaders()
 	if err != nil {
 		return decision.Response{}
@@ -52,6 +52,9 @@ func readResponse(bodySize int) decision.Response {
 		case "retry-after":
 			r.RetryAfter = h[1]
 		}
+	}
+	if fetches {
+		r.Headers = asHeaders(headers)
 	}
 	if bodySize > decision.MaxResponse {
 		r.TooLarge = true

@@ -71,8 +71,11 @@ func (m *metrics) flush(w *decision.Worker) {
 		m.count(prefix+"instance_reports_lost_total", s.ReportsLost)
 		for p := range decision.Purposes {
 			operation, callee := prefix+"operation."+p.String()+".", "control_plane"
-			if p.ToAS() {
+			switch {
+			case p.ToAS():
 				callee = "as"
+			case p == decision.PurposeList:
+				callee = "mcp_server"
 			}
 			for o := range decision.CallOutcomes {
 				m.count(operation+"outcome."+o.String()+"."+callee+"_calls_total", s.Calls[p][o])

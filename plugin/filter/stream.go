@@ -124,7 +124,7 @@ func (s *stream) OnHttpRequestHeaders(_ int, end bool) types.Action {
 func (s *stream) do(step *decision.Step) {
 	s.plugin.apply(s.apply(step), nil)
 	s.started, s.away = true, true
-	if step.Kind == decision.KindCall {
+	if step.Kind == decision.KindCall || step.Kind == decision.KindFetch {
 		s.plugin.pace()
 	}
 }

@@ -61,6 +61,10 @@ const (
 	ProblemEncoding  Problem = "content_encoding" // it is compressed
 	ProblemHeader    Problem = "header_mismatch"  // Mcp-Method or Mcp-Name say something else
 	ProblemUpgrade   Problem = "upgrade"          // messages would go past who judges them
+	ProblemEvents    Problem = "event_stream"     // an event is no message
+	ProblemTooLong   Problem = "too_long"         // an answer is longer than one that is read
+	ProblemNoList    Problem = "no_list"          // an answer to a request for a list has none
+	ProblemNoAnswer  Problem = "no_answer"        // none of what came answers the request
 )
 
 // TargetOf returns what a method is about, and the parameter that names it.
@@ -88,6 +92,17 @@ func Basic(method string) bool {
 
 // Read reads the body of a POST. Where there is a problem, the message is empty.
 func Read(body []byte) (Message, Problem) {
+	var r reader
+	return r.read(body)
+}
+
+// reader collects the members of a message.
+type reader struct {
+	problem                                       Problem
+	version, id, method, params, result, rpcError gjson.Result
+}
+
+func (r *reader) read(body []byte) (Message, Problem) {
 	if len(body) == 0 {
 		return Message{}, ProblemBody
 	}
@@ -98,18 +113,11 @@ func Read(body []byte) (Message, Problem) {
 	if !document.IsObject() {
 		return Message{}, ProblemObject
 	}
-	var r reader
 	document.ForEach(r.member)
 	if r.problem != "" {
 		return Message{}, r.problem
 	}
 	return r.message()
-}
-
-// reader collects the members of a message.
-type reader struct {
-	problem                                       Problem
-	version, id, method, params, result, rpcError gjson.Result
 }
 
 // member takes one member. JSON-RPC has six, so that every other one is refused: also those
@@ -187,11 +195,25 @@ func identifier(id gjson.Result) string {
 // maxParameters is more than any method has: they are compared with each other.
 const maxParameters = 64
 
-// named returns the text of a parameter. Parameters of other names are what they are: the
-// protocol grows. None of them may be there twice, or read like the one that counts.
+// named returns the text of a parameter.
 func named(params gjson.Result, parameter string) (string, Problem) {
-	var value gjson.Result
-	var problem Problem
+	value, problem := only(params, parameter)
+	switch {
+	case problem != "":
+		return "", problem
+	case !value.Exists():
+		return "", ProblemNoName
+	case value.Type != gjson.String:
+		return "", ProblemType
+	case !Plain(value.Str):
+		return "", ProblemName
+	}
+	return value.Str, ""
+}
+
+// only returns the value of a parameter. Parameters of other names are what they are: the
+// protocol grows. None of them may be there twice, or read like the one that counts.
+func only(params gjson.Result, parameter string) (value gjson.Result, problem Problem) {
 	var room [8]string
 	seen := room[:0]
 	params.ForEach(func(key, v gjson.Result) bool {
@@ -208,17 +230,7 @@ func named(params gjson.Result, parameter string) (string, Problem) {
 		seen = append(seen, key.Str)
 		return problem == ""
 	})
-	switch {
-	case problem != "":
-		return "", problem
-	case !value.Exists():
-		return "", ProblemNoName
-	case value.Type != gjson.String:
-		return "", ProblemType
-	case !Plain(value.Str):
-		return "", ProblemName
-	}
-	return value.Str, ""
+	return value, problem
 }
 
 // Plain reports whether every reader takes a text for the same: it is not empty, has no

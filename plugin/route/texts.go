@@ -20,6 +20,9 @@ type textPattern struct {
 	value   int
 }
 
+// Varies is, in a text that is looked for, what may be any text. Only a pattern's "*" matches it.
+const Varies = variable
+
 // The errors of [Texts.Add].
 var (
 	ErrTextEmpty  = errors.New("is empty")
@@ -81,6 +84,16 @@ func (t *Texts) Match(text string) (value int, by string, clash int) {
 		}
 	}
 	return best.value, best.source, clash
+}
+
+// Visit calls f with each text and pattern, as it was added, and its value.
+func (t *Texts) Visit(f func(text string, value int)) {
+	for text, v := range t.exact {
+		f(text, v)
+	}
+	for i := range t.patterns {
+		f(t.patterns[i].source, t.patterns[i].value)
+	}
 }
 
 // Same reports whether two have the same texts and patterns, with values that are equal.
