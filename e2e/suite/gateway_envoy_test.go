@@ -2,10 +2,12 @@ package suite_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -44,12 +46,14 @@ type envoyGateway struct {
 	at      string
 	log     string // the access log's file
 	process *envoy.Process
+	pushes  int
+	had     map[string]bool // versions of the filter's configuration that have been in force
 }
 
 func envoyKind() gatewayKind {
 	return gatewayKind{"envoy", func(t *testing.T, api string, first delivery) gateway {
 		t.Helper()
-		g := &envoyGateway{t: t, binary: envoytest.Binary(t), log: filepath.Join(t.TempDir(), "access.log")}
+		g := &envoyGateway{t: t, binary: envoytest.Binary(t), log: filepath.Join(t.TempDir(), "access.log"), had: map[string]bool{}}
 		readModule(t)
 		wasm, err := filepath.Abs(module)
 		require.NoError(t, err)
@@ -69,8 +73,9 @@ func envoyKind() gatewayKind {
 				{Name: http2API, Hosts: []string{"*.h2.test"}, Upstream: "http://" + api},
 			},
 		}
-		_, err = g.push(t.Context(), first)
+		versions, err := g.push(t.Context(), first)
 		require.NoError(t, err)
+		g.had[versions[xds.ECDS]] = true
 		began := time.Now()
 		g.start()
 		t.Logf("Envoy %s serves after %s", g.process.Binary.Version, time.Since(began).Round(time.Millisecond))
@@ -151,8 +156,14 @@ func (g *envoyGateway) can() capability {
 	return can
 }
 
-// push gives a delivery to the xDS server.
+// push gives a delivery to the xDS server. A configuration without a name gets one of its
+// own: what Envoy has had, and a stream has kept, it may take up again without the filter
+// beginning anew.
 func (g *envoyGateway) push(ctx context.Context, d delivery) (map[xds.Type]string, error) {
+	g.pushes++
+	if d.config.Revision == "" {
+		d.config.Revision = fmt.Sprint("push ", g.pushes)
+	}
 	in := envoyconf.Input{File: g.file, Config: d.config}
 	filter, err := envoyconf.Filter(in)
 	if err != nil {
@@ -213,20 +224,38 @@ func (g *envoyGateway) push(ctx context.Context, d delivery) (map[xds.Type]strin
 	})
 }
 
-// update implements gateway.
+// update implements gateway. Envoy's main thread acknowledges a configuration and its
+// workers take it at their next turn, so both are waited for.
 func (g *envoyGateway) update(ctx context.Context, d delivery) error {
+	log, err := os.Open(g.process.LogFile)
+	if err != nil {
+		return err //nolint:wrapcheck // a test's own
+	}
+	defer log.Close()
+	if _, err := log.Seek(0, io.SeekEnd); err != nil {
+		return err //nolint:wrapcheck // a test's own
+	}
 	versions, err := g.push(ctx, d)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("Envoy has not acknowledged the push"))
+	begins := 0
+	if !g.had[versions[xds.ECDS]] {
+		begins = g.workers() + 1 // the main thread tries it first
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("Envoy has not acknowledged the push, or a worker has not taken it"))
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for begun := 0; ; {
 		done, err := g.acknowledged(versions)
-		if done || err != nil {
+		if err != nil {
 			return err
+		}
+		begun += beginnings(log)
+		if done && begun >= begins {
+			g.had[versions[xds.ECDS]] = true
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -235,6 +264,23 @@ func (g *envoyGateway) update(ctx context.Context, d delivery) error {
 		}
 	}
 }
+
+// beginnings counts how often the filter has begun with a configuration in what is new in
+// Envoy's log. A line that is still being written is counted with what comes next.
+func beginnings(log io.ReadSeeker) int {
+	text, err := io.ReadAll(log)
+	if err != nil {
+		return 0
+	}
+	whole := bytes.LastIndexByte(text, '\n') + 1
+	if _, err := log.Seek(int64(whole-len(text)), io.SeekCurrent); err != nil {
+		return 0
+	}
+	return len(configured.FindAll(text[:whole], -1))
+}
+
+// configured is what the filter says when it has begun with a configuration.
+var configured = regexp.MustCompile(`umagate: configuration .* in force, \d+ sites`)
 
 // acknowledged reports whether the one Envoy has taken what was pushed; the error is
 // errRefused with Envoy's words.

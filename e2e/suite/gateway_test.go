@@ -45,8 +45,9 @@ type gateway interface {
 	workers() int
 	can() capability
 	// update delivers. When it returns without an error, every new request is
-	// judged by the new configuration; the error is errRefused when the old one
-	// stays.
+	// judged by the new configuration, unless that has been in force before: then
+	// only the gateway's main thread has said so. The error is errRefused when the
+	// old one stays.
 	update(ctx context.Context, d delivery) error
 	// decisions counts, by site, result and reason, since the gateway was made.
 	decisions(ctx context.Context) (map[counted]uint64, error)

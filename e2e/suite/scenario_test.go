@@ -143,7 +143,7 @@ func runScenarios(t *testing.T, e *env, table []scenario) {
 
 // wholeConfig has a site for every scenario.
 func wholeConfig(e *env, table []scenario) config.Config {
-	c := config.Config{Version: config.Version, Revision: "suite", Cache: config.Cache{Entries: 2 * negativeEntries, NegativeEntries: negativeEntries}}
+	c := config.Config{Version: config.Version, Cache: config.Cache{Entries: 2 * negativeEntries, NegativeEntries: negativeEntries}}
 	for i := range table {
 		c.Sites = append(c.Sites, table[i].sites(e.of(&table[i]))...)
 	}
