@@ -359,6 +359,7 @@ func (l *List) Compiled() ([]config.Revocations, int64) {
 			d.IssuedBefore = r.IssuedBefore.Unix()
 		}
 		of, to := bySite[r.Site], lists[r.Site]
+		to.MadeMS = max(to.MadeMS, r.CreatedAt.UnixMilli())
 		switch Kind(r.Kind) {
 		case Token:
 			of.tokens = append(of.tokens, d)

@@ -250,6 +250,25 @@ func subjects(r config.Revocations) config.Digests { return r.Subjects }
 func clients(r config.Revocations) config.Digests  { return r.ClientIDs }
 func sessions(r config.Revocations) config.Digests { return r.Sessions }
 
+// TestMadeAgain: Envoy may keep a configuration that it had, and go back to it without telling
+// the filter. So a revocation that is made again is no configuration of before.
+func TestMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	jwt := "e30." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, r.now.Add(time.Hour).Unix())) + ".c2ln"
+	spec := revoke.Spec{Site: "photos", Kind: revoke.Token, Token: secret.New(jwt)}
+	made, err := r.Revoke(t.Context(), spec)
+	require.NoError(t, err)
+	first := r.compiled("photos")
+	require.NoError(t, r.Withdraw(t.Context(), made.ID))
+	r.now = r.now.Add(time.Millisecond)
+	_, err = r.Revoke(t.Context(), spec)
+	require.NoError(t, err)
+	again := r.compiled("photos")
+	require.Equal(t, first.Tokens, again.Tokens)
+	require.NotEqual(t, first, again)
+}
+
 // TestTokenIsNotKept looks for it in everything that is written.
 func TestTokenIsNotKept(t *testing.T) {
 	t.Parallel()

@@ -154,7 +154,6 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		},
 		Limits:              s.Limits,
 		ClaimHeaders:        compileClaimHeaders(s.ClaimHeaders),
-		ReportedClaims:      compileTokenClaims(s.ReportedClaims),
 		InternalToken:       compileInternalToken(s),
 		AuthorizationServer: server,
 		Instances:           compileInstances(s),

@@ -56,19 +56,12 @@ func compileInternalToken(s *Site) *config.InternalToken {
 			TimeoutMS: int(s.AuthorizationServer.Timeout / time.Millisecond),
 		},
 	}
-	out.Claims = compileTokenClaims(t.Claims)
-	return out
-}
-
-// compileTokenClaims translates which claims are told, and by which names.
-func compileTokenClaims(claims map[string]string) []config.TokenClaim {
-	var out []config.TokenClaim
-	for _, name := range slices.Sorted(maps.Keys(claims)) {
-		path, err := ParseClaim(claims[name])
+	for _, name := range slices.Sorted(maps.Keys(t.Claims)) {
+		path, err := ParseClaim(t.Claims[name])
 		if err != nil {
 			path = []string{}
 		}
-		out = append(out, config.TokenClaim{Name: name, Path: path})
+		out.Claims = append(out.Claims, config.TokenClaim{Name: name, Path: path})
 	}
 	return out
 }

@@ -30,17 +30,16 @@ type pending struct {
 
 // ended is why a stream that was let through has been ended.
 type ended struct {
-	answer decision.Deny // to who has none yet
-	reason decision.Reason
-	report []byte
+	answer   decision.Deny // to who has none yet
+	decision decision.Decision
 }
 
 // Error implements error.
-func (e *ended) Error() string { return "native gateway: ended: " + e.reason.String() }
+func (e *ended) Error() string { return "native gateway: ended: " + e.decision.Reason.String() }
 
 type decided struct {
 	step      decision.Step
-	report    []byte
+	decision  decision.Decision
 	answering *decision.Answering
 }
 
@@ -64,11 +63,11 @@ func (w *worker) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 		switch {
 		case !ok:
 		case p.passed && next.Step.Kind == decision.KindDeny:
-			p.end(&ended{next.Step.Deny, next.Exchange.Decision().Reason, next.Exchange.AppendReport(nil)})
+			p.end(&ended{next.Step.Deny, next.Exchange.Decision()})
 		case p.passed && next.Step.Kind == decision.KindAllow:
 		case next.Step.Kind != decision.KindCall:
 			p.passed = next.Step.Kind == decision.KindAllow
-			d := decided{step: next.Step, report: next.Exchange.AppendReport(nil)}
+			d := decided{step: next.Step, decision: next.Exchange.Decision()}
 			if next.Step.Kind == decision.KindAllow {
 				d.answering = next.Exchange.Answering()
 			}

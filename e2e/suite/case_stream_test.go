@@ -24,6 +24,7 @@ func streamScenarios() []scenario {
 		{name: "streams-end-revoked", needs: canUpgrade | canHTTP2, site: ending, run: streamsEndRevoked},
 		{name: "streams-end-expired", once: true, needs: canUpgrade | canHTTP2, site: ending, run: streamsEndExpired},
 		{name: "streams-end-inactive", once: true, needs: canUpgrade | canHTTP2, site: brief, run: streamsEndInactive},
+		{name: "streams-keep-a-policy", once: true, needs: canUpgrade | canHTTP2, run: streamsKeepAPolicy},
 		{name: "streams-outlive", once: true, needs: canUpgrade | canHTTP2, run: streamsOutlive},
 		{
 			name: "streams-limit", once: true, run: streamsLimit,
@@ -185,6 +186,46 @@ func streamsOutlive(e *env) {
 	e.revoke(t, revocationsOf(e, token)[0].list)
 	e.step(t, &step{path: revokedPath, token: "=" + token, status: 401, code: "revoked_token", challenge: "UMA", fault: "invalid_token", introspections: -1, tickets: -1})
 	requireOpen(t, streams)
+	e.restore(t)
+}
+
+// streamsKeepAPolicy: Envoy keeps a configuration as long as a stream that began under it,
+// and takes it up again when it comes back. What a worker learned in between is over then.
+func streamsKeepAPolicy(e *env) {
+	t := e.t
+	keeper, token := e.fresh(t, "view"), e.fresh(t, "view")
+	own, other := revocationsOf(e, token)[0].list, innocent(e)
+	// Connections enough that each worker has some.
+	clients := make([]*client1, 16)
+	for i := range clients {
+		clients[i] = newClient(t, e.gw.address())
+	}
+	everywhere := func(what string, want int) {
+		t.Helper()
+		for _, c := range clients {
+			waitFor(t, what, func() bool { return c.do(t, e.request(t, &step{path: revokedPath}, token)).status == want })
+		}
+	}
+	push := func(revision string, list config.Revocations) {
+		t.Helper()
+		require.NoError(t, e.update(t, func(c *config.Config) {
+			c.Revision, c.Revocations = revision, []config.Revocations{list}
+		}))
+	}
+	push("kept, revoked", own)
+	everywhere("is refused", 401)
+	for i := range clients {
+		e.openStreams(t, keeper, fmt.Sprint("kept-", i))
+	}
+	push("kept, not revoked", other)
+	everywhere("is let in", 200)
+	for i := range clients {
+		e.openStreams(t, keeper, fmt.Sprint("kept-again-", i))
+	}
+	push("kept, revoked", own)
+	everywhere("is refused again", 401)
+	push("kept, not revoked", other)
+	everywhere("is let in again", 200)
 	e.restore(t)
 }
 

@@ -133,6 +133,24 @@ func TestRevocationNamesTokens(t *testing.T) {
 	}
 }
 
+// TestBeginAgain: a host takes up a policy that it has had.
+func TestBeginAgain(t *testing.T) {
+	h := newHarness(t, revoke(config.Revocations{Tokens: digests("token", hour, 0)}))
+	revoked := h.evaluator
+	request := ask("GET", "/albums/1", "token")
+	h.configure()
+	h.decide(request, issuedR1)
+	allowed := h.evaluator
+	for range 2 {
+		h.evaluator = revoked
+		h.evaluator.Begin()
+		require.Equal(t, "401 revoked_token", outcome(h.decide(request, issuedR1)))
+		h.evaluator = allowed
+		h.evaluator.Begin()
+		require.Equal(t, "allow permitted", outcome(h.decide(request, issuedR1)))
+	}
+}
+
 // TestRevokedTokenIsNotAskedFor: the digest is enough, also when the AS is away.
 func TestRevokedTokenIsNotAskedFor(t *testing.T) {
 	h := newHarness(t, revoke(config.Revocations{Tokens: digests("token", hour, 0)}))

@@ -87,14 +87,21 @@ type Evaluator struct {
 	lastSite      int
 }
 
-// Evaluator begins to decide under a policy. What is remembered of sites that the
-// policy has not, or that have another AS now, is dropped; requests that began
-// under an older Evaluator end under it.
+// Evaluator begins to decide under a policy, see [Evaluator.Begin].
 func (w *Worker) Evaluator(p *Policy) *Evaluator {
+	v := &Evaluator{worker: w, policy: p, states: make([]*siteState, len(p.sites))}
+	v.Begin()
+	return v
+}
+
+// Begin makes v's policy the one that is in force at its worker, for the first time or
+// again. What is remembered of sites that the policy has not, or that have another AS now,
+// is dropped; requests that began under another Evaluator end under it.
+func (v *Evaluator) Begin() {
+	w, p := v.worker, v.policy
 	w.policy = p
 	w.active.bound(p.cache.Entries, p.cache.Bytes)
 	w.inactive.bound(p.cache.NegativeEntries, p.cache.NegativeBytes)
-	v := &Evaluator{worker: w, policy: p, states: make([]*siteState, len(p.sites))}
 	kept := make(map[string]*siteState, len(p.sites))
 	for i, s := range p.sites {
 		m := w.states[s.key]
@@ -118,7 +125,6 @@ func (w *Worker) Evaluator(p *Policy) *Evaluator {
 	}
 	w.states = kept
 	w.rounds.n++
-	return v
 }
 
 // site returns the index of the site that an authority belongs to, or a negative

@@ -41,13 +41,14 @@ type plugin struct {
 	vm        *vm
 	id        uint32
 	worker    *worker
+	policy    *decision.Policy
 	evaluator *decision.Evaluator
 
 	calls   int   // under way
 	hurried bool  // the tick is hurriedTick
 	swept   int64 // when overdue calls were looked for, in nanoseconds since 1970
 	leaving bool  // Envoy waits for the calls before it deletes the context
-	logs    bool  // an access log has decisions
+	reports bool  // somebody reads decisions
 }
 
 // OnPluginStart implements types.PluginContext. A configuration that is refused
@@ -57,27 +58,21 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	if err != nil {
 		return refuse("the plugin has no configuration: " + err.Error())
 	}
-	p.worker = p.vm.worker(pluginName())
-	p.worker.metrics.count(config.StartsMetric, 1) // first, as the configuration may be too new
-	p.worker.Bound(batch)
-	policy, err := p.worker.compiler.Compile(document)
+	worker := p.vm.worker(pluginName())
+	worker.metrics.count(config.StartsMetric, 1) // first, as the configuration may be too new
+	policy, err := worker.compiler.Compile(document)
 	if err != nil {
 		return refuse(err.Error())
-	}
-	if told := policy.Told(); told || !policy.Unreported {
-		declared := declareReport()
-		if told && !declared {
-			return refuse("a site has reported_claims, and the host takes no property of a type")
-		}
-		p.logs = declared && !policy.Unreported
 	}
 	if err := setTick(tick); err != nil {
 		return refuse("the host has no timer: " + err.Error())
 	}
 	debug.SetGCPercent(heapGrowth)
-	debug.SetMemoryLimit(heapRoom + 2*int64(policy.CacheBytes()) + int64(policy.WaitingBytes()))
-	p.evaluator = p.worker.Evaluator(policy)
-	p.pace() // streams are looked at, as they may have been revoked
+	p.worker, p.policy = worker, policy
+	worker.Bound(batch)
+	p.evaluator = worker.Evaluator(policy)
+	p.inForce()
+	p.reports = !policy.Unreported && declareReport()
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
 }
@@ -95,8 +90,22 @@ func refuse(why string) types.OnPluginStartStatus {
 	return types.OnPluginStartStatusFailed
 }
 
-// NewHttpContext implements types.PluginContext.
+// inForce makes what is the worker's, or the VM's, that of this configuration.
+func (p *plugin) inForce() {
+	p.worker.current = p
+	debug.SetMemoryLimit(heapRoom + 2*int64(p.policy.CacheBytes()) + int64(p.policy.WaitingBytes()))
+	p.pace() // streams are looked at, as they may have been revoked
+}
+
+// NewHttpContext implements types.PluginContext. Envoy keeps a plugin as long as a stream that
+// began under it, and takes it up again, without starting it, when its configuration comes
+// back.
 func (p *plugin) NewHttpContext(id uint32) types.HttpContext {
+	if p.worker != nil && p.worker.current != p {
+		p.worker.Bound(batch)
+		p.evaluator.Begin()
+		p.inForce()
+	}
 	return &stream{plugin: p, id: id}
 }
 

@@ -19,6 +19,7 @@ type vm struct {
 type worker struct {
 	*decision.Worker
 
+	current  *plugin // whose configuration is in force
 	compiler decision.Compiler
 	metrics  metrics
 	alarms   alarms
