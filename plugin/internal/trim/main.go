@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/umagate/umagate/plugin/config"
@@ -64,7 +65,27 @@ func run(from, to string) error {
 	if err := stamp(trimmed); err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
-	return os.WriteFile(to, trimmed, 0o644) //nolint:gosec // the module is no secret
+	return replace(to, trimmed)
+}
+
+// replace writes a file whole or not at all: whoever reads the one before meanwhile has it to
+// its end.
+func replace(path string, content []byte) error {
+	next, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = next.Write(content)
+	if err == nil {
+		err = next.Chmod(0o644) // the module is no secret
+	}
+	if err = errors.Join(err, next.Close()); err == nil {
+		err = os.Rename(next.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(next.Name())
+	}
+	return err
 }
 
 // trim returns the module without the exports named. One that is not there is an
