@@ -200,6 +200,13 @@ var (
 		Affects: "Nobody, as long as that Envoy takes what it is given. An older module refuses a configuration with a setting that came after it (EnvoyRefused): it goes on with the one before, and revocations do not reach it.",
 		Remedy:  "Bring umagate.wasm of this release (umagate version names it) to that Envoy, and start it anew; where plugin.wasm is a URL, change plugin.sha256 with it. Until then, an older one takes what has no new setting.",
 	}
+	EnvoyWithholdsMessages = Kind{
+		Name:    "EnvoyWithholdsMessages",
+		Summary: "An Envoy had messages to an MCP server within the last five minutes, and its filter could not judge them (mcp conditions).",
+		Affects: "Clients of that MCP server. not_shown: every message waits until envoy.stream_idle_timeout, and is a 504. too_long: those that are longer than that Envoy keeps, 413, though limits.mcp_message_bytes lets them pass.",
+		Remedy:  "For not_shown: give that Envoy the filter umagate by config_discovery, or write allow_on_headers_stop_iteration: true into its configuration. For too_long: give its own routes request_body_buffer_limit, a little above limits.mcp_message_bytes, or take them by rds; before Envoy 1.37, raise per_connection_buffer_limit_bytes of its listener.",
+		Urgent:  true,
+	}
 	EnvoyClockSkew = Kind{
 		Name:    "EnvoyClockSkew",
 		Summary: "An Envoy's clock differs from this host's.",
@@ -400,7 +407,7 @@ func Kinds() []Kind {
 		StoreUnreachable, StoreReplaced, StoreFull, StoreReadOnly, StoreKeyUnknown, NoLeader, ReplicasDiffer,
 		ConfigurationRefused, CandidateRefused, ConfigurationNotPublished, PublicationPending, CertificateRefused, CertificateEnding, HostOrphaned,
 		EnvoyGone, EnvoyRefused, EnvoyBehind, EnvoyTurnedAway, EnvoyNotLetIn, AgentGone, AgentMissing, AgentRefused, EnvoyBootstrapOutdated, EnvoyNotFollowing, EnvoyUnfiltered,
-		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyModuleDiffers, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
+		EnvoyCannotReachAuthorizationServer, EnvoyCallsRefused, EnvoyFilterTrapped, EnvoyModuleDiffers, EnvoyWithholdsMessages, EnvoyClockSkew, StaleTokensBelieved, SiteUnrouted,
 		SiteNotReady, DiscoveryFailing, MetadataNotTaken, RegistrationFailing, PATFailing, SyncFailing, Deregistered,
 		ClientMetadataOutdated, ClientSecretExpiring, ClientSecretNotTaken, ClientKeyNotReplaced, ResourcesNotTaken, RemovalsWithheld, DeletionsWithheld, NotBeforeUnknown,
 	}

@@ -77,6 +77,7 @@ func (s *controlPlane) conditions(out *Status, published publication, now time.T
 		list = append(list, missingAgents(out.Envoys, out.Agents, elsewhere, s.options.Intervals.Missed, inForce.since, now)...)
 	}
 	list = append(list, callConditions(out.Envoys, out.Sites)...)
+	list = append(list, withheldConditions(out.Envoys)...)
 	for _, w := range inForce.workers {
 		list = append(list, staleConditions(out.Envoys, w.site, now)...)
 	}
@@ -196,6 +197,27 @@ func (s *several) condition(site string) health.Condition {
 		shown = append(slices.Clone(shown), fmt.Sprintf("and %d more", more))
 	}
 	return s.kind.New(site, strings.Join(shown, "; "), s.remedy, s.since)
+}
+
+// withheldConditions lists the sites whose MCP messages Envoys withhold from their filters.
+func withheldConditions(envoys []xds.Envoy) []health.Condition {
+	bySite := map[string]*several{}
+	for i := range envoys {
+		e := &envoys[i]
+		for _, w := range e.Withheld {
+			s := bySite[w.Site]
+			if s == nil {
+				s = &several{kind: health.EnvoyWithholdsMessages}
+				bySite[w.Site] = s
+			}
+			s.add(w.Since, "%s (%s): %d messages, %s, last reported at %s", e.NodeID, e.Address, w.Messages, w.Reason, w.Last.UTC().Format(time.TimeOnly))
+		}
+	}
+	var out []health.Condition
+	for _, site := range slices.Sorted(maps.Keys(bySite)) {
+		out = append(out, bySite[site].condition(site))
+	}
+	return out
 }
 
 // callConditions lists the sites whose authorization server Envoys call in vain, by what

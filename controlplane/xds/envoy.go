@@ -45,6 +45,8 @@ type Envoy struct {
 	Clock *Clock `json:"clock,omitempty"`
 	// Stale are its sites whose tokens are believed while the AS cannot be asked.
 	Stale []Stale `json:"stale,omitempty"`
+	// Withheld are messages to MCP servers that it had and that were not judged, lately.
+	Withheld []Withheld `json:"withheld,omitempty"`
 }
 
 // State is how far an Envoy has come with one type.

@@ -26,6 +26,7 @@ func (m *member) copy(now time.Time) Envoy {
 	e := m.Envoy
 	e.ReportedAt, e.Failing, e.Stale = m.reports.at, m.reports.failing(now), m.reports.stales(now)
 	e.Clock, e.Trapped, e.Module = m.reports.differs(now), m.reports.trapped(now), m.reports.module
+	e.Withheld = m.reports.withholds(now)
 	e.Types = maps.Clone(m.Types)
 	e.Certificate = slices.Clone(m.Certificate)
 	return e

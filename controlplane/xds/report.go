@@ -105,6 +105,8 @@ type reports struct {
 	clock  Clock
 	traps  Traps
 	module *Module // nil for one that does not say what it is
+
+	withheld map[countKey]Withheld
 }
 
 // take reads the counts of a message.
@@ -112,7 +114,10 @@ func (r *reports) take(now time.Time, counts map[countKey]uint64) {
 	first := r.at.IsZero()
 	r.noteModule(counts, first)
 	if first {
-		*r = reports{module: r.module, judged: now, counts: map[countKey]uint64{}, grown: map[countKey]uint64{}, calls: map[callsKey]Calls{}, stale: map[string]Stale{}}
+		*r = reports{
+			module: r.module, judged: now, counts: map[countKey]uint64{}, grown: map[countKey]uint64{}, calls: map[callsKey]Calls{}, stale: map[string]Stale{},
+			withheld: map[countKey]Withheld{},
+		}
 	}
 	r.at = now
 	for key, n := range counts {
@@ -135,9 +140,11 @@ func (r *reports) take(now time.Time, counts map[countKey]uint64) {
 func (r *reports) judge(now time.Time) {
 	r.judgeStale(now)
 	r.judgeTraps(now)
+	r.judgeWithheld(now)
 	failing, most := map[callsKey]Calls{}, map[callsKey]uint64{}
 	for key, n := range r.grown {
-		if key.operation == staleLookups || key.operation == reloads || key.operation == starts {
+		switch key.operation {
+		case staleLookups, reloads, starts, withheldMessages:
 			continue
 		}
 		at := callsKey{key.site, key.operation}
@@ -286,8 +293,9 @@ const (
 	fieldName    protowire.Number = 1 // of MetricFamily
 )
 
-// callCounts reads the filter's counters of calls and of stale tokens, what
-// the filter's module says of itself, and Envoy's counters of the filter's VMs, from a StreamMetricsMessage.
+// callCounts reads the filter's counters of calls, of stale tokens and of messages that were
+// withheld, what the filter's module says of itself, and Envoy's counters of the filter's VMs,
+// from a StreamMetricsMessage.
 func callCounts(message []byte) (map[countKey]uint64, error) {
 	out := map[countKey]uint64{}
 	for len(message) > 0 {
@@ -371,6 +379,9 @@ func keyOf(name string) (key countKey, ok bool) {
 		return key, true
 	}
 	if key, ok := startOf(name); ok {
+		return key, true
+	}
+	if key, ok := withheldOf(name); ok {
 		return key, true
 	}
 	rest, begins := strings.CutPrefix(name, countsPrefix)

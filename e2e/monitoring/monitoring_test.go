@@ -237,9 +237,11 @@ var (
 	rowOfPage  = regexp.MustCompile("(?m)^\\| `(umagate_\\w+)` \\|")
 )
 
-// rare are labels of what does not happen here: no instance is lost, and no site has a
-// condition. The sources have them.
-var rare = map[string][]string{"umagate_instance_reports_lost_total": {"site"}, "umagate_condition": {"site"}}
+// rare are labels of what does not happen here: no instance is lost, no message is withheld,
+// and no site has a condition. The sources have them.
+var rare = map[string][]string{
+	"umagate_instance_reports_lost_total": {"site"}, "umagate_condition": {"site"}, "umagate_mcp_messages_withheld_total": {"site", "reason"},
+}
 
 // values are all that a label can have, where that is known.
 func values(label string) []string {
@@ -297,6 +299,19 @@ func (s *server) names(t *testing.T, q question) {
 			require.True(t, labels[strings.TrimSpace(label)], "%s: nothing has the label %s", q.from, label)
 		}
 	}
+}
+
+// callTool sends a message to the MCP server, which is no server: what counts is before it.
+func callTool(p *servertest.Plane, e *servertest.Protected) {
+	p.T.Helper()
+	req, err := http.NewRequestWithContext(p.T.Context(), http.MethodPost, e.Base+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search"}}`))
+	require.NoError(p.T, err)
+	req.Host = "photos.example.com"
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(p.T, err)
+	_ = resp.Body.Close()
+	require.Equal(p.T, http.StatusOK, resp.StatusCode)
 }
 
 // streamed is an answer of the API that does not end by itself.
@@ -359,6 +374,7 @@ sites:
   token: {streams: end_with_token}
   resources:
   - {name: albums, conditions: [{paths: ["/albums/**"], scopes: [view]}]}
+  - {name: tools, conditions: [{paths: [/mcp], public: true}, {paths: [/mcp], public: true, mcp: {tools: [search]}}]}
 `, servertest.Module(t), upstream.URL, as.Issuer()))
 	p.Start()
 	e := p.Protect(envoy.Options{Binary: binary})
@@ -368,6 +384,7 @@ sites:
 		e.Get("/albums/1", "")
 		e.Get("/albums/1", "nobody-"+strconv.FormatInt(time.Now().UnixNano(), 36))
 		e.Get("/elsewhere", "")
+		callTool(p, e)
 	}
 	require.NoError(t, as.SetFault(devas.Fault{Endpoint: devas.EndpointIntrospection, Kind: devas.FaultHTML, Count: 1}))
 	asked := questions(t)

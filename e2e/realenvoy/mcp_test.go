@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/umagate/umagate/envoy/envoytest"
@@ -125,7 +127,7 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 	var reached atomic.Int64
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	t.Cleanup(api.Close)
-	_, base := setup{
+	envoy, base := setup{
 		Wasm: wasm, Config: toolSite(t, as), Clusters: cluster("as", as.Listener.Addr().String()), Upstream: api.Listener.Addr().String(),
 		HCM: "          stream_idle_timeout: 1s",
 	}.start(t)
@@ -133,6 +135,27 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusGatewayTimeout, status)
 	require.Zero(t, reached.Load())
+	counts := func(n int) {
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			metrics, err := envoy.Prometheus(t.Context())
+			require.NoError(c, err)
+			require.Contains(c, metrics, fmt.Sprintf("_site_photos_reason_not_shown_mcp_messages_withheld_total{} %d\n", n))
+		}, patience, 20*time.Millisecond)
+	}
+	counts(1)
+	// What a client did not send, nobody withholds.
+	slow, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = slow.Close() }()
+	_, err = io.WriteString(slow, "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n")
+	require.NoError(t, err)
+	answer, err := io.ReadAll(slow)
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "408 Request Timeout")
+	status, _, err = bring(t.Context(), t, base, toolCall(`{"name":"search"}`))
+	require.NoError(t, err)
+	require.Equal(t, http.StatusGatewayTimeout, status)
+	counts(2)
 	response, err := http.Get(base + "/open") //nolint:noctx // ends with the test
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())

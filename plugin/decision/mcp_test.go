@@ -276,6 +276,22 @@ func TestMessageAnswer(t *testing.T) {
 	}
 }
 
+// TestMessageWithheld: what the host does not let be judged is counted at its site.
+func TestMessageWithheld(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, guardTools)
+	x, step := h.start(post("token"))
+	require.Equal(t, decision.KindRead, step.Kind)
+	h.worker.Withheld(x, decision.WithheldShown)
+	h.worker.Withheld(x, decision.WithheldLength)
+	h.worker.Withheld(x, decision.WithheldLength)
+	h.worker.Abandon(x)
+	counted := map[string][decision.Withhelds]uint64{}
+	h.worker.Drain(func(site string, s *decision.SiteStats) { counted[site] = s.Withheld })
+	require.Equal(t, [decision.Withhelds]uint64{1, 2}, counted["photos"])
+	require.Zero(t, counted["-"])
+}
+
 func TestMessageConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

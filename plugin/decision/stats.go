@@ -75,6 +75,8 @@ type SiteStats struct {
 	Calls                            [Purposes][CallOutcomes]uint64
 	// Messages are those to MCP servers; nil before the first one.
 	Messages map[MessageStats]uint64
+	// Withheld are those that the host had, and that nobody could judge.
+	Withheld [Withhelds]uint64
 	// Latencies are those of the calls answered, at most maxLatencies between two
 	// drains.
 	Latencies [Purposes][]time.Duration

@@ -54,6 +54,9 @@ func (m *metrics) flush(w *decision.Worker) {
 		for k, n := range s.Messages {
 			m.count(prefix+"mcp_method."+label(k.Method)+".mcp_name."+label(k.Name)+".result."+k.Effect.String()+".mcp_messages_total", n)
 		}
+		for c := range decision.Withhelds {
+			m.count(prefix+"reason."+c.String()+".mcp_messages_withheld_total", s.Withheld[c])
+		}
 		m.count(prefix+"result.hit.token_lookups_total", s.CacheHits)
 		m.count(prefix+"result.miss.token_lookups_total", s.CacheMisses)
 		m.count(prefix+"result.stale.token_lookups_total", s.CacheStale)

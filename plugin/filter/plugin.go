@@ -49,6 +49,8 @@ type plugin struct {
 	swept   int64 // when overdue calls were looked for, in nanoseconds since 1970
 	leaving bool  // Envoy waits for the calls before it deletes the context
 	reports bool  // somebody reads decisions
+
+	told [decision.Withhelds]bool // the log has it
 }
 
 // OnPluginStart implements types.PluginContext. A configuration that is refused

@@ -248,6 +248,9 @@ func (s *stream) OnHttpStreamDone() {
 	if s.state == streamAllowed && s.exchange.Watched() {
 		s.ended()
 	}
+	if s.state == streamReading {
+		s.withheld()
+	}
 	if s.state != streamDenied {
 		s.plugin.worker.Abandon(s.exchange)
 	}

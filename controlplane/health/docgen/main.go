@@ -59,7 +59,7 @@ const triedHead = `
 
 Tests make these faults for real, with real parts as Envoy, Keycloak, PostgreSQL and SQLite. Meanwhile somebody makes requests five times a
 second, and looks at status. What requests meet and what status says never differ for more than 15 s, and all is well again by itself once
-the cause is mended. A filter that broke off is told for five minutes more.
+the cause is mended. A filter that broke off, and messages that an Envoy withheld, are told for five minutes more.
 
 | Condition | Test |
 |---|---|

@@ -47,6 +47,7 @@ func rows() []row {
 			{"timeseries", "Tokens known", "Share of look-ups that the cache of the worker answered, and of those that went on with a stale answer.", "percentunit", []query{{
 				`sum by (result) (rate(umagate_token_lookups_total{` + bySite + `}[$__rate_interval])) / ignoring (result) group_left () sum (rate(umagate_token_lookups_total{` + bySite + `}[$__rate_interval]))`, "{{result}}",
 			}}},
+			{"timeseries", "Messages to MCP servers", "By method, tool and what became of it: as the file names them.", "reqps", []query{{`sum by (mcp_method, mcp_name, result) (rate(umagate_mcp_messages_total{` + bySite + `}[$__rate_interval]))`, "{{mcp_method}} {{mcp_name}} {{result}}"}}},
 			{"timeseries", "Streams that end with their tokens", "Open in all workers, and ended in a second, by why.", "none", []query{{`sum(umagate_live_streams)`, "open"}, {`sum by (reason) (rate(umagate_streams_ended_total{` + bySite + `}[$__rate_interval]))`, "ended: {{reason}}"}}},
 			{"timeseries", "Requests that wait", "For a call to the authorization server or the control plane, in all workers.", "none", []query{{`sum(umagate_waiting_requests)`, "requests"}}},
 		}},
