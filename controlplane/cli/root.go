@@ -70,7 +70,11 @@ func (e Environment) module() (module.Module, error) {
 
 // Run executes the command line and returns the process's exit code. What went
 // wrong is on Stderr.
-func Run(ctx context.Context, env Environment, args []string) (code int) {
+func Run(ctx context.Context, env Environment, args []string) int {
+	return execute(ctx, env, Command, args)
+}
+
+func execute(ctx context.Context, env Environment, command func(Environment) *cobra.Command, args []string) (code int) {
 	if env.LookupEnv == nil {
 		env.LookupEnv = os.LookupEnv
 	}
@@ -83,7 +87,7 @@ func Run(ctx context.Context, env Environment, args []string) (code int) {
 			}
 		}()
 	}
-	root := Command(env) //nolint:contextcheck // commands get the context from ExecuteContext
+	root := command(env)
 	root.SetArgs(args)
 	called, err := root.ExecuteContextC(audit.WithActor(ctx, actor()))
 	if err == nil {

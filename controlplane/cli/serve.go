@@ -7,17 +7,18 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/umagate/umagate/controlplane/audit"
 	"github.com/umagate/umagate/controlplane/server"
 	"github.com/umagate/umagate/controlplane/site"
 )
 
-func newServe(env Environment) *cobra.Command {
-	var (
-		flags fileFlags
-		log   logFlags
-	)
+func newServe(env Environment) *cobra.Command { return newServer(env, fileFlags{}) }
+
+// newServer is serve with further sources.
+func newServer(env Environment, flags fileFlags, sources ...server.OpenSource) *cobra.Command {
+	var log logFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the control plane: register at the authorization server, configure Envoys",
@@ -46,10 +47,6 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 			defer signal.Stop(hangup)
 			// What it does of its own accord is nobody's.
 			ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.KindServe})
-			var sources []server.OpenSource
-			for _, e := range extensions {
-				sources = append(sources, e.source)
-			}
 			return server.Run(ctx, server.Options{
 				Path:      flags.path,
 				Load:      func(path string) (*site.File, error) { return site.LoadIn(path, flags.environment(env)) },
@@ -58,11 +55,47 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 64 wrong usage.`,
 				Reload:    hangup,
 				Version:   release(),
 				Module:    ownModule(env),
-				Sources:   sources,
+				Sources:   append(builtIn(), sources...),
 			})
 		}),
 	}
 	flags.register(cmd)
 	log.register(cmd)
 	return cmd
+}
+
+// builtIn are the sources of the extensions.
+func builtIn() (out []server.OpenSource) {
+	for _, e := range extensions {
+		out = append(out, e.source)
+	}
+	return out
+}
+
+// Server is a program that does what `umagate serve` does, and has sites of one more
+// source. Use to Example are those of its command.
+type Server struct {
+	Use, Short, Long, Example string
+	// Flags registers those of the source.
+	Flags func(*pflag.FlagSet)
+	// Source opens it, when the flags have been read.
+	Source server.OpenSource
+}
+
+// Command is its command line.
+func (s Server) Command(env Environment) *cobra.Command {
+	cmd := newServer(env, fileFlags{sitesElsewhere: true}, s.Source)
+	cmd.Use, cmd.Short, cmd.Long, cmd.Example = s.Use, s.Short, s.Long, s.Example
+	s.Flags(cmd.Flags())
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.Version = release()
+	cmd.SetIn(env.Stdin)
+	cmd.SetOut(env.Stdout)
+	cmd.SetErr(env.Stderr)
+	return cmd
+}
+
+// Run executes it as [Run] does umagate.
+func (s Server) Run(ctx context.Context, env Environment, args []string) int {
+	return execute(ctx, env, s.Command, args)
 }

@@ -18,6 +18,9 @@ import (
 // fileFlags are the flags of every command that reads umagate.yaml, and the --output of
 // those that have one.
 type fileFlags struct {
+	// sitesElsewhere: others bring sites, and the file may have none.
+	sitesElsewhere bool
+
 	path string
 	form output
 }
@@ -34,7 +37,7 @@ func (f *fileFlags) register(cmd *cobra.Command, forms ...output) {
 // environment is where secrets of the file come from.
 func (f *fileFlags) environment(env Environment) site.Environment {
 	e := site.OSEnvironment(filepath.Dir(f.path))
-	e.LookupEnv = env.LookupEnv
+	e.LookupEnv, e.SitesElsewhere = env.LookupEnv, f.sitesElsewhere
 	return e
 }
 

@@ -143,8 +143,10 @@ func open(ctx context.Context, options Options, file *site.File, opened *closers
 	}
 	opened.add(closing(xdsListener))
 	publisher.address = xdsListener.Addr().String()
+	s := &controlPlane{}
 	sources, err := openSources(ctx, options, file, envoys, SourceHost{
 		Path: options.Path, Store: kept, Logger: options.Logger, Audit: recorder, Transport: transports(options, metrics),
+		Leads: leadership.leads, Status: s.status,
 		Revoked: func() []config.Revocations { revoked, _ := revocations.Compiled(); return revoked },
 	})
 	if err != nil {
@@ -163,7 +165,7 @@ func open(ctx context.Context, options Options, file *site.File, opened *closers
 		path: options.Path, load: options.Load, apply: sites.apply, request: options.Reload, every: options.Intervals.Watch,
 		logger: options.Logger, seen: sum(options.Path, file.Sources), file: file, sources: file.Sources, recorder: recorder,
 	}
-	s := &controlPlane{
+	*s = controlPlane{
 		options: options, started: time.Now(), board: board, store: kept, recorder: recorder, telemetry: traces, metrics: metrics, xds: envoys, envoyTLS: envoyTLS,
 		inForce: inForce, leadership: leadership, revocations: revocations, removals: removals, instances: instances,
 		publisher: publisher, sources: sources, sites: sites, election: election, reloader: reloader, callers: callers,

@@ -45,6 +45,10 @@ type SourceHost struct {
 	// Changed has the sites read anew, and waits for Envoys. It reports whether every Envoy
 	// that is connected enforces them. It is safe for concurrent use.
 	Changed func(ctx context.Context) (enforced bool, err error)
+	// Leads reports whether this replica may change anything elsewhere.
+	Leads func() bool
+	// Status is what has come of the sites; once Run is called.
+	Status func() Status
 }
 
 // errNotBuiltIn keeps a section that nobody serves from being passed over.

@@ -20,6 +20,8 @@ type Environment struct {
 	// SkipSecrets leaves secrets that cannot be resolved as placeholders, to judge
 	// a file where its secrets are not, as in a pull request's checks.
 	SkipSecrets bool
+	// SitesElsewhere lets a file have no sites: others bring them.
+	SitesElsewhere bool
 }
 
 // OSEnvironment is the process's environment; relative paths start at dir.

@@ -90,7 +90,7 @@ func (v *validator) validate() {
 	if f.OXD != nil {
 		v.oxd("oxd", f.OXD)
 	}
-	if len(f.Sites) == 0 && f.OXD == nil {
+	if len(f.Sites) == 0 && f.OXD == nil && !v.env.SitesElsewhere {
 		v.fault("sites", "there is no site", "write sites: with one entry for each resource server, see envoy/umagate.yaml")
 	}
 	for i := range f.Sites {

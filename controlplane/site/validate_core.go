@@ -34,10 +34,15 @@ func (v *validator) core() {
 	v.rules()
 }
 
-// Judge lets the filter's own core judge one site that no file has. The error is
+// Judge lets the filter's own core judge sites that no file has, together. The error is
 // config.Faults, or what [Compile] says.
-func Judge(s *Site) error {
-	compiled, err := Compile(&File{Sites: []Site{*s}}, map[string]Facts{s.Name: placeholderFacts(s)})
+func Judge(sites ...*Site) error {
+	file, facts := &File{}, map[string]Facts{}
+	for _, s := range sites {
+		file.Sites = append(file.Sites, *s)
+		facts[s.Name] = placeholderFacts(s)
+	}
+	compiled, err := Compile(file, facts)
 	if err == nil {
 		_, err = decision.Compile(&compiled)
 	}

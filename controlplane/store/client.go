@@ -317,6 +317,12 @@ func (s *SQL) Forget(ctx context.Context, key Key) error {
 	})
 }
 
+// Erase removes everything of a key, also that it was deregistered: for a site that is
+// gone for good. One that is called so later is another.
+func (s *SQL) Erase(ctx context.Context, key Key) error {
+	return s.write(ctx, key, "everything", func(ctx context.Context, tx *sql.Tx) error { return deleteSite(ctx, tx, key) })
+}
+
 // deleteSite deletes everything of a key.
 func deleteSite(ctx context.Context, tx *sql.Tx, key Key) error {
 	for _, table := range []string{"discovery", "client", "pat", "client_key", "login", "resource", "instance", "lost_registration", "kept_resource"} {

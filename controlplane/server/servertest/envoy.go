@@ -44,7 +44,9 @@ type Protected struct {
 // for it, changed. umagate.yaml says what it listens on: take 127.0.0.1:0.
 func (p *Plane) Protect(options envoy.Options, changes ...func(*bootstrapv3.Bootstrap)) *Protected {
 	p.T.Helper()
-	file, err := site.Load(p.Path())
+	environment := site.OSEnvironment(p.Dir)
+	environment.SitesElsewhere = true // a source may have them all
+	file, err := site.LoadIn(p.Path(), environment)
 	require.NoError(p.T, err)
 	file.Envoy.XDS = p.XDS
 	bootstrap, err := envoyconf.Dynamic(file)

@@ -44,9 +44,12 @@ var commands = map[string]func(args []string) error{
 	"crane":     nothing,
 	"dnf":       nothing,
 	"kcadm.sh":  nothing, // e2e/keycloak follows its page at a real Keycloak
+	"kubectl":   nothing, // controlplane/kube follows its page at a real API server
 	"sha256sum": nothing,
 	"systemctl": nothing,
 	"tar":       nothing,
+
+	"umagate-controller": nothing, // as kubectl
 }
 
 func nothing([]string) error { return nil }
