@@ -154,6 +154,7 @@ func compileSite(s *Site, facts Facts) (config.Site, error) {
 		},
 		Limits:              s.Limits,
 		ClaimHeaders:        compileClaimHeaders(s.ClaimHeaders),
+		ReportedClaims:      compileTokenClaims(s.ReportedClaims),
 		InternalToken:       compileInternalToken(s),
 		AuthorizationServer: server,
 		Instances:           compileInstances(s),

@@ -32,6 +32,10 @@ type Site struct {
 	// Headers for the API with claims of the token: the name of a header, which begins
 	// with x-uma-, and that of a claim, as a condition has it (x-uma-groups: groups).
 	ClaimHeaders map[string]string `yaml:"claim_headers" jsonschema:"minProperties=1"`
+	// Claims of the token for Envoy's access log and its other filters, beside the decision:
+	// the name there, of letters, digits and "_", and that of the claim of the token
+	// (roles: realm_access.roles). Each is a list of texts.
+	ReportedClaims map[string]string `yaml:"reported_claims" jsonschema:"minProperties=1"`
 	// A short-lived JWT for the API, signed by umagate, that says who asks. Needs umagate
 	// serve: the control plane has the keys, and publishes them as a JWK Set.
 	InternalToken *InternalToken `yaml:"internal_token"`

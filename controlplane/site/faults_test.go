@@ -124,6 +124,7 @@ func TestFaults(t *testing.T) {
 		{"a header of the client's", around("", "  claim_headers: {x-user: sub}", conditions), 9, 18, "sites[0].claim_headers", "x-uma-", ""},
 		{"a header of no claim", around("", "  claim_headers: {x-uma-user: a..b}", conditions), 9, 18, "sites[0].claim_headers", "1 to 8 names", ""},
 		{"no header", around("", "  claim_headers: {}", conditions), 9, 18, "sites[0].claim_headers", "is empty", "or leave claim_headers out"},
+		{"a name in a report that no expression has", around("", "  reported_claims: {a.b: sub}", conditions), 9, 20, "sites[0].reported_claims", "letters, digits", ""},
 		{"a variable of every token", around("", "  token: {claims: {sub: [\"{a}\"]}}", conditions), 9, 19, "sites[0].token.claims", "cannot depend on a path", ""},
 		{"no method", around("", "", `    conditions: [{paths: ["/a"], scopes: [a], methods: []}]`), 12, 56, "sites[0].resources[0].conditions[0].methods", "is empty", "or leave methods out"},
 		{"none of no scopes", around("", "", `    conditions: [{paths: ["/a"], scopes: []}]`), 12, 42, "sites[0].resources[0].conditions[0].scopes", "is empty", "at least one"},

@@ -56,12 +56,19 @@ func compileInternalToken(s *Site) *config.InternalToken {
 			TimeoutMS: int(s.AuthorizationServer.Timeout / time.Millisecond),
 		},
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.Claims)) {
-		path, err := ParseClaim(t.Claims[name])
+	out.Claims = compileTokenClaims(t.Claims)
+	return out
+}
+
+// compileTokenClaims translates which claims are told, and by which names.
+func compileTokenClaims(claims map[string]string) []config.TokenClaim {
+	var out []config.TokenClaim
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		path, err := ParseClaim(claims[name])
 		if err != nil {
 			path = []string{}
 		}
-		out.Claims = append(out.Claims, config.TokenClaim{Name: name, Path: path})
+		out = append(out, config.TokenClaim{Name: name, Path: path})
 	}
 	return out
 }

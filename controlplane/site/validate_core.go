@@ -107,8 +107,8 @@ func (v *validator) rules() {
 // umagate.yaml that it was compiled from: a ticket's first entry is the
 // condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
-	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s") // durations have a unit in umagate.yaml
-	for _, list := range [...]string{".claims", ".claim_headers"} {  // sorted by name there
+	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s")                    // durations have a unit in umagate.yaml
+	for _, list := range [...]string{".claims", ".claim_headers", ".reported_claims"} { // sorted by name there
 		if before, _, ok := strings.Cut(path, list+"["); ok {
 			return before + list
 		}

@@ -45,7 +45,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.decided != nil {
-		g.decided(Entry{Method: r.Method, Authority: authority, Path: target, Decision: d.decision})
+		g.decided(Entry{Method: r.Method, Authority: authority, Path: target, report: d.report})
 	}
 	if d.step.Kind != decision.KindAllow {
 		answer(rw, &d.step.Deny)
@@ -59,7 +59,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	defer func() {
 		if e := endOf(r); e != nil && g.decided != nil {
-			g.decided(Entry{Method: r.Method, Authority: authority, Path: target, Decision: e.decision})
+			g.decided(Entry{Method: r.Method, Authority: authority, Path: target, report: e.report})
 		}
 	}()
 	var answered struct {

@@ -56,13 +56,13 @@ type Cluster struct {
 // Entry is one line of the access log.
 type Entry struct {
 	Method, Authority, Path string
-	Decision                decision.Decision
+	report                  []byte // the decision's
 }
 
 // Report is the decision as Envoy's access log prints it, an object.
 func (e *Entry) Report() (map[string]any, error) {
 	var message structpb.Struct
-	if err := proto.Unmarshal(e.Decision.AppendStruct(nil), &message); err != nil {
+	if err := proto.Unmarshal(e.report, &message); err != nil {
 		return nil, fmt.Errorf("native gateway: a decision that no access log could print: %w", err)
 	}
 	return message.AsMap(), nil

@@ -30,16 +30,17 @@ type pending struct {
 
 // ended is why a stream that was let through has been ended.
 type ended struct {
-	answer   decision.Deny // to who has none yet
-	decision decision.Decision
+	answer decision.Deny // to who has none yet
+	reason decision.Reason
+	report []byte
 }
 
 // Error implements error.
-func (e *ended) Error() string { return "native gateway: ended: " + e.decision.Reason.String() }
+func (e *ended) Error() string { return "native gateway: ended: " + e.reason.String() }
 
 type decided struct {
 	step      decision.Step
-	decision  decision.Decision
+	report    []byte
 	answering *decision.Answering
 }
 
@@ -63,11 +64,11 @@ func (w *worker) apply(outcomes []decision.Outcome, calls []*decision.Call) {
 		switch {
 		case !ok:
 		case p.passed && next.Step.Kind == decision.KindDeny:
-			p.end(&ended{next.Step.Deny, next.Exchange.Decision()})
+			p.end(&ended{next.Step.Deny, next.Exchange.Decision().Reason, next.Exchange.AppendReport(nil)})
 		case p.passed && next.Step.Kind == decision.KindAllow:
 		case next.Step.Kind != decision.KindCall:
 			p.passed = next.Step.Kind == decision.KindAllow
-			d := decided{step: next.Step, decision: next.Exchange.Decision()}
+			d := decided{step: next.Step, report: next.Exchange.AppendReport(nil)}
 			if next.Step.Kind == decision.KindAllow {
 				d.answering = next.Exchange.Answering()
 			}

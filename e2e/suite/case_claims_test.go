@@ -38,6 +38,10 @@ func claimScenarios() []scenario {
 	}
 	return []scenario{
 		{name: "claims", site: conditions, run: claims},
+		{name: "reported-claims", run: reportedClaims, site: func(e *env, s *config.Site) {
+			conditions(e, s)
+			s.ReportedClaims = []config.TokenClaim{{Name: "groups", Path: []string{"groups"}}, {Name: "roles", Path: []string{"realm_access", "roles"}}, {Name: "none", Path: []string{"none"}}}
+		}},
 		{name: "claims-plain-token", site: evaluated, run: claimsOfPlainToken},
 		{name: "claims-oauth-scopes", needs: canOAuth, site: func(e *env, s *config.Site) {
 			conditions(e, s)
@@ -93,4 +97,28 @@ func claimsOfPlainToken(e *env) {
 		fresh.status, fresh.code, fresh.challenge, fresh.fault, fresh.tickets = 401, "insufficient_permission", "UMA", "insufficient_scope", 1
 	}
 	e.evaluated(t, 1, fresh)
+}
+
+// reportedClaims: the access log has the claims of who was let through by a good token, and
+// of nobody else.
+func reportedClaims(e *env) {
+	t := e.t
+	alice := "alice/album/view"
+	own := strings.ReplaceAll(t.Name(), "/", "-")
+	said := func(path string) (any, bool) {
+		claims, ok := e.reportOf(t, path)["claims"].(map[string]any)
+		return claims["groups"], ok
+	}
+	e.step(t, &step{name: "permitted", path: "/echo/album-editors/" + own, token: alice, status: 200, introspections: -1})
+	groups, _ := said("/echo/album-editors/" + own)
+	require.ElementsMatch(t, []any{"staff", "crew, and friends"}, groups)
+	e.step(t, &step{name: "refused", path: "/echo/album-auditors/" + own, token: alice, status: 403, code: "insufficient_claims"})
+	_, ok := said("/echo/album-auditors/" + own)
+	require.False(t, ok)
+	e.step(t, &step{name: "watched", path: "/echo/album-watched/" + own, token: alice, status: 200})
+	_, ok = said("/echo/album-watched/" + own)
+	require.False(t, ok)
+	e.step(t, &step{name: "public", path: "/echo/public/" + own, token: alice, status: 200})
+	_, ok = said("/echo/public/" + own)
+	require.False(t, ok)
 }

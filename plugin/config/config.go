@@ -91,6 +91,9 @@ type Site struct {
 	Limits   Limits    `json:"limits,omitzero"`
 	// ClaimHeaders are the claims of a token that the API is told, each in a header.
 	ClaimHeaders []ClaimHeader `json:"claim_headers,omitempty"`
+	// ReportedClaims are those that the report of a decision has, for the access log and for
+	// other filters. The names are letters, digits and "_".
+	ReportedClaims []TokenClaim `json:"reported_claims,omitempty"`
 	// InternalToken tells the API in a signed token who asks; nil for none.
 	InternalToken *InternalToken `json:"internal_token,omitempty"`
 
@@ -504,7 +507,7 @@ type InternalToken struct {
 	Key    Endpoint     `json:"key"`
 }
 
-// TokenClaim is a claim of an [InternalToken]: a list of the values of a claim.
+// TokenClaim is a claim of an [InternalToken] or of a report: a list of the values of a claim.
 type TokenClaim struct {
 	Name string `json:"name"`
 	// Path is that of a [Claim].

@@ -51,6 +51,9 @@ const (
 	entryValue   = 2<<3 | 2
 	valueNumber  = 2<<3 | 1 // Value.number_value, a double
 	valueString  = 3<<3 | 2
+	valueStruct  = 5<<3 | 2
+	valueList    = 6<<3 | 2
+	listValues   = 1<<3 | 2 // ListValue.values
 )
 
 // appendText appends a field whose value is a text, none for an empty one.
@@ -85,8 +88,8 @@ func appendEntry(b []byte, name string, size int) []byte {
 	return appendLength(b, size)
 }
 
-// lengthSize is how many bytes a length has as a varint: no field has more than
-// maxReported and some.
+// lengthSize is how many bytes a length has as a varint: no text and no number has more
+// than maxReported and some.
 func lengthSize(n int) int {
 	if n < 1<<7 {
 		return 1

@@ -106,7 +106,7 @@ func (x *Exchange) allow(reason Reason) Allow {
 		a.Path = x.path.Target
 	}
 	set := x.identity[:0]
-	if (reason == ReasonPermitted || reason == ReasonAuthenticated) && !x.asCame {
+	if x.judged(reason) {
 		set = appendIdentity(set, "x-uma-subject", x.token.Subject)
 		set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
 		set = appendIdentity(set, "x-uma-scopes", x.decided.Scopes)
@@ -123,6 +123,11 @@ func (x *Exchange) allow(reason Reason) Allow {
 	}
 	a.Set = set
 	return a
+}
+
+// judged reports whether the API may be told whose the request is: its token is good for it.
+func (x *Exchange) judged(reason Reason) bool {
+	return (reason == ReasonPermitted || reason == ReasonAuthenticated) && !x.asCame
 }
 
 // joinScopes writes scopes so that the API finds as many as there are: what is

@@ -1,6 +1,7 @@
 package decision_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,6 +132,31 @@ func BenchmarkDecide(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkReport is what a report costs with claims of the token, and without.
+func BenchmarkReport(b *testing.B) {
+	said := `{"active":true,"sub":"5f0c7a52","client_id":"app","groups":["staff","crew"],"plan":"gold","permissions":[{"resource_id":"r1","resource_scopes":["view"]}]}`
+	for name, claims := range map[string][]config.TokenClaim{"plain": nil, "claims": {named("groups", "groups"), named("plan", "plan")}} {
+		b.Run(name, func(b *testing.B) {
+			c := photos()
+			c.Sites[0].ReportedClaims = claims
+			policy, err := decision.Compile(c)
+			require.NoError(b, err)
+			w := decision.NewWorker()
+			g := w.Evaluator(policy)
+			_, step := g.Start(ask("GET", "/albums/1", "token"), began)
+			w.Reply(step.Call.ID, answer(200, said), began)
+			x, _ := g.Start(ask("GET", "/albums/1", "token"), began)
+			buffer := x.AppendReport(nil)
+			require.Equal(b, claims != nil, bytes.Contains(buffer, []byte("staff")))
+			b.ReportAllocs()
+			for b.Loop() {
+				buffer = x.AppendReport(buffer[:0])
+			}
+			b.ReportMetric(float64(len(buffer)), "bytes")
+		})
+	}
 }
 
 // BenchmarkCostlyRequests are requests of 60 KB, which nobody needs a token for, and

@@ -37,6 +37,9 @@ func (b *builder) named(path place, s *site, c *config.Site) {
 	for i := range c.ClaimHeaders {
 		s.keepClaim(c.ClaimHeaders[i].Path)
 	}
+	for i := range c.ReportedClaims {
+		s.keepClaim(c.ReportedClaims[i].Path)
+	}
 	if c.InternalToken != nil {
 		for i := range c.InternalToken.Claims {
 			s.keepClaim(c.InternalToken.Claims[i].Path)

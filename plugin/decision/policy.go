@@ -36,6 +36,17 @@ func (p *Policy) Sites() []string {
 	return names
 }
 
+// Told reports whether there is a site of which others than a log act on reports, see
+// [Exchange.Told].
+func (p *Policy) Told() bool {
+	for _, s := range p.sites {
+		if s.reported != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // CacheBytes is what the caches of one worker may take, in bytes.
 func (p *Policy) CacheBytes() int {
 	const perInstance = 512
@@ -96,8 +107,9 @@ type site struct {
 	named  []uma.ClaimPath // claims that are kept of a token
 	claims []claimRule     // for every token
 
-	headers []claimHeader // for the API
-	signer  *signer       // of the token that it is told by; nil for none
+	headers  []claimHeader // for the API
+	reported []tokenClaim  // for the access log and other filters
+	signer   *signer       // of the token that it is told by; nil for none
 
 	limits     config.Limits
 	introspect endpoint
@@ -317,6 +329,7 @@ func (b *builder) site(path place, c *config.Site) *site {
 	b.named(path, s, c)
 	b.claimHeaders(path, s, c.ClaimHeaders)
 	b.signer(path.member("internal_token"), s, c.InternalToken)
+	s.reported = b.tokenClaims(path, "reported_claims", s, c.ReportedClaims, cannotBeReported, `must be 1 to 64 letters, digits and "_", and begin with no digit`)
 	s.claims = b.claims(path.member("token"), s, c.Token.Claims)
 	for i := range s.claims {
 		if len(s.claims[i].variables) > 0 {

@@ -33,7 +33,7 @@ type signer struct {
 	body   []byte // of the call for the key
 }
 
-// tokenClaim is a claim of the internal token.
+// tokenClaim is a claim of the internal token, or of a report, by the name that it has there.
 type tokenClaim struct {
 	name  string
 	index int // in site.named
@@ -69,20 +69,7 @@ func (b *builder) signer(path place, s *site, c *config.InternalToken) {
 	begin = appendTexts(begin, c.Audience)
 	sign := &signer{header: c.Header, begin: string(begin), ttl: int64(c.TTLS), key: b.endpoint(path.member("key"), &c.Key, "application/json")}
 	sign.body = append(gjson.AppendJSONString([]byte(`{"site":`), s.name), '}')
-	for i := range c.Claims {
-		claim := &c.Claims[i]
-		at := path.element("claims", i)
-		switch {
-		case claim.Name == "" || isTokenMember(claim.Name):
-			b.fault(at.member("name"), "is empty, or the name of a claim that has another meaning")
-		case sign.has(claim.Name):
-			b.fault(at.member("name"), "another claim has this name already")
-		case !isClaimPath(claim.Path):
-			b.fault(at.member("path"), "must be 1 to 8 names, none of them empty or with a NUL")
-		default:
-			sign.claims = append(sign.claims, tokenClaim{claim.Name, s.indexOf(claim.Path)})
-		}
-	}
+	sign.claims = b.tokenClaims(path, "claims", s, c.Claims, isTokenMember, "is empty, or the name of a claim that has another meaning")
 	s.signer = sign
 }
 
@@ -95,13 +82,27 @@ func isTokenMember(name string) bool {
 	return false
 }
 
-func (s *signer) has(name string) bool {
-	for i := range s.claims {
-		if s.claims[i].name == name {
-			return true
+// tokenClaims compiles which claims are told, and by which names: no two have the same one,
+// and none has one that cannot be.
+func (b *builder) tokenClaims(path place, member string, s *site, list []config.TokenClaim, cannotBe func(string) bool, why string) []tokenClaim {
+	var claims []tokenClaim
+	for i := range list {
+		c := &list[i]
+		at := path.element(member, i)
+		for j := range claims {
+			if claims[j].name == c.Name {
+				b.fault(at.member("name"), "another claim has this name already")
+			}
 		}
+		if c.Name == "" || cannotBe(c.Name) {
+			b.fault(at.member("name"), why)
+		}
+		if !isClaimPath(c.Path) {
+			b.fault(at.member("path"), "must be 1 to 8 names, none of them empty or with a NUL")
+		}
+		claims = append(claims, tokenClaim{c.Name, s.indexOf(c.Path)})
 	}
-	return false
+	return claims
 }
 
 // sign sees to it that the API can be told who asks, and returns nil when it can: the

@@ -104,7 +104,10 @@ func (s *stream) allow(a *decision.Allow) {
 		s.fail(problem)
 		return
 	}
-	s.report()
+	if !s.report() {
+		s.fail("umagate: the claims for other filters could not be set")
+		return
+	}
 	s.state = streamAllowed
 	s.answering = s.exchange.Answering()
 	// A stream may live for hours: it keeps no more than what its end needs.

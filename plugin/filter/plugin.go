@@ -44,13 +44,12 @@ type plugin struct {
 	policy    *decision.Policy
 	evaluator *decision.Evaluator
 
-	calls   int   // under way
-	hurried bool  // the tick is hurriedTick
-	swept   int64 // when overdue calls were looked for, in nanoseconds since 1970
-	leaving bool  // Envoy waits for the calls before it deletes the context
-	reports bool  // somebody reads decisions
-
-	told [decision.Withhelds]bool // the log has it
+	calls   int                      // under way
+	hurried bool                     // the tick is hurriedTick
+	swept   int64                    // when overdue calls were looked for, in nanoseconds since 1970
+	leaving bool                     // Envoy waits for the calls before it deletes the context
+	told    [decision.Withhelds]bool // the log has it
+	logs    bool                     // an access log has decisions
 }
 
 // OnPluginStart implements types.PluginContext. A configuration that is refused
@@ -66,6 +65,13 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	if err != nil {
 		return refuse(err.Error())
 	}
+	if told := policy.Told(); told || !policy.Unreported {
+		declared := declareReport()
+		if told && !declared {
+			return refuse("a site has reported_claims, and the host takes no property of a type")
+		}
+		p.logs = declared && !policy.Unreported
+	}
 	if err := setTick(tick); err != nil {
 		return refuse("the host has no timer: " + err.Error())
 	}
@@ -74,7 +80,6 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	worker.Bound(batch)
 	p.evaluator = worker.Evaluator(policy)
 	p.inForce()
-	p.reports = !policy.Unreported && declareReport()
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK
 }

@@ -24,15 +24,18 @@ func declareReport() bool {
 	return true
 }
 
-// report leaves the decision in the filter state, where Envoy's access log finds it.
-func (s *stream) report() {
-	if !s.plugin.reports {
-		return
+// report leaves the decision in the filter state, where Envoy's access log and its other
+// filters find it. It reports false where those that act on it would not.
+func (s *stream) report() bool {
+	told := s.exchange.Told()
+	if !s.plugin.logs && !told {
+		return true
 	}
-	d := s.exchange.Decision()
 	w := s.plugin.worker
-	w.report = d.AppendStruct(w.report[:0])
+	w.report = s.exchange.AppendReport(w.report[:0])
 	if !setProperty(config.DecisionProperty, w.report) {
 		proxywasm.LogDebug("umagate: the decision could not be reported")
+		return !told
 	}
+	return true
 }
