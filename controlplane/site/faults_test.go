@@ -119,6 +119,7 @@ func TestFaults(t *testing.T) {
 		{"a claim of a URL", around("", "", `    conditions: [{paths: ["/a"], scopes: [a], claims: {"https://a.b/c": [d]}}]`), 12, 73, "sites[0].resources[0].conditions[0].claims.https://a.b/c", "looks for", "a backslash before each dot"},
 		{"a claim of a template", around("", "", `    conditions: [{paths: ["/a/{b}"], scopes: [a], claims: {sub: ["x-{b}"]}}]`), 12, 66, "sites[0].resources[0].conditions[0].claims.sub[0]", "neither a variable nor a text", "for a brace"},
 		{"a claim of no variable", around("", "", `    conditions: [{paths: ["/a/{b}"], scopes: [a], claims: {sub: ["{c}"]}}]`), 12, 27, "sites[0].resources[0].conditions[0].paths[0]", "must have {c}", ""},
+		{"a path of a site that the AS evaluates", around("", "  token: {evaluate: at_as}", `    conditions: [{paths: ["/a**b"], scopes: [a]}]`), 12, 27, "sites[0].resources[0].conditions[0].paths[0]", "literal text between them", ""},
 		{"a role without a name", around("", "", `    conditions: [{paths: ["/a"], scopes: [a], roles: [""]}]`), 12, 55, "sites[0].resources[0].conditions[0].roles[0]", "is empty", "take the entry out"},
 		{"no role", around("", "", `    conditions: [{paths: ["/a"], scopes: [a], roles: []}]`), 12, 54, "sites[0].resources[0].conditions[0].roles", "is empty", "or leave roles out"},
 		{"a header of the client's", around("", "  claim_headers: {x-user: sub}", conditions), 9, 18, "sites[0].claim_headers", "x-uma-", ""},

@@ -64,11 +64,13 @@ func JudgeKept(s *Site, kept *Kept) error {
 
 // placeholderFacts returns facts that lack nothing, for a site whose AS was not asked.
 func placeholderFacts(s *Site) Facts {
-	f := Facts{
+	f := Facts{ //nolint:gosec // URLs of nothing
 		URI:           "https://as.invalid",
 		Introspection: "https://as.invalid/introspect",
 		Permission:    "https://as.invalid/permission",
 		ResourceIDs:   map[string]string{},
+		// With evaluate: at_as.
+		Token: "https://as.invalid/token", EvaluatesTokens: true, Audience: "id", ClaimTokenFormat: "urn:invalid",
 	}
 	for i := range s.Resources {
 		f.ResourceIDs[s.Resources[i].Name] = "id"
@@ -107,7 +109,7 @@ func (v *validator) rules() {
 // umagate.yaml that it was compiled from: a ticket's first entry is the
 // condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
-	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s")                    // durations have a unit in umagate.yaml
+	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s")                                      // durations have a unit in umagate.yaml
 	for _, list := range [...]string{".claims", ".claim_headers", ".reported_claims"} { // sorted by name there
 		if before, _, ok := strings.Cut(path, list+"["); ok {
 			return before + list
