@@ -231,6 +231,9 @@ func compileEvaluation(s *Site, facts Facts) (*config.Evaluation, error) {
 		return nil, fmt.Errorf("token endpoint: %w", err)
 	}
 	if s.EvaluatesByTicket(facts.EvaluatesTokens) {
+		if s.pushesClaims() {
+			return nil, fmt.Errorf("%w: pushed_claims need an authorization server that takes them, such as Keycloak", ErrIncomplete)
+		}
 		return compileTicketEvaluation(s, facts, endpoint)
 	}
 	audience := cmp.Or(facts.Audience, s.AuthorizationServer.Client.ID)
@@ -304,6 +307,7 @@ func compileResource(s *Site, r *Resource, facts Facts) config.Resource {
 		compiled := c.Condition
 		compiled.MaxAuthAgeS = int(c.MaxAuthAge / time.Second)
 		compiled.Claims = compileConditionClaims(s, c, facts)
+		compiled.PushedClaims = compilePushedClaims(c.PushedClaims)
 		compiled.Ticket = compileTicket(s, c, out.ID, facts)
 		out.Conditions = append(out.Conditions, compiled)
 	}

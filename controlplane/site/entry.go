@@ -208,6 +208,10 @@ type Condition struct {
 	// Claims of the token, and for each the values of which it must have one. A dot leads
 	// into an object (realm_access.roles); {name} is the value of that variable of the path.
 	Claims Claims `yaml:"claims" jsonschema:"minProperties=1"`
+	// What the AS is told of each request, for its policies (Keycloak, with token.evaluate:
+	// at_as): the name of a claim there, and method, client_address, header.NAME or a {name}
+	// of the path. A permission counts only for requests of which the same is told.
+	PushedClaims map[string]string `yaml:"pushed_claims" jsonschema:"minProperties=1"`
 	// One of these must be among the roles of the token: its claim roles (RFC 9068), at
 	// Keycloak the roles of the realm.
 	Roles []string `yaml:"roles" jsonschema:"minItems=1"`

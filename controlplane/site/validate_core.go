@@ -110,7 +110,7 @@ func (v *validator) rules() {
 // condition's own resource, the others are those of "ticket".
 func sourcePath(path string) string {
 	path = strings.TrimSuffix(strings.TrimSuffix(path, "_ms"), "_s")                                      // durations have a unit in umagate.yaml
-	for _, list := range [...]string{".claims", ".claim_headers", ".reported_claims"} { // sorted by name there
+	for _, list := range [...]string{".claims", ".claim_headers", ".reported_claims", ".pushed_claims"} { // sorted by name there
 		if before, _, ok := strings.Cut(path, list+"["); ok {
 			return before + list
 		}

@@ -95,6 +95,7 @@ func (v *validator) token(path string, s *Site) {
 		v.warn(path+".stale", "a token that the authorization server revokes while it does not answer is believed for up to "+t.Stale.String(), "write a shorter stale")
 	}
 	v.claims(path+".claims", s.Token.Claims)
+	v.pushedClaims(strings.TrimSuffix(path, ".token"), s)
 	if s.Require != config.RequireOAuthScopes {
 		v.evaluation(path, s)
 		return

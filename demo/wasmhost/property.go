@@ -37,7 +37,8 @@ func abiSetProperty(_ context.Context, v *vm, a []uint64) status {
 	return statusOK
 }
 
-// property looks up what the filter reads: how its plugin is called, and what it has set.
+// property looks up what the filter reads: how its plugin is called, where the client is,
+// and what it has set.
 func (v *vm) property(path string) ([]byte, bool) {
 	s := v.stream()
 	switch path {
@@ -51,8 +52,11 @@ func (v *vm) property(path string) ([]byte, bool) {
 	if s == nil {
 		return nil, false
 	}
-	if path == "xds\x00cluster_name" {
+	switch path {
+	case "xds\x00cluster_name":
 		return []byte(upstreamCluster), true
+	case "source\x00address":
+		return []byte(s.facts.remoteAddr), true
 	}
 	value, ok := s.filterState[statePrefix+path]
 	return value, ok

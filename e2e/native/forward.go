@@ -23,7 +23,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := g.workerOf(r)
 	r, end := withEnd(r)
 	defer end(nil)
-	p := w.start(&decision.Request{Headers: headersOf(r, authority, target)}, end)
+	p := w.start(&decision.Request{Headers: headersOf(r, authority, target)}, r.RemoteAddr, end)
 	defer w.abandon(p)
 	if t := p.taken; t != nil {
 		target = take(r, target, t)
@@ -34,7 +34,7 @@ func (g *Gateway) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return // the client hung up
 		}
-		w.read(p, body, len(body) > p.exchange.MaxBody())
+		w.read(p, r.RemoteAddr, body, len(body) > p.exchange.MaxBody())
 		r.Body = rejoined{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
 		if d, ok = g.await(rw, r, p); ok && d.step.Kind == decision.KindFetch {
 			w.fetch(p, &d.step, headersOf(r, authority, target), body)

@@ -44,9 +44,10 @@ type decided struct {
 	answering *decision.Answering
 }
 
-func (w *worker) start(r *decision.Request, end context.CancelCauseFunc) *pending {
+func (w *worker) start(r *decision.Request, client string, end context.CancelCauseFunc) *pending {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.evaluator.Client = func() string { return client }
 	x, step := w.evaluator.Start(r, time.Now())
 	p := &pending{exchange: x, done: make(chan decided, 1), taken: x.Taken(), end: end}
 	x.Owner = p
@@ -103,9 +104,10 @@ func (w *worker) fetch(p *pending, step *decision.Step, headers []decision.Heade
 }
 
 // read shows the core the body that it wants.
-func (w *worker) read(p *pending, body []byte, tooLarge bool) {
+func (w *worker) read(p *pending, client string, body []byte, tooLarge bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.evaluator.Client = func() string { return client }
 	w.apply([]decision.Outcome{{Exchange: p.exchange, Step: w.core.Read(p.exchange, body, tooLarge, time.Now())}}, nil)
 }
 

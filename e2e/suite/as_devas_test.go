@@ -47,6 +47,7 @@ func startDevAS(t *testing.T, o owner, dialect devas.Dialect) *authServer {
 	a.register(t)
 	for _, p := range []devas.Policy{
 		{Resource: "album", Scopes: []string{"view", "edit"}, Subjects: []string{"alice"}},
+		{Resource: "gated", Scopes: []string{"view", "edit", "share"}, Subjects: []string{"alice"}},
 		{Resource: "other", Scopes: []string{"view"}, Subjects: []string{"bob"}},
 	} {
 		_, err := server.Permit(p)

@@ -41,6 +41,7 @@ func keycloakKind() asKind {
 		a.discover(t, o)
 		a.register(t)
 		importPolicies(t, server, a.rs.id)
+		gate(t, server, a.rs.id)
 		for _, user := range []string{"alice", "bob"} {
 			a.subjects[user] = subjectOf(t, a.accessToken(t.Context(), t, user))
 		}

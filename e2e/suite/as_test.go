@@ -88,7 +88,7 @@ type client struct {
 
 // resourceScopes are what is registered at every AS.
 func resourceScopes() map[string][]string {
-	return map[string][]string{"album": {"view", "edit", "share"}, "other": {"view", "edit"}}
+	return map[string][]string{"album": {"view", "edit", "share"}, "other": {"view", "edit"}, "gated": {"view", "edit", "share"}}
 }
 
 // discover reads the UMA metadata, and puts up the front, which stays for owner.

@@ -268,7 +268,7 @@ func (s *step) checkAPI(t *testing.T, e *env, r *answer, message string) {
 			require.Empty(t, got, "header %s reached the API; %s", name, message)
 			continue
 		}
-		require.Equal(t, []string{strings.ReplaceAll(value, "{album}", e.as.resources["album"])}, got, "header %s; %s", name, message)
+		require.Equal(t, []string{strings.NewReplacer("{album}", e.as.resources["album"], "{gated}", e.as.resources["gated"]).Replace(value)}, got, "header %s; %s", name, message)
 	}
 }
 

@@ -18,7 +18,7 @@ const Version = 1
 // Level counts what has been added to the contract of that version. A filter refuses the
 // members and values that came after it, so one of a lower level than the control plane's
 // may refuse what that writes. TestLevel tells when to raise it. It has two digits.
-const Level = 1
+const Level = 2
 
 // The counter by which a filter tells what it is, each time that it is given a
 // configuration: BuildMark, BuildSize hexadecimal digits that tell one build from others,
@@ -441,6 +441,8 @@ type Condition struct {
 	ACR []string `json:"acr,omitempty" yaml:"acr" jsonschema:"minItems=1"`
 	// Claims are what claims of the token must be, all of them.
 	Claims []Claim `json:"claims,omitempty" yaml:"-"`
+	// PushedClaims are what the AS is told of each request, which it is asked about by itself.
+	PushedClaims []PushedClaim `json:"pushed_claims,omitempty" yaml:"-"`
 	// MaxAuthAgeS is how many seconds ago that may have been, by the token's auth_time; 0
 	// for any time, also one that is not said.
 	MaxAuthAgeS int `json:"max_auth_age_s,omitempty" yaml:"-"`
@@ -514,6 +516,15 @@ type TokenClaim struct {
 	Path []string `json:"path"`
 }
 
+// PushedClaim is a claim that the AS is told of a request when it is asked about it, beside
+// what the token says.
+type PushedClaim struct {
+	Name   string      `json:"name"`
+	Source ClaimSource `json:"source"`
+	// Of is the name of the header, in lower case, or of the variable of the path.
+	Of string `json:"of,omitempty"`
+}
+
 // Permission is one entry of a permission request (UMA Federated Authorization
 // section 4.1).
 type Permission struct {
@@ -544,6 +555,8 @@ type (
 	Require string
 	// Challenge is how a client is told what it lacks.
 	Challenge string
+	// ClaimSource is where a claim is from that the AS is told.
+	ClaimSource string
 	// ClaimsSource is where the claims of an active token are read.
 	ClaimsSource string
 	// Refresh is when the AS is asked again about a token.
@@ -603,6 +616,11 @@ const (
 	ChallengeUMA    Challenge = "uma"
 	ChallengeBearer Challenge = "bearer"
 	ChallengeBoth   Challenge = "both"
+
+	ClaimOfMethod        ClaimSource = "method"
+	ClaimOfClientAddress ClaimSource = "client_address" // as the host believes it, without a port
+	ClaimOfHeader        ClaimSource = "header"
+	ClaimOfVariable      ClaimSource = "variable" // of the path, after its percent-encoding is undone
 
 	// ClaimsFromResponse reads the introspection response (RFC 7662).
 	ClaimsFromResponse ClaimsSource = "response"

@@ -107,10 +107,14 @@ func (x *Exchange) allow(reason Reason) Allow {
 	}
 	set := x.identity[:0]
 	if x.judged(reason) {
+		resource := x.resourceID
+		if x.cond.pushed != nil {
+			resource, _ = unpushed(resource)
+		}
 		set = appendIdentity(set, "x-uma-subject", x.token.Subject)
 		set = appendIdentity(set, "x-uma-client-id", x.token.ClientID)
 		set = appendIdentity(set, "x-uma-scopes", x.decided.Scopes)
-		set = appendIdentity(set, "x-uma-resource-id", x.resourceID)
+		set = appendIdentity(set, "x-uma-resource-id", resource)
 		if x.site.headers != nil {
 			set = x.appendClaims(set)
 		}

@@ -147,12 +147,14 @@ func samePlaces(a, b []claimRule) bool {
 }
 
 // readsValue reports whether another reading of a path has another value where a claim
-// is compared: the API would act on what the claim does not name.
+// is compared, or told to the AS: the API would act on what the claim does not name.
 func (c *condition) readsValue(path, other route.Path) bool {
-	for i := range c.claims {
-		for _, at := range c.claims[i].places {
-			if path.Value(at) != other.Value(at) {
-				return true
+	for _, rules := range [...][]claimRule{c.claims, c.pushedAt} {
+		for i := range rules {
+			for _, at := range rules[i].places {
+				if path.Value(at) != other.Value(at) {
+					return true
+				}
 			}
 		}
 	}

@@ -22,6 +22,7 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	if c.Claims != nil && (c.Public || c.Deny) {
 		b.fault(path.member("claims"), "claims need a condition that looks at tokens")
 	}
+	compiled.pushed, compiled.pushedAt = b.pushed(path, s, c)
 	compiled.acr, compiled.maxAuthAge = c.ACR, int64(c.MaxAuthAgeS)
 	if (c.ACR != nil || c.MaxAuthAgeS != 0) && (c.Public || c.Deny) {
 		b.fault(path, "acr and max_auth_age need a condition that looks at tokens")
@@ -54,7 +55,7 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 	}
 	if !s.oauth && !c.Public && !c.Deny {
 		compiled.ticket = b.ticket(path, r, c, compiled.need.Scopes())
-		if t != nil {
+		if t != nil || compiled.pushed != nil {
 			compiled.own = compiled.need.Scopes()
 			if len(c.Ticket) > 0 {
 				compiled.own = c.Ticket[0].ResourceScopes
@@ -84,6 +85,10 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 			continue
 		}
 		claims, problem := placed(compiled.claims, template)
+		var pushed []claimRule
+		if problem == "" {
+			pushed, problem = placed(compiled.pushedAt, template)
+		}
 		var p *instancePath
 		if t != nil && !c.Public && !c.Deny && problem == "" {
 			p, problem = t.place(template, s.fold)
@@ -93,8 +98,8 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 			continue
 		}
 		entered := compiled
-		if p != nil || claims != nil {
-			entered, variants = variant(variants, compiled, p, claims)
+		if p != nil || claims != nil || pushed != nil {
+			entered, variants = variant(variants, compiled, p, claims, pushed)
 		}
 		index, added := s.paths.Add(template, len(s.rules))
 		if added {
@@ -109,11 +114,11 @@ func (b *builder) condition(path place, s *site, r *config.Resource, c *config.C
 }
 
 // variant gives the condition for paths with the instance's variables at p, and those
-// of claims where they say. Paths that have them at the same places share one: they mean
+// of claims and of what the AS is told where they say. Paths that have them at the same places share one: they mean
 // the same.
-func variant(variants []*condition, c *condition, p *instancePath, claims []claimRule) (*condition, []*condition) {
+func variant(variants []*condition, c *condition, p *instancePath, claims, pushed []claimRule) (*condition, []*condition) {
 	for _, v := range variants {
-		if (p == nil || slices.Equal(v.instance.places, p.places)) && samePlaces(v.claims, claims) {
+		if (p == nil || slices.Equal(v.instance.places, p.places)) && samePlaces(v.claims, claims) && samePlaces(v.pushedAt, pushed) {
 			return v, variants
 		}
 	}
@@ -121,6 +126,9 @@ func variant(variants []*condition, c *condition, p *instancePath, claims []clai
 	v.instance = p
 	if claims != nil {
 		v.claims = claims
+	}
+	if pushed != nil {
+		v.pushedAt = pushed
 	}
 	return &v, append(variants, &v)
 }
@@ -182,24 +190,24 @@ func (b *builder) ticket(path place, r *config.Resource, c *config.Condition, sc
 	registered := r.ID != "" || r.Instances
 	for i, p := range wanted {
 		at := path.element("ticket", i)
-		own := r.Instances && i == 0
-		if own && p.ResourceID != "" {
+		own := (r.Instances || c.PushedClaims != nil) && i == 0
+		if r.Instances && i == 0 && p.ResourceID != "" {
 			b.fault(at.member("resource_id"), "the first entry is the instance's own, whose id is asked for")
 		}
-		registered = registered && (p.ResourceID != "" || own)
+		registered = registered && (p.ResourceID != "" || r.Instances && i == 0)
 		for j, s := range p.ResourceScopes {
 			if !scope.IsToken(s) {
 				b.fault(at.element("resource_scopes", j), scope.ErrBlankScope.Error())
 			}
 		}
 		if own {
-			body = body[:0] // what follows the instance's own permission
+			body = body[:0] // what follows the resource's own permission, which each request has its own of
 			continue
 		}
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = uma.AppendPermissionRequest(body, p.ResourceID, p.ResourceScopes)
+		body = uma.AppendPermissionRequest(body, p.ResourceID, p.ResourceScopes, "")
 	}
 	if !registered {
 		return nil

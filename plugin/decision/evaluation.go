@@ -142,7 +142,8 @@ func (x *Exchange) evaluate(about *entry, now time.Time) *Step {
 		return x.refused(e.reason, e.token, e.complete, now)
 	}
 	if x.trace != nil {
-		x.note("evaluation", "the AS is asked for ", x.resourceID, " with ", quoteList(x.cond.need.Scopes()))
+		resource, _ := unpushed(x.resourceID)
+		x.note("evaluation", "the AS is asked for ", resource, " with ", quoteList(x.cond.need.Scopes()))
 	}
 	m.stats.CacheMisses++
 	if step := x.share(key, now); step != nil {

@@ -82,7 +82,7 @@ type Exchange struct {
 	// authority replaces the request's, when it is not empty.
 	authority string
 	path      route.Path
-	// resourceID is the condition's, or the instance's.
+	// resourceID is the condition's, or the instance's, see identify.
 	resourceID string
 	origin     string // that may read the answer, see cors
 	taken      *Taken
@@ -139,8 +139,15 @@ func (x *Exchange) judge(now time.Time) *Step {
 		x.note("token", "a cookie has it, and the request is not of a page of this site or of a listed origin")
 		return x.finish(ReasonForeignPage)
 	}
+	if x.cond.pushed != nil {
+		claims, ok := x.push()
+		if !ok {
+			return x.finish(ReasonNotPushed)
+		}
+		x.resourceID = "\x00" + claims
+	}
 	if x.cond.instance == nil {
-		x.resourceID = x.cond.resourceID
+		x.identify(x.cond.resourceID)
 	} else if step := x.resolve(now); step != nil {
 		return step
 	}

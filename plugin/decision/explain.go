@@ -34,7 +34,11 @@ type Explanation struct {
 // decision needs it. `umagate check` and the oxd API call it.
 func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation {
 	var e Explanation
-	x := &Exchange{evaluator: NewWorker().Evaluator(p)}
+	x := &Exchange{evaluator: NewWorker().Evaluator(p), headers: r.Headers}
+	x.evaluator.Client = func() string {
+		x.note("pushed claims", "192.0.2.1 stands for the address of the client")
+		return "192.0.2.1:0"
+	}
 	x.request.screen(r)
 	x.trace = func(label, text string) { e.Lines = append(e.Lines, Line{label, text}) }
 	step := x.begin(now)
@@ -50,7 +54,7 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 		}
 		e.Instance = id
 		x.note("instance", "the registration of ", id, " decides; were there none, the answer would be 403 ", ReasonResourceUnknown.String())
-		x.resourceID = id
+		x.identify(id)
 		step = x.proceed(now)
 	}
 	if step.Kind == KindCall && (step.Call.Purpose == PurposeIntrospect || step.Call.Purpose == PurposeEvaluate) {
@@ -60,7 +64,8 @@ func Explain(p *Policy, r *Request, token *uma.Token, now time.Time) Explanation
 		x.leave()
 		reason := x.checkRevoked(token, x.state.revoked.names(x.request.token, token, now.Unix()), now)
 		if x.evaluates(reason, true) {
-			x.note("evaluation", "what the AS says of ", x.resourceID, " with ", quoteList(x.cond.need.Scopes()), " decides; if it says no, the answer is the one below")
+			resource, _ := unpushed(x.resourceID)
+			x.note("evaluation", "what the AS says of ", resource, " with ", quoteList(x.cond.need.Scopes()), " decides; if it says no, the answer is the one below")
 		}
 		step = x.decide(reason, now)
 	}

@@ -12,18 +12,20 @@ import (
 // several that no request sees: whoever waits for it waits for its end.
 //
 //	direct                          Keycloak's way: the token is the credential
+//	ticket, present                 the same with claims of the request, which the ticket has
 //	direct, ticket, submit          and its owner is asked for what is not permitted
 //	[verify,] ticket, claim, read   the specification's way: the token is a claim_token
 type evaluationStep uint8
 
 const (
-	stepEnd    evaluationStep = iota
-	stepDirect                // what may the token, of this?
-	stepVerify                // is the token active, and whose?
-	stepTicket                // a permission ticket for this
-	stepClaim                 // an RPT for the ticket and the token
-	stepRead                  // what has the RPT?
-	stepSubmit                // ask the owner for what the ticket is for
+	stepEnd     evaluationStep = iota
+	stepDirect                 // what may the token, of this?
+	stepVerify                 // is the token active, and whose?
+	stepTicket                 // a permission ticket for this
+	stepClaim                  // an RPT for the ticket and the token
+	stepRead                   // what has the RPT?
+	stepSubmit                 // ask the owner for what the ticket is for
+	stepPresent                // what may the token, of what the ticket is for?
 )
 
 const umaGrant = "urn:ietf:params:oauth:grant-type:uma-ticket"
@@ -33,6 +35,8 @@ func (c *introspection) begin(s *site, now time.Time) (*endpoint, []byte) {
 	e := c.evaluation
 	c.site, e.began = s, at(now)
 	switch {
+	case s.evaluator.direct() && isPushed(e.asked[0].ResourceID):
+		e.step = stepTicket
 	case s.evaluator.direct():
 		e.step = stepDirect
 	case e.about == nil:
@@ -70,7 +74,7 @@ func (c *introspection) request() (*endpoint, []byte) {
 		return &s.permission, e.permissionRequest(c.result)
 	case stepRead:
 		return &s.introspect, s.introspectionForm(e.rpt, true)
-	case stepDirect, stepClaim, stepSubmit, stepEnd:
+	case stepDirect, stepClaim, stepSubmit, stepPresent, stepEnd:
 	}
 	to := s.evaluator.endpoint
 	form := appendForm(nil, "grant_type", umaGrant)
@@ -86,6 +90,9 @@ func (c *introspection) request() (*endpoint, []byte) {
 	case stepSubmit:
 		form = appendForm(form, "ticket", e.ticket)
 		form = appendForm(form, "submit_request", "true")
+	case stepPresent:
+		form = appendForm(form, "ticket", e.ticket)
+		form = appendForm(form, "submit_request", "false")
 	default:
 		form = appendForm(form, "audience", s.evaluator.audience)
 		for i := range e.asked {
@@ -119,7 +126,8 @@ func (e *evaluation) permissionRequest(granted *uma.Token) []byte {
 		if len(body) > 1 {
 			body = append(body, ',')
 		}
-		body = uma.AppendPermissionRequest(body, p.ResourceID, p.Scopes)
+		id, claims := unpushed(p.ResourceID)
+		body = uma.AppendPermissionRequest(body, id, p.Scopes, claims)
 	}
 	return append(body, ']')
 }
@@ -176,7 +184,7 @@ func (c *introspection) readEvaluation(r Response, now time.Time) CallOutcome {
 		return c.readTicket(r)
 	case stepRead:
 		return c.readRPT(r, now)
-	case stepDirect, stepClaim, stepSubmit, stepEnd:
+	case stepDirect, stepClaim, stepSubmit, stepPresent, stepEnd:
 	}
 	outcome := classify(r, 200)
 	if outcome == CallOK {
@@ -184,7 +192,10 @@ func (c *introspection) readEvaluation(r Response, now time.Time) CallOutcome {
 			return c.readClaimed(r)
 		}
 		granted, err := uma.ParsePermissions(r.Body)
-		if err != nil || step == stepDirect && !c.grant(granted, now) {
+		if step == stepPresent {
+			e.push(granted)
+		}
+		if err != nil || step != stepSubmit && !c.grant(granted, now) {
 			return CallBadAnswer
 		}
 		if step == stepDirect && !e.suffices(c.result) {
@@ -197,7 +208,11 @@ func (c *introspection) readEvaluation(r Response, now time.Time) CallOutcome {
 	if r.Status != 400 && r.Status != 401 && r.Status != 403 || r.TooLarge {
 		return outcome
 	}
-	return c.readRefusal(step, uma.ParseRefusal(r.Body), outcome, now)
+	no := uma.ParseRefusal(r.Body)
+	if step == stepPresent && no.Error == uma.GrantInvalid && r.Status == 403 {
+		return outcome // its ticket is bad, and the token need not be
+	}
+	return c.readRefusal(step, no, outcome, now)
 }
 
 // readRefusal reads a no of the token endpoint.
@@ -206,7 +221,7 @@ func (c *introspection) readRefusal(step evaluationStep, no uma.Refusal, outcome
 	switch no.Error {
 	case uma.GrantInvalid:
 		switch {
-		case step == stepDirect:
+		case step == stepDirect, step == stepPresent:
 			c.result = &uma.Token{}
 			return CallOK
 		case e.polls:
@@ -273,7 +288,12 @@ func (c *introspection) readTicket(r Response) CallOutcome {
 		if e.ticket, err = uma.ParseTicket(r.Body); err != nil {
 			return CallBadAnswer
 		}
-		if e.step = stepClaim; c.site.evaluator.direct() {
+		switch {
+		case !c.site.evaluator.direct():
+			e.step = stepClaim
+		case isPushed(e.asked[0].ResourceID):
+			e.step = stepPresent
+		default:
 			e.step = stepSubmit
 		}
 		return CallOK

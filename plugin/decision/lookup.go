@@ -95,7 +95,7 @@ func (x *Exchange) use(id string) *Step {
 	if id == "" {
 		return x.finish(ReasonResourceUnknown)
 	}
-	x.resourceID = id
+	x.identify(id)
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (c *instanceCall) resume(x *Exchange, now time.Time) *Step {
 	if c.reason != ReasonPermitted {
 		return x.finish(c.reason)
 	}
-	x.resourceID = c.id
+	x.identify(c.id)
 	return x.proceed(now)
 }
 

@@ -191,10 +191,12 @@ type condition struct {
 	ticket        []byte           // permission request; nil when there is none to ask for
 	wanted        []uma.Permission // what it is for, where the configuration says so; the first is the resource's own
 	claims        []claimRule
+	pushed        []pushedClaim // what the AS is told of the request
+	pushedAt      []claimRule   // the variables of the path among that
 	acr           []string
 	maxAuthAge    int64  // in seconds; 0 for any
 	asks          string // what is asked for in an evaluation, to tell it from others
-	// Of a resource with instances, ticket is what follows the permission on the
+	// Of a resource with instances, and where the AS is told of requests, ticket is what follows the permission on the
 	// instance, for which own are the scopes.
 	own []string
 }

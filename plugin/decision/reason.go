@@ -28,6 +28,7 @@ const (
 	ReasonMethodOverride     // the query names another method
 	ReasonMCPUnreadable      // the body is no MCP message that all read alike
 	ReasonMCPTooLarge        // it is longer than the site reads
+	ReasonNotPushed          // the AS cannot be told of it what it is to know
 
 	// Nothing allows it.
 	ReasonUnknownHost
@@ -122,6 +123,8 @@ var verdicts = [Reasons]verdict{
 
 	ReasonMCPUnreadable: {"mcp_unreadable", 400, "The body of the request is not one MCP message that everybody reads alike."},
 	ReasonMCPTooLarge:   {"mcp_too_large", 413, "The body of the request is longer than an MCP message may be here."},
+
+	ReasonNotPushed: {"claims_not_pushed", 400, "The request has something twice, or too long, that the authorization server is to be told."},
 
 	ReasonUnknownHost:      {"unknown_host", 403, "No protected site answers on this host."},
 	ReasonUnmatched:        {"unmatched_path", 403, "No condition allows this path."},

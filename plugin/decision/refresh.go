@@ -1,6 +1,10 @@
 package decision
 
-import "time"
+import (
+	"time"
+
+	"github.com/umagate/umagate/plugin/uma"
+)
 
 // maxRefreshes bounds the refreshes of a worker that wait to be sent. A token that finds
 // no room has another chance at its next use.
@@ -14,10 +18,22 @@ type refresh struct {
 
 // purpose is how the AS is asked again: as it was.
 func (r refresh) purpose() Purpose {
-	if r.entry.token.Asked != nil && r.site.evaluator != nil {
+	if r.site.evaluator != nil && (r.asked() != nil || r.entry.token.Asked != nil && !r.site.evaluator.direct()) {
 		return PurposeEvaluate
 	}
 	return PurposeIntrospect
+}
+
+// asked is what is asked for again: not what was asked with claims of a request, each of
+// which needs a ticket of its own.
+func (r refresh) asked() []uma.Permission {
+	var asked []uma.Permission
+	for _, p := range r.entry.token.Asked {
+		if !isPushed(p.ResourceID) {
+			asked = append(asked, p)
+		}
+	}
+	return asked
 }
 
 // refresh has the AS asked about a cached token again, by a call that no request waits
@@ -46,7 +62,7 @@ func (c *introspection) refreshAt(end instant) instant {
 	if !c.site.ahead || !c.result.Active || c.about != nil {
 		return 0
 	}
-	if e := c.evaluation; e != nil && (e.mixed || e.carries || len(c.result.Asked) > maxEvaluatedAhead) {
+	if e := c.evaluation; e != nil && (e.mixed || e.carries || len(c.result.Asked) > maxEvaluatedAhead || isPushed(e.asked[0].ResourceID)) {
 		return 0
 	}
 	hash := hashOf(c.token)
@@ -98,7 +114,7 @@ func (w *Worker) sendRefresh(r refresh, now time.Time) *Call {
 	var form []byte
 	to := &r.site.introspect
 	if r.purpose() == PurposeEvaluate {
-		c = m.newEvaluation(r.entry.value, r.entry.value+"\x00", r.entry.token.Asked)
+		c = m.newEvaluation(r.entry.value, r.entry.value+"\x00", r.asked())
 		to, form = c.begin(r.site, now)
 	} else {
 		c, form = m.newIntrospection(r.site, r.entry.value, nil)

@@ -47,12 +47,13 @@ func (x *Exchange) refuse(reason Reason, now time.Time) *Step {
 
 // ticket is the permission request of the exchange.
 func (x *Exchange) ticket() []byte {
-	if x.cond.instance == nil {
+	if x.cond.instance == nil && x.cond.pushed == nil {
 		return x.cond.ticket
 	}
+	id, claims := unpushed(x.resourceID)
 	body := make([]byte, 0, 128+len(x.cond.ticket))
 	body = append(body, '[')
-	body = uma.AppendPermissionRequest(body, x.resourceID, x.cond.own)
+	body = uma.AppendPermissionRequest(body, id, x.cond.own, claims)
 	return append(body, x.cond.ticket...)
 }
 

@@ -78,6 +78,10 @@ type siteState struct {
 // Evaluator decides requests under one policy. The filter has one for each
 // configuration it was given.
 type Evaluator struct {
+	// Client returns the address and port of the client whose request begins, or whose body
+	// is read. It is asked only where the AS is told of it.
+	Client func() string
+
 	worker *Worker
 	policy *Policy
 	states []*siteState // by index of the policy's sites

@@ -79,6 +79,7 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 	p.worker, p.policy = worker, policy
 	worker.Bound(batch)
 	p.evaluator = worker.Evaluator(policy)
+	p.evaluator.Client = clientAddress
 	p.inForce()
 	proxywasm.LogInfo("umagate: configuration " + policy.Revision + " in force, " + strconv.Itoa(len(policy.Sites())) + " sites")
 	return types.OnPluginStartStatusOK

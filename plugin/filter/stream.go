@@ -120,6 +120,17 @@ func (s *stream) OnHttpRequestHeaders(_ int, end bool) types.Action {
 	return s.held()
 }
 
+// clientAddress is the address of the client whose callback Envoy is in, as Envoy believes
+// it, and a port.
+func clientAddress() string {
+	address, err := proxywasm.GetProperty([]string{"source", "address"})
+	if err != nil {
+		proxywasm.LogError("umagate: the address of a client could not be read: " + err.Error())
+		return ""
+	}
+	return string(address)
+}
+
 // do does the step that a callback of the request's own leads to.
 func (s *stream) do(step *decision.Step) {
 	s.plugin.apply(s.apply(step), nil)

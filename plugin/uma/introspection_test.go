@@ -317,9 +317,10 @@ func TestParseTicket(t *testing.T) {
 }
 
 func TestAppendPermissionRequest(t *testing.T) {
-	got := uma.AppendPermissionRequest([]byte("["), `r"1`, []string{"view", "é\n"})
+	got := uma.AppendPermissionRequest([]byte("["), `r"1`, []string{"view", "é\n"}, "")
 	require.JSONEq(t, `[{"resource_id":"r\"1","resource_scopes":["view","é\n"]}]`, string(got)+"]")
-	require.JSONEq(t, `{"resource_id":"","resource_scopes":[]}`, string(uma.AppendPermissionRequest(nil, "", nil)))
+	require.JSONEq(t, `{"resource_id":"","resource_scopes":[]}`, string(uma.AppendPermissionRequest(nil, "", nil, "")))
+	require.JSONEq(t, `{"resource_id":"r","resource_scopes":[],"claims":{"a":["b"]}}`, string(uma.AppendPermissionRequest(nil, "r", nil, `{"a":["b"]}`)))
 }
 
 // FuzzParseIntrospection: no answer makes a token active but one that

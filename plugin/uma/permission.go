@@ -4,8 +4,9 @@ import "github.com/tidwall/gjson"
 
 // AppendPermissionRequest appends the entry of one resource to a permission
 // request (UMA Federated Authorization section 4.1). The request itself is an
-// array, which every server takes; a single object is refused by some.
-func AppendPermissionRequest(dst []byte, resourceID string, scopes []string) []byte {
+// array, which every server takes; a single object is refused by some. claims is a JSON
+// object that is pushed with it (Keycloak's "claims"), empty for none.
+func AppendPermissionRequest(dst []byte, resourceID string, scopes []string, claims string) []byte {
 	dst = append(dst, `{"resource_id":`...)
 	dst = gjson.AppendJSONString(dst, resourceID)
 	dst = append(dst, `,"resource_scopes":[`...)
@@ -15,7 +16,12 @@ func AppendPermissionRequest(dst []byte, resourceID string, scopes []string) []b
 		}
 		dst = gjson.AppendJSONString(dst, s)
 	}
-	return append(dst, ']', '}')
+	dst = append(dst, ']')
+	if claims != "" {
+		dst = append(dst, `,"claims":`...)
+		dst = append(dst, claims...)
+	}
+	return append(dst, '}')
 }
 
 // ParseTicket reads the answer to a permission request. A ticket may be as long as

@@ -322,6 +322,9 @@ func (r *reader) permission(v gjson.Result) (Permission, error) {
 	if specScopes == nil {
 		p.Scopes = scopes
 	}
+	if strings.IndexByte(p.ResourceID, 0) >= 0 {
+		return p, ErrWrongType // who asks tells by it what a permission was granted for
+	}
 	return p, nil
 }
 
