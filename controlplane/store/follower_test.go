@@ -48,6 +48,15 @@ func TestFollower(t *testing.T) {
 	failure = nil
 	require.NoError(t, f.Refresh(t.Context()))
 	require.Equal(t, []int64{0, 0, 2, 3}, taken)
+
+	number = 1 // a standby was promoted that had not heard of all
+	require.NoError(t, f.Refresh(t.Context()))
+	require.Equal(t, []int64{0, 0, 2, 3, 1}, taken)
+	failure = errors.New("the store is gone")
+	require.ErrorIs(t, f.Refresh(t.Context()), failure)
+	failure = nil
+	require.NoError(t, f.Refresh(t.Context()))
+	require.Equal(t, []int64{0, 0, 2, 3, 1, 1}, taken, "the same number may be of another store")
 }
 
 func TestPoll(t *testing.T) {

@@ -36,6 +36,8 @@ type SQL struct {
 	keyring func(keys []secret.Text) (*keyring, error)
 	// file is SQLite's; nil for PostgreSQL.
 	file *watched
+	// copied is a folder with the copy of a database that is read there; empty for none.
+	copied string
 	// session is how a session of its own begins; snapshot makes a transaction see one
 	// moment; overriding lets an insert set a
 	// column that the database counts. Each is PostgreSQL's, and zero for SQLite.
@@ -58,7 +60,7 @@ type locks interface {
 
 // Close closes the database.
 func (s *SQL) Close() error {
-	if err := errors.Join(s.locks.close(), s.db.Close()); err != nil {
+	if err := errors.Join(s.locks.close(), s.db.Close(), discard(s.copied)); err != nil {
 		return fmt.Errorf("store: close: %w", err)
 	}
 	return nil

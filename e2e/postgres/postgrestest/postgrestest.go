@@ -21,13 +21,37 @@ func Start(t testing.TB) *postgres.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stopping(t, server)
+	return server
+}
+
+// Standby runs a copy of a server that follows it, until the test's end.
+func Standby(t testing.TB, primary *postgres.Server) *postgres.Server {
+	t.Helper()
+	server, err := primary.Standby(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopping(t, server)
+	return server
+}
+
+// Replicated waits until a standby has what its primary has.
+func Replicated(t testing.TB, primary, standby *postgres.Server) {
+	t.Helper()
+	if err := primary.Replicated(t.Context(), standby); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func stopping(t testing.TB, server *postgres.Server) {
+	t.Helper()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("PostgreSQL's log: %s\n%s", processtest.KeepLog("postgres", server.LogFile), server.LastWords())
 		}
 		server.Stop()
 	})
-	return server
 }
 
 // Database makes an empty database and gives its URL.
