@@ -11,7 +11,7 @@ import (
 )
 
 // fleet tests what replicas tell each other.
-func fleet(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *store.SQL)) {
+func fleet(t *testing.T, open opener) {
 	t.Helper()
 	t.Parallel()
 	s, reopen := open(t)

@@ -14,7 +14,7 @@ import (
 )
 
 // runInstances tests what a store keeps of instances, if it keeps any.
-func runInstances(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *store.SQL)) {
+func runInstances(t *testing.T, open opener) {
 	t.Helper()
 	photos := store.Key{Site: "photos", Issuer: "https://as.example.com/realms/demo"}
 	moved := store.Key{Site: "photos", Issuer: "https://other.example.com"}

@@ -13,7 +13,7 @@ import (
 )
 
 // runRPs tests what package oxd keeps.
-func runRPs(t *testing.T, open func(t *testing.T) (s *store.SQL, reopen func() *store.SQL)) {
+func runRPs(t *testing.T, open opener) {
 	t.Helper()
 	at := time.UnixMilli(1_790_000_000_123)
 
