@@ -61,11 +61,14 @@ func recipes() []recipe {
 	}
 }
 
-// helmCondition is a line of a chart's template around a definition that is plain YAML.
+// helmCondition is a line around a definition.
 var helmCondition = regexp.MustCompile(`(?m)^\{\{-.*\}\}\n?`)
 
 // asset is a file, or what is in several, of a module that the programs are of.
-type asset struct{ name, module, pattern string }
+type asset struct {
+	name, module, pattern string
+	template              bool // of a chart, with conditions around plain YAML
+}
 
 // The files that come with the programs.
 const (
@@ -77,10 +80,10 @@ const (
 
 func assets() []asset {
 	return []asset{
-		{IstioCRDs, "istio.io/istio", "manifests/charts/base/files/crd-all.gen.yaml"},
-		{envoyBootstrap, "istio.io/istio", "tools/packaging/common/envoy_bootstrap.json"},
-		{GatewayAPICRDs, "sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_*.yaml"},
-		{EnvoyGatewayCRDs, "github.com/envoyproxy/gateway", "charts/gateway-crds-helm/templates/generated/*.yaml"},
+		{name: IstioCRDs, module: "istio.io/istio", pattern: "manifests/charts/base/files/crd-all.gen.yaml"},
+		{name: envoyBootstrap, module: "istio.io/istio", pattern: "tools/packaging/common/envoy_bootstrap.json"},
+		{name: GatewayAPICRDs, module: "sigs.k8s.io/gateway-api", pattern: "config/crd/standard/gateway.networking.k8s.io_*.yaml"},
+		{name: EnvoyGatewayCRDs, module: "github.com/envoyproxy/gateway", pattern: "charts/gateway-crds-helm/templates/generated/*.yaml", template: true},
 	}
 }
 
@@ -211,7 +214,10 @@ func (a asset) copy(ctx context.Context, module string, tools Tools) error {
 		if i > 0 {
 			all = append(all, "\n---\n"...)
 		}
-		all = append(all, helmCondition.ReplaceAll(content, nil)...)
+		if a.template {
+			content = helmCondition.ReplaceAll(content, nil)
+		}
+		all = append(all, content...)
 	}
 	return os.WriteFile(tools.File(a.name), all, 0o600)
 }

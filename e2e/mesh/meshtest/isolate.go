@@ -12,10 +12,13 @@ import (
 // is why there is none.
 const insideVariable = "UMAGATE_TEST_NAMESPACES"
 
+// Hosts are names that loopback has there, for an authorization server and an API.
+func Hosts() []string { return []string{"as.example.com", "api.example.com", "photos.example.com"} }
+
 // Main is the TestMain of a package whose tests listen on all addresses, on fixed ports,
 // or write where the system keeps its state. It runs the tests' program once more, in
-// namespaces of its own: a network that has only loopback, an empty /var/lib, and
-// processes that all end with it. On Linux that takes root, or the right of a user to
+// namespaces of its own: a network that has only loopback, some [Hosts], an empty
+// /var/lib, and processes that all end with it. On Linux that takes root, or the right of a user to
 // make user namespaces.
 func Main(m *testing.M) {
 	if os.Getenv(insideVariable) == "1" {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,24 @@ func settle() error {
 	if err := unix.Mount("tmpfs", "/var/lib", "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mounting /var/lib: %w", err)
 	}
+	if err := nameHosts(); err != nil {
+		return fmt.Errorf("naming hosts: %w", err)
+	}
 	return loopbackUp()
+}
+
+// nameHosts gives loopback the names of [Hosts].
+func nameHosts() error {
+	file, err := os.CreateTemp("", "umagate-hosts-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) //nolint:errcheck // the mount keeps what it needs
+	_, err = fmt.Fprintf(file, "127.0.0.1 localhost %s\n", strings.Join(Hosts(), " "))
+	if err := errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
+		return err
+	}
+	return unix.Mount(file.Name(), "/etc/hosts", "", unix.MS_BIND, "")
 }
 
 func loopbackUp() error {
