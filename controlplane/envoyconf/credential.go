@@ -27,13 +27,13 @@ const (
 )
 
 // sdsInjector takes a credential from the control plane by SDS.
-func sdsInjector(s *site.Site, credential as.Credential) (*hcmv3.HttpFilter, error) {
+func sdsInjector(in Input, s *site.Site, credential as.Credential) (*hcmv3.HttpFilter, error) {
 	name := site.PATSecret(s.Name)
 	if credential == as.CredentialClient {
 		name = site.IntrospectionSecret(s.Name)
 	}
 	return injectorFilter(genericName, &genericv3.Generic{
-		Credential: &tlsv3.SdsSecretConfig{Name: name, SdsConfig: overADS()},
+		Credential: in.secret(name),
 	})
 }
 

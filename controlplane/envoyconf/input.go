@@ -7,6 +7,7 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
@@ -32,6 +33,18 @@ type Input struct {
 	// Instances is the address of the control plane's endpoint for instances as
 	// Envoys reach it, HOST:PORT; what the file says when it is empty.
 	Instances string
+	// Secrets is where Envoys have their credentials from; the one stream to the
+	// control plane when nil. See [OwnStream].
+	Secrets *corev3.ConfigSource
+}
+
+// secret names a secret, and where Envoys have it from.
+func (in Input) secret(name string) *tlsv3.SdsSecretConfig {
+	source := in.Secrets
+	if source == nil {
+		source = overADS()
+	}
+	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: source}
 }
 
 // ErrInput is wrapped by every error about what was asked for, as opposed to a
@@ -93,12 +106,12 @@ func Clusters(in Input) ([]*clusterv3.Cluster, error) {
 			var filter *hcmv3.HttpFilter
 			var certificate *tlsv3.SdsSecretConfig
 			if in.Facts[s.Name].ClientCertificate && credential != as.CredentialNone {
-				certificate = &tlsv3.SdsSecretConfig{Name: site.CertificateSecret(s.Name), SdsConfig: overADS()}
+				certificate = in.secret(site.CertificateSecret(s.Name))
 			}
 			// The certificate is all there is to the client's own credential.
 			if credential != as.CredentialNone && (credential != as.CredentialClient || certificate == nil) {
 				var err error
-				if filter, err = sdsInjector(s, credential); err != nil {
+				if filter, err = sdsInjector(in, s, credential); err != nil {
 					return err
 				}
 			}

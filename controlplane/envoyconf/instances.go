@@ -40,7 +40,7 @@ func controlPlaneCluster(in Input, name, credential string) (*clusterv3.Cluster,
 		return nil, err
 	}
 	filter, err := injectorFilter(genericName, &genericv3.Generic{
-		Credential: &tlsv3.SdsSecretConfig{Name: credential, SdsConfig: overADS()},
+		Credential: in.secret(credential),
 	})
 	if err != nil {
 		return nil, err

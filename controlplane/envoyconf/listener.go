@@ -34,13 +34,23 @@ const ListenerName = "umagate"
 // Listener is the listener of an Envoy that has its filter and its routes from the
 // control plane, for LDS. Only the envoy section changes it.
 func Listener(file *site.File) (*listenerv3.Listener, error) {
-	return listener(file, &hcmv3.HttpFilter{
+	return listener(file, DiscoveredFilter(overADS()), nil)
+}
+
+// DiscoveredFilter is the filter where it comes from a source by ECDS, for which a listener
+// waits without an end: after 15 s, its default, Envoy would go on without, open the
+// listener and call itself ready.
+func DiscoveredFilter(from *corev3.ConfigSource) *hcmv3.HttpFilter {
+	source := &corev3.ConfigSource{
+		ResourceApiVersion: from.GetResourceApiVersion(), ConfigSourceSpecifier: from.GetConfigSourceSpecifier(), InitialFetchTimeout: duration(0),
+	}
+	return &hcmv3.HttpFilter{
 		Name: FilterName,
 		ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
-			ConfigSource: awaited(),
+			ConfigSource: source,
 			TypeUrls:     []string{"type.googleapis.com/" + string((&wasmfilterv3.Wasm{}).ProtoReflect().Descriptor().FullName())},
 		}},
-	}, nil)
+	}
 }
 
 // listener takes requests, lets the filter decide, and routes by host; nil routes

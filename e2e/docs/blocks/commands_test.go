@@ -43,8 +43,9 @@ var commands = map[string]func(args []string) error{
 	"apt-get":   nothing,
 	"crane":     nothing,
 	"dnf":       nothing,
+	"istioctl":  nothing, // as kubectl
 	"kcadm.sh":  nothing, // e2e/keycloak follows its page at a real Keycloak
-	"kubectl":   nothing, // controlplane/kube follows its page at a real API server
+	"kubectl":   nothing, // controlplane/kube and e2e/mesh follow their pages at a real API server
 	"sha256sum": nothing,
 	"systemctl": nothing,
 	"tar":       nothing,
