@@ -25,7 +25,7 @@ func newRender(env Environment) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRenderEnvoy(env), newRenderBootstrap(env), newRenderXDSSecrets(env), newRenderPluginConfig(env), newRenderIstio(env), newRenderSchema(env))
+	cmd.AddCommand(newRenderEnvoy(env), newRenderBootstrap(env), newRenderXDSSecrets(env), newRenderPluginConfig(env), newRenderIstio(env), newRenderEnvoyGateway(env), newRenderSchema(env))
 	return cmd
 }
 
