@@ -62,7 +62,7 @@ test: wasm ## Test with nothing but Go: the native core and the filter on wazero
 	@printf '  make envoy keycloak mesh oxd-clients mcp-clients   once, installs them; PostgreSQL comes by your system (apt-get install postgresql)\n  make e2e\n'
 
 .PHONY: e2e
-e2e: wasm ## Test everything, with a real Envoy and a real Keycloak; a missing one is a failure
+e2e: wasm $(TOOLS)/.built ## Test everything, with a real Envoy and a real Keycloak; a missing one is a failure
 	UMAGATE_REQUIRE_REAL=1 $(GO) test -p 1 -timeout 30m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: race
@@ -97,7 +97,7 @@ $(TOOLS)/.built: .tools/go.mod .tools/go.sum
 	@touch $@
 
 .PHONY: tools
-tools: $(TOOLS)/.built ## Build the pinned tools into build/tools (golangci-lint, govulncheck, benchstat, ...)
+tools: $(TOOLS)/.built ## Build the pinned tools into build/tools (golangci-lint, govulncheck, benchstat, helm, ...)
 
 .PHONY: lint
 lint: $(TOOLS)/.built ## Run the linters, and see that the formatting is right

@@ -6,7 +6,8 @@
 // of each site, into the objects' status, as their events, and removes at the AS what an
 // object had there that is deleted.
 //
-// The objects' types are in v1alpha1, their definitions in deploy/crds.
+// The objects' types are in v1alpha1, their definitions in deploy/crds; deploy/chart is a Helm chart,
+// deploy/kustomize a base for kustomize.
 package kube
 
 //go:generate go run ./deploygen

@@ -42,8 +42,16 @@ type api struct {
 
 func startAPI(t *testing.T) *api {
 	t.Helper()
-	a := &api{APIServer: meshtest.StartAPIServer(t)}
+	a := startBareAPI(t)
 	define(t, a.APIServer)
+	return a
+}
+
+// startBareAPI has Gateway API's definitions only.
+func startBareAPI(t *testing.T) *api {
+	t.Helper()
+	a := &api{APIServer: meshtest.StartAPIServer(t)}
+	require.NoError(t, a.Define(t.Context(), mesh.GatewayAPICRDs))
 	var err error
 	a.config, err = clientcmd.BuildConfigFromFlags("", a.Kubeconfig)
 	require.NoError(t, err)

@@ -1,12 +1,13 @@
 // Command deploygen writes what is generated of the folder deploy: the definitions of
-// Kubernetes objects, from the model of umagate.yaml with its comments. "make generate"
-// runs it.
+// Kubernetes objects, from the model of umagate.yaml with its comments, for kubectl and in
+// the chart; and the chart's copy of the alert rules. "make generate" runs it.
 package main
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"sigs.k8s.io/yaml"
 
@@ -15,15 +16,18 @@ import (
 )
 
 func main() {
-	if err := write("deploy"); err != nil {
+	if err := write("deploy", "../../envoy/monitoring"); err != nil {
 		fmt.Fprintln(os.Stderr, "deploygen:", err)
 		os.Exit(1)
 	}
 }
 
-func write(folder string) error {
+func write(folder, monitoring string) error {
 	files, err := generate(site.JSONSchema())
 	if err != nil {
+		return err
+	}
+	if files["chart/rules.yaml"], err = rules(monitoring); err != nil {
 		return err
 	}
 	for name, text := range files {
@@ -32,6 +36,30 @@ func write(folder string) error {
 		}
 	}
 	return nil
+}
+
+// rules joins the groups of all files with alert rules.
+func rules(folder string) ([]byte, error) {
+	paths, err := filepath.Glob(filepath.Join(folder, "*.rules.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	type file struct {
+		Groups []any `json:"groups"`
+	}
+	var all file
+	for _, path := range paths {
+		var one file
+		text, err := os.ReadFile(path) //nolint:gosec // the repository's own
+		if err != nil {
+			return nil, err
+		}
+		if err := yaml.Unmarshal(text, &one); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all.Groups = append(all.Groups, one.Groups...)
+	}
+	return yaml.Marshal(all)
 }
 
 // generate makes the files of both kinds, by their paths.
@@ -80,7 +108,10 @@ func generate(jsonSchema []byte) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out["crds/"+d.plural+".yaml"] = append([]byte("# Generated from the model of umagate.yaml: make generate.\n"), text...)
+		text = append([]byte("# Generated from the model of umagate.yaml: make generate.\n"), text...)
+		out["crds/"+d.plural+".yaml"] = text
+		// What is in crds/ of a chart is never upgraded; what is in templates/ is.
+		out["chart/templates/crds/"+d.plural+".yaml"] = slices.Concat([]byte("{{- if .Values.definitions }}\n"), text, []byte("{{- end }}\n"))
 	}
 	return out, nil
 }

@@ -15,7 +15,9 @@ import (
 func TestCommittedDefinitionsAreCurrent(t *testing.T) {
 	files, err := generate(site.JSONSchema())
 	require.NoError(t, err)
-	require.Len(t, files, 2)
+	require.Len(t, files, 4)
+	files["chart/rules.yaml"], err = rules("../../../envoy/monitoring")
+	require.NoError(t, err)
 	for name, want := range files {
 		got, err := os.ReadFile(filepath.Join("..", "deploy", name))
 		require.NoError(t, err)

@@ -43,6 +43,7 @@ var commands = map[string]func(args []string) error{
 	"apt-get":   nothing,
 	"crane":     nothing,
 	"dnf":       nothing,
+	"helm":      nothing, // as kubectl
 	"istioctl":  nothing, // as kubectl
 	"kcadm.sh":  nothing, // e2e/keycloak follows its page at a real Keycloak
 	"kubectl":   nothing, // controlplane/kube and e2e/mesh follow their pages at a real API server
