@@ -4,10 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -33,47 +30,20 @@ type follower struct {
 	as *keycloak.Server
 }
 
-var fenced = regexp.MustCompile("(?m)^```(.*)\n((?s:.*?))^```$")
-
 // follow runs the blocks of a section of the page.
 func (f *follower) follow(section string) {
 	f.T.Helper()
-	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "owners.md"))
-	require.NoError(f.T, err)
-	_, text, ok := strings.Cut(string(page), "\n## "+section+"\n")
-	require.True(f.T, ok, section)
-	text, _, _ = strings.Cut(text, "\n## ")
-	blocks := fenced.FindAllStringSubmatch(text, -1)
-	require.NotEmpty(f.T, blocks)
-	script := "" // variables of one block are used in the next
-	for _, b := range blocks {
-		here := strings.NewReplacer("http://127.0.0.1:8080/realms", f.as.URL()+"/realms", "--server http://127.0.0.1:8080", "--server "+f.as.URL(), "127.0.0.1:8090", f.API).Replace(b[2])
-		switch {
-		case b[1] == "yaml":
-			f.Write("listen: {api: \"127.0.0.1:0\", xds: \"127.0.0.1:0\", instances: \"127.0.0.1:0\"}\nplugin: {wasm: umagate.wasm}\n" + here)
-		case here == "umagate serve -c umagate.yaml\n":
-			f.sh(script)
-			script = ""
+	keycloaktest.Page{
+		Root: filepath.Join("..", ".."), Document: "docs/owners.md", AS: f.as, Dir: f.Dir,
+		Here: func(text string) string { return strings.ReplaceAll(text, "127.0.0.1:8090", f.API) },
+		Configure: func(text string) {
+			f.Write("listen: {api: \"127.0.0.1:0\", xds: \"127.0.0.1:0\", instances: \"127.0.0.1:0\"}\nplugin: {wasm: umagate.wasm}\n" + text)
+		},
+		Instead: map[string]func(){"umagate serve -c umagate.yaml\n": func() {
 			f.Start()
 			f.Until("it serves", allWell)
-		default:
-			script += here
-		}
-	}
-	f.sh(script)
-}
-
-func (f *follower) sh(script string) {
-	f.T.Helper()
-	if script == "" {
-		return
-	}
-	cmd := exec.CommandContext(f.T.Context(), "bash", "-euc", script)
-	cmd.Dir = f.Dir
-	cmd.Env = append(os.Environ(), "HOME="+f.Dir, "KC_ADMIN_PASSWORD=admin", "PATH="+f.as.Commands()+":"+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
-	require.NoError(f.T, err, "%s\n%s", script, out)
-	f.T.Logf("%s", out)
+		}},
+	}.Follow(f.T, section)
 }
 
 func allWell(s server.Status) bool { return s.OK && len(s.Sites) == 1 }

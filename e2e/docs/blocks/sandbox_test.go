@@ -74,6 +74,7 @@ func newSandbox(t *testing.T) *sandbox {
 		Clients: []devas.Client{
 			{ID: "app", Metadata: devas.Metadata{TokenEndpointAuthMethod: devas.AuthNone, RedirectURIs: []string{"http://127.0.0.1/callback"}}},
 			{ID: "photos-api", Secret: "photos-api-secret", Metadata: devas.Metadata{GrantTypes: []string{"client_credentials"}, Scope: devas.ScopePAT}},
+			{ID: "tools-api", Secret: "api-secret", Metadata: devas.Metadata{GrantTypes: []string{"client_credentials"}, Scope: devas.ScopePAT}},
 		},
 	})
 	require.NoError(t, err)
