@@ -359,7 +359,7 @@ func (l *List) Compiled() ([]config.Revocations, int64) {
 			d.IssuedBefore = r.IssuedBefore.Unix()
 		}
 		of, to := bySite[r.Site], lists[r.Site]
-		to.MadeMS = max(to.MadeMS, r.CreatedAt.UnixMilli())
+		to.Made = max(to.Made, r.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z")) // the later one is the greater text
 		switch Kind(r.Kind) {
 		case Token:
 			of.tokens = append(of.tokens, d)

@@ -267,6 +267,10 @@ func TestMadeAgain(t *testing.T) {
 	again := r.compiled("photos")
 	require.Equal(t, first.Tokens, again.Tokens)
 	require.NotEqual(t, first, again)
+	document, err := config.Encode(&config.Config{Version: config.Version, Revocations: []config.Revocations{again}})
+	require.NoError(t, err)
+	_, err = config.Parse(document)
+	require.NoError(t, err, "the filter takes it")
 }
 
 // TestTokenIsNotKept looks for it in everything that is written.

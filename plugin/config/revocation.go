@@ -27,10 +27,10 @@ type Revocations struct {
 	// without iat, until IssuedBeforeEnds; 0 for none.
 	IssuedBefore     int64 `json:"issued_before,omitempty"`
 	IssuedBeforeEnds int64 `json:"issued_before_ends,omitempty"`
-	// MadeMS is when the newest of these was made, in milliseconds: a revocation that was
+	// Made says when the newest of these was made, and nothing reads it: a revocation that was
 	// taken back and is made again gives another document. Envoy may go back to one that it
 	// has had, and then tells the filter with the next request, not at once.
-	MadeMS int64 `json:"made_ms,omitempty"`
+	Made string `json:"made,omitempty"`
 }
 
 // Digest is one revocation as the filter knows it.
