@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"go.yaml.in/yaml/v4"
 	"google.golang.org/protobuf/proto"
@@ -70,8 +71,15 @@ func Document(json []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
+// old is what YAML 1.1, which kubectl reads, takes for a boolean or a number, and YAML 1.2,
+// which is written here, for a text.
+var old = regexp.MustCompile(`(?i)^(y|n|yes|no|on|off|=|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)$`)
+
 func blockStyle(n *yaml.Node) {
 	n.Style = 0
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && old.MatchString(n.Value) {
+		n.Style = yaml.SingleQuotedStyle
+	}
 	for _, child := range n.Content {
 		blockStyle(child)
 	}
