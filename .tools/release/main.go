@@ -5,7 +5,7 @@
 // file has the date of the commit, and nothing of the machine is in it.
 //
 // Files: build.go compiles; archive.go, packages.go, image.go and sbom.go make of
-// that what is downloaded; files/ is what the packages install besides.
+// that what is downloaded, and sign.go signs its checksums; files/ is what the packages install besides.
 package main
 
 import (
@@ -94,7 +94,10 @@ func makeRelease(ctx context.Context, from sources, platforms []string, out stri
 	if err := r.writeModule(); err != nil {
 		return fmt.Errorf("the module: %w", err)
 	}
-	return writeSums(out)
+	if err := writeSums(out); err != nil {
+		return err
+	}
+	return sign(out)
 }
 
 // create makes a file of the release.

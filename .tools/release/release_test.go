@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"debug/buildinfo"
+	"debug/macho"
 	"encoding/json"
 	"errors"
 	"io"
@@ -71,7 +73,7 @@ func TestSums(t *testing.T) {
 	sums := output(t, check)
 	files := 0
 	require.NoError(t, filepath.WalkDir(made(t), func(_ string, entry os.DirEntry, err error) error {
-		if !entry.IsDir() && entry.Name() != "SHA256SUMS" {
+		if !entry.IsDir() && !strings.HasPrefix(entry.Name(), "SHA256SUMS") {
 			files++
 		}
 		return err
@@ -94,6 +96,41 @@ func TestArchive(t *testing.T) {
 	demo.Dir = folder
 	require.Contains(t, output(t, demo), "all as told")
 }
+
+// TestDarwin reads the programs for macOS as its loader does: an executable of that
+// machine, which needs nothing but what the system has.
+func TestDarwin(t *testing.T) {
+	t.Parallel()
+	archives, err := filepath.Glob(filepath.Join(made(t), "umagate_*_darwin_*.tar.gz"))
+	require.NoError(t, err)
+	for _, archive := range archives {
+		folder := t.TempDir()
+		run(t, "tar", "-xzf", archive, "-C", folder, "--strip-components=1")
+		program, err := macho.Open(filepath.Join(folder, "umagate"))
+		require.NoError(t, err, archive)
+		require.Equal(t, macho.TypeExec, program.Type)
+		cpu := map[string]macho.Cpu{"amd64": macho.CpuAmd64, "arm64": macho.CpuArm64}
+		_, name, _ := strings.Cut(strings.TrimSuffix(filepath.Base(archive), ".tar.gz"), "_darwin_")
+		require.Equal(t, cpu[name], program.Cpu)
+		libraries, err := program.ImportedLibraries()
+		require.NoError(t, err)
+		for _, library := range libraries {
+			require.Regexp(t, `^/(usr/lib|System/Library)/`, library)
+		}
+		signed := false
+		for _, load := range program.Loads {
+			signed = signed || program.ByteOrder.Uint32(load.Raw()) == codeSignature
+		}
+		require.True(t, signed || name == "amd64", "arm64 runs signed programs only; Go signs them ad hoc")
+		require.NoError(t, program.Close())
+		info, err := buildinfo.ReadFile(filepath.Join(folder, "umagate"))
+		require.NoError(t, err)
+		require.Equal(t, "github.com/umagate/umagate", info.Main.Path)
+	}
+}
+
+// codeSignature is the load command LC_CODE_SIGNATURE.
+const codeSignature = 0x1d
 
 // requireVersion asks a program which release it is, and which module it has found.
 func requireVersion(t *testing.T, program, wasm string) {
