@@ -118,7 +118,7 @@ func dashboard() object {
 		}
 	}
 	return object{
-		"title": "umagate", "uid": "umagate", "tags": []string{"umagate"}, "editable": true, "schemaVersion": 38, "version": 1,
+		"title": "umagate", "uid": "umagate", "tags": []string{"umagate"}, "annotations": object{"list": []object{}}, "editable": true, "schemaVersion": 38, "version": 1,
 		"refresh": "30s", "time": object{"from": "now-1h", "to": "now"}, "panels": panels,
 		"templating": object{"list": []object{
 			{"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
