@@ -219,7 +219,7 @@ func (c *introspection) resume(x *Exchange, now time.Time) *Step {
 	}
 	reason := x.checkRevoked(c.result, status, now)
 	if surveyed {
-		w.rememberNo(c, ReasonNotPermitted, c.result, c.complete(), now) // beyond what was granted
+		w.rememberNo(c, ReasonPermitted, c.result, c.complete(), now) // and no more than what it has
 	}
 	switch {
 	case surveyed && reason == ReasonNotPermitted:

@@ -85,7 +85,7 @@ func (x *Exchange) survey(now time.Time) *Step {
 		return nil
 	}
 	key := strings.Join([]string{x.request.token, "mcp_lists", x.rule.template, l.of.Member}, "\x00") // no resource id has such a byte
-	if _, f := w.lookUp(m, x.site, key, now); f == fresh {
+	if e, f := w.lookUp(m, x.site, key, now); f == fresh && (e.reason != ReasonPermitted || x.hasBeenAsked(asked)) {
 		x.note("mcp", "the AS has been asked a moment ago what the list may show")
 		return nil
 	}
@@ -105,6 +105,14 @@ func (x *Exchange) survey(now time.Time) *Step {
 	c.evaluation.survey = true
 	to, form := c.begin(x.site, now)
 	return x.send(&c.call, PurposeEvaluate, to, form, now)
+}
+
+// hasBeenAsked reports whether what is known of the token is the AS's answer to all of this.
+func (x *Exchange) hasBeenAsked(asked []uma.Permission) bool {
+	for i := range x.token.Asked {
+		asked = uma.Without(asked, x.token.Asked[i].ResourceID, x.token.Asked[i].Scopes)
+	}
+	return len(asked) == 0
 }
 
 // unknown is what the AS would have to grant for what the token is not known to have.

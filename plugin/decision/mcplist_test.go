@@ -319,6 +319,20 @@ func TestListsEvaluated(t *testing.T) {
 	}
 }
 
+// TestListsForgotten: the AS is asked again where what it has granted is not known any more,
+// however young the answer is.
+func TestListsForgotten(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, guardTools, permittedLists, evaluating, siteOf(func(s *config.Site) { s.Token.MaxTTLMS, s.Token.NegativeTTLMS = 1000, 10_000 }))
+	for range 3 {
+		_, step := h.surveyed()
+		require.Equal(t, decision.KindCall, step.Kind)
+		step = h.reply(step, 200, `[{"rsid":"r1","scopes":["edit"]}]`)
+		require.Equal(t, decision.KindFetch, step.Kind)
+		h.after(time.Second)
+	}
+}
+
 // TestListsUnanswered: without the AS there is no list that could be taken for the whole.
 func TestListsUnanswered(t *testing.T) {
 	t.Parallel()
