@@ -3,7 +3,9 @@ package mcp_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -17,6 +19,16 @@ const (
 	deleteAlbum = "delete_album"
 )
 
+// everyTool says what each tool does.
+var everyTool = map[string]string{
+	getAlbum: "shown", deleteAlbum: "deleted", "print_album": "printed", "rename_album": "renamed", "share_album": "shared",
+}
+
+// toolsBut are all tools but some.
+func toolsBut(some ...string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(everyTool)), func(name string) bool { return slices.Contains(some, name) })
+}
+
 // album is what the tools are given.
 type album struct {
 	ID string `json:"id" jsonschema:"the album"`
@@ -26,7 +38,7 @@ type album struct {
 // whom it was called, as the filter has told.
 func newAlbums() http.Handler {
 	s := mcp.NewServer(&mcp.Implementation{Name: "albums", Version: "1"}, nil)
-	for name, did := range map[string]string{getAlbum: "shown", deleteAlbum: "deleted"} {
+	for name, did := range everyTool {
 		mcp.AddTool(s, &mcp.Tool{Name: name, Description: "An album is " + did + "."},
 			func(_ context.Context, r *mcp.CallToolRequest, in album) (*mcp.CallToolResult, any, error) {
 				text := fmt.Sprintf("album %s is %s for %s", in.ID, did, r.Extra.Header.Get("X-Uma-Subject"))

@@ -3,6 +3,7 @@ package mcp_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -46,12 +47,19 @@ func connectGo(ctx context.Context, t *testing.T, w *world) agent {
 	a.session, err = client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: w.url, OAuthHandler: handler}, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = a.session.Close() })
-	tools, err := a.session.ListTools(ctx, nil)
-	require.NoError(t, err)
-	for _, tool := range tools.Tools {
-		a.listed = append(a.listed, tool.Name)
-	}
+	a.listed = a.list(t) //nolint:contextcheck // it is the test's
 	return a
+}
+
+func (a *goAgent) list(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for tool, err := range a.session.Tools(t.Context(), nil) {
+		require.NoError(t, err)
+		names = append(names, tool.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (a *goAgent) call(t *testing.T, tool string) (text, problem string) {

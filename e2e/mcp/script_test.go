@@ -99,5 +99,13 @@ func (s *script) call(t *testing.T, tool string) (text, problem string) {
 	return l.Text, l.Problem
 }
 
+func (s *script) list(t *testing.T) []string {
+	t.Helper()
+	s.write(t, "tools/list")
+	l := s.read(t)
+	require.Empty(t, l.Problem)
+	return l.Tools
+}
+
 func (s *script) tools() []string { return s.listed }
 func (s *script) asked() []string { return s.pages }

@@ -99,8 +99,9 @@ func (w *world) logIn(t *testing.T, page string) string {
 type agent interface {
 	// call calls a tool and returns what it answers, or what the client tells of a refusal.
 	call(t *testing.T, tool string) (text, problem string)
-	// tools are those that it was shown.
+	// tools are those that it was shown first, and list asks for them again.
 	tools() []string
+	list(t *testing.T) []string
 	// asked are the pages that the person was sent to, so far.
 	asked() []string
 }

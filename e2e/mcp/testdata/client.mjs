@@ -51,9 +51,14 @@ await authorized(async () => {
   transport = new StreamableHTTPClientTransport(url, { authProvider: provider });
   await client.connect(transport);
 });
-tell({ tools: (await client.listTools()).tools.map((tool) => tool.name).sort() });
+const tools = async () => (await client.listTools()).tools.map((tool) => tool.name).sort();
+tell({ tools: await tools() });
 for (let name; (name = await read()); ) {
   try {
+    if (name === "tools/list") {
+      tell({ tools: await tools() });
+      continue;
+    }
     tell({ text: (await authorized(() => client.callTool({ name, arguments: { id: "1" } }))).content[0].text });
   } catch (problem) {
     tell({ problem: String(problem) });

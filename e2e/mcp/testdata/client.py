@@ -55,6 +55,10 @@ async def callback():
     return AuthorizationCodeResult(code=one("code"), state=one("state"), iss=one("iss"))
 
 
+async def tools(session):
+    return sorted(tool.name for tool in (await session.list_tools()).tools)
+
+
 async def main():
     metadata = OAuthClientMetadata(
         client_name="agent", redirect_uris=[CALLBACK], token_endpoint_auth_method="none",
@@ -65,9 +69,12 @@ async def main():
         async with streamable_http_client(sys.argv[1], http_client=http) as streams:
             async with ClientSession(streams[0], streams[1]) as session:
                 await session.initialize()
-                tell(tools=sorted(tool.name for tool in (await session.list_tools()).tools))
+                tell(tools=await tools(session))
                 while name := await read():
                     try:
+                        if name == "tools/list":
+                            tell(tools=await tools(session))
+                            continue
                         result = await session.call_tool(name, {"id": "1"})
                         tell(text=result.content[0].text)
                     except Exception as problem:
