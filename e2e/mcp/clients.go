@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 )
 
-// The versions of the clients, and of the Node.js that runs the one for TypeScript.
+// The versions of the clients, of the suite that tests servers, and of the Node.js that runs
+// the latter and the client for TypeScript.
 const (
-	PythonVersion     = "2.3.0"
-	TypeScriptVersion = "1.32.2"
-	NodeVersion       = "22.23.3"
+	PythonVersion      = "2.3.0"
+	TypeScriptVersion  = "1.32.2"
+	ConformanceVersion = "0.1.16"
+	NodeVersion        = "22.23.3"
 )
 
 // ErrNotInstalled means that the clients have not been fetched.
@@ -25,6 +27,13 @@ type Clients struct {
 	Python, Node string
 	// Modules is the folder that has node_modules.
 	Modules string
+	// Conformance is the program of @modelcontextprotocol/conformance, for Node.
+	Conformance string
+}
+
+// modules is the folder of all that npm fetches, by the versions.
+func modules(base string) string {
+	return filepath.Join(base, "npm-"+TypeScriptVersion+"-"+ConformanceVersion+"-"+NodeVersion)
 }
 
 func folder() (string, error) {
@@ -43,10 +52,11 @@ func Find() (Clients, error) {
 	}
 	found := Clients{
 		Python:  filepath.Join(base, "mcp-"+PythonVersion, "bin", "python"),
-		Modules: filepath.Join(base, "sdk-"+TypeScriptVersion+"-"+NodeVersion),
+		Modules: modules(base),
 	}
 	found.Node = filepath.Join(found.Modules, "node_modules", "node", "bin", "node")
-	for _, name := range []string{found.Python, found.Node, filepath.Join(filepath.Dir(found.Python), "mcp")} {
+	found.Conformance = filepath.Join(found.Modules, "node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js")
+	for _, name := range []string{found.Python, found.Node, found.Conformance, filepath.Join(filepath.Dir(found.Python), "mcp")} {
 		if _, err := os.Stat(name); err != nil {
 			return Clients{}, ErrNotInstalled
 		}
@@ -64,8 +74,8 @@ func Install(ctx context.Context) (Clients, error) {
 		return Clients{}, err
 	}
 	environment := filepath.Join(base, "mcp-"+PythonVersion)
-	modules := filepath.Join(base, "sdk-"+TypeScriptVersion+"-"+NodeVersion)
-	if err := os.MkdirAll(modules, 0o755); err != nil { //nolint:gosec // public packages
+	folder := modules(base)
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // public packages
 		return Clients{}, fmt.Errorf("make the folder of the clients: %w", err)
 	}
 	for _, command := range [][]string{
@@ -73,8 +83,8 @@ func Install(ctx context.Context) (Clients, error) {
 		{filepath.Join(environment, "bin", "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "mcp==" + PythonVersion},
 		// Only the package node has to run something after it was fetched: it fetches the program.
 		{
-			"npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", modules,
-			"@modelcontextprotocol/sdk@" + TypeScriptVersion, "node@" + NodeVersion,
+			"npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder,
+			"@modelcontextprotocol/sdk@" + TypeScriptVersion, "@modelcontextprotocol/conformance@" + ConformanceVersion, "node@" + NodeVersion,
 		},
 	} {
 		run := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the three above

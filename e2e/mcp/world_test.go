@@ -51,12 +51,18 @@ sites:
 // newWorld starts it; client is how umagate's client at the AS is made.
 func newWorld(t *testing.T, address, issuer, client string) *world {
 	t.Helper()
-	binary := envoytest.Binary(t)
 	api := httptest.NewServer(newAlbums())
 	t.Cleanup(api.Close)
+	return newWorldOf(t, address, api.URL, issuer, client)
+}
+
+// newWorldOf has another MCP server.
+func newWorldOf(t *testing.T, address, upstream, issuer, client string) *world {
+	t.Helper()
+	binary := envoytest.Binary(t)
 	w := &world{t: t, plane: servertest.New(t), url: "http://" + address + serverPath, person: "alice"}
 	w.file = strings.NewReplacer(
-		"ADDRESS", address, "WASM", servertest.Module(t), "UPSTREAM", api.URL, "ISSUER", issuer, "CLIENT", client, "URL", w.url,
+		"ADDRESS", address, "WASM", servertest.Module(t), "UPSTREAM", upstream, "ISSUER", issuer, "CLIENT", client, "URL", w.url,
 	).Replace(site)
 	w.plane.Write(w.file + scopes)
 	w.plane.Start()
