@@ -74,12 +74,12 @@ func TestCompose(t *testing.T) {
 	publish(t, "127.0.0.1:8080", address["keycloak"]+":8080")
 	require.Equal(t, "CMD-SHELL", keycloak.Healthcheck.Test[0])
 	require.Eventually(t, func() bool {
-		check := exec.CommandContext(t.Context(), "bash", "-c", keycloak.Healthcheck.Test[1]) //nolint:gosec // what the file says
+		check := exec.CommandContext(t.Context(), "bash", "-c", keycloak.Healthcheck.Test[1])
 		return check.Run() == nil
 	}, servertest.Within, time.Second)
 
 	api := filepath.Join(t.TempDir(), "sampleapi")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", api, "../../demo/sampleapi/cmd/sampleapi").CombinedOutput() //nolint:gosec // its own folder
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", api, "../../demo/sampleapi/cmd/sampleapi").CombinedOutput()
 	require.NoError(t, err, string(out))
 	file.Services["api"].run(t, "api", api, address["api"]+":8080")
 
@@ -99,7 +99,7 @@ func TestCompose(t *testing.T) {
 	const album = "http://localhost:10000/albums/1"
 	require.Eventually(t, func() bool { return strings.Contains(challenge(t, album), "ticket=") }, servertest.Within, 100*time.Millisecond)
 	for person, may := range map[string]bool{"alice": true, "bob": false} {
-		ask := exec.CommandContext(t.Context(), umagate, "rpt", "--client", "app", "--user", person, album) //nolint:gosec // this program
+		ask := exec.CommandContext(t.Context(), umagate, "rpt", "--client", "app", "--user", person, album)
 		ask.Env = append(os.Environ(), "UMAGATE_PASSWORD="+person)
 		out, err := ask.CombinedOutput()
 		require.Equal(t, may, err == nil, "%s: %v\n%s", person, err, out)
@@ -124,7 +124,7 @@ func overlay(t *testing.T, folder string) {
 	t.Helper()
 	scratch := t.TempDir()
 	for _, name := range []string{"upper", "work"} {
-		require.NoError(t, os.Mkdir(filepath.Join(scratch, name), 0o755)) //nolint:gosec // as the folder that it hides
+		require.NoError(t, os.Mkdir(filepath.Join(scratch, name), 0o755))
 	}
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%[2]s/upper,workdir=%[2]s/work", folder, scratch)
 	require.NoError(t, syscall.Mount("overlay", folder, "overlay", 0, options))
@@ -133,16 +133,16 @@ func overlay(t *testing.T, folder string) {
 // put copies a file to where a service has it.
 func put(t *testing.T, from, to string) {
 	t.Helper()
-	content, err := os.ReadFile(from) //nolint:gosec // the repository's own
+	content, err := os.ReadFile(from)
 	require.NoError(t, err)
-	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755)) //nolint:gosec // as in an image
+	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
 	require.NoError(t, os.WriteFile(to, content, 0o600))
 }
 
 // run runs the service's command until the end of the test.
 func (s service) run(t *testing.T, name string, command ...string) {
 	t.Helper()
-	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // it ends below
+	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // it ends below
 	cmd.Env, cmd.Dir = os.Environ(), t.TempDir()
 	for variable, value := range s.Environment {
 		cmd.Env = append(cmd.Env, variable+"="+value)
@@ -176,12 +176,12 @@ func publish(t *testing.T, at, to string) {
 }
 
 func forward(client net.Conn, to string) {
-	defer client.Close() //nolint:errcheck // nobody is told
+	defer client.Close()
 	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
 	if err != nil {
 		return
 	}
-	defer server.Close() //nolint:errcheck // nobody is told
+	defer server.Close()
 	go func() {
 		_, _ = io.Copy(server, client)
 		_ = server.Close()
