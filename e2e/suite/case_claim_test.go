@@ -214,5 +214,7 @@ func ownerAsked(e *env) {
 	e.as.owned.approve(t)
 	e.claimed(t, 1, step{name: "approved", path: "/echo/owned/a", token: "=" + token, status: 200, api: map[string]string{"X-Uma-Scopes": "view"}})
 	e.as.owned.takeBack(t)
+	submitted.name, submitted.code = "taken back", "insufficient_permission" // and nobody is asked at once
 	e.claimed(t, 1, submitted)
+	require.Equal(t, waiting, e.as.owned.requests(t))
 }

@@ -198,9 +198,12 @@ func (c *introspection) readEvaluation(r Response, now time.Time) CallOutcome {
 		if err != nil || step != stepSubmit && !c.grant(granted, now) {
 			return CallBadAnswer
 		}
-		if step == stepDirect && !e.suffices(c.result) {
+		switch {
+		case step == stepDirect && !e.suffices(c.result):
 			e.askOwner(c, now)
-		} else if step == stepSubmit { // it has been permitted meanwhile: the next request finds that
+		case step == stepDirect:
+			e.permitted(c)
+		case step == stepSubmit: // it has been permitted meanwhile: the next request finds that
 			e.denied = ReasonNotPermitted
 		}
 		return CallOK

@@ -413,7 +413,7 @@ func TestOwnerIsAsked(t *testing.T) {
 	require.Equal(t, "allow permitted", outcome(x, step), "once the owner permits it")
 	h.after(time.Minute)
 	x, step = h.converse(ask("GET", "/albums/1", later), no)
-	require.Equal(t, "403 request_submitted", outcome(x, step))
+	require.Equal(t, "403 insufficient_permission", outcome(x, step), "the owner has taken it back, and is not asked at once")
 	h.after(time.Minute)
 	x, step = h.converse(ask("GET", "/albums/1", later), no, tickets, submits)
 	require.Equal(t, "403 request_submitted", outcome(x, step), "ten minutes later, once more")

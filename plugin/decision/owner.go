@@ -47,6 +47,14 @@ func (o *ownerRequests) note(party string, r ownerRequest) {
 	o.requests[party] = r
 }
 
+// answered keeps the time before which the owner is not asked again, and no request waits.
+func (o *ownerRequests) answered(party string) {
+	if r, known := o.requests[party]; known {
+		r.reason = ReasonNotPermitted
+		o.requests[party] = r
+	}
+}
+
 func (o *ownerRequests) forget(party string) {
 	if r, known := o.requests[party]; known { // its place stays, so that none is there twice
 		r.again, r.ticket, r.reason = 0, "", ReasonInternal
@@ -91,6 +99,17 @@ func (e *evaluation) askOwner(c *introspection, now time.Time) {
 		e.denied = asked.reason
 	case c.state.tickets.take(now, c.site.limits):
 		e.denied, e.step = ReasonNotPermitted, stepTicket
+	}
+}
+
+// permitted notes that the AS permits what is asked for. If it does not any more before the
+// owner may be asked again, nobody is asked.
+func (e *evaluation) permitted(c *introspection) {
+	if !c.site.evaluator.askOwner || e.condition == nil {
+		return
+	}
+	if whose := c.verified(); whose != nil {
+		c.state.owners.answered(e.partyOf(c, whose))
 	}
 }
 
