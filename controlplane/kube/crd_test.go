@@ -3,8 +3,6 @@ package kube_test
 import (
 	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,14 +18,8 @@ import (
 func define(t *testing.T, server *mesh.APIServer) {
 	t.Helper()
 	require.NoError(t, server.Define(t.Context(), mesh.GatewayAPICRDs))
-	files, err := filepath.Glob("deploy/crds/*.yaml")
+	_, err := server.Kubectl(t.Context(), "", "apply", "--server-side", "--force-conflicts", "-k", "deploy/crds")
 	require.NoError(t, err)
-	require.Len(t, files, 2)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		require.NoError(t, server.Apply(t.Context(), string(text)))
-	}
 	_, err = server.Kubectl(t.Context(), "", "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 	require.NoError(t, err)
 }
