@@ -52,18 +52,21 @@ func helm(t *testing.T, kubeconfig string, arguments ...string) (string, error) 
 	return out.String(), nil
 }
 
+// image is what the tests run nowhere.
+const image = "registry.example.com/umagate-controller"
+
 // everything has every option.
 func everything() []string {
 	return []string{
 		"--set", "tls.secretName=tls", "--set", "store.postgresSecret=pg", "--set", "replicas=2", "--set", "podDisruptionBudget.enabled=true",
 		"--set", "networkPolicy.enabled=true", "--set", "serviceMonitor.enabled=true",
-		"--set", "prometheusRule.enabled=true", "--set", "api.tokenSecret=api",
+		"--set", "prometheusRule.enabled=true", "--set", "api.tokenSecret=api", "--set", "image.repository=" + image,
 		"--set", "secrets[0].namespace=iam,secrets[0].names={keycloak}",
 	}
 }
 
 func least() []string {
-	return []string{"--set", "tls.insecurePlaintext=true", "--set", "api.tokenSecret=api"}
+	return []string{"--set", "tls.insecurePlaintext=true", "--set", "api.tokenSecret=api", "--set", "image.repository=" + image}
 }
 
 const chart = "deploy/chart"
@@ -100,8 +103,9 @@ func TestChartIsWellFormed(t *testing.T) {
 		})
 	}
 	for words, values := range map[string][]string{
-		"insecurePlaintext":    {"--set", "api.tokenSecret=api"}, // nothing encrypts, and nobody says that this is meant
-		"/api/tokenSecret":     {"--set", "tls.secretName=tls"},
+		"insecurePlaintext":    {"--set", "api.tokenSecret=api", "--set", "image.repository=" + image}, // nothing encrypts, and nobody says that this is meant
+		"/api/tokenSecret":     {"--set", "tls.secretName=tls", "--set", "image.repository=" + image},
+		"/image/repository":    {"--set", "tls.secretName=tls", "--set", "api.tokenSecret=api"},
 		"/replicas":            append(least(), "--set", "replicas=2"),
 		"additional propert":   append(least(), "--set", "replica=1"),
 		"/logLevel":            append(least(), "--set", "logLevel=loud"),
@@ -219,7 +223,7 @@ var update = flag.Bool("update", false, "write deploy/kustomize/all.yaml") //nol
 // is one that a restricted namespace runs.
 func TestKustomize(t *testing.T) {
 	text, err := helm(t, "", "template", "umagate", chart, "--kube-version", "1.36.0", "--namespace", "umagate",
-		"--set", "definitions=false", "--set", "tls.secretName=umagate-tls", "--set", "api.tokenSecret=umagate-api")
+		"--set", "definitions=false", "--set", "tls.secretName=umagate-tls", "--set", "api.tokenSecret=umagate-api", "--set", "image.repository="+image)
 	require.NoError(t, err)
 	text = regexp.MustCompile(`(?m)^# Source: .*\n`).ReplaceAllString(strings.ReplaceAll(text, "managed-by: Helm", "managed-by: kustomize"), "")
 	const path = "deploy/kustomize/all.yaml"

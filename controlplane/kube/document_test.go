@@ -40,7 +40,7 @@ func TestDocument(t *testing.T) {
 		cmd.Env = append(os.Environ(), "KUBECONFIG="+server.Kubeconfig, "HOME="+folder, "PATH="+bin+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s\n%s", block[1], out)
-		if regexp.MustCompile(`(crds|umagate-tls)$`).Match(block[1][:len(block[1])-1]) {
+		if regexp.MustCompile(`(crds|umagate-controller)$`).Match(block[1][:len(block[1])-1]) {
 			_, err := server.Kubectl(t.Context(), "", "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 			require.NoError(t, err)
 		}

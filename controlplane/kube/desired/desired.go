@@ -79,6 +79,8 @@ type Builder struct {
 	// parsed are the sites of the last round, good those that were accepted last.
 	parsed map[types.UID]parsed
 	good   map[types.UID]good
+	// servers are the ASs of the last round.
+	servers map[Name]server
 }
 
 // NewBuilder returns one that remembers nothing yet.
@@ -123,7 +125,7 @@ func (b *Builder) Build(objects *Objects) Result {
 			r.result.Leaving[Name{Namespace: api.Namespace, Name: api.Name}] = r.leaving(api)
 		}
 	}
-	b.parsed, b.good = r.parsed, r.good
+	b.parsed, b.good, b.servers = r.parsed, r.good, r.servers
 	return r.result
 }
 
@@ -164,14 +166,28 @@ func (r *round) candidate(api *v1alpha1.ProtectedAPI) candidate {
 	c := candidate{api: api, name: Name{Namespace: api.Namespace, Name: api.Name}, verdict: &Verdict{Generation: api.Generation}}
 	r.result.APIs[c.name] = c.verdict
 	targets := r.targets(&c)
-	document := r.document(&c, targets)
-	c.claims = claimsOf(document)
+	made, same := r.Builder.parsed[api.UID]
+	same = same && made.generation == api.Generation && len(api.Spec.TargetRefs) == 0
+	var document object
+	if same {
+		c.claims = made.claims
+	} else {
+		document = r.document(&c, targets)
+		c.claims = claimsOf(document)
+	}
 	at := r.reference(&c)
 	if c.verdict.Reason != "" {
 		return c
 	}
 	c.server = at.name
-	made := r.parse(&c, document, at)
+	if same && made.server == at.sum {
+		r.reuse(&c, made, at.name)
+	} else {
+		if same {
+			document = r.document(&c, targets)
+		}
+		made = r.parse(&c, document, at)
+	}
 	if c.verdict.Reason == "" {
 		c.verdict.Reason, c.verdict.Message = v1alpha1.ReasonAccepted, made.notes
 		c.verdict.Site = made.site

@@ -19,7 +19,12 @@ type object = map[string]json.RawMessage
 
 // parsed is a site that was decoded, and of what.
 type parsed struct {
-	sum   [sha256.Size]byte
+	// generation, server and sum are of what was decoded: the object, its AS, both with
+	// what comes of its targets. claims are what the object asks for.
+	generation  int64
+	server, sum [sha256.Size]byte
+	claims      []claim
+
 	site  *site.Site
 	notes string
 	// problem is why it is not accepted; serverProblem is one of its AS.
@@ -57,7 +62,7 @@ func encode(v any) json.RawMessage {
 func (r *round) parse(c *candidate, document object, at server) parsed {
 	document["authorization_server"] = at.document
 	text := encode(map[string][]object{"sites": {document}})
-	out := parsed{sum: at.sum(text)}
+	out := parsed{sum: sha256.Sum256(append(text, at.sum[:]...))}
 	if before, ok := r.Builder.parsed[c.api.UID]; ok && before.sum == out.sum {
 		out = before
 	} else {
@@ -66,15 +71,21 @@ func (r *round) parse(c *candidate, document object, at server) parsed {
 			out.problem = r.upstream(c.api.Namespace, out.site)
 		}
 	}
+	out.generation, out.server, out.claims = c.api.Generation, at.sum, c.claims
+	r.reuse(c, out, at.name)
+	return out
+}
+
+// reuse takes what was decoded, and tells what is wrong with it.
+func (r *round) reuse(c *candidate, out parsed, at Name) {
 	r.parsed[c.api.UID] = out
 	switch {
 	case out.problem == "":
 	case out.serverProblem:
-		c.refuse(v1alpha1.ReasonRefInvalid, "AuthorizationServer %s: %s", at.name, out.problem)
+		c.refuse(v1alpha1.ReasonRefInvalid, "AuthorizationServer %s: %s", at, out.problem)
 	default:
 		c.refuse(v1alpha1.ReasonInvalid, "%s", out.problem)
 	}
-	return out
 }
 
 // decode has package site read and judge the text of a file with one site.
