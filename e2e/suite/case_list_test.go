@@ -20,13 +20,13 @@ func listScenarios() []scenario {
 		s.MCPLists = config.ListsPermitted
 		s.Limits.MCPMessageBytes = 64 << 10
 		on := func(m *config.MCP, scope string) config.Condition {
-			return config.Condition{Paths: []string{"/listing"}, MCP: m, Scopes: []string{scope}}
+			return config.Condition{Paths: []string{"/listing", "/listing/{way}"}, MCP: m, Scopes: []string{scope}}
 		}
 		s.Resources[0].Conditions = append(s.Resources[0].Conditions,
 			on(nil, "view"), on(&config.MCP{Tools: []string{"search", "get_*"}, Resources: []string{"file:///docs/*"}}, "view"),
 			on(&config.MCP{Tools: []string{"delete_*"}, Prompts: []string{"*"}}, "edit"))
 		s.Resources = append(s.Resources, config.Resource{Name: "help", Conditions: []config.Condition{
-			{Paths: []string{"/listing"}, MCP: &config.MCP{Tools: []string{"help"}}, Public: true},
+			{Paths: []string{"/listing", "/listing/{way}"}, MCP: &config.MCP{Tools: []string{"help"}}, Public: true},
 		}})
 	}
 	evaluated := func(e *env, s *config.Site) {
@@ -34,7 +34,7 @@ func listScenarios() []scenario {
 		s.AuthorizationServer.Evaluation = e.as.evaluation()
 		s.Limits.EvaluationsPerSecond = 10_000
 		s.Resources[1].Conditions = append(s.Resources[1].Conditions, config.Condition{
-			Paths: []string{"/listing"}, MCP: &config.MCP{Tools: []string{"format_*"}}, Scopes: []string{"view"},
+			Paths: []string{"/listing", "/listing/{way}"}, MCP: &config.MCP{Tools: []string{"format_*"}}, Scopes: []string{"view"},
 		})
 	}
 	return []scenario{
@@ -263,6 +263,15 @@ func listAnswers(e *env) {
 	require.Equal(t, 503, got.status)
 	require.NotContains(t, string(got.body), "delete_album")
 	require.Equal(t, []string{"search", "get_album", "delete_album", "help"}, toolsOf(t, e.list(t, editor, "", nil)), "and it goes on")
+	for how, reason := range map[string]string{"": "permitted", "a batch": "mcp_list_unreadable"} {
+		marker := "/listing/" + reason
+		header := http.Header{"Content-Type": {"application/json"}, "X-Suite-List": {how}}
+		e.client.do(t, e.request(t, &step{method: http.MethodPost, path: marker, header: header, body: `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`}, e.token(t, editor)))
+		waitFor(t, "the access log", func() bool {
+			d, ok := e.gw.logged(marker)
+			return ok && d["reason"] == reason && d["mcp_method"] == "tools/list"
+		})
+	}
 }
 
 // longLists: a request that Envoy keeps in many pieces is sent as it came.

@@ -161,6 +161,7 @@ func longMessages(e *env) {
 		got = send(long("search", 70<<10), chunked)
 		require.Equal(t, 413, got.status)
 		require.Equal(t, "mcp_too_large", got.code)
+		require.Equal(t, 413, send(long("search", 10<<20), chunked).status)
 		require.Empty(t, e.api.look())
 	}
 	t.Run("a token that is not known", func(t *testing.T) { // the AS is asked when the body is there
