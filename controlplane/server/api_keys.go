@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/umagate/umagate/controlplane/api"
+	"github.com/umagate/umagate/controlplane/tokenkey"
 )
 
 // keyOperations publish what an AS needs to know of a site's client.
@@ -34,11 +35,12 @@ type ClientKeySet struct {
 }
 
 func (s *controlPlane) internalTokenKeys(_ context.Context, in clientKeysInput) (ClientKeySet, error) {
-	keys, ok := s.instances.signingKeys()
-	if !ok || !s.inForce.hasInternalToken(in.Site) {
+	keys, used := s.instances.signingKeys()
+	version, ok := s.inForce.keyVersion(in.Site)
+	if !used || !ok {
 		return ClientKeySet{}, api.NotFound("site with internal tokens", in.Site)
 	}
-	public, err := keys.Public(in.Site, time.Now())
+	public, err := keys.Public(tokenkey.Site{Name: in.Site, Version: version}, time.Now())
 	if err != nil {
 		return ClientKeySet{}, err
 	}

@@ -123,7 +123,7 @@ func (s *controlPlane) filterHandler() http.Handler {
 	mux.HandleFunc(site.SigningKeyPath, func(w http.ResponseWriter, r *http.Request) {
 		keys, _ := s.instances.signingKeys()
 		handler := tokenkey.Handler{
-			Keys: keys, Known: s.inForce.hasInternalToken, Now: time.Now, Logger: s.options.Logger,
+			Keys: keys, Version: s.inForce.keyVersion, Now: time.Now, Logger: s.options.Logger,
 			Observe: func(status int) { s.metrics.observeInstances("signing_key", status) },
 		}
 		handler.ServeHTTP(w, r)
@@ -131,9 +131,13 @@ func (s *controlPlane) filterHandler() http.Handler {
 	return mux
 }
 
-func (f *inForce) hasInternalToken(name string) bool {
+// keyVersion is the version of the keys of a site's internal tokens; ok tells that it has some.
+func (f *inForce) keyVersion(name string) (version int, ok bool) {
 	w := f.worker(name)
-	return w != nil && w.site.InternalToken != nil
+	if w == nil || w.site.InternalToken == nil {
+		return 0, false
+	}
+	return w.site.InternalToken.KeyVersion, true
 }
 
 // instanceHandler answers by the managers of the sites in force.

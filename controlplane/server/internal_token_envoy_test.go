@@ -43,8 +43,9 @@ func TestInternalToken(t *testing.T) {
 	p := newPlane(t)
 	config := strings.Replace(p.config(as.Issuer(), "albums"), "http://127.0.0.1:1", upstream.URL, 1)
 	config = strings.Replace(config, `xds: "127.0.0.1:0"`, `xds: "127.0.0.1:0", instances: "127.0.0.1:0"`, 1)
-	p.Write(strings.Replace(config, "  resources:", "  internal_token: {audience: [\"https://api.internal\"], ttl: 30s, claims: {who: client_id}}\n  resources:", 1) +
-		"  - {name: open, conditions: [{paths: [\"/open\"], public: true}]}\n" + fmt.Sprintf("plugin: {wasm: %q}\n", servertest.Module(t)))
+	file := strings.Replace(config, "  resources:", "  internal_token: {audience: [\"https://api.internal\"], ttl: 30s, claims: {who: client_id}}\n  resources:", 1) +
+		"  - {name: open, conditions: [{paths: [\"/open\"], public: true}]}\n" + fmt.Sprintf("plugin: {wasm: %q}\n", servertest.Module(t))
+	p.Write(file)
 	p.Start()
 	p.Until("all is well", allWell)
 	e := p.protect(envoy.Options{Binary: binary})
@@ -56,12 +57,15 @@ func TestInternalToken(t *testing.T) {
 	require.Len(t, tokens, 1)
 	token := tokens[0]
 	mu.Unlock()
-	resp, err := http.Get("http://" + p.API + "/v1/sites/photos/internal-token/jwks.json") //nolint:noctx // of this test's own server; with no credential
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	var keys jose.JSONWebKeySet
-	require.NoError(t, json.NewDecoder(resp.Body).Decode(&keys))
+	published := func() (keys jose.JSONWebKeySet) {
+		resp, err := http.Get("http://" + p.API + "/v1/sites/photos/internal-token/jwks.json") //nolint:noctx // of this test's own server; with no credential
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&keys))
+		return keys
+	}
+	keys := published()
 	require.Len(t, keys.Keys, 4)
 	for i := range keys.Keys {
 		require.True(t, keys.Keys[i].IsPublic())
@@ -87,6 +91,20 @@ func TestInternalToken(t *testing.T) {
 	}
 	code, _ := p.Get("/v1/sites/nothing/internal-token/jwks.json")
 	require.Equal(t, http.StatusNotFound, code)
+
+	// Another version withdraws the keys, at once: the public ones, and the one that signs.
+	p.Write(strings.Replace(file, "internal_token: {", "internal_token: {key_version: 1, ", 1))
+	require.Eventually(t, func() bool {
+		if e.Get("/albums/1", rpt).StatusCode != http.StatusOK {
+			return false // the key is on its way
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		again, err := jwt.ParseSigned(tokens[0], []jose.SignatureAlgorithm{jose.EdDSA})
+		return err == nil && again.Headers[0].KeyID != parsed.Headers[0].KeyID
+	}, time.Minute, 50*time.Millisecond)
+	left := published()
+	require.Empty(t, left.Key(parsed.Headers[0].KeyID))
 
 	// What a client sends of it goes nowhere.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.Base+"/open", bytes.NewReader(nil))

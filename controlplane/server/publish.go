@@ -15,6 +15,7 @@ import (
 	"github.com/umagate/umagate/controlplane/revoke"
 	"github.com/umagate/umagate/controlplane/secret"
 	"github.com/umagate/umagate/controlplane/site"
+	"github.com/umagate/umagate/controlplane/tokenkey"
 	"github.com/umagate/umagate/controlplane/xds"
 	"github.com/umagate/umagate/plugin/config"
 	"github.com/umagate/umagate/plugin/decision"
@@ -151,7 +152,7 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 		known := w.Snapshot()
 		facts[w.site.Name], credentials[w.site.Name] = known.Facts()
 		if w.site.InternalToken != nil {
-			if err := p.mayAskForKey(w.site.Name, credentials); err != nil {
+			if err := p.mayAskForKey(tokenkey.Site{Name: w.site.Name, Version: w.site.InternalToken.KeyVersion}, credentials); err != nil {
 				return "", nil, err
 			}
 		}
@@ -203,15 +204,15 @@ func (p *publisher) push(ctx context.Context) (revision string, given []publishe
 }
 
 // mayAskForKey adds what Envoys with a site ask for its signing key with.
-func (p *publisher) mayAskForKey(name string, credentials map[string]envoyconf.Credentials) error {
+func (p *publisher) mayAskForKey(of tokenkey.Site, credentials map[string]envoyconf.Credentials) error {
 	keys, _ := p.instances.signingKeys()
-	credential, err := keys.Credential(name)
+	credential, err := keys.Credential(of)
 	if err != nil {
 		return err
 	}
-	own := credentials[name]
+	own := credentials[of.Name]
 	own.SigningKey = envoyconf.Bearer(credential)
-	credentials[name] = own
+	credentials[of.Name] = own
 	return nil
 }
 

@@ -22,6 +22,8 @@ type InternalToken struct {
 	// Claims that it has beside sub and client_id: the name there, and that of the claim of
 	// the token (roles: realm_access.roles). Each is a list of texts.
 	Claims map[string]string `yaml:"claims" jsonschema:"minProperties=1"`
+	// Another number withdraws every key so far, at once: one of them has leaked. Default 0.
+	KeyVersion int `yaml:"key_version" range:"0"`
 }
 
 func (t *InternalToken) setDefaults() { t.Header, t.TTL = "x-uma-token", time.Minute }
@@ -50,7 +52,7 @@ func compileInternalToken(s *Site) *config.InternalToken {
 		return nil
 	}
 	out := &config.InternalToken{
-		Header: t.Header, Issuer: cmp.Or(t.Issuer, "umagate/"+s.Name), Audience: t.Audience, TTLS: int(t.TTL / time.Second),
+		Header: t.Header, Issuer: cmp.Or(t.Issuer, "umagate/"+s.Name), Audience: t.Audience, TTLS: int(t.TTL / time.Second), KeyVersion: t.KeyVersion,
 		Key: config.Endpoint{
 			Cluster: SigningKeyCluster(s.Name), Scheme: "http", Authority: instancesAuthority, Path: SigningKeyPath,
 			TimeoutMS: int(s.AuthorizationServer.Timeout / time.Millisecond),

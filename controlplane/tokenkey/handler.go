@@ -18,10 +18,10 @@ const maxBody = 1 << 10
 // only those have that have the site.
 type Handler struct {
 	Keys Keys
-	// Known reports whether a site has internal tokens.
-	Known  func(site string) bool
-	Now    func() time.Time
-	Logger *slog.Logger
+	// Version is the version of a site's keys; ok tells that it has internal tokens.
+	Version func(site string) (version int, ok bool)
+	Now     func() time.Time
+	Logger  *slog.Logger
 	// Observe counts the answers, by status; may be nil.
 	Observe func(status int)
 }
@@ -57,24 +57,30 @@ func (h *Handler) serve(r *http.Request) (int, answer) {
 		return http.StatusMethodNotAllowed, answer{Code: "method_not_allowed"}
 	}
 	var m struct {
-		Site string `json:"site"`
+		Site    string `json:"site"`
+		Version int    `json:"version"`
 	}
 	decoder := json.NewDecoder(io.LimitReader(r.Body, maxBody))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&m); err != nil {
 		return http.StatusBadRequest, answer{Code: "malformed"}
 	}
-	credential, err := h.Keys.Credential(m.Site)
+	version, known := h.Version(m.Site)
+	site := Site{m.Site, version}
+	credential, err := h.Keys.Credential(site)
 	if err != nil {
 		return h.failed(m.Site, err)
 	}
 	if !credential.Equal(bearer(r)) {
 		return http.StatusUnauthorized, answer{Code: "unauthorized"}
 	}
-	if !h.Known(m.Site) {
+	switch {
+	case !known:
 		return http.StatusNotFound, answer{Code: "no_such_site"}
+	case m.Version != version: // this replica, or the filter, has the file from before
+		return http.StatusConflict, answer{Code: "other_version"}
 	}
-	key, err := h.Keys.Current(m.Site, h.Now())
+	key, err := h.Keys.Current(site, h.Now())
 	if err != nil {
 		return h.failed(m.Site, err)
 	}

@@ -1,7 +1,7 @@
 // Package tokenkey has the keys of internal tokens, by which filters tell an API who asks.
 //
-// Every key follows from one secret, which the replicas share: from it, the site and the
-// day. So nothing is to be renewed or told apart, an Envoy that has one site's key signs for
+// Every key follows from one secret, which the replicas share: from it, the site, the
+// version that the site's file has and the day. So nothing is to be renewed or told apart, an Envoy that has one site's key signs for
 // no other, and a key that was lost is worth two days. A day's key may sign until the next
 // day has ended, so that Envoys sign on while the control plane is down.
 //
@@ -49,8 +49,15 @@ type Key struct {
 	RenewIn, ExpiresIn time.Duration
 }
 
+// Site is whose keys they are: its name, and which version of them may sign. All others are
+// withdrawn.
+type Site struct {
+	Name    string
+	Version int
+}
+
 // Current returns the key that a site signs with now.
-func (k Keys) Current(site string, now time.Time) (Key, error) {
+func (k Keys) Current(site Site, now time.Time) (Key, error) {
 	n := periodOf(now)
 	private, err := k.private(site, n)
 	if err != nil {
@@ -65,7 +72,7 @@ func (k Keys) Current(site string, now time.Time) (Key, error) {
 }
 
 // Public returns the keys that verify the tokens of a site, the one that signs now first.
-func (k Keys) Public(site string, now time.Time) (jose.JSONWebKeySet, error) {
+func (k Keys) Public(site Site, now time.Time) (jose.JSONWebKeySet, error) {
 	var out jose.JSONWebKeySet
 	n := periodOf(now)
 	periods := []int64{n, n + publishedAfter}
@@ -87,7 +94,7 @@ func (k Keys) Public(site string, now time.Time) (jose.JSONWebKeySet, error) {
 }
 
 // Credential is what Envoys that have the site show where they ask for its key.
-func (k Keys) Credential(site string) (secret.Text, error) {
+func (k Keys) Credential(site Site) (secret.Text, error) {
 	value, err := k.derive("credential", site, "")
 	if err != nil {
 		return secret.Text{}, err
@@ -97,7 +104,7 @@ func (k Keys) Credential(site string) (secret.Text, error) {
 
 func periodOf(now time.Time) int64 { return now.Unix() / int64(period/time.Second) }
 
-func (k Keys) private(site string, n int64) (ed25519.PrivateKey, error) {
+func (k Keys) private(site Site, n int64) (ed25519.PrivateKey, error) {
 	seed, err := k.derive("key", site, strconv.FormatInt(n, 10))
 	if err != nil {
 		return nil, err
@@ -106,8 +113,12 @@ func (k Keys) private(site string, n int64) (ed25519.PrivateKey, error) {
 }
 
 // derive is RFC 5869. The names of sites have no space.
-func (k Keys) derive(what, site, when string) ([]byte, error) {
-	value, err := hkdf.Key(sha256.New, []byte(k.secret.Reveal()), nil, "umagate internal token "+what+" "+site+" "+when, ed25519.SeedSize)
+func (k Keys) derive(what string, site Site, when string) ([]byte, error) {
+	info := "umagate internal token " + what + " " + site.Name + " " + when
+	if site.Version != 0 {
+		info += " " + strconv.Itoa(site.Version)
+	}
+	value, err := hkdf.Key(sha256.New, []byte(k.secret.Reveal()), nil, info, ed25519.SeedSize)
 	if err != nil {
 		return nil, fmt.Errorf("derive the %s of internal tokens: %w", what, err)
 	}

@@ -33,7 +33,7 @@ func verifies(t *testing.T, key tokenkey.Key, site string, then time.Time) bool 
 	require.NoError(t, err)
 	signed, err := signer.Sign([]byte("{}"))
 	require.NoError(t, err)
-	public, err := keys.Public(site, then)
+	public, err := keys.Public(tokenkey.Site{Name: site}, then)
 	require.NoError(t, err)
 	text, err := signed.CompactSerialize()
 	require.NoError(t, err)
@@ -43,21 +43,23 @@ func verifies(t *testing.T, key tokenkey.Key, site string, then time.Time) bool 
 	return err == nil
 }
 
+var photos = tokenkey.Site{Name: "photos"}
+
 // TestKeys: a key is known a day before it signs, and until what it has signed has ended.
 func TestKeys(t *testing.T) {
-	now, err := keys.Current("photos", noon)
+	now, err := keys.Current(photos, noon)
 	require.NoError(t, err)
 	require.Equal(t, 12*time.Hour, now.RenewIn)
 	require.Equal(t, 36*time.Hour, now.ExpiresIn)
-	later, err := keys.Current("photos", noon.Add(11*time.Hour))
+	later, err := keys.Current(photos, noon.Add(11*time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, now.ID, later.ID)
 	require.Equal(t, time.Hour, later.RenewIn)
-	next, err := keys.Current("photos", noon.Add(12*time.Hour))
+	next, err := keys.Current(photos, noon.Add(12*time.Hour))
 	require.NoError(t, err)
 	require.NotEqual(t, now.ID, next.ID)
 	require.NotEqual(t, now.Seed.Reveal(), next.Seed.Reveal())
-	other, err := keys.Current("docs", noon)
+	other, err := keys.Current(tokenkey.Site{Name: "docs"}, noon)
 	require.NoError(t, err)
 	require.NotEqual(t, now.ID, other.ID)
 
@@ -68,13 +70,38 @@ func TestKeys(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", now, now, keys), now.Seed.Reveal())
 }
 
+// TestVersion: another version has other keys and another credential, and publishes none of
+// those that it withdraws.
+func TestVersion(t *testing.T) {
+	second := tokenkey.Site{Name: "photos", Version: 2}
+	was, err := keys.Current(photos, noon)
+	require.NoError(t, err)
+	is, err := keys.Current(second, noon)
+	require.NoError(t, err)
+	require.NotEqual(t, was.ID, is.ID)
+	require.NotEqual(t, was.Seed.Reveal(), is.Seed.Reveal())
+	public, err := keys.Public(second, noon)
+	require.NoError(t, err)
+	require.Equal(t, is.ID, public.Keys[0].KeyID)
+	withdrawn, err := keys.Public(photos, noon)
+	require.NoError(t, err)
+	for _, k := range withdrawn.Keys {
+		require.Empty(t, public.Key(k.KeyID))
+	}
+	before, err := keys.Credential(photos)
+	require.NoError(t, err)
+	after, err := keys.Credential(second)
+	require.NoError(t, err)
+	require.NotEqual(t, before.Reveal(), after.Reveal())
+}
+
 func TestHandler(t *testing.T) {
 	handler := &tokenkey.Handler{
-		Keys: keys, Known: func(site string) bool { return site == "photos" || site == "docs" }, Now: func() time.Time { return noon },
+		Keys: keys, Version: func(site string) (int, bool) { return 0, site == "photos" || site == "docs" }, Now: func() time.Time { return noon },
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	credentialOf := func(site string) string {
-		c, err := keys.Credential(site)
+		c, err := keys.Credential(tokenkey.Site{Name: site})
 		require.NoError(t, err)
 		return "Bearer " + c.Reveal()
 	}
@@ -87,6 +114,7 @@ func TestHandler(t *testing.T) {
 		{"of no site", http.MethodPost, credentialOf("gone"), `{"site":"gone"}`, 404},
 		{"none", http.MethodPost, "", `{"site":"photos"}`, 401},
 		{"empty", http.MethodPost, "Bearer ", `{"site":"photos"}`, 401},
+		{"another version", http.MethodPost, credentialOf("photos"), `{"site":"photos","version":1}`, 409},
 		{"another method", http.MethodGet, credentialOf("photos"), "", 405},
 		{"no JSON", http.MethodPost, credentialOf("photos"), "x", 400},
 		{"something else", http.MethodPost, credentialOf("photos"), `{"site":"photos","x":1}`, 400},

@@ -105,6 +105,7 @@ func (a *authServer) discover(t *testing.T, o owner) {
 		return u
 	}
 	a.front = startFront(t, o, parse(a.endpoints.Introspection), parse(a.endpoints.Permission), parse(a.endpoints.Token))
+	a.front.targets[signingKeys] = startKeys(t, o)
 }
 
 // register registers the resources.

@@ -16,7 +16,7 @@ func scenarios() []scenario {
 	return slices.Concat(storyScenarios(), conditionScenarios(), modeScenarios(), tokenScenarios(), identityScenarios(), failureScenarios(),
 		pathScenarios(), protocolScenarios(), crowdScenarios(), deliveryScenarios(), revocationScenarios(),
 		answerScenarios(), browserScenarios(), evaluationScenarios(), claimTokenScenarios(), claimScenarios(), sharingScenarios(), streamScenarios(),
-		messageScenarios(), listScenarios(), staleScenarios(), pushedScenarios())
+		messageScenarios(), listScenarios(), staleScenarios(), pushedScenarios(), signingScenarios())
 }
 
 func TestScenarios(t *testing.T) {

@@ -18,7 +18,7 @@ const Version = 1
 // Level counts what has been added to the contract of that version. A filter refuses the
 // members and values that came after it, so one of a lower level than the control plane's
 // may refuse what that writes. TestLevel tells when to raise it. It has two digits.
-const Level = 2
+const Level = 3
 
 // The counter by which a filter tells what it is, each time that it is given a
 // configuration: BuildMark, BuildSize hexadecimal digits that tell one build from others,
@@ -494,7 +494,7 @@ type ClaimHeader struct {
 }
 
 // InternalToken is a JWT for the API, signed with EdDSA (RFC 8037) by a key that the filter
-// asks the control plane for: a POST of {"site"} to Key, which answers {"kid", "key",
+// asks the control plane for: a POST of {"site", "version"} to Key, which answers {"kid", "key",
 // "renew_in", "expires_in"}. The key is the seed in base64url, times are seconds from now.
 type InternalToken struct {
 	// Header begins with "x-uma-" and is in lower case.
@@ -507,6 +507,8 @@ type InternalToken struct {
 	// Claims are those that it has beside iss, aud, iat, exp, jti, sub and client_id.
 	Claims []TokenClaim `json:"claims,omitempty"`
 	Key    Endpoint     `json:"key"`
+	// KeyVersion is that of the keys that may sign: those of another are not used any more.
+	KeyVersion int `json:"key_version,omitempty"`
 }
 
 // TokenClaim is a claim of an [InternalToken] or of a report: a list of the values of a claim.

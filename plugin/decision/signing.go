@@ -31,6 +31,8 @@ type signer struct {
 	claims []tokenClaim
 	key    endpoint
 	body   []byte // of the call for the key
+	// version is that of the keys that may sign.
+	version int
 }
 
 // tokenClaim is a claim of the internal token, or of a report, by the name that it has there.
@@ -68,7 +70,14 @@ func (b *builder) signer(path place, s *site, c *config.InternalToken) {
 	begin = append(begin, `,"aud":`...)
 	begin = appendTexts(begin, c.Audience)
 	sign := &signer{header: c.Header, begin: string(begin), ttl: int64(c.TTLS), key: b.endpoint(path.member("key"), &c.Key, "application/json")}
-	sign.body = append(gjson.AppendJSONString([]byte(`{"site":`), s.name), '}')
+	sign.body = gjson.AppendJSONString([]byte(`{"site":`), s.name)
+	if sign.version = c.KeyVersion; c.KeyVersion != 0 {
+		sign.body = strconv.AppendInt(append(sign.body, `,"version":`...), int64(c.KeyVersion), 10)
+	}
+	sign.body = append(sign.body, '}')
+	if c.KeyVersion < 0 {
+		b.fault(path.member("key_version"), "must not be negative")
+	}
 	sign.claims = b.tokenClaims(path, "claims", s, c.Claims, isTokenMember, "is empty, or the name of a claim that has another meaning")
 	s.signer = sign
 }
@@ -110,7 +119,7 @@ func (b *builder) tokenClaims(path place, member string, s *site, list []config.
 // waits for the key, or ends.
 func (x *Exchange) sign(now time.Time) *Step {
 	k := &x.state.signing
-	if !k.usable(now) {
+	if !k.usable(now) || k.version != x.site.signer.version {
 		return x.awaitKey(now)
 	}
 	x.evaluator.worker.renewKey(x.state, x.site, now)

@@ -62,6 +62,48 @@ func (h *harness) introspected(r *decision.Request, body string) (*decision.Exch
 	return x, h.reply(step, 200, body)
 }
 
+// TestWithdrawnKey: once the file has another version, no key of the one before signs, and
+// none that was asked for with it.
+func TestWithdrawnKey(t *testing.T) {
+	second := func(c *config.Config) {
+		internalTokens(c)
+		c.Sites[0].InternalToken.KeyVersion = 2
+	}
+	h := newHarness(t, internalTokens)
+	body := withMembers(`"groups":["staff"]`)
+	_, step := h.introspected(ask("GET", "/albums/1", "token"), body)
+	verified(t, 0, told(t, h.reply(step, 200, keyAnswer(0))))
+	h.configure(second)
+	x, step := h.start(ask("GET", "/albums/1", "token"))
+	require.Equal(t, "call signing_key", outcome(x, step), "though the key is good for an hour, and a token is kept")
+	require.JSONEq(t, `{"site":"photos","version":2}`, string(step.Call.Body))
+	verified(t, 1, told(t, h.reply(step, 200, keyAnswer(1))))
+	x, step = h.start(ask("GET", "/albums/1", "token"))
+	require.Equal(t, "allow permitted", outcome(x, step))
+
+	h = newHarness(t, internalTokens)
+	x, step = h.introspected(ask("GET", "/albums/1", "token"), body)
+	require.Equal(t, "call signing_key", outcome(x, step))
+	h.configure(second)
+	late, wants := h.start(ask("GET", "/albums/1", "token"))
+	require.True(t, wants.Kind == decision.KindCall && wants.Call.Shared, "it waits for the call of before")
+	outcomes := h.worker.Reply(step.Call.ID, answer(200, keyAnswer(0)), h.now)
+	for i := range outcomes {
+		if outcomes[i].Exchange == late {
+			require.Equal(t, "call signing_key", outcome(late, outcomes[i].Step), "and asks for its own")
+			require.Contains(t, string(outcomes[i].Step.Call.Body), `"version":2`)
+			return
+		}
+	}
+	for _, o := range h.worker.Next(h.now) {
+		if o.Exchange == late {
+			require.Equal(t, "call signing_key", outcome(late, o.Step), "and asks for its own")
+			return
+		}
+	}
+	t.Fatal("the late request got no step")
+}
+
 func TestInternalToken(t *testing.T) {
 	h := newHarness(t, internalTokens)
 	forged := ask("GET", "/albums/1", "token", "x-uma-token", "forged", "X_Uma_Token", "forged")

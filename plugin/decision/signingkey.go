@@ -24,13 +24,16 @@ const (
 // signingKey is what a worker signs the internal tokens of a site with. The control plane
 // gives it, and it stands in no configuration.
 type signingKey struct {
-	key   *eddsa.Key // nil for none yet
-	head  string     // a JWT's first part with the dot
-	given instant
-	renew instant // when the next one is asked for
-	until instant
-	retry instant  // when the control plane may be asked again
-	call  *keyCall // under way
+	key  *eddsa.Key // nil for none yet
+	head string     // a JWT's first part with the dot
+	// version is the one that it was asked for with: a site that has another by now has
+	// withdrawn it.
+	version int
+	given   instant
+	renew   instant // when the next one is asked for
+	until   instant
+	retry   instant  // when the control plane may be asked again
+	call    *keyCall // under way
 }
 
 // usable reports whether the key may sign now.
@@ -100,7 +103,7 @@ func (c *keyCall) read(w *Worker, r Response, now time.Time) {
 	}
 	if outcome == CallOK {
 		if next := readKey(r.Body, now); next.key != nil {
-			next.call = k.call
+			next.call, next.version = k.call, c.site.signer.version
 			*k = next
 			c.reason = ReasonPermitted
 		} else {
