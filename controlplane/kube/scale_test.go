@@ -16,6 +16,7 @@ import (
 
 	"github.com/umagate/umagate/controlplane/kube"
 	"github.com/umagate/umagate/controlplane/kube/v1alpha1"
+	"github.com/umagate/umagate/controlplane/server"
 )
 
 // TestManyObjects measures a control plane with $UMAGATE_OBJECTS real objects, all of which
@@ -23,10 +24,11 @@ import (
 func TestManyObjects(t *testing.T) {
 	number, err := strconv.Atoi(os.Getenv("UMAGATE_OBJECTS"))
 	if err != nil {
-		t.Skip("measures with UMAGATE_OBJECTS=1000")
+		t.Skip("measures with UMAGATE_OBJECTS=300")
 	}
 	a := startAPI(t)
 	c := a.prepare(t, 1, func(s *kube.Settings) { s.StatusEvery, s.SecretsEvery = 0, 0 }) // as in production
+	c.Options.Intervals = server.Intervals{}
 	c.Start()
 	c.apply(authorizationServer)
 	cpu := func() time.Duration {
