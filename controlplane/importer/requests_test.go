@@ -75,7 +75,7 @@ func (i *imported) decide(t testing.TB, request, scopes string) string {
 			return x.Decision().Reason.String()
 		case decision.KindDeny:
 			return "denied"
-		case decision.KindRead:
+		case decision.KindRead, decision.KindFetch:
 			require.Fail(t, "no import makes conditions on messages")
 		case decision.KindCall:
 		}
