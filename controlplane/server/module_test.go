@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,7 +46,7 @@ func TestModuleOfAnotherRelease(t *testing.T) {
 	_, after, _ := bytes.Cut(own, []byte(config.BuildMark))
 	build := string(after[:config.BuildSize])
 	const other = "feedfacecafe"
-	older := strings.Replace(strings.Replace(config.StartsMetric, "000000000000", other, 1), config.LevelMark+"01", config.LevelMark+"00", 1)
+	older := strings.Replace(strings.Replace(config.StartsMetric, "000000000000", other, 1), fmt.Sprintf("%s%02d", config.LevelMark, config.Level), config.LevelMark+"00", 1)
 	starts := strings.Replace(config.StartsMetric, "000000000000", build, 1)
 	for _, tt := range []struct {
 		name    string
