@@ -112,7 +112,7 @@ func (s *Server) run(ctx context.Context) error {
 func (s *Server) launch() error {
 	cmd := exec.Command(filepath.Join(s.folder, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port), //nolint:gosec,noctx // outlives Start, ends by Stop
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "shared_buffers=16MB",
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=100")
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=100")
 	cmd.SysProcAttr = childAttributes()
 	cmd.Dir = s.home
 	child, err := process.Start(cmd, s.LogFile)

@@ -73,7 +73,7 @@ func (s *Server) Replicated(ctx context.Context, standby *Server) error {
 	}
 	defer to.Close() //nolint:errcheck // nothing was written
 	var written string
-	if err := from.QueryRowContext(ctx, `SELECT pg_current_wal_lsn()::text`).Scan(&written); err != nil {
+	if err := from.QueryRowContext(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(&written); err != nil {
 		return fmt.Errorf("what was written: %w", err)
 	}
 	ticker := time.NewTicker(20 * time.Millisecond)
