@@ -2,6 +2,7 @@ package uma
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -96,8 +97,8 @@ func claimOf(v gjson.Result, path ClaimPath) []string {
 // and a reader that computes with it may take two numbers for one: it has no text.
 func textOf(v gjson.Result) (text string, ok bool) {
 	switch v.Type {
-	case gjson.String:
-		return v.Str, true
+	case gjson.String: // half of a pair of UTF-16 takes what follows with it, or does not: readers differ
+		return v.Str, !strings.ContainsRune(v.Str, utf8.RuneError)
 	case gjson.True:
 		return "true", true
 	case gjson.False:

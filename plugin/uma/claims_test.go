@@ -153,7 +153,7 @@ func naiveMembers(raw []byte) (names []string, values []json.RawMessage, ok bool
 func naiveText(read any) (text string, ok bool) {
 	switch v := read.(type) {
 	case string:
-		return v, true
+		return v, !strings.ContainsRune(v, utf8.RuneError)
 	case bool:
 		return strconv.FormatBool(v), true
 	case json.Number:
