@@ -127,9 +127,13 @@ func FuzzParsePermissions(f *testing.F) {
 		require.LessOrEqual(t, len(list), len(naive))
 		for _, p := range list {
 			require.True(t, slices.ContainsFunc(naive, func(raw json.RawMessage) bool {
-				var r map[string]any // names of another case are other names
+				var r map[string]json.RawMessage // names of another case are other names
 				require.NoError(t, json.Unmarshal(raw, &r))
-				return p.ResourceID == "" || r["resource_id"] == p.ResourceID || r["rsid"] == p.ResourceID
+				is := func(name string) bool {
+					var id string
+					return json.Unmarshal(r[name], &id) == nil && id == p.ResourceID
+				}
+				return p.ResourceID == "" || is("resource_id") || is("rsid")
 			}), "%q", p.ResourceID)
 		}
 		within := uma.Within(list, "r1", []string{"view"})
